@@ -1,1 +1,47 @@
-//! Being written.
+//! # The Earmark format
+//!
+//! What a signer writes and an agent believes: the image declaration (`earmark.toml`), the tree
+//! (`tree.zst`), the manifest (a DSSE envelope round an in-toto statement) and the trust file.
+//! `docs/manifest-format.md` is the specification; this crate is its first implementation.
+//!
+//! The crate is pure: it takes bytes and returns values. It opens no file, asks no clock and reads
+//! no environment, so that everything in it can be tested and fuzzed as it ships. It is also the
+//! only crate that names `ring`.
+//!
+//! The way through it, which is the way data flows:
+//!
+//! ```text
+//! signer:  Declaration::parse -> RuleSet::resolve -> tree::write -> Statement -> envelope::sign
+//! agent:   Trust::parse -> Envelope::parse -> verify::verify -> VerifiedManifest -> tree::read
+//! ```
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+pub mod class;
+pub mod crypto;
+pub mod declaration;
+pub mod digest;
+pub mod entry;
+pub mod envelope;
+pub mod escape;
+pub mod fsverity;
+mod json;
+pub mod layout;
+pub mod limits;
+pub mod name;
+pub mod path;
+pub mod profile;
+pub mod statement;
+pub mod tree;
+pub mod trust;
+pub mod verify;

@@ -1,0 +1,310 @@
+//! The image declaration, `earmark.toml`: what the image's owner reviewed, parsed.
+//!
+//! Everything in a [`Declaration`] has been checked; what is wrong is refused with its line and
+//! column and with what would be right.
+
+mod first_boot;
+mod fleet;
+mod lockdown;
+mod parameters;
+mod rules;
+mod template;
+mod text;
+
+pub use first_boot::{Action, Interrupted, Step};
+pub use fleet::{ChannelUrl, Report, Sink};
+pub use lockdown::{Lock, LockName, Lockdown};
+pub use parameters::{Parameter, ParameterKind};
+pub use rules::DeclaredRule;
+pub use template::{Template, TemplatePart};
+pub use text::{Interval, OctalMode};
+
+use std::{collections::BTreeMap, ops::Range};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    class::RuleSet,
+    limits,
+    name::{ImageName, ParameterName},
+    path::ImagePath,
+    profile::{Profile, ReasonedRule},
+};
+
+/// What an image is, may do, and may have done to it.
+#[derive(Debug)]
+pub struct Declaration {
+    /// `[image]`.
+    pub image: Image,
+    /// `[tree]`.
+    pub tree: TreeDeclaration,
+    /// `[verify]`.
+    pub verify: Verify,
+    /// `[parameters.*]`, by name.
+    pub parameters: BTreeMap<ParameterName, Parameter>,
+    /// `[[first_boot]]`, in order.
+    pub first_boot: Vec<Step>,
+    /// `[lockdown]`.
+    pub lockdown: Lockdown,
+    /// `[report]`, if there is one.
+    pub report: Option<Report>,
+    /// `[channel]`, if there is one.
+    pub channel: Option<ChannelUrl>,
+    rules: Vec<ReasonedRule>,
+}
+
+/// `[image]`: which image.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Its security epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Where parameter values come from. Stated, never guessed: an address that answers like EC2's
+    /// metadata service need not be it.
+    pub platform: Platform,
+}
+
+/// Where parameter values and the instance's identity come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// EC2's instance metadata service.
+    Ec2,
+    /// A file on the host.
+    File,
+}
+
+/// `[tree]`: what the walk covers.
+#[derive(Debug)]
+pub struct TreeDeclaration {
+    /// The distribution's path classes, if one was named.
+    pub profile: Option<Profile>,
+    /// Directories on which another file system is mounted that belongs to the image, such as
+    /// `/boot/efi`. The walk crosses into these and no others.
+    pub mounts: Vec<ImagePath>,
+}
+
+/// `[verify]`: what must pass before a boot goes on, and what happens if it does not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// What must pass.
+    #[serde(default)]
+    pub gate: Gate,
+    /// What happens if it does not.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// How often a running host is verified again; never, if absent.
+    #[serde(default)]
+    pub every: Option<Interval>,
+}
+
+/// What a verification covers before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// The envelope and the digests of the seal; the root is not walked.
+    Signature,
+    /// The walk, all metadata, and the content of the critical set.
+    #[default]
+    Critical,
+    /// Everything.
+    Full,
+}
+
+/// What a host does that does not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Goes on, and says so.
+    #[default]
+    Report,
+    /// Stays up without workload or logins.
+    Quarantine,
+    /// Powers off.
+    Halt,
+}
+
+/// Why a declaration is refused, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {problem}")]
+pub struct DeclarationError {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// What is wrong, and the bytes that it is about.
+struct Problem {
+    at: Range<usize>,
+    problem: String,
+}
+
+impl Declaration {
+    /// Parses `earmark.toml`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DeclarationError> {
+        if bytes.len() > limits::DECLARATION {
+            return Err(DeclarationError {
+                line: 1,
+                column: 1,
+                problem: format!(
+                    "{} bytes, and at most {} are accepted",
+                    bytes.len(),
+                    limits::DECLARATION
+                ),
+            });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            locate(
+                &String::from_utf8_lossy(before),
+                before.len(),
+                "not UTF-8, which TOML is".to_owned(),
+            )
+        })?;
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            locate(text, at, error.message().trim_end().replace('\n', "; "))
+        })?;
+        Self::check(document).map_err(|problem| locate(text, problem.at.start, problem.problem))
+    }
+
+    /// The class rules of this declaration, its profile's first, each with its reason.
+    pub fn reasoned_rules(&self) -> &[ReasonedRule] {
+        &self.rules
+    }
+
+    /// The class rules, resolved.
+    pub fn rule_set(&self) -> Result<RuleSet, crate::class::RuleError> {
+        RuleSet::resolve(self.rules.iter().map(|rule| rule.rule.clone()).collect())
+    }
+
+    fn check(document: Document) -> Result<Self, Problem> {
+        if document.parameters.len() > limits::PARAMETERS
+            || document.first_boot.len() > limits::STEPS
+        {
+            let problem = format!(
+                "at most {} parameters and {} first-boot steps are accepted",
+                limits::PARAMETERS,
+                limits::STEPS
+            );
+            return Err(Problem { at: 0..0, problem });
+        }
+        let mut parameters = BTreeMap::new();
+        for (name, parameter) in document.parameters {
+            let at = name.span();
+            let name: ParameterName = name.into_inner().parse().map_err(|error| Problem {
+                at,
+                problem: format!("parameter {error}"),
+            })?;
+            parameters.insert(name, Parameter::check(parameter)?);
+        }
+        let first_boot = first_boot::check(document.first_boot, &parameters)?;
+        let rules = rules::collect(&document.tree, &first_boot)?;
+        Ok(Self {
+            image: document.image,
+            tree: TreeDeclaration {
+                profile: document.tree.profile.map(Spanned::into_inner),
+                mounts: document
+                    .tree
+                    .mounts
+                    .into_iter()
+                    .map(|path| path.0)
+                    .collect(),
+            },
+            verify: document.verify,
+            parameters,
+            first_boot,
+            lockdown: document.lockdown,
+            report: document.report,
+            channel: document.channel.map(|channel| channel.url),
+            rules,
+        })
+    }
+}
+
+impl Gate {
+    /// As the declaration and the command line spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Critical => "critical",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl std::fmt::Display for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Gate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Signature, Self::Critical, Self::Full]
+            .into_iter()
+            .find(|gate| gate.name() == text)
+            .ok_or_else(|| "expected signature, critical or full".to_owned())
+    }
+}
+
+impl OnFailure {
+    /// As the declaration spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Quarantine => "quarantine",
+            Self::Halt => "halt",
+        }
+    }
+}
+
+fn locate(text: &str, at: usize, problem: String) -> DeclarationError {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before
+        .rfind('\n')
+        .map_or(0, |newline| newline.saturating_add(1));
+    DeclarationError {
+        line: before.matches('\n').count().saturating_add(1),
+        column: before
+            .get(line_start..)
+            .unwrap_or_default()
+            .chars()
+            .count()
+            .saturating_add(1),
+        problem,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    image: Image,
+    #[serde(default)]
+    tree: rules::TreeDocument,
+    #[serde(default)]
+    verify: Verify,
+    #[serde(default)]
+    parameters: BTreeMap<Spanned<String>, Spanned<parameters::ParameterDocument>>,
+    #[serde(default)]
+    first_boot: Vec<Spanned<first_boot::StepDocument>>,
+    #[serde(default)]
+    lockdown: Lockdown,
+    #[serde(default)]
+    report: Option<Report>,
+    #[serde(default)]
+    channel: Option<fleet::ChannelDocument>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! `[[first_boot]]`: the closed vocabulary of what may happen once, on a new host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    layout,
+    name::{AccountName, ParameterName, StepName, UnitName},
+    path::ImagePath,
+};
+
+use super::{Interval, OctalMode, Parameter, Problem, template::Template, text::AbsolutePath};
+
+/// A first-boot step.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name, unique in the declaration.
+    pub name: StepName,
+    /// What it brings about.
+    pub action: Action,
+    /// What happens if a crash cut it short.
+    pub interrupted: Interrupted,
+    pub(super) at: Range<usize>,
+}
+
+/// What a step brings about.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// A program of the image runs to its end with status 0. No shell.
+    Command {
+        /// The program.
+        executable: ImagePath,
+        /// Its arguments, without the program itself.
+        arguments: Vec<Template>,
+        /// Longer than this is a failure.
+        timeout: Interval,
+    },
+    /// A file has the content of a template of the image.
+    File {
+        /// The file.
+        path: ImagePath,
+        /// The template.
+        template: ImagePath,
+        /// Its mode.
+        mode: OctalMode,
+        /// Its owner.
+        owner: AccountName,
+        /// Its group; the owner's own, if absent.
+        group: Option<AccountName>,
+    },
+    /// The host has this name.
+    Hostname {
+        /// The name.
+        template: Template,
+    },
+    /// Units of the image are enabled, or started.
+    Unit {
+        /// Enabled and started.
+        enable: Vec<UnitName>,
+        /// Started.
+        start: Vec<UnitName>,
+    },
+    /// A volume is mounted, and made a file system on if it is blank.
+    Volume {
+        /// The block device.
+        device: ImagePath,
+        /// The kind of file system.
+        filesystem: Filesystem,
+        /// Where it is mounted.
+        mount: ImagePath,
+        /// Whether the file system grows to the device's size.
+        grow: bool,
+    },
+}
+
+/// What happens to a step that a crash cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interrupted {
+    /// First boot fails: a person looks.
+    #[default]
+    Fail,
+    /// The step runs again.
+    Retry,
+}
+
+/// A kind of file system that a volume may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+/// Names that templates may use beside the declared parameters.
+const BUILT_IN: [&str; 3] = ["image_name", "image_version", "instance_id"];
+/// A command that says nothing of its timeout gets this.
+const DEFAULT_TIMEOUT: Interval = Interval::from_secs(60);
+
+pub(super) fn check(
+    documents: Vec<Spanned<StepDocument>>,
+    parameters: &BTreeMap<ParameterName, Parameter>,
+) -> Result<Vec<Step>, Problem> {
+    let mut names = BTreeSet::new();
+    let mut steps = Vec::new();
+    for document in documents {
+        let at = document.span();
+        let document = document.into_inner();
+        let fail = |at: Range<usize>, problem: String| Err(Problem { at, problem });
+        if !names.insert(document.name.get_ref().clone()) {
+            return fail(
+                document.name.span(),
+                format!("step '{}' is there twice", document.name.get_ref()),
+            );
+        }
+        let mut actions = Vec::new();
+        actions.extend(
+            document
+                .command
+                .map(|command| (command.span(), command.into_inner().check())),
+        );
+        actions.extend(
+            document
+                .file
+                .map(|file| (file.span(), file.into_inner().check())),
+        );
+        actions.extend(
+            document
+                .hostname
+                .map(|hostname| (hostname.span(), hostname.into_inner().check())),
+        );
+        actions.extend(
+            document
+                .unit
+                .map(|unit| (unit.span(), unit.into_inner().check())),
+        );
+        actions.extend(
+            document
+                .volume
+                .map(|volume| (volume.span(), volume.into_inner().check())),
+        );
+        let (Some((span, action)), None) = (actions.pop(), actions.pop()) else {
+            let problem = "a step has exactly one of command, file, hostname, unit, volume";
+            return fail(document.name.span(), problem.to_owned());
+        };
+        let action = action.map_err(|problem| Problem {
+            at: span.clone(),
+            problem,
+        })?;
+        for name in used_names(&action) {
+            match parameters.get(name) {
+                Some(parameter) if parameter.secret => {
+                    let problem =
+                        format!("'{name}' is secret and would be seen in arguments or a host name");
+                    return fail(span, problem);
+                }
+                None if !BUILT_IN.contains(&name.as_str()) => {
+                    let known = parameters
+                        .keys()
+                        .map(ParameterName::as_str)
+                        .chain(BUILT_IN)
+                        .collect::<Vec<_>>();
+                    return fail(
+                        span,
+                        format!(
+                            "'{name}' is not declared: expected one of {}",
+                            known.join(", ")
+                        ),
+                    );
+                }
+                _ => {}
+            }
+        }
+        steps.push(Step {
+            name: document.name.into_inner(),
+            action,
+            interrupted: document.interrupted,
+            at,
+        });
+    }
+    Ok(steps)
+}
+
+fn used_names(action: &Action) -> Vec<&ParameterName> {
+    match action {
+        Action::Command { arguments, .. } => arguments.iter().flat_map(Template::names).collect(),
+        Action::Hostname { template } => template.names().collect(),
+        Action::File { .. } | Action::Unit { .. } | Action::Volume { .. } => Vec::new(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepDocument {
+    name: Spanned<StepName>,
+    #[serde(default)]
+    interrupted: Interrupted,
+    command: Option<Spanned<CommandDocument>>,
+    file: Option<Spanned<FileDocument>>,
+    hostname: Option<Spanned<HostnameDocument>>,
+    unit: Option<Spanned<UnitDocument>>,
+    volume: Option<Spanned<VolumeDocument>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandDocument {
+    argv: Vec<String>,
+    timeout: Option<Interval>,
+}
+
+impl CommandDocument {
+    fn check(self) -> Result<Action, String> {
+        let mut argv = self.argv.into_iter();
+        let program = argv.next().ok_or("argv needs at least the program")?;
+        Ok(Action::Command {
+            executable: AbsolutePath::try_from(program)
+                .map_err(|error| format!("argv: {error}"))?
+                .0,
+            arguments: argv
+                .map(|argument| argument.parse())
+                .collect::<Result<_, _>>()?,
+            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileDocument {
+    path: AbsolutePath,
+    template: AbsolutePath,
+    mode: OctalMode,
+    owner: AccountName,
+    group: Option<AccountName>,
+}
+
+impl FileDocument {
+    fn check(self) -> Result<Action, String> {
+        let earmark = ImagePath::from_absolute(layout::EARMARK_DIR.as_bytes())
+            .map_err(|error| error.to_string())?;
+        if self.path.0.is_beneath(&earmark) {
+            return Err(format!(
+                "a step must not write into {}",
+                layout::EARMARK_DIR
+            ));
+        }
+        Ok(Action::File {
+            path: self.path.0,
+            template: self.template.0,
+            mode: self.mode,
+            owner: self.owner,
+            group: self.group,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostnameDocument {
+    template: String,
+}
+
+impl HostnameDocument {
+    fn check(self) -> Result<Action, String> {
+        if self.template.is_empty() {
+            return Err("a host name is not empty".to_owned());
+        }
+        Ok(Action::Hostname {
+            template: self.template.parse()?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnitDocument {
+    #[serde(default)]
+    enable: Vec<UnitName>,
+    #[serde(default)]
+    start: Vec<UnitName>,
+}
+
+impl UnitDocument {
+    fn check(self) -> Result<Action, String> {
+        const SUFFIXES: [&str; 6] = [
+            ".service", ".socket", ".timer", ".target", ".mount", ".path",
+        ];
+        for unit in self.enable.iter().chain(&self.start) {
+            if !SUFFIXES
+                .iter()
+                .any(|suffix| unit.as_str().ends_with(suffix))
+            {
+                return Err(format!(
+                    "'{unit}' has no suffix of a unit: expected {}",
+                    SUFFIXES.join(", ")
+                ));
+            }
+        }
+        if self.enable.is_empty() && self.start.is_empty() {
+            return Err("expected enable = [\"…\"] or start = [\"…\"]".to_owned());
+        }
+        Ok(Action::Unit {
+            enable: self.enable,
+            start: self.start,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VolumeDocument {
+    device: AbsolutePath,
+    filesystem: Filesystem,
+    mount: AbsolutePath,
+    #[serde(default)]
+    grow: bool,
+}
+
+impl VolumeDocument {
+    fn check(self) -> Result<Action, String> {
+        if !self.device.0.as_bytes().starts_with(b"dev/") {
+            return Err(format!("device '{}' is not beneath /dev", self.device.0));
+        }
+        Ok(Action::Volume {
+            device: self.device.0,
+            filesystem: self.filesystem,
+            mount: self.mount.0,
+            grow: self.grow,
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! `[parameters.*]`: the only values that may differ between hosts of one image.
+
+use regex_lite::Regex;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Problem;
+
+/// A declared parameter.
+#[derive(Debug)]
+pub struct Parameter {
+    /// What values it takes.
+    pub kind: ParameterKind,
+    /// Whether first boot stops without a value.
+    pub required: bool,
+    /// Whether the value must stay out of logs, status, argv and other steps' environment.
+    pub secret: bool,
+    /// The value if none is given, as text. Checked against `kind`.
+    pub default: Option<String>,
+}
+
+/// What values a parameter takes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ParameterKind {
+    /// `true` or `false`.
+    Bool,
+    /// One of these.
+    Enum(Vec<String>),
+    /// A whole number from `min` to `max`.
+    Int {
+        /// Least.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// Text.
+    String {
+        /// What the whole of it must match.
+        pattern: Option<Regex>,
+        /// In bytes.
+        max_length: usize,
+    },
+    /// An `https://` or `http://` URL.
+    Url,
+}
+
+/// A string parameter that says nothing of its length takes this many bytes.
+const DEFAULT_MAX_LENGTH: usize = 1024;
+/// No value is longer than this, whatever is declared: EC2 user-data is 16 KiB in all.
+const MOST_MAX_LENGTH: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterDocument {
+    r#type: Spanned<TypeName>,
+    values: Option<Spanned<Vec<String>>>,
+    pattern: Option<Spanned<String>>,
+    max_length: Option<Spanned<usize>>,
+    min: Option<Spanned<i64>>,
+    max: Option<Spanned<i64>>,
+    default: Option<Spanned<toml::Value>>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    secret: bool,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum TypeName {
+    Bool,
+    Enum,
+    Int,
+    String,
+    Url,
+}
+
+impl Parameter {
+    pub(super) fn check(document: Spanned<ParameterDocument>) -> Result<Self, Problem> {
+        let document = document.into_inner();
+        document.refuse_fields_of_other_types()?;
+        let at = document.r#type.span();
+        let fail = |problem: &str| {
+            Err(Problem {
+                at: at.clone(),
+                problem: problem.to_owned(),
+            })
+        };
+        let kind = match document.r#type.get_ref() {
+            TypeName::Bool => ParameterKind::Bool,
+            TypeName::Url => ParameterKind::Url,
+            TypeName::Enum => {
+                let values = document
+                    .values
+                    .as_ref()
+                    .map(|values| values.get_ref().clone())
+                    .unwrap_or_default();
+                let distinct = values
+                    .iter()
+                    .collect::<std::collections::BTreeSet<_>>()
+                    .len()
+                    == values.len();
+                if values.is_empty()
+                    || !distinct
+                    || values
+                        .iter()
+                        .any(|value| value.is_empty() || value.len() > 256)
+                {
+                    return fail(
+                        "an enum needs values = [\"…\"]: one or more, distinct, 1 to 256 bytes each",
+                    );
+                }
+                ParameterKind::Enum(values)
+            }
+            TypeName::Int => {
+                let min = document.min.as_ref().map_or(i64::MIN, |min| *min.get_ref());
+                let max = document.max.as_ref().map_or(i64::MAX, |max| *max.get_ref());
+                if min > max {
+                    return fail("min must not be above max");
+                }
+                ParameterKind::Int { min, max }
+            }
+            TypeName::String => ParameterKind::String {
+                pattern: document.pattern.as_ref().map(whole_match).transpose()?,
+                max_length: match &document.max_length {
+                    None => DEFAULT_MAX_LENGTH,
+                    Some(length) if (1..=MOST_MAX_LENGTH).contains(length.get_ref()) => {
+                        *length.get_ref()
+                    }
+                    Some(length) => {
+                        return Err(Problem {
+                            at: length.span(),
+                            problem: format!("expected 1 to {MOST_MAX_LENGTH}"),
+                        });
+                    }
+                },
+            },
+        };
+        if document.required && document.default.is_some() {
+            return fail("a required parameter has no default: leave out one of the two");
+        }
+        let default = document.default.map(|default| {
+            let at = default.span();
+            kind.accept(default.get_ref()).map_err(|expected| Problem {
+                at,
+                problem: format!("default: expected {expected}"),
+            })
+        });
+        Ok(Self {
+            default: default.transpose()?,
+            kind,
+            required: document.required,
+            secret: document.secret,
+        })
+    }
+}
+
+impl ParameterKind {
+    /// The text of `value`, if this parameter takes it; else what it takes.
+    pub fn accept(&self, value: &toml::Value) -> Result<String, String> {
+        match (self, value) {
+            (Self::Bool, toml::Value::Boolean(value)) => Ok(value.to_string()),
+            (Self::Enum(values), toml::Value::String(text)) if values.contains(text) => {
+                Ok(text.clone())
+            }
+            (Self::Int { min, max }, toml::Value::Integer(number))
+                if (min..=max).contains(&number) =>
+            {
+                Ok(number.to_string())
+            }
+            (
+                Self::String {
+                    pattern,
+                    max_length,
+                },
+                toml::Value::String(text),
+            ) if text.len() <= *max_length
+                && !text.contains('\0')
+                && pattern
+                    .as_ref()
+                    .is_none_or(|pattern| pattern.is_match(text)) =>
+            {
+                Ok(text.clone())
+            }
+            (Self::Url, toml::Value::String(text)) if is_url(text) => Ok(text.clone()),
+            _ => Err(self.expected()),
+        }
+    }
+
+    /// What it takes, in words.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Bool => "true or false".to_owned(),
+            Self::Enum(values) => format!("one of {}", values.join(", ")),
+            Self::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Self::String {
+                pattern: None,
+                max_length,
+            } => format!("text of at most {max_length} bytes"),
+            Self::String {
+                pattern: Some(pattern),
+                max_length,
+            } => {
+                format!(
+                    "text of at most {max_length} bytes that matches {}",
+                    pattern.as_str()
+                )
+            }
+            Self::Url => "an http:// or https:// URL".to_owned(),
+        }
+    }
+}
+
+impl ParameterDocument {
+    fn refuse_fields_of_other_types(&self) -> Result<(), Problem> {
+        let only = |of: TypeName, name: &str, at: Option<std::ops::Range<usize>>| match at {
+            Some(at) if *self.r#type.get_ref() != of => Err(Problem {
+                at,
+                problem: format!("'{name}' does not go with this type of parameter"),
+            }),
+            _ => Ok(()),
+        };
+        only(
+            TypeName::Enum,
+            "values",
+            self.values.as_ref().map(Spanned::span),
+        )?;
+        only(
+            TypeName::String,
+            "pattern",
+            self.pattern.as_ref().map(Spanned::span),
+        )?;
+        only(
+            TypeName::String,
+            "max_length",
+            self.max_length.as_ref().map(Spanned::span),
+        )?;
+        only(TypeName::Int, "min", self.min.as_ref().map(Spanned::span))?;
+        only(TypeName::Int, "max", self.max.as_ref().map(Spanned::span))
+    }
+}
+
+/// The pattern, made to match whole values: half a match would let anything in beside it.
+fn whole_match(pattern: &Spanned<String>) -> Result<Regex, Problem> {
+    let text = pattern.get_ref();
+    let fail = |problem: String| Problem {
+        at: pattern.span(),
+        problem,
+    };
+    // The pattern alone first, so that it cannot close the group that is put round it.
+    Regex::new(text)
+        .and_then(|_| Regex::new(&format!("^(?:{text})$")))
+        .map_err(|error| fail(format!("not a regular expression: {error}")))
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && text.len() <= 2048
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"\"<>\\^`{|}".contains(&byte))
+}

@@ -1,0 +1,338 @@
+use super::*;
+use crate::class::PathClass;
+
+const GOOD: &str = r#"
+[image]
+name = "web"
+epoch = 3
+platform = "ec2"
+
+[tree]
+profile = "debian-12"
+mutable = ["/etc/motd"]
+state   = [{ path = "/srv/data", reason = "The data volume." }]
+critical = ["/opt/web/**"]
+
+[verify]
+gate = "critical"
+on_failure = "quarantine"
+
+[parameters.environment]
+type = "enum"
+values = ["prod", "staging"]
+required = true
+
+[parameters.password]
+type = "string"
+secret = true
+
+[[first_boot]]
+name = "render-config"
+file = { path = "/etc/web/config.toml", template = "/usr/share/web/config.toml.j2", mode = "0640", owner = "web" }
+[[first_boot]]
+name = "join"
+command = { argv = ["/usr/lib/web/join", "--env", "{{ environment }}"], timeout = "2m" }
+interrupted = "retry"
+[[first_boot]]
+name = "data-volume"
+volume = { device = "/dev/nvme1n1", filesystem = "ext4", mount = "/srv/data" }
+[[first_boot]]
+name = "start"
+unit = { enable = ["web.service"] }
+[[first_boot]]
+name = "name"
+hostname = { template = "web-{{ instance_id }}" }
+
+[lockdown]
+remote_access = { allow = ["amazon-ssm-agent"] }
+kernel.modules = ["nf_tables"]
+packages = "allow"
+[report]
+to = ["s3://fleet-reports/web/"]
+every = "5m"
+[channel]
+url = "https://releases.example.com/web/stable.json"
+"#;
+
+#[test]
+fn the_example_of_the_design_parses() {
+    let declaration = Declaration::parse(GOOD.as_bytes()).unwrap();
+    assert_eq!(declaration.image.epoch, 3);
+    assert_eq!(declaration.verify.on_failure, OnFailure::Quarantine);
+    assert_eq!(declaration.first_boot.len(), 5);
+    let rules = declaration.rule_set().unwrap();
+    let path = |text: &str| ImagePath::from_absolute(text.as_bytes()).unwrap();
+    assert_eq!(rules.class_of(&path("/etc/motd")), PathClass::Mutable);
+    assert_eq!(
+        rules.class_of(&path("/etc/web/config.toml")),
+        PathClass::Rendered
+    );
+    assert_eq!(rules.class_of(&path("/srv/data")), PathClass::State);
+    for critical in [
+        "/opt/web/bin/web",
+        "/usr/lib/web/join",
+        "/usr/share/web/config.toml.j2",
+        "/etc/fstab",
+    ] {
+        assert!(rules.is_critical(&path(critical)), "{critical}");
+    }
+    assert!(!rules.is_critical(&path("/usr/bin/env")));
+    let locks = declaration.lockdown.locks();
+    assert_eq!(
+        locks[0].1,
+        Lock::Deny {
+            except: vec!["amazon-ssm-agent".to_owned()]
+        }
+    );
+    assert_eq!(locks[1].1, Lock::Allow);
+    assert_eq!(locks[4].1, Lock::default());
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let declaration =
+        Declaration::parse(b"[image]\nname = \"web\"\nplatform = \"file\"\n").unwrap();
+    assert_eq!(
+        (declaration.verify.gate, declaration.verify.on_failure),
+        (Gate::Critical, OnFailure::Report)
+    );
+    assert!(
+        declaration
+            .lockdown
+            .locks()
+            .iter()
+            .all(|(_, lock)| *lock == Lock::default())
+    );
+}
+
+/// Each wrong value, the line and column that are named, and what would be right.
+#[test]
+fn each_wrong_value_is_refused_at_its_place() {
+    for (from, to, place, says) in [
+        ("epoch = 3", "epoch = -3", (4, 9), "u64"),
+        ("epoch = 3", "epoch = \"3\"", (4, 9), "u64"),
+        (
+            "epoch = 3",
+            "epok = 3",
+            (4, 1),
+            "expected one of `name`, `epoch`, `platform`",
+        ),
+        (
+            "\"web\"\nepoch",
+            "\"Web\"\nepoch",
+            (3, 8),
+            "[a-z0-9][a-z0-9._-]{0,63}",
+        ),
+        ("\"ec2\"", "\"gcp\"", (5, 12), "expected `ec2` or `file`"),
+        ("\"debian-12\"", "\"debian-11\"", (8, 11), "debian-12"),
+        (
+            "\"/etc/motd\"",
+            "\"etc/motd\"",
+            (9, 12),
+            "path is not absolute",
+        ),
+        ("\"/etc/motd\"", "\"/**\"", (9, 12), "spelt out"),
+        (
+            "\"/etc/motd\"",
+            "\"/srv/data/x\"",
+            (9, 12),
+            "which is not walked",
+        ),
+        (
+            "\"/srv/data\", reason = \"The data volume.\"",
+            "\"/srv/data\"",
+            (10, 12),
+            "needs a reason",
+        ),
+        (
+            "\"/srv/data\", reason",
+            "\"/usr\", reason",
+            (10, 12),
+            "unwatched",
+        ),
+        (
+            "\"/srv/data\", reason",
+            "\"/srv/**\", reason",
+            (10, 12),
+            "must name the directory itself",
+        ),
+        (
+            "gate = \"critical\"",
+            "gate = \"off\"",
+            (14, 8),
+            "expected one of `signature`, `critical`, `full`",
+        ),
+        (
+            "\"quarantine\"",
+            "\"ignore\"",
+            (15, 14),
+            "expected one of `report`, `quarantine`, `halt`",
+        ),
+        (
+            "type = \"enum\"",
+            "type = \"list\"",
+            (18, 8),
+            "expected one of",
+        ),
+        (
+            "values = [\"prod\", \"staging\"]",
+            "values = []",
+            (18, 8),
+            "one or more",
+        ),
+        (
+            "values = [\"prod\", \"staging\"]",
+            "values = [\"a\"]\nmax = 3",
+            (20, 7),
+            "does not go with",
+        ),
+        (
+            "required = true",
+            "required = true\ndefault = \"prod\"",
+            (18, 8),
+            "leave out one",
+        ),
+        (
+            "required = true",
+            "default = \"dev\"",
+            (20, 11),
+            "one of prod, staging",
+        ),
+        (
+            "secret = true",
+            "secret = true\npattern = \"(\"",
+            (25, 11),
+            "not a regular expression",
+        ),
+        (
+            "secret = true",
+            "secret = true\nmax_length = 0",
+            (25, 14),
+            "expected 1 to 16384",
+        ),
+        (
+            "[parameters.password]",
+            "[parameters.Password]",
+            (22, 13),
+            "[a-z][a-z0-9_]{0,63}",
+        ),
+        ("\"0640\"", "\"640\"", (28, 92), "four octal digits"),
+        ("\"0640\"", "\"4755\"", (28, 92), "without set-id"),
+        (
+            "\"/usr/lib/web/join\"",
+            "\"join\"",
+            (31, 11),
+            "expected an absolute path",
+        ),
+        (
+            "{{ environment }}",
+            "{{ enviroment }}",
+            (31, 11),
+            "'enviroment' is not declared: expected one of environment",
+        ),
+        ("{{ environment }}", "{{ password }}", (31, 11), "is secret"),
+        (
+            "{{ environment }}",
+            "{{ environment",
+            (31, 11),
+            "without '}}'",
+        ),
+        ("\"2m\"", "\"2 minutes\"", (31, 83), "such as \"30s\""),
+        (
+            "\"retry\"",
+            "\"skip\"",
+            (32, 15),
+            "expected `fail` or `retry`",
+        ),
+        (
+            "\"/dev/nvme1n1\"",
+            "\"/tmp/disk\"",
+            (35, 10),
+            "not beneath /dev",
+        ),
+        (
+            "filesystem = \"ext4\"",
+            "filesystem = \"btrfs\"",
+            (35, 50),
+            "expected `ext4` or `xfs`",
+        ),
+        (
+            "name = \"start\"",
+            "name = \"join\"",
+            (37, 8),
+            "is there twice",
+        ),
+        ("\"web.service\"", "\"web\"", (38, 8), "no suffix"),
+        (
+            "unit = {",
+            "hostname = { template = \"x\" }\nunit = {",
+            (37, 8),
+            "exactly one of",
+        ),
+        (
+            "packages = \"allow\"",
+            "packages = \"maybe\"",
+            (46, 12),
+            "expected `allow` or `deny`",
+        ),
+        (
+            "packages = \"allow\"",
+            "package = \"allow\"",
+            (46, 1),
+            "unknown field",
+        ),
+        (
+            "{ allow = [\"amazon-ssm-agent\"] }",
+            "\"perhaps\"",
+            (44, 17),
+            "amazon-ssm-agent",
+        ),
+        (
+            "[\"amazon-ssm-agent\"]",
+            "[\"telnet\"]",
+            (44, 28),
+            "expected one of",
+        ),
+        (
+            "s3://fleet-reports",
+            "http://fleet-reports",
+            (48, 6),
+            "https://",
+        ),
+        (
+            "every = \"5m\"",
+            "every = \"0m\"",
+            (49, 9),
+            "length of time",
+        ),
+        (
+            "https://releases",
+            "https://user@releases",
+            (51, 7),
+            "without credentials",
+        ),
+        ("[channel]", "[channels]", (50, 2), "unknown field"),
+        ("[channel]", "[channel", (50, 9), ""),
+    ] {
+        let changed = GOOD.replacen(from, to, 1);
+        assert_ne!(changed, GOOD, "{from}");
+        let error = Declaration::parse(changed.as_bytes()).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{to}: {error}");
+        assert!(error.problem.contains(says), "{to}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_refused_with_its_place() {
+    let error = Declaration::parse(b"[image]\nname = \"\xff\"").unwrap_err();
+    assert_eq!((error.line, error.column), (2, 9));
+    assert!(Declaration::parse(&vec![b'#'; limits::DECLARATION + 1]).is_err());
+    assert!(
+        Declaration::parse(b"")
+            .unwrap_err()
+            .problem
+            .contains("image")
+    );
+    let deep = format!("x = {}", "[".repeat(10_000));
+    assert!(Declaration::parse(deep.as_bytes()).is_err());
+}

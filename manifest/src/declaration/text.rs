@@ -1,0 +1,110 @@
+//! Values that TOML has as strings: absolute paths, modes, intervals.
+
+use std::{fmt, time::Duration};
+
+use serde::Deserialize;
+
+use crate::path::ImagePath;
+
+/// An absolute path without wildcards.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct AbsolutePath(pub(super) ImagePath);
+
+impl TryFrom<String> for AbsolutePath {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match ImagePath::from_absolute(text.as_bytes()) {
+            Ok(path) if !path.is_root() => Ok(Self(path)),
+            Ok(_) => Err("expected an absolute path other than the root itself".to_owned()),
+            Err(error) => Err(format!(
+                "{error}: expected an absolute path such as /etc/web/config.toml"
+            )),
+        }
+    }
+}
+
+/// Permission bits as text, `"0640"`. A number would be read as decimal, and be another mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct OctalMode(pub u32);
+
+impl TryFrom<String> for OctalMode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.len() == 4 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        match u32::from_str_radix(&text, 8) {
+            Ok(mode) if digits && mode & 0o7000 == 0 => Ok(Self(mode)),
+            _ => Err(
+                "expected four octal digits without set-id or sticky bits, such as \"0640\""
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for OctalMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// A length of time as text: a whole number and one of s, m, h, d.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Interval(Duration);
+
+impl Interval {
+    /// Of this many seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// As a duration.
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        const EXPECTED: &str =
+            "expected a length of time such as \"30s\", \"5m\", \"2h\" or \"1d\", a year at most";
+        const YEAR: u64 = 366 * 86_400;
+        let parse = || {
+            let unit = match text.chars().next_back()? {
+                's' => 1,
+                'm' => 60,
+                'h' => 3_600,
+                'd' => 86_400,
+                _ => return None,
+            };
+            let digits = text.get(..text.len().checked_sub(1)?)?;
+            let number: u64 = digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| digits.parse().ok())??;
+            number
+                .checked_mul(unit)
+                .filter(|seconds| (1..=YEAR).contains(seconds))
+        };
+        parse()
+            .map(Self::from_secs)
+            .ok_or_else(|| EXPECTED.to_owned())
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (number, unit) = [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
+            .into_iter()
+            .find(|(size, _)| seconds.is_multiple_of(*size))
+            .map_or((seconds, 's'), |(size, unit)| (seconds / size, unit));
+        write!(f, "{number}{unit}")
+    }
+}

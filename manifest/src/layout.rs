@@ -1,0 +1,25 @@
+//! Where Earmark's own files lie in an image. Absolute paths beneath the image's root.
+
+/// The directory of the agent's files.
+pub const EARMARK_DIR: &str = "/usr/lib/earmark";
+/// The seal: the three files that follow.
+pub const SEAL_DIR: &str = "/usr/lib/earmark/seal";
+/// The DSSE envelope.
+pub const MANIFEST: &str = "/usr/lib/earmark/seal/manifest.json";
+/// The declaration, byte for byte as its owner reviewed it.
+pub const DECLARATION: &str = "/usr/lib/earmark/seal/earmark.toml";
+/// The tree, zstd-compressed.
+pub const TREE: &str = "/usr/lib/earmark/seal/tree.zst";
+/// The keys that this image believes.
+pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
+/// The agent's one public state.
+pub const STATUS: &str = "/run/earmark/status.json";
+/// What declared `file` steps wrote at first boot.
+pub const RENDERED: &str = "/var/lib/earmark/rendered.json";
+
+/// The names of the files of a seal, which are also those of `earmark measure`'s output.
+pub const MANIFEST_NAME: &str = "manifest.json";
+/// See [`MANIFEST_NAME`].
+pub const DECLARATION_NAME: &str = "earmark.toml";
+/// See [`MANIFEST_NAME`].
+pub const TREE_NAME: &str = "tree.zst";

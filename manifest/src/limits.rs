@@ -1,0 +1,59 @@
+//! The bound of each input. Going over one is an error, never a truncation.
+//!
+//! Each bound protects against an input made to exhaust memory or time before its signature is
+//! known to be good; none is meant to be reached by a real image.
+
+/// The signed payload, in bytes. AWS KMS signs at most 4,096 bytes as they are, and the DSSE
+/// pre-authentication encoding adds its header to the payload.
+pub const PAYLOAD: usize = 4_000;
+
+/// `manifest.json`, in bytes: the payload in base64 and sixteen signatures, with room to spare.
+pub const ENVELOPE: usize = 64 * 1024;
+
+/// Signatures in one envelope. Each is tried with each trusted key.
+pub const SIGNATURES: usize = 16;
+
+/// Keys in one trust file.
+pub const TRUST_KEYS: usize = 16;
+
+/// `trust.toml`, in bytes.
+pub const TRUST: usize = 64 * 1024;
+
+/// `earmark.toml`, in bytes.
+pub const DECLARATION: usize = 256 * 1024;
+
+/// `tree.zst` as it is stored, in bytes: about four million entries.
+pub const TREE_STORED: usize = 512 * 1024 * 1024;
+
+/// The tree's text, in bytes. Its digest is checked before anything is decompressed, so that this
+/// bounds what a signer can do to a host by mistake, not what an attacker can do.
+pub const TREE_TEXT: u64 = 2 * 1024 * 1024 * 1024;
+
+/// One line of the tree, in bytes: a path and a symlink target of `PATH` bytes each with every
+/// byte escaped, and room for the extended attributes.
+pub const TREE_LINE: usize = 128 * 1024;
+
+/// The largest window that the decompressor may allocate, as a power of two: 8 MiB.
+pub const TREE_WINDOW_LOG: u32 = 23;
+
+/// Entries in one tree.
+pub const ENTRIES: u64 = 4_000_000;
+
+/// Class rules in one tree.
+pub const RULES: usize = 4_096;
+
+/// A path beneath the root, in bytes. Linux takes 4,096 with the terminating NUL.
+pub const PATH: usize = 4_095;
+
+/// One component of a path, in bytes (`NAME_MAX`).
+pub const NAME: usize = 255;
+
+/// One extended attribute's value, in bytes. Linux stores up to 64 KiB; those that are recorded
+/// (capabilities, ACLs, labels) are small.
+pub const XATTR: usize = 16 * 1024;
+
+/// First-boot steps in one declaration.
+pub const STEPS: usize = 64;
+
+/// Parameters in one declaration.
+pub const PARAMETERS: usize = 128;

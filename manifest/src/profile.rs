@@ -1,0 +1,246 @@
+//! Curated path classes, one data file for each distribution.
+
+use serde::Deserialize;
+
+use crate::{
+    class::{PathClass, Pattern, Rule, RuleKind},
+    layout,
+};
+
+/// A distribution whose path classes are curated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Amazon Linux 2023.
+    #[serde(rename = "amazon-linux-2023")]
+    AmazonLinux2023,
+    /// Debian 12.
+    #[serde(rename = "debian-12")]
+    Debian12,
+    /// Ubuntu 24.04.
+    #[serde(rename = "ubuntu-24.04")]
+    Ubuntu2404,
+}
+
+/// A rule and why it is there.
+#[derive(Debug, Clone)]
+pub struct ReasonedRule {
+    /// The rule.
+    pub rule: Rule,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A profile file that does not parse. The files are part of this crate and tested, so that this is
+/// a defect of the build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("profile {profile}: {problem}")]
+pub struct ProfileError {
+    profile: &'static str,
+    problem: String,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AmazonLinux2023, Self::Debian12, Self::Ubuntu2404];
+
+    /// As the declaration spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AmazonLinux2023 => "amazon-linux-2023",
+            Self::Debian12 => "debian-12",
+            Self::Ubuntu2404 => "ubuntu-24.04",
+        }
+    }
+
+    /// Its rules, in their order.
+    pub fn rules(self) -> Result<Vec<ReasonedRule>, ProfileError> {
+        let text = match self {
+            Self::AmazonLinux2023 => include_str!("../profiles/amazon-linux-2023.toml"),
+            Self::Debian12 => include_str!("../profiles/debian-12.toml"),
+            Self::Ubuntu2404 => include_str!("../profiles/ubuntu-24.04.toml"),
+        };
+        let fail = |problem: String| ProfileError {
+            profile: self.name(),
+            problem,
+        };
+        let document: Document = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
+        if document.profile != self {
+            return Err(fail("names another profile".to_owned()));
+        }
+        let rules = document.rule.into_iter().map(|rule| {
+            let pattern = Pattern::parse(rule.path.as_bytes())
+                .map_err(|error| fail(format!("'{}': {error}", rule.path)))?;
+            let class = match rule.class {
+                Class::Generated => PathClass::Generated,
+                Class::Mutable => PathClass::Mutable,
+                Class::State => PathClass::State,
+            };
+            Ok(ReasonedRule {
+                rule: Rule {
+                    kind: RuleKind::Class(class),
+                    pattern,
+                },
+                reason: rule.reason,
+            })
+        });
+        rules.collect()
+    }
+}
+
+/// What the gate `critical` always verifies before a boot goes on: what runs before, or as, the
+/// agent, and what decides what runs after it. Each pattern with its reason.
+pub const CRITICAL: &[(&str, &str)] = &[
+    ("/boot/**", "kernel, initrd and boot loader"),
+    (
+        "/usr/lib/modules/*/vmlinuz",
+        "the kernel, where distributions keep it with its modules",
+    ),
+    ("/efi/**", "boot loader and unified kernel images"),
+    ("/etc/**", "configuration, unit directories and accounts"),
+    (
+        "/usr/lib/systemd/**",
+        "PID 1, its helpers, units, generators and presets",
+    ),
+    (
+        "/lib/systemd/**",
+        "the same, where /lib is no link to /usr/lib",
+    ),
+    ("/usr/sbin/init", "PID 1"),
+    ("/sbin/init", "PID 1, where /sbin is no link to /usr/sbin"),
+    ("/usr/local/lib/systemd/**", "units and generators"),
+    (
+        "/usr/lib/*/ld-linux*",
+        "the dynamic loader: it runs before each program, the agent included",
+    ),
+    ("/usr/lib*/ld-linux*", "the dynamic loader"),
+    ("/lib64/ld-linux*", "the dynamic loader"),
+    (
+        "/usr/lib/*/libc.so.6",
+        "the C library of PID 1 and the agent",
+    ),
+    (
+        "/usr/lib64/libc.so.6",
+        "the C library of PID 1 and the agent",
+    ),
+    ("/usr/lib/*/systemd/**", "the private libraries of PID 1"),
+    ("/usr/lib64/systemd/**", "the private libraries of PID 1"),
+    ("/usr/lib/os-release", "which image this claims to be"),
+    ("/usr/bin/earmark-agent", "the agent"),
+    ("/usr/sbin/earmark-agent", "the agent"),
+    (layout::EARMARK_DIR, "the agent's files"),
+    ("/usr/lib/earmark/**", "the agent's files"),
+];
+
+/// The [`CRITICAL`] patterns as rules.
+pub fn critical_rules() -> Result<Vec<ReasonedRule>, ProfileError> {
+    let fail = |problem| ProfileError {
+        profile: "critical",
+        problem,
+    };
+    let rules = CRITICAL.iter().map(|(path, reason)| {
+        let pattern =
+            Pattern::parse(path.as_bytes()).map_err(|error| fail(format!("'{path}': {error}")))?;
+        Ok(ReasonedRule {
+            rule: Rule {
+                kind: RuleKind::Critical,
+                pattern,
+            },
+            reason: (*reason).to_owned(),
+        })
+    });
+    rules.collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    profile: Profile,
+    rule: Vec<RuleDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleDocument {
+    class: Class,
+    path: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Class {
+    Generated,
+    Mutable,
+    State,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{class::RuleSet, path::ImagePath};
+
+    #[test]
+    fn every_profile_resolves_and_every_rule_has_its_reason() {
+        for profile in Profile::ALL {
+            let rules = profile.rules().unwrap();
+            for rule in &rules {
+                let said = rule.reason.len() >= 20 && rule.reason.ends_with('.');
+                assert!(said, "{}: {}", profile.name(), rule.rule.pattern);
+            }
+            let all = rules
+                .into_iter()
+                .chain(critical_rules().unwrap())
+                .map(|rule| rule.rule)
+                .collect();
+            RuleSet::resolve(all).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_profile_frees_what_decides_who_may_run_what() {
+        for profile in Profile::ALL {
+            let rules = profile
+                .rules()
+                .unwrap()
+                .into_iter()
+                .map(|rule| rule.rule)
+                .collect();
+            let rules = RuleSet::resolve(rules).unwrap();
+            for path in [
+                "/",
+                "/etc",
+                "/etc/passwd",
+                "/etc/shadow",
+                "/etc/group",
+                "/etc/sudoers",
+                "/etc/sudoers.d/x",
+                "/etc/systemd/system/x.service",
+                "/etc/systemd/system/ssh.service.d/x.conf",
+                "/etc/cron.d/x",
+                "/etc/ld.so.preload",
+                "/etc/ld.so.conf.d/x.conf",
+                "/etc/pam.d/sshd",
+                "/etc/ssh/sshd_config",
+                "/etc/profile.d/x.sh",
+                "/etc/rc.local",
+                "/usr",
+                "/usr/bin/x",
+                "/usr/lib/systemd/system/x.service",
+                "/usr/local/bin/x",
+                "/boot/vmlinuz",
+                "/etc/udev/rules.d/x.rules",
+                "/etc/modprobe.d/x.conf",
+                "/opt/x",
+            ] {
+                let path = ImagePath::from_absolute(path.as_bytes()).unwrap();
+                assert_eq!(
+                    rules.class_of(&path),
+                    PathClass::Sealed,
+                    "{} {path}",
+                    profile.name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! [`Statement`]: what is signed. A small in-toto Statement v1 about the tree and the declaration.
+
+use serde::Serialize;
+
+use crate::{
+    digest::{ManifestDigest, Sha256Digest},
+    json::{self, Field, JsonError},
+    layout, limits,
+    name::{ImageName, ImageVersion},
+    tree::TreeSummary,
+};
+
+/// The `predicateType` of an image manifest.
+pub const PREDICATE_TYPE: &str = "urn:earmark:image-manifest:v1";
+/// The `_type` of an in-toto Statement v1.
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// The signed statement of an image: who it is, and the digests of what it is and may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Digest of `tree.zst` as it is stored.
+    pub tree: Sha256Digest,
+    /// Digest of `earmark.toml`, byte for byte.
+    pub declaration: Sha256Digest,
+    /// Which image.
+    pub image: ImageIdentity,
+    /// Where it came from.
+    pub build: BuildRecord,
+    /// The image that this one was baked from, if that one was sealed.
+    pub parent: Option<ManifestDigest>,
+    /// The tree in numbers.
+    pub summary: TreeSummary,
+    /// The oldest agent that may read this manifest.
+    pub minimum_agent: AgentVersion,
+}
+
+/// Which image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageIdentity {
+    /// Its name.
+    pub name: ImageName,
+    /// Its version.
+    pub version: ImageVersion,
+    /// The security epoch: a counter that a channel can set a floor for.
+    pub epoch: u64,
+    /// As `uname -m` prints it.
+    pub architecture: Architecture,
+}
+
+/// A machine architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// 64-bit Arm.
+    Aarch64,
+    /// 64-bit x86.
+    X86_64,
+}
+
+/// Where an image came from. Each field is what the release CI says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildRecord {
+    /// The source revision, such as a commit.
+    pub revision: Option<BuildText>,
+    /// Who built it, such as the URL of a CI job.
+    pub builder: Option<BuildText>,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970. No other time is ever recorded.
+    pub time: Option<u64>,
+}
+
+/// A line of a build record: 1 to 256 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildText(String);
+
+/// The version of an agent: three numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AgentVersion {
+    /// Changes when formats break.
+    pub major: u32,
+    /// Changes with features.
+    pub minor: u32,
+    /// Changes with mends.
+    pub patch: u32,
+}
+
+/// Text that is not what its field holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct TextError(&'static str);
+
+impl Statement {
+    /// The payload bytes. The same statement gives the same bytes.
+    pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
+        let text = |text: &Option<BuildText>| text.as_ref().map(|text| text.0.clone());
+        let subject = |name, digest: &Sha256Digest| Subject {
+            name,
+            digest: DigestSet {
+                sha256: digest.hex(),
+            },
+        };
+        let document = Document {
+            r#type: STATEMENT_TYPE,
+            subject: [
+                subject(layout::TREE_NAME, &self.tree),
+                subject(layout::DECLARATION_NAME, &self.declaration),
+            ],
+            predicate_type: PREDICATE_TYPE,
+            predicate: Predicate {
+                image: Image {
+                    name: &self.image.name,
+                    version: &self.image.version,
+                    epoch: self.image.epoch,
+                    architecture: self.image.architecture.name(),
+                },
+                build: Build {
+                    revision: text(&self.build.revision),
+                    builder: text(&self.build.builder),
+                    time: self.build.time,
+                },
+                parent: self.parent.map(|parent| parent.to_string()),
+                tree: Summary {
+                    entries: self.summary.entries,
+                    bytes: self.summary.bytes,
+                },
+                minimum_agent: self.minimum_agent.to_string(),
+            },
+        };
+        let payload =
+            serde_json::to_vec(&document).map_err(|error| PayloadError::Json(error.to_string()))?;
+        if payload.len() > limits::PAYLOAD {
+            return Err(PayloadError::Long(payload.len()));
+        }
+        Ok(payload)
+    }
+
+    /// Parses payload bytes. On the agent these must be bytes whose signature was verified.
+    pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
+        let mut document = json::parse(payload)?.object()?;
+        document.take("_type")?.constant(STATEMENT_TYPE)?;
+        document.take("predicateType")?.constant(PREDICATE_TYPE)?;
+        let mut subjects = document.take("subject")?.array(2)?.into_iter();
+        let mut subject = |name: &str| -> Result<Sha256Digest, JsonError> {
+            let mut subject = subjects
+                .next()
+                .ok_or_else(|| json::missing("subject", name))?
+                .object()?;
+            subject.take("name")?.constant(name)?;
+            let mut digests = subject.take("digest")?.object()?;
+            let digest = digests
+                .take("sha256")?
+                .parsed(|hex| Sha256Digest::from_hex(hex.as_bytes()))?;
+            digests.finish()?;
+            subject.finish()?;
+            Ok(digest)
+        };
+        let (tree, declaration) = (
+            subject(layout::TREE_NAME)?,
+            subject(layout::DECLARATION_NAME)?,
+        );
+        let mut predicate = document.take("predicate")?.object()?;
+        document.finish()?;
+
+        let mut image = predicate.take("image")?.object()?;
+        let identity = ImageIdentity {
+            name: image.take("name")?.parsed(str::parse)?,
+            version: image.take("version")?.parsed(str::parse)?,
+            epoch: image.take("epoch")?.number()?,
+            architecture: image.take("architecture")?.parsed(str::parse)?,
+        };
+        image.finish()?;
+
+        let mut build = predicate.take("build")?.object()?;
+        let text = |field: Field| {
+            field
+                .optional()
+                .map(|field| field.parsed(str::parse))
+                .transpose()
+        };
+        let record = BuildRecord {
+            revision: text(build.take("revision")?)?,
+            builder: text(build.take("builder")?)?,
+            time: build
+                .take("time")?
+                .optional()
+                .map(Field::number)
+                .transpose()?,
+        };
+        build.finish()?;
+
+        let parent = predicate.take("parent")?.optional();
+        let mut summary = predicate.take("tree")?.object()?;
+        let statement = Self {
+            tree,
+            declaration,
+            image: identity,
+            build: record,
+            parent: parent
+                .map(|parent| parent.parsed(ManifestDigest::from_prefixed))
+                .transpose()?,
+            summary: TreeSummary {
+                entries: summary.take("entries")?.number()?,
+                bytes: summary.take("bytes")?.number()?,
+            },
+            minimum_agent: predicate.take("minimumAgent")?.parsed(str::parse)?,
+        };
+        summary.finish()?;
+        predicate.finish()?;
+        Ok(statement)
+    }
+}
+
+/// Why a statement cannot be a payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// `serde_json` failed.
+    #[error("failed to write the statement: {0}")]
+    Json(String),
+    /// It would be longer than KMS and HSMs sign.
+    #[error("the statement has {0} bytes, and at most {max} can be signed: shorten the build record", max = limits::PAYLOAD)]
+    Long(usize),
+}
+
+impl Architecture {
+    /// As `uname -m` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// The architecture that this program was compiled for, if it is one of the known ones.
+    pub const fn of_this_program() -> Option<Self> {
+        if cfg!(target_arch = "x86_64") {
+            Some(Self::X86_64)
+        } else if cfg!(target_arch = "aarch64") {
+            Some(Self::Aarch64)
+        } else {
+            None
+        }
+    }
+}
+
+impl std::fmt::Display for Architecture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Architecture {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        match text {
+            "aarch64" => Ok(Self::Aarch64),
+            "x86_64" => Ok(Self::X86_64),
+            _ => Err(TextError("x86_64 or aarch64")),
+        }
+    }
+}
+
+impl BuildText {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for BuildText {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let good =
+            (1..=256).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(TextError("1 to 256 printable ASCII characters"))
+        }
+    }
+}
+
+impl std::fmt::Display for BuildText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl AgentVersion {
+    /// The version of this program.
+    pub fn of_this_program() -> Result<Self, TextError> {
+        env!("CARGO_PKG_VERSION").parse()
+    }
+}
+
+impl std::fmt::Display for AgentVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl std::str::FromStr for AgentVersion {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        const EXPECTED: TextError = TextError("a version such as 0.1.0");
+        let number = |part: Option<&str>| {
+            let part = part
+                .filter(|part| *part == "0" || !part.starts_with(['0', '+']))
+                .ok_or(EXPECTED)?;
+            part.parse().map_err(|_| EXPECTED)
+        };
+        let mut parts = text.split('.');
+        let version = Self {
+            major: number(parts.next())?,
+            minor: number(parts.next())?,
+            patch: number(parts.next())?,
+        };
+        if parts.next().is_some() {
+            Err(EXPECTED)
+        } else {
+            Ok(version)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "_type")]
+    r#type: &'static str,
+    subject: [Subject; 2],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'static str,
+    predicate: Predicate<'a>,
+}
+
+#[derive(Serialize)]
+struct Subject {
+    name: &'static str,
+    digest: DigestSet,
+}
+
+#[derive(Serialize)]
+struct DigestSet {
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct Predicate<'a> {
+    image: Image<'a>,
+    build: Build,
+    parent: Option<String>,
+    tree: Summary,
+    #[serde(rename = "minimumAgent")]
+    minimum_agent: String,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    name: &'a ImageName,
+    version: &'a ImageVersion,
+    epoch: u64,
+    architecture: &'static str,
+}
+
+#[derive(Serialize)]
+struct Build {
+    revision: Option<String>,
+    builder: Option<String>,
+    time: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    entries: u64,
+    bytes: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::crypto::sha256;
+
+    pub(crate) fn sample() -> Statement {
+        Statement {
+            tree: sha256(b"tree"),
+            declaration: sha256(b"declaration"),
+            image: ImageIdentity {
+                name: "web".parse().unwrap(),
+                version: "1.2.3".parse().unwrap(),
+                epoch: 3,
+                architecture: Architecture::X86_64,
+            },
+            build: BuildRecord {
+                revision: Some("4f2a".parse().unwrap()),
+                builder: None,
+                time: Some(1_790_000_000),
+            },
+            parent: Some(ManifestDigest::of_payload(b"parent")),
+            summary: TreeSummary {
+                entries: 3,
+                bytes: 7,
+            },
+            minimum_agent: AgentVersion {
+                major: 0,
+                minor: 1,
+                patch: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn a_payload_parses_to_the_statement_it_was() {
+        let payload = sample().to_payload().unwrap();
+        assert_eq!(Statement::parse(&payload), Ok(sample()));
+        assert_eq!(sample().to_payload().unwrap(), payload);
+    }
+
+    #[test]
+    fn the_largest_statement_fits() {
+        let long: BuildText = "x".repeat(256).parse().unwrap();
+        let mut statement = sample();
+        statement.image.name = "n".repeat(64).parse().unwrap();
+        statement.image.version = "v".repeat(64).parse().unwrap();
+        statement.build = BuildRecord {
+            revision: Some(long.clone()),
+            builder: Some(long),
+            time: Some(u64::MAX),
+        };
+        assert!(statement.to_payload().unwrap().len() < limits::PAYLOAD);
+    }
+
+    #[test]
+    fn a_field_more_or_less_or_other_is_refused() {
+        let payload = String::from_utf8(sample().to_payload().unwrap()).unwrap();
+        for (from, to, says) in [
+            (
+                "\"epoch\":3",
+                "\"epoch\":3,\"extra\":1",
+                "predicate.image.extra: is not a field",
+            ),
+            ("\"epoch\":3,", "", "predicate.image.epoch: is missing"),
+            (
+                "\"epoch\":3",
+                "\"epoch\":-3",
+                "predicate.image.epoch: expected a whole number",
+            ),
+            (
+                "\"epoch\":3",
+                "\"epoch\":18446744073709551616",
+                "predicate.image.epoch: expected a whole number",
+            ),
+            (
+                "image-manifest:v1",
+                "image-manifest:v2",
+                "predicateType: expected",
+            ),
+            ("Statement/v1", "Statement/v0.1", "_type: expected"),
+            ("tree.zst", "tree.zst2", "subject[0].name: expected"),
+            (
+                "\"minimumAgent\":\"0.1.0\"",
+                "\"minimumAgent\":\"0.01.0\"",
+                "predicate.minimumAgent",
+            ),
+            ("x86_64", "mips", "predicate.image.architecture"),
+        ] {
+            let changed = payload.replacen(from, to, 1);
+            assert_ne!(changed, payload, "{from}");
+            let error = Statement::parse(changed.as_bytes())
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Reads a tree, entry by entry, without ever holding its text.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use crate::{
+    class::{self, Rule, RuleError, RuleSet},
+    entry::{Content, Entry, LinkGroup, Node},
+    limits,
+    path::{ImagePath, PathError},
+};
+
+use super::{MAGIC, TreeSummary, line};
+
+/// What is wrong with a tree, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("tree, line {line}: {fault}")]
+pub struct TreeError {
+    /// The line of the decompressed text, from 1.
+    pub line: u64,
+    /// What is wrong there.
+    pub fault: TreeFault,
+}
+
+/// What is wrong with a line of a tree.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeFault {
+    /// A class that no entry has.
+    #[error("unknown class: expected sealed, mutable, rendered or state")]
+    Class,
+    /// `rules N` or `entries N` is absent, or is not the number that follows.
+    #[error("expected '{0} N' with the number of lines that follow")]
+    Count(&'static str),
+    /// zstd cannot read it.
+    #[error("cannot be decompressed: {0}")]
+    Decompress(io::Error),
+    /// Not 64 lower-case hex digits.
+    #[error("not a digest: expected 64 lower-case hex digits")]
+    Digest,
+    /// Not in the one escaped form.
+    #[error("not escaped as it should be")]
+    Escape,
+    /// Fewer than ten fields.
+    #[error("expected ten fields, one space apart")]
+    Fields,
+    /// A hard-link group that is not numbered in order, has one member, or members that differ.
+    #[error(
+        "hard-link groups are numbered from 1 in order, with two or more names for one content"
+    )]
+    Links,
+    /// A line longer than [`limits::TREE_LINE`], or the text longer than [`limits::TREE_TEXT`].
+    #[error("longer than the format allows")]
+    Long,
+    /// The first line.
+    #[error("expected '{MAGIC}'")]
+    Magic,
+    /// A number out of range, or not in its one spelling.
+    #[error("not a number in its range, without sign or leading zero")]
+    Number,
+    /// Not after the path before it, or the root is not first.
+    #[error("out of order: paths ascend by their bytes, each once, and the root comes first")]
+    Order,
+    /// See [`PathError`].
+    #[error("{0}")]
+    Path(PathError),
+    /// See [`RuleError`].
+    #[error("{0}")]
+    Rule(RuleError),
+    /// Fields that do not go with the type and class.
+    #[error("fields do not go with the entry's type and class")]
+    Shape,
+    /// Not a target that a symbolic link can have.
+    #[error("not a target of a symbolic link")]
+    Target,
+    /// Bytes after the last entry.
+    #[error("something follows the last entry")]
+    Trailing,
+    /// The text ends early.
+    #[error("the tree ends early")]
+    Truncated,
+    /// A type that no entry has.
+    #[error("unknown type: expected f, d, l, c, b, p or s")]
+    Type,
+    /// An attribute that is not recorded, out of order, empty or too long.
+    #[error("not a recorded extended attribute in its order")]
+    Xattr,
+}
+
+/// Reads the header of a stored tree, and then its entries as they are asked for.
+///
+/// Check the digest of `stored` first: this bounds what it takes, but a decompressor is code that
+/// an attacker should not reach.
+pub fn read(stored: &[u8]) -> Result<TreeReader<impl BufRead>, TreeError> {
+    let fault = |error| TreeError {
+        line: 1,
+        fault: TreeFault::Decompress(error),
+    };
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(fault)?;
+    decoder
+        .window_log_max(limits::TREE_WINDOW_LOG)
+        .map_err(fault)?;
+    TreeReader::new(BufReader::with_capacity(64 * 1024, decoder))
+}
+
+/// Whether [`read`] would accept this text, compressed.
+pub(super) fn check_text(text: &[u8]) -> Result<(), TreeError> {
+    TreeReader::new(text)?.try_for_each(|entry| entry.map(|_| ()))
+}
+
+/// The entries of a tree, in order. An error ends it.
+#[derive(Debug)]
+pub struct TreeReader<R> {
+    lines: Lines<R>,
+    rules: RuleSet,
+    entries: u64,
+    left: u64,
+    previous: Option<ImagePath>,
+    links: Vec<(Content, u32)>,
+    bytes: u64,
+    done: bool,
+}
+
+impl<R: BufRead> TreeReader<R> {
+    fn new(input: R) -> Result<Self, TreeError> {
+        let mut lines = Lines {
+            input,
+            line: Vec::new(),
+            number: 0,
+            bytes: 0,
+        };
+        if lines.next()? != MAGIC.as_bytes() {
+            return Err(lines.error(TreeFault::Magic));
+        }
+        let count: u64 = lines.count("rules")?;
+        if count > u64::try_from(limits::RULES).unwrap_or(u64::MAX) {
+            return Err(lines.error(TreeFault::Rule(RuleError::TooMany)));
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for _ in 0..count {
+            let rule = class::parse_rule(lines.next()?);
+            rules.push(rule.map_err(|error| lines.error(TreeFault::Rule(error)))?);
+        }
+        let rules =
+            RuleSet::from_rules(rules).map_err(|error| lines.error(TreeFault::Rule(error)))?;
+        let entries = lines.count("entries")?;
+        if entries == 0 || entries > limits::ENTRIES {
+            return Err(lines.error(TreeFault::Count("entries")));
+        }
+        Ok(Self {
+            lines,
+            rules,
+            entries,
+            left: entries,
+            previous: None,
+            links: Vec::new(),
+            bytes: 0,
+            done: false,
+        })
+    }
+
+    /// The class rules of this image.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// How many entries there are in all, and the bytes of those read so far.
+    pub fn summary(&self) -> TreeSummary {
+        TreeSummary {
+            entries: self.entries,
+            bytes: self.bytes,
+        }
+    }
+
+    fn entry(&mut self) -> Result<Option<Entry>, TreeError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return self.end().map(|()| None);
+        };
+        let parsed = line::parse(self.lines.next()?);
+        let entry = parsed.map_err(|fault| self.lines.error(fault))?;
+        self.take(&entry).map_err(|fault| self.lines.error(fault))?;
+        self.left = left;
+        self.previous = Some(entry.path.clone());
+        Ok(Some(entry))
+    }
+
+    /// Checks what one line alone cannot show.
+    fn take(&mut self, entry: &Entry) -> Result<(), TreeFault> {
+        match &self.previous {
+            None if entry.path.is_root() && matches!(entry.node, Node::Directory) => {}
+            Some(previous) if *previous < entry.path => {}
+            _ => return Err(TreeFault::Order),
+        }
+        let Node::Regular(Some(content)) = &entry.node else {
+            return Ok(());
+        };
+        self.bytes = self.bytes.saturating_add(content.size);
+        let Some(LinkGroup(group)) = content.links else {
+            return Ok(());
+        };
+        let index = usize::try_from(group)
+            .ok()
+            .and_then(|group| group.checked_sub(1))
+            .ok_or(TreeFault::Links)?;
+        let groups = self.links.len();
+        match self.links.get_mut(index) {
+            Some((first, names)) if first == content => *names = names.saturating_add(1),
+            None if index == groups => self.links.push((*content, 1)),
+            _ => return Err(TreeFault::Links),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), TreeError> {
+        if self.links.iter().any(|(_, names)| *names < 2) {
+            return Err(self.lines.error(TreeFault::Links));
+        }
+        if self.lines.is_at_end()? {
+            Ok(())
+        } else {
+            Err(self.lines.error(TreeFault::Trailing))
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for TreeReader<R> {
+    type Item = Result<Entry, TreeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let entry = self.entry().transpose();
+        self.done = !matches!(entry, Some(Ok(_)));
+        entry
+    }
+}
+
+/// Lines of bounded length, counted.
+#[derive(Debug)]
+struct Lines<R> {
+    input: R,
+    line: Vec<u8>,
+    number: u64,
+    bytes: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line, without its newline.
+    fn next(&mut self) -> Result<&[u8], TreeError> {
+        self.number = self.number.saturating_add(1);
+        self.line.clear();
+        let bound = u64::try_from(limits::TREE_LINE).unwrap_or(u64::MAX);
+        let read = (&mut self.input)
+            .take(bound)
+            .read_until(b'\n', &mut self.line);
+        let read = u64::try_from(read.map_err(|error| self.error(TreeFault::Decompress(error)))?)
+            .unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(read);
+        if self.bytes > limits::TREE_TEXT {
+            return Err(self.error(TreeFault::Long));
+        }
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            return Ok(&self.line);
+        }
+        Err(self.error(if read == bound {
+            TreeFault::Long
+        } else {
+            TreeFault::Truncated
+        }))
+    }
+
+    /// The number of a line `WORD N`.
+    fn count(&mut self, word: &'static str) -> Result<u64, TreeError> {
+        let number = self
+            .next()?
+            .strip_prefix(word.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b" "));
+        let number = number.and_then(|number| line::number(number).ok());
+        number.ok_or_else(|| self.error(TreeFault::Count(word)))
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, TreeError> {
+        let rest = self.input.fill_buf().map(<[u8]>::is_empty);
+        rest.map_err(|error| self.error(TreeFault::Decompress(error)))
+    }
+
+    fn error(&self, fault: TreeFault) -> TreeError {
+        TreeError {
+            line: self.number,
+            fault,
+        }
+    }
+}

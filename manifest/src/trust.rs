@@ -1,0 +1,380 @@
+//! The trust file: the keys that an image believes, and for what.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crypto::{KeyError, PublicKey},
+    envelope::KeyId,
+    limits,
+    name::ImageName,
+};
+
+/// What a key may sign. An envelope of one purpose is never accepted for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Image manifests.
+    Image,
+    /// Release channel documents.
+    Channel,
+    /// Break-glass grants.
+    Grant,
+}
+
+/// A trusted key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedKey {
+    key: PublicKey,
+    purposes: BTreeSet<Purpose>,
+}
+
+/// The keys that an image believes. There is always at least one, and the threshold can be met for
+/// each purpose that any key has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    image: Option<ImageName>,
+    threshold: usize,
+    keys: Vec<TrustedKey>,
+}
+
+/// Why a trust file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The same key twice would meet a threshold of two alone.
+    #[error("key {0} is there twice")]
+    Duplicate(KeyId),
+    /// A key that cannot be used.
+    #[error("key {number}: {error}")]
+    Key {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        error: KeyError,
+    },
+    /// More bytes than [`limits::TRUST`] or more keys than [`limits::TRUST_KEYS`].
+    #[error(
+        "the trust file is too large: at most {} bytes and {} keys",
+        limits::TRUST,
+        limits::TRUST_KEYS
+    )]
+    Large,
+    /// No key at all.
+    #[error("the trust file has no key")]
+    NoKey,
+    /// A key that may sign nothing.
+    #[error("key {0} has no purpose: expected some of image, channel, grant")]
+    NoPurpose(usize),
+    /// Not PEM.
+    #[error("key {0} is not a PEM block 'PUBLIC KEY'")]
+    Pem(usize),
+    /// A threshold that no set of signatures can meet, or that none need to.
+    #[error(
+        "threshold {threshold} cannot be: {keys} key(s) have the purpose '{purpose}', so it must be from 1 to {keys}"
+    )]
+    Threshold {
+        /// As the file has it.
+        threshold: usize,
+        /// Keys with the purpose.
+        keys: usize,
+        /// The purpose with the fewest keys.
+        purpose: Purpose,
+    },
+    /// Not the TOML that a trust file is.
+    #[error("{0}")]
+    Toml(String),
+}
+
+impl Trust {
+    /// A trust file of these keys.
+    pub fn new(
+        image: Option<ImageName>,
+        threshold: usize,
+        keys: Vec<TrustedKey>,
+    ) -> Result<Self, TrustError> {
+        if keys.is_empty() {
+            return Err(TrustError::NoKey);
+        }
+        if keys.len() > limits::TRUST_KEYS {
+            return Err(TrustError::Large);
+        }
+        let mut seen = BTreeSet::new();
+        for (number, key) in (1..).zip(&keys) {
+            if !seen.insert(key.id()) {
+                return Err(TrustError::Duplicate(key.id()));
+            }
+            if key.purposes.is_empty() {
+                return Err(TrustError::NoPurpose(number));
+            }
+        }
+        let trust = Self {
+            image,
+            threshold,
+            keys,
+        };
+        for purpose in [Purpose::Image, Purpose::Channel, Purpose::Grant] {
+            let keys = trust.keys_for(purpose).count();
+            if keys > 0 && !(1..=keys).contains(&threshold) {
+                return Err(TrustError::Threshold {
+                    threshold,
+                    keys,
+                    purpose,
+                });
+            }
+        }
+        Ok(trust)
+    }
+
+    /// Parses `trust.toml`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
+        if bytes.len() > limits::TRUST {
+            return Err(TrustError::Large);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| TrustError::Toml("the trust file is not UTF-8".to_owned()))?;
+        let document: Document =
+            toml::from_str(text).map_err(|error| TrustError::Toml(error.to_string()))?;
+        if document.schema != SCHEMA {
+            return Err(TrustError::Toml(format!(
+                "schema {} is not known: expected {SCHEMA}",
+                document.schema
+            )));
+        }
+        let keys = (1..).zip(document.key).map(|(number, key)| {
+            let purposes: BTreeSet<Purpose> = key.purposes.into_iter().collect();
+            TrustedKey::from_pem(key.public.as_bytes(), purposes).map_err(|error| match error {
+                PemKeyError::Pem => TrustError::Pem(number),
+                PemKeyError::Key(error) => TrustError::Key { number, error },
+            })
+        });
+        let threshold = usize::try_from(document.threshold).unwrap_or(usize::MAX);
+        Self::new(document.image, threshold, keys.collect::<Result<_, _>>()?)
+    }
+
+    /// As `trust.toml`.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "# The keys that this image believes.\nschema = {SCHEMA}\nthreshold = {}\n",
+            self.threshold
+        );
+        if let Some(image) = &self.image {
+            text.push_str(&format!("image = \"{image}\"\n"));
+        }
+        for key in &self.keys {
+            let purposes: Vec<String> = key
+                .purposes
+                .iter()
+                .map(|purpose| format!("\"{purpose}\""))
+                .collect();
+            text.push_str(&format!(
+                "\n# {} {}\n[[key]]\npurposes = [{}]\npublic = \"\"\"\n{}\"\"\"\n",
+                key.key.algorithm(),
+                key.id(),
+                purposes.join(", "),
+                public_pem(&key.key),
+            ));
+        }
+        text
+    }
+
+    /// The image that this trust file is for, if it is for one alone.
+    pub fn image(&self) -> Option<&ImageName> {
+        self.image.as_ref()
+    }
+
+    /// How many distinct keys must have signed.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// The keys that may sign for `purpose`.
+    pub fn keys_for(&self, purpose: Purpose) -> impl Iterator<Item = &TrustedKey> {
+        self.keys
+            .iter()
+            .filter(move |key| key.purposes.contains(&purpose))
+    }
+}
+
+impl TrustedKey {
+    /// From a PEM block `PUBLIC KEY`.
+    pub fn from_pem(pem: &[u8], purposes: BTreeSet<Purpose>) -> Result<Self, PemKeyError> {
+        Ok(Self {
+            key: parse_public_pem(pem)?,
+            purposes,
+        })
+    }
+
+    /// The key itself.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Its id.
+    pub fn id(&self) -> KeyId {
+        KeyId::of(&self.key)
+    }
+
+    /// What it may sign.
+    pub fn purposes(&self) -> impl Iterator<Item = Purpose> {
+        self.purposes.iter().copied()
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Image => "image",
+            Self::Channel => "channel",
+            Self::Grant => "grant",
+        })
+    }
+}
+
+impl std::str::FromStr for Purpose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Image, Self::Channel, Self::Grant]
+            .into_iter()
+            .find(|purpose| purpose.to_string() == text)
+            .ok_or_else(|| {
+                format!("'{text}' is no purpose of a key: expected image, channel or grant")
+            })
+    }
+}
+
+/// Why a PEM text is not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PemKeyError {
+    /// Not PEM, or of another kind.
+    #[error("not a PEM block of the expected kind")]
+    Pem,
+    /// PEM, but not of a key that can be used.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+}
+
+/// A public key as OpenSSL writes it: a PEM block `PUBLIC KEY`.
+pub fn public_pem(key: &PublicKey) -> String {
+    encode_pem("PUBLIC KEY", &key.to_spki())
+}
+
+/// A public key from a PEM block `PUBLIC KEY`.
+pub fn parse_public_pem(pem: &[u8]) -> Result<PublicKey, PemKeyError> {
+    match pem_rfc7468::decode_vec(pem) {
+        Ok(("PUBLIC KEY", der)) => Ok(PublicKey::from_spki(&der)?),
+        _ => Err(PemKeyError::Pem),
+    }
+}
+
+/// DER as a PEM block.
+pub fn encode_pem(label: &str, der: &[u8]) -> String {
+    pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, der).unwrap_or_default()
+}
+
+/// The label and the DER of a PEM block.
+pub fn decode_pem(pem: &[u8]) -> Option<(String, Vec<u8>)> {
+    pem_rfc7468::decode_vec(pem)
+        .ok()
+        .map(|(label, der)| (label.to_owned(), der))
+}
+
+/// The schema that this version writes and reads.
+const SCHEMA: u64 = 1;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    schema: u64,
+    threshold: u64,
+    image: Option<ImageName>,
+    #[serde(default)]
+    key: Vec<KeyDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyDocument {
+    purposes: Vec<Purpose>,
+    public: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{Algorithm, PrivateKey};
+
+    fn key(purposes: &[Purpose]) -> TrustedKey {
+        let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
+        let key = PrivateKey::from_pkcs8(&der).unwrap().public().unwrap();
+        TrustedKey {
+            key,
+            purposes: purposes.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn a_trust_file_round_trips() {
+        let keys = vec![
+            key(&[Purpose::Image, Purpose::Channel]),
+            key(&[Purpose::Image, Purpose::Channel]),
+        ];
+        let trust = Trust::new(Some("web".parse().unwrap()), 2, keys).unwrap();
+        assert_eq!(Trust::parse(trust.to_toml().as_bytes()), Ok(trust));
+    }
+
+    #[test]
+    fn a_threshold_that_cannot_be_met_or_need_not_be_is_refused() {
+        let (image, both) = (
+            key(&[Purpose::Image]),
+            key(&[Purpose::Image, Purpose::Grant]),
+        );
+        let new = |threshold, keys: &[&TrustedKey]| {
+            Trust::new(None, threshold, keys.iter().copied().cloned().collect())
+        };
+        assert!(new(1, &[&image]).is_ok());
+        assert!(matches!(
+            new(0, &[&image]),
+            Err(TrustError::Threshold { .. })
+        ));
+        assert!(matches!(
+            new(2, &[&image]),
+            Err(TrustError::Threshold { .. })
+        ));
+        // Two keys for images, but one for grants.
+        assert!(matches!(
+            new(2, &[&image, &both]),
+            Err(TrustError::Threshold {
+                purpose: Purpose::Grant,
+                ..
+            })
+        ));
+        assert!(matches!(
+            new(1, &[&image, &image]),
+            Err(TrustError::Duplicate(_))
+        ));
+        assert_eq!(new(1, &[]), Err(TrustError::NoKey));
+    }
+
+    #[test]
+    fn a_key_of_small_order_is_refused_when_the_file_is_read() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let text = format!(
+            "schema = 1\nthreshold = 1\n[[key]]\npurposes = [\"image\"]\npublic = \"\"\"\n{}\"\"\"\n",
+            public_pem(&PublicKey::Ed25519(identity))
+        );
+        let error = TrustError::Key {
+            number: 1,
+            error: KeyError::SmallOrder,
+        };
+        assert_eq!(Trust::parse(text.as_bytes()), Err(error));
+    }
+}

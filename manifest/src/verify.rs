@@ -1,0 +1,192 @@
+//! The only way to a [`VerifiedManifest`].
+//!
+//! Protects against: a manifest, declaration or tree that was not made by enough of the trusted
+//! keys, or that belongs to another image, purpose or version. Does not protect against somebody
+//! who can replace the trust file and the program that reads it (tier T0; `docs/threat-model.md`).
+
+use crate::{
+    crypto,
+    declaration::{Declaration, DeclarationError},
+    digest::ManifestDigest,
+    envelope::{Envelope, EnvelopeError, KeyId},
+    json::JsonError,
+    limits,
+    name::ImageName,
+    statement::{AgentVersion, Statement},
+    tree::{self, TreeError, TreeReader},
+    trust::{Purpose, Trust},
+};
+
+/// The three files of a seal, as they were read: each once, and nothing believed yet.
+#[derive(Debug, Clone)]
+pub struct SealBytes {
+    /// `manifest.json`.
+    pub envelope: Vec<u8>,
+    /// `earmark.toml`.
+    pub declaration: Vec<u8>,
+    /// `tree.zst`.
+    pub tree: Vec<u8>,
+}
+
+/// A manifest that enough trusted keys signed, with the declaration and the tree that it speaks of.
+/// Later stages take a reference to this, so that none can run before verification.
+#[derive(Debug)]
+pub struct VerifiedManifest {
+    statement: Statement,
+    digest: ManifestDigest,
+    signers: Vec<KeyId>,
+    declaration: Declaration,
+    tree: Vec<u8>,
+}
+
+/// Why a seal is not believed. Each of these is a decision, never a doubt: what could not be read
+/// does not get here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// This program is too old to know what the manifest says.
+    #[error("the manifest needs agent {needed} or later, and this is {found}")]
+    AgentTooOld {
+        /// From the manifest.
+        needed: AgentVersion,
+        /// This program's.
+        found: AgentVersion,
+    },
+    /// The declaration is the signed one, and still not one that this version reads.
+    #[error("earmark.toml: {0}")]
+    Declaration(Box<DeclarationError>),
+    /// The declaration is not the signed one.
+    #[error("earmark.toml is not the one that was signed")]
+    DeclarationDigest,
+    /// Statement and declaration name different images or epochs.
+    #[error("the manifest and earmark.toml disagree on the image's {0}")]
+    Disagree(&'static str),
+    /// See [`EnvelopeError`].
+    #[error("manifest.json: {0}")]
+    Envelope(EnvelopeError),
+    /// A good manifest, of an image that this trust file is not for.
+    #[error("the manifest is of the image '{found}', and the trust file is for '{expected}'")]
+    Image {
+        /// From the trust file.
+        expected: ImageName,
+        /// From the manifest.
+        found: ImageName,
+    },
+    /// Too few distinct trusted keys with the purpose `image` signed.
+    #[error("{signed} of {threshold} needed signatures by trusted keys with the purpose 'image'")]
+    Signatures {
+        /// Distinct keys that did.
+        signed: usize,
+        /// How many must.
+        threshold: usize,
+    },
+    /// Signed, but not a statement that this version reads.
+    #[error("manifest.json, payload: {0}")]
+    Statement(JsonError),
+    /// The tree is not the signed one.
+    #[error("tree.zst is not the one that was signed")]
+    TreeDigest,
+}
+
+/// Verifies a seal against a trust file.
+///
+/// The order matters: signatures first, over the bytes; then those same bytes are parsed; then the
+/// digests of the other two files are checked; only then are these parsed. The tree stays packed
+/// until [`VerifiedManifest::tree`] is asked for.
+pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusal> {
+    let envelope = Envelope::parse(&seal.envelope).map_err(Refusal::Envelope)?;
+    let signers = signers(&envelope, trust, Purpose::Image)?;
+    let payload = envelope.unverified_payload();
+    let statement = Statement::parse(payload).map_err(Refusal::Statement)?;
+    let found = AgentVersion::of_this_program().unwrap_or(AgentVersion {
+        major: 0,
+        minor: 0,
+        patch: 0,
+    });
+    if statement.minimum_agent > found {
+        return Err(Refusal::AgentTooOld {
+            needed: statement.minimum_agent,
+            found,
+        });
+    }
+    if let Some(expected) = trust
+        .image()
+        .filter(|expected| **expected != statement.image.name)
+    {
+        return Err(Refusal::Image {
+            expected: expected.clone(),
+            found: statement.image.name,
+        });
+    }
+    if crypto::sha256(&seal.declaration) != statement.declaration {
+        return Err(Refusal::DeclarationDigest);
+    }
+    if seal.tree.len() > limits::TREE_STORED || crypto::sha256(&seal.tree) != statement.tree {
+        return Err(Refusal::TreeDigest);
+    }
+    let declaration = Declaration::parse(&seal.declaration)
+        .map_err(|error| Refusal::Declaration(Box::new(error)))?;
+    if declaration.image.name != statement.image.name {
+        return Err(Refusal::Disagree("name"));
+    }
+    if declaration.image.epoch != statement.image.epoch {
+        return Err(Refusal::Disagree("epoch"));
+    }
+    let digest = ManifestDigest::of_payload(payload);
+    Ok(VerifiedManifest {
+        statement,
+        digest,
+        signers,
+        declaration,
+        tree: seal.tree,
+    })
+}
+
+impl VerifiedManifest {
+    /// What was signed.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The manifest's identity.
+    pub fn digest(&self) -> ManifestDigest {
+        self.digest
+    }
+
+    /// The trusted keys that signed.
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
+    }
+
+    /// The declaration.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
+    /// read, which makes the root not verified.
+    pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + '_>, TreeError> {
+        tree::read(&self.tree)
+    }
+}
+
+/// The distinct trusted keys with `purpose` that signed, if they are enough.
+///
+/// Counted by key, not by signature or keyid: one key that signs twice counts once, and keyids are
+/// hints that anybody can write.
+fn signers(envelope: &Envelope, trust: &Trust, purpose: Purpose) -> Result<Vec<KeyId>, Refusal> {
+    let message = envelope.signed_message();
+    let signers: Vec<KeyId> = trust
+        .keys_for(purpose)
+        .filter(|key| envelope.is_signed_by(key.key(), &message))
+        .map(crate::trust::TrustedKey::id)
+        .collect();
+    // No key with the purpose leaves nothing to count, whatever the threshold.
+    if signers.len() < trust.threshold().max(1) {
+        return Err(Refusal::Signatures {
+            signed: signers.len(),
+            threshold: trust.threshold(),
+        });
+    }
+    Ok(signers)
+}
