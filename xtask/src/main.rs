@@ -1,2 +1,58 @@
-//! Being written.
-fn main() {}
+//! The one front door: `cargo xtask demo|test|bench|roots|exercise`. It needs a Rust toolchain, and
+//! installs whatever else a task needs with apt, saying what and why.
+
+mod apt;
+mod budget;
+mod exercise;
+mod files;
+mod fuzz;
+mod roots;
+mod run;
+mod test;
+mod tools;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the Earmark workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run everything that CI runs
+    Test(test::Args),
+    /// Make a real Debian 12 root, once, and print where it is
+    Roots {
+        /// Which one
+        #[arg(value_enum)]
+        kind: roots::Kind,
+    },
+    /// Boot a copy of a root, run its packages' post-installation steps, and print where it is
+    Exercise(exercise::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Test(args) => test::run(&args)?,
+        Task::Roots { kind } => println!("{}", roots::root(kind)?.display()),
+        Task::Exercise(args) => println!("{}", exercise::run(args)?.display()),
+    }
+    Ok(())
+}
+
+/// The workspace that this program was built in.
+fn workspace() -> Result<&'static Path> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    dir.context("xtask does not lie in a workspace")
+}
+
+/// What tasks keep from one run to the next: roots, tools, results.
+fn state_dir() -> Result<PathBuf> {
+    Ok(workspace()?.join("target/earmark"))
+}
