@@ -1,1 +1,44 @@
-//! Being written.
+//! # The scan
+//!
+//! Walks a root beneath a directory descriptor and hashes what is in it: for the signer, which
+//! records it, and for the agent, which compares it with a signed tree.
+//!
+//! ```text
+//! signer:  Root -> walk -> hash (both digests) -> measure -> entries
+//! agent:   Root -> seal -> manifest::verify -> walk -> compare with the tree -> hash -> Verification
+//! ```
+//!
+//! Nothing here trusts a path twice: directories and files are opened beneath the root without
+//! following links, what is read is read once, from the descriptor whose metadata was compared.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+mod compare;
+mod fsverity_ioctl;
+mod hash;
+pub mod identity;
+mod judge;
+pub mod measure;
+mod progress;
+mod rendered;
+mod report;
+mod root;
+pub mod seal;
+pub mod verify;
+mod violation;
+mod walk;
+mod xattr;
+
+pub use progress::Progress;
+pub use report::Report;
+pub use root::{Root, ScanError};
+pub use violation::{Doubt, Violation, ViolationKind};

@@ -1,0 +1,285 @@
+//! Compares what a walk met with a signed tree: both are in the order of their paths, so that one
+//! pass over each tells what is added, missing and different.
+
+use std::{cmp::Ordering, collections::BTreeMap, io::BufRead};
+
+use earmark_manifest::{
+    class::PathClass,
+    declaration::Gate,
+    digest::{Sha256Digest, VerityDigest},
+    entry::{Entry, LinkGroup, Node, Owner, Xattr},
+    path::ImagePath,
+    tree::{TreeError, TreeReader, TreeSummary},
+};
+
+use crate::{
+    Doubt, Violation, ViolationKind,
+    judge::Judge,
+    rendered::{RenderedFile, RenderedFiles},
+    walk::{Seen, Walked},
+};
+
+/// What a comparison found, and what is still to be read.
+#[derive(Debug)]
+pub(crate) struct Comparison<'a> {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) checks: Vec<Check<'a>>,
+    /// Regular files whose content is recorded and was left for later.
+    pub(crate) unread: u64,
+    pub(crate) summary: TreeSummary,
+}
+
+/// A file whose content is to be compared.
+#[derive(Debug)]
+pub(crate) struct Check<'a> {
+    pub(crate) seen: &'a Seen,
+    pub(crate) sha256: Sha256Digest,
+    /// Absent for a rendered file, which has no signed digest.
+    pub(crate) verity: Option<VerityDigest>,
+    pub(crate) xattrs: Vec<Xattr>,
+}
+
+/// Whether a verification with this gate reads the content of a regular file.
+pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> bool) -> bool {
+    match (gate, class) {
+        (Gate::Signature, _) => false,
+        // There are few, and their record is at hand.
+        (_, PathClass::Rendered) => true,
+        (Gate::Full, PathClass::Sealed) => true,
+        (Gate::Critical, PathClass::Sealed) => is_critical(),
+        _ => false,
+    }
+}
+
+/// Compares. `Err` is a signed tree that cannot be read to its end.
+pub(crate) fn compare<'a, R: BufRead>(
+    tree: &mut TreeReader<R>,
+    walked: &'a Walked,
+    rendered: &RenderedFiles,
+) -> Result<Comparison<'a>, TreeError> {
+    let mut comparer = Comparer {
+        walked,
+        rendered,
+        top: Owner {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+        },
+        groups: BTreeMap::new(),
+        violations: Vec::new(),
+        checks: Vec::with_capacity(walked.seen.len()),
+        unread: 0,
+    };
+    let mut seen = walked.seen.iter().peekable();
+    for entry in &mut *tree {
+        let entry = entry?;
+        if let (true, Some(owner)) = (entry.path.is_root(), entry.owner) {
+            comparer.top = owner;
+        }
+        loop {
+            match seen.peek().map(|seen| seen.path.cmp(&entry.path)) {
+                Some(Ordering::Less) => comparer.unrecorded(seen.next()),
+                Some(Ordering::Equal) => {
+                    comparer.recorded(&entry, seen.next());
+                    break;
+                }
+                Some(Ordering::Greater) | None => {
+                    comparer.missing(&entry);
+                    break;
+                }
+            }
+        }
+    }
+    seen.for_each(|seen| comparer.unrecorded(Some(seen)));
+    comparer.finish_groups();
+    let Comparer {
+        violations,
+        checks,
+        unread,
+        ..
+    } = comparer;
+    Ok(Comparison {
+        violations,
+        checks,
+        unread,
+        summary: tree.summary(),
+    })
+}
+
+struct Comparer<'a, 'r> {
+    walked: &'a Walked,
+    rendered: &'r RenderedFiles,
+    /// The owner of the root directory.
+    top: Owner,
+    groups: BTreeMap<LinkGroup, Group<'a>>,
+    violations: Vec<Violation>,
+    checks: Vec<Check<'a>>,
+    unread: u64,
+}
+
+/// Names that must share one inode.
+struct Group<'a> {
+    first: &'a Seen,
+    names: u32,
+}
+
+impl<'a> Comparer<'a, '_> {
+    fn recorded(&mut self, entry: &Entry, seen: Option<&'a Seen>) {
+        let Some(seen) = seen else { return };
+        if let Some(file) = self.rendered_file(entry.class, &entry.path) {
+            return self.check_rendered(seen, &file);
+        }
+        let to_compare = Judge::of(seen, &mut self.violations).recorded(entry);
+        let Node::Regular(Some(content)) = &entry.node else {
+            return;
+        };
+        let first_name = match content.links {
+            Some(group) => self.same_group(group, seen),
+            None if seen.stat.links == 1 => true,
+            None => {
+                let found = format!("{} names", seen.stat.links);
+                self.violation(
+                    &entry.path,
+                    ViolationKind::HardLink,
+                    "one name".to_owned(),
+                    found,
+                );
+                true
+            }
+        };
+        if !to_compare || !first_name {
+            return;
+        }
+        // The walk leaves the attributes of exactly the files that are to be read.
+        if seen.xattrs.is_some() {
+            self.unread = self.unread.saturating_add(1);
+        } else {
+            let (verity, xattrs) = (Some(content.verity), entry.xattrs.clone());
+            self.checks.push(Check {
+                seen,
+                sha256: content.sha256,
+                verity,
+                xattrs,
+            });
+        }
+    }
+
+    fn unrecorded(&mut self, seen: Option<&'a Seen>) {
+        let Some(seen) = seen else { return };
+        match self.rendered_file(seen.class, &seen.path) {
+            Some(file) => self.check_rendered(seen, &file),
+            None => Judge::of(seen, &mut self.violations).unrecorded(&self.top),
+        }
+    }
+
+    fn missing(&mut self, entry: &Entry) {
+        // State comes and goes; and what could not be looked at is in doubt, not missing.
+        let in_doubt = || {
+            self.walked
+                .doubts
+                .iter()
+                .any(|doubt| entry.path.is_beneath(&doubt.path))
+        };
+        if entry.class != PathClass::State && !in_doubt() {
+            let expected = entry.node.kind().to_owned();
+            self.violation(
+                &entry.path,
+                ViolationKind::Missing,
+                expected,
+                "nothing".to_owned(),
+            );
+        }
+    }
+
+    fn rendered_file(&self, class: PathClass, path: &ImagePath) -> Option<RenderedFile> {
+        (class == PathClass::Rendered).then(|| self.rendered.get(path).copied())?
+    }
+
+    fn check_rendered(&mut self, seen: &'a Seen, file: &RenderedFile) {
+        if Judge::of(seen, &mut self.violations).rendered(file) {
+            self.checks.push(Check {
+                seen,
+                sha256: file.sha256,
+                verity: None,
+                xattrs: Vec::new(),
+            });
+        }
+    }
+
+    /// Whether this is the first name of its group; its content is the others' too.
+    fn same_group(&mut self, group: LinkGroup, seen: &'a Seen) -> bool {
+        let Some(known) = self.groups.get_mut(&group) else {
+            self.groups.insert(
+                group,
+                Group {
+                    first: seen,
+                    names: 1,
+                },
+            );
+            return true;
+        };
+        known.names = known.names.saturating_add(1);
+        let first = &known.first.stat;
+        if (first.device, first.inode) != (seen.stat.device, seen.stat.inode) {
+            let expected = format!("the same file as {}", known.first.path);
+            self.violation(
+                &seen.path,
+                ViolationKind::HardLink,
+                expected,
+                "a file of its own".to_owned(),
+            );
+            // A copy has content of its own, which nothing else vouches for.
+            return true;
+        }
+        false
+    }
+
+    fn finish_groups(&mut self) {
+        for Group { first, names } in std::mem::take(&mut self.groups).into_values() {
+            if first.stat.links != names {
+                let found = format!("{} names", first.stat.links);
+                self.violation(
+                    &first.path,
+                    ViolationKind::HardLink,
+                    format!("{names} names"),
+                    found,
+                );
+            }
+        }
+    }
+
+    fn violation(
+        &mut self,
+        path: &ImagePath,
+        kind: ViolationKind,
+        expected: String,
+        found: String,
+    ) {
+        self.violations.push(Violation {
+            path: path.clone(),
+            kind,
+            expected,
+            found,
+        });
+    }
+}
+
+impl Check<'_> {
+    /// A doubt about this file, in words.
+    pub(crate) fn differs(&self, found: &str) -> Violation {
+        let expected = self.sha256.to_string();
+        Violation {
+            path: self.seen.path.clone(),
+            kind: ViolationKind::Content,
+            expected,
+            found: found.to_owned(),
+        }
+    }
+}
+
+/// What reading one file brought.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Doubt(Doubt),
+    Violations(Vec<Violation>),
+}

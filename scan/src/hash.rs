@@ -1,0 +1,197 @@
+//! Reads the content of files: many at once, in the order of their inodes, each exactly once.
+//!
+//! Cold, the bound is the disk's queue: with one or two reads outstanding it idles, and neighbouring
+//! inodes mostly have neighbouring blocks. Warm, the bound is SHA-256.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use earmark_manifest::{
+    crypto::Sha256,
+    digest::{Sha256Digest, VerityDigest},
+    entry::Xattr,
+    fsverity::VerityHasher,
+    path::ImagePath,
+};
+use rustix::{fs::AtFlags, io::Errno};
+
+use crate::{
+    Doubt, Progress, Root, fsverity_ioctl,
+    root::statx,
+    walk::{Seen, Stat, crosses},
+    xattr::XattrReader,
+};
+
+/// Files read at once. Measured cold: two threads 9.3 s, sixteen 4.7 s.
+const THREADS: usize = 16;
+/// Bytes read at a time.
+const BUFFER: usize = 128 * 1024;
+/// Files from this size on are begun first, so that none is left to one thread at the end.
+const LARGE: u64 = 16 * 1024 * 1024;
+
+/// What one thread reads with.
+pub(crate) struct Reader<'a> {
+    root: &'a Root,
+    mounts: &'a [ImagePath],
+    progress: &'a dyn Progress,
+    xattrs: XattrReader,
+    buffer: Vec<u8>,
+}
+
+/// A file that is open, and is the one that the walk saw.
+pub(crate) struct Opened<'a> {
+    file: OwnedFd,
+    seen: &'a Seen,
+}
+
+/// Calls `work` for each item, on many threads, and collects what it returns, in no order.
+pub(crate) fn for_each<I: Sync, O: Send>(
+    root: &Root,
+    mounts: &[ImagePath],
+    progress: &dyn Progress,
+    items: &mut [I],
+    seen_of: impl Fn(&I) -> &Seen + Sync,
+    work: impl Fn(&mut Reader<'_>, &I) -> Option<O> + Sync,
+) -> Vec<O> {
+    items.sort_by_cached_key(|item| {
+        let stat = &seen_of(item).stat;
+        (stat.size < LARGE, stat.device, stat.inode)
+    });
+    progress.total(items.iter().fold(0, |sum: u64, item| {
+        sum.saturating_add(seen_of(item).stat.size)
+    }));
+    let next = AtomicUsize::new(0);
+    let items = &*items;
+    std::thread::scope(|threads| {
+        let threads: Vec<_> = (0..THREADS.min(items.len()))
+            .map(|_| {
+                threads.spawn(|| {
+                    let (xattrs, buffer) = (XattrReader::new(), vec![0; BUFFER]);
+                    let mut reader = Reader {
+                        root,
+                        mounts,
+                        progress,
+                        xattrs,
+                        buffer,
+                    };
+                    let mut results = Vec::new();
+                    while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        results.extend(work(&mut reader, item));
+                    }
+                    results
+                })
+            })
+            .collect();
+        // A thread that panics takes the program with it: a file left unread is no result.
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
+impl Reader<'_> {
+    /// Opens the file that the walk saw. Another one in its place is a doubt: what is there now was
+    /// not compared.
+    pub(crate) fn open<'s>(&self, seen: &'s Seen) -> Result<Opened<'s>, Doubt> {
+        let file = self
+            .root
+            .open_file(&seen.path, crosses(self.mounts, &seen.path))
+            .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?;
+        let opened = Opened { file, seen };
+        opened.must_be_unchanged()?;
+        Ok(opened)
+    }
+
+    /// The attributes of an open file.
+    pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Vec<Xattr>, Doubt> {
+        self.xattrs
+            .of_descriptor(&opened.file)
+            .map_err(|errno| Doubt::new(&opened.seen.path, "read its attributes", errno))
+    }
+
+    /// The fs-verity digest that the kernel enforces for the file, if it does: no byte is read.
+    pub(crate) fn kernel_digest(&self, opened: &Opened<'_>) -> Option<VerityDigest> {
+        if !opened.seen.stat.verity {
+            return None;
+        }
+        // Whatever is wrong with the kernel's answer, reading the file tells.
+        let digest = fsverity_ioctl::measure(&opened.file).ok().flatten()?;
+        self.progress.advance(opened.seen.stat.size);
+        Some(digest)
+    }
+
+    /// The SHA-256 of the file.
+    pub(crate) fn sha256(&mut self, opened: &Opened<'_>) -> Result<Sha256Digest, Doubt> {
+        let mut hasher = Sha256::new();
+        self.read(opened, |bytes| hasher.update(bytes))?;
+        Ok(hasher.finish())
+    }
+
+    /// Both digests of the file, from one read.
+    pub(crate) fn both(
+        &mut self,
+        opened: &Opened<'_>,
+    ) -> Result<(Sha256Digest, VerityDigest), Doubt> {
+        let (mut sha256, mut verity) = (Sha256::new(), VerityHasher::new());
+        self.read(opened, |bytes| {
+            sha256.update(bytes);
+            verity.update(bytes);
+        })?;
+        Ok((sha256.finish(), verity.finish()))
+    }
+
+    /// Hands on exactly the bytes that the walk saw, or nothing that counts.
+    fn read(&mut self, opened: &Opened<'_>, mut take: impl FnMut(&[u8])) -> Result<(), Doubt> {
+        let doubt = |errno: Errno| Doubt::new(&opened.seen.path, "read it", errno);
+        let mut left = opened.seen.stat.size;
+        loop {
+            let count = match rustix::io::read(&opened.file, &mut self.buffer[..]) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(doubt(errno)),
+            };
+            let bytes = self.buffer.get(..count).unwrap_or_default();
+            let read = u64::try_from(count).unwrap_or(u64::MAX);
+            self.progress.advance(read);
+            left = left.checked_sub(read).ok_or_else(|| opened.changed())?;
+            take(bytes);
+            // The usual small file is done without asking for its end: its size and change time
+            // are looked at again below.
+            if left == 0 {
+                break;
+            }
+        }
+        if left > 0 {
+            return Err(opened.changed());
+        }
+        opened.must_be_unchanged()
+    }
+}
+
+impl Opened<'_> {
+    fn must_be_unchanged(&self) -> Result<(), Doubt> {
+        let stat = statx(&self.file, c"", AtFlags::EMPTY_PATH)
+            .map_err(|errno| Doubt::new(&self.seen.path, "look at it", errno))?;
+        if self.seen.stat.is_unchanged(&Stat::of(&stat)) {
+            Ok(())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    fn changed(&self) -> Doubt {
+        Doubt::new(
+            &self.seen.path,
+            "read it",
+            "it changed while it was being verified",
+        )
+    }
+}

@@ -1,0 +1,307 @@
+//! Measures a root: every entry as it is now, ready to be written as a tree.
+
+use std::collections::{BTreeMap, HashMap};
+
+use earmark_manifest::{
+    class::{PathClass, RuleSet},
+    crypto,
+    digest::{Sha256Digest, VerityDigest},
+    entry::{Content, Entry, LinkGroup, Node, Owner, Xattr, XattrName},
+    fsverity::VerityHasher,
+    path::ImagePath,
+};
+
+use crate::{
+    Doubt, Progress, Root, ScanError,
+    hash::{self, Reader},
+    walk::{self, Scope, Seen},
+};
+
+/// What to measure.
+pub struct Plan<'a> {
+    /// The resolved class rules.
+    pub rules: &'a RuleSet,
+    /// File systems of their own that belong to the image.
+    pub mounts: &'a [ImagePath],
+    /// Content that will be put in the place of a file's own before the image is used.
+    pub replaced: &'a BTreeMap<ImagePath, Vec<u8>>,
+    /// Told how far it is.
+    pub progress: &'a dyn Progress,
+}
+
+/// Why a root could not be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MeasureError {
+    /// The walk as a whole failed.
+    #[error("{0}")]
+    Scan(#[from] ScanError),
+    /// Some of the root could not be read, or cannot be part of a sealed image.
+    #[error("{} problem(s) in the root, the first: {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Problems(Vec<Doubt>),
+}
+
+/// Measures `root`. The entries are in the order of a tree.
+///
+/// All problems are collected before it fails, so that one run names all that is to be mended.
+pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError> {
+    let reads = |path: &ImagePath, class| {
+        matches!(class, PathClass::Sealed | PathClass::Rendered)
+            && !plan.replaced.contains_key(path)
+    };
+    let walked = walk::walk(
+        root,
+        &Scope {
+            rules: plan.rules,
+            mounts: plan.mounts,
+            reads: &reads,
+        },
+    )?;
+    let mut problems = walked.doubts;
+    let links = count_links(&walked.seen);
+
+    let mut jobs: Vec<Job<'_>> = Vec::with_capacity(walked.seen.len());
+    for seen in walked
+        .seen
+        .iter()
+        .filter(|seen| seen.xattrs.is_none() && seen.class != PathClass::State)
+    {
+        let first_name = seen.stat.links == 1
+            || links
+                .get(&seen.inode())
+                .is_none_or(|names| names.first.path == seen.path);
+        if first_name {
+            jobs.push(Job { seen });
+        }
+    }
+    let mut contents: HashMap<Inode, Measured> = HashMap::with_capacity(jobs.len());
+    for result in hash::for_each(
+        root,
+        plan.mounts,
+        plan.progress,
+        &mut jobs,
+        |job| job.seen,
+        read,
+    ) {
+        match result {
+            Ok((inode, measured)) => drop(contents.insert(inode, measured)),
+            Err(doubt) => problems.push(doubt),
+        }
+    }
+
+    let mut groups = Groups::default();
+    let mut entries = Vec::with_capacity(walked.seen.len());
+    for seen in &walked.seen {
+        match entry(seen, plan, &contents, &links, &mut groups) {
+            Ok(entry) => entries.extend(entry),
+            Err(problem) => problems.push(Doubt {
+                path: seen.path.clone(),
+                problem,
+            }),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(entries);
+    }
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    problems.dedup_by(|a, b| a.path == b.path);
+    Err(MeasureError::Problems(problems))
+}
+
+/// Device and inode.
+type Inode = (u64, u64);
+
+struct Job<'a> {
+    seen: &'a Seen,
+}
+
+struct Measured {
+    sha256: Sha256Digest,
+    verity: VerityDigest,
+    xattrs: Vec<Xattr>,
+}
+
+struct Names<'a> {
+    first: &'a Seen,
+    count: u32,
+}
+
+#[derive(Default)]
+struct Groups(HashMap<Inode, LinkGroup>);
+
+impl Groups {
+    fn number(&mut self, inode: Inode) -> LinkGroup {
+        let next = LinkGroup(
+            u32::try_from(self.0.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1),
+        );
+        *self.0.entry(inode).or_insert(next)
+    }
+}
+
+impl Seen {
+    fn inode(&self) -> Inode {
+        (self.stat.device, self.stat.inode)
+    }
+}
+
+fn read(reader: &mut Reader<'_>, job: &Job<'_>) -> Option<Result<(Inode, Measured), Doubt>> {
+    let measure = |reader: &mut Reader<'_>| {
+        let opened = reader.open(job.seen)?;
+        let xattrs = reader.xattrs(&opened)?;
+        let (sha256, verity) = reader.both(&opened)?;
+        Ok((
+            job.seen.inode(),
+            Measured {
+                sha256,
+                verity,
+                xattrs,
+            },
+        ))
+    };
+    Some(measure(reader))
+}
+
+/// The names of each sealed file that has several.
+fn count_links(seen: &[Seen]) -> HashMap<Inode, Names<'_>> {
+    let mut links: HashMap<Inode, Names<'_>> = HashMap::new();
+    let linked = seen.iter().filter(|seen| {
+        seen.stat.links > 1
+            && seen.stat.file_type().is_file()
+            && matches!(seen.class, PathClass::Sealed | PathClass::Rendered)
+    });
+    for seen in linked {
+        links
+            .entry(seen.inode())
+            .or_insert(Names {
+                first: seen,
+                count: 0,
+            })
+            .count += 1;
+    }
+    links
+}
+
+/// The entry of one name; none for a path that has no entry; else what is wrong with it.
+fn entry(
+    seen: &Seen,
+    plan: &Plan<'_>,
+    contents: &HashMap<Inode, Measured>,
+    links: &HashMap<Inode, Names<'_>>,
+    groups: &mut Groups,
+) -> Result<Option<Entry>, String> {
+    let bare = seen
+        .bare_node()
+        .ok_or("it is of a kind that this program does not know")?;
+    let with = |node, owner: Option<Owner>, xattrs| {
+        Ok(Some(Entry {
+            path: seen.path.clone(),
+            class: seen.class,
+            node,
+            owner,
+            xattrs,
+        }))
+    };
+    let is_file = seen.stat.file_type().is_file();
+    let foreign = seen.stat.mount && !plan.mounts.contains(&seen.path);
+    match seen.class {
+        PathClass::State => return with(bare, None, Vec::new()),
+        PathClass::Seal => return Ok(None),
+        PathClass::Generated => {
+            return Err(
+                "it is classed 'generated', which must not exist when an image is sealed: \
+                        remove it, or class it 'mutable'"
+                    .to_owned(),
+            );
+        }
+        _ if foreign && (seen.class != PathClass::Mutable || !is_file) => {
+            return Err("something is mounted here: unmount it, class it 'state', or name it in [tree] mounts"
+                .to_owned());
+        }
+        PathClass::Mutable => {
+            if is_file && seen.stat.links > 1 {
+                return Err(
+                    "it is classed 'mutable' and has other names, through which a sealed file \
+                            could change: give it an inode of its own"
+                        .to_owned(),
+                );
+            }
+            let powers = seen
+                .xattrs
+                .iter()
+                .flatten()
+                .find(|xattr| xattr.name != XattrName::Selinux);
+            if let Some(power) = powers {
+                return Err(format!(
+                    "it is classed 'mutable' and has {}: remove that",
+                    power.name.name()
+                ));
+            }
+            return with(bare, Some(seen.stat.owner()), Vec::new());
+        }
+        PathClass::Sealed | PathClass::Rendered => {}
+    }
+    if seen.class == PathClass::Rendered && !is_file {
+        return Err("a first-boot step is to write a file here".to_owned());
+    }
+    let mut xattrs = seen.xattrs.clone().unwrap_or_default();
+    let node = match bare {
+        Node::Symlink(_) => Node::Symlink(seen.target.clone()),
+        Node::CharDevice(_) => Node::CharDevice(Some(seen.stat.rdev())),
+        Node::BlockDevice(_) => Node::BlockDevice(Some(seen.stat.rdev())),
+        Node::Regular(_) => {
+            let links = link_group(seen, links, groups)?;
+            let (size, sha256, verity) = if let Some(bytes) = plan.replaced.get(&seen.path) {
+                let mut verity = VerityHasher::new();
+                verity.update(bytes);
+                (
+                    u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                    crypto::sha256(bytes),
+                    verity.finish(),
+                )
+            } else {
+                // What could not be read is a problem already.
+                let Some(measured) = contents.get(&seen.inode()) else {
+                    return Ok(None);
+                };
+                xattrs.clone_from(&measured.xattrs);
+                (seen.stat.size, measured.sha256, measured.verity)
+            };
+            Node::Regular(Some(Content {
+                size,
+                sha256,
+                verity,
+                links,
+            }))
+        }
+        other => other,
+    };
+    with(node, Some(seen.stat.owner()), xattrs)
+}
+
+fn link_group(
+    seen: &Seen,
+    links: &HashMap<Inode, Names<'_>>,
+    groups: &mut Groups,
+) -> Result<Option<LinkGroup>, String> {
+    if seen.stat.links == 1 {
+        return Ok(None);
+    }
+    let inside = links.get(&seen.inode()).map_or(0, |names| names.count);
+    if inside != seen.stat.links {
+        let outside = seen.stat.links.saturating_sub(inside);
+        return Err(format!(
+            "it has {outside} name(s) that are not sealed, through which it could change: give it an inode of its own"
+        ));
+    }
+    Ok(Some(groups.number(seen.inode())))
+}
+
+impl std::fmt::Debug for Plan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan")
+            .field("mounts", &self.mounts)
+            .finish_non_exhaustive()
+    }
+}

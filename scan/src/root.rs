@@ -1,0 +1,179 @@
+//! [`Root`]: the one way to open anything in an image.
+
+use std::{
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use earmark_manifest::path::ImagePath;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+
+/// A root directory. All paths are resolved beneath its descriptor, without following symbolic
+/// links and without leaving it, whatever happens to the tree meanwhile.
+///
+/// Protects against links and `..` that lead out of an image, and against a directory that is
+/// swapped for a link while it is walked. Does not protect against the directory itself having been
+/// the wrong one when it was opened.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+    /// Device and inode of the directory.
+    id: (u64, u64),
+}
+
+/// What could not be done in a root, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {what} '{place}': {cause}")]
+pub struct ScanError {
+    /// Such as "open".
+    pub what: &'static str,
+    /// The path, escaped.
+    pub place: String,
+    /// Why.
+    pub cause: io::Error,
+}
+
+impl Root {
+    /// Opens the directory `path`, which may be reached through links: it is the caller's word.
+    pub fn open(path: &Path) -> Result<Self, ScanError> {
+        let error = |what| {
+            move |errno: rustix::io::Errno| ScanError {
+                what,
+                place: earmark_manifest::escape::Escaped(path.as_os_str().as_encoded_bytes())
+                    .to_string(),
+                cause: errno.into(),
+            }
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(error("open the root directory"))?;
+        let stat = statx(&directory, c"", AtFlags::EMPTY_PATH).map_err(error("look at"))?;
+        Ok(Self {
+            directory,
+            path: path.to_owned(),
+            id: device_and_inode(&stat),
+        })
+    }
+
+    /// The path that it was opened by, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this is the root of the running host itself.
+    pub fn is_live(&self) -> bool {
+        let live = rustix::fs::open(
+            "/",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(|live| statx(&live, c"", AtFlags::EMPTY_PATH));
+        // If that cannot be told, it is treated as live: the careful answer.
+        live.map_or(true, |live| device_and_inode(&live) == self.id)
+    }
+
+    /// Reads a whole regular file of at most `bound` bytes.
+    pub fn read(&self, path: &ImagePath, bound: usize) -> Result<Vec<u8>, ScanError> {
+        let error = |what: &'static str, cause: io::Error| ScanError {
+            what,
+            place: path.to_string(),
+            cause,
+        };
+        let file = self
+            .open_file(path, false)
+            .map_err(|errno| error("open", errno.into()))?;
+        let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
+            .map_err(|errno| error("look at", errno.into()))?;
+        if !rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
+            return Err(error("read", io::Error::other("it is not a regular file")));
+        }
+        let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = Vec::new();
+        std::fs::File::from(file)
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(|cause| error("read", cause))?;
+        if bytes.len() > bound {
+            let cause = io::Error::other(format!(
+                "it is larger than the {bound} bytes that are accepted"
+            ));
+            return Err(error("read", cause));
+        }
+        Ok(bytes)
+    }
+
+    /// Like [`Root::read`]; nothing if there is no such file.
+    pub fn read_opt(&self, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8>>, ScanError> {
+        match self.read(path, bound) {
+            Err(error) if error.cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// The descriptor of the root directory, for what a caller opens beneath it.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Opens a directory to be listed.
+    pub(crate) fn open_directory(
+        &self,
+        path: &ImagePath,
+        crossing: bool,
+    ) -> rustix::io::Result<OwnedFd> {
+        self.open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY, crossing)
+    }
+
+    /// Opens a file to be read. Should a pipe have taken its place, this does not wait for a writer.
+    pub(crate) fn open_file(
+        &self,
+        path: &ImagePath,
+        crossing: bool,
+    ) -> rustix::io::Result<OwnedFd> {
+        self.open_beneath(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+            crossing,
+        )
+    }
+
+    fn open_beneath(
+        &self,
+        path: &ImagePath,
+        flags: OFlags,
+        crossing: bool,
+    ) -> rustix::io::Result<OwnedFd> {
+        let mut resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if !crossing {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
+        let bytes = if path.is_root() {
+            b"."
+        } else {
+            path.as_bytes()
+        };
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat2(&self.directory, bytes, flags, Mode::empty(), resolve)
+    }
+}
+
+/// Metadata without waiting for a network file system to agree and without mounting anything.
+pub(crate) fn statx(
+    directory: impl AsFd,
+    name: &std::ffi::CStr,
+    flags: AtFlags,
+) -> rustix::io::Result<Statx> {
+    let flags =
+        flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)
+}
+
+fn device_and_inode(stat: &Statx) -> (u64, u64) {
+    (
+        u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
+        stat.stx_ino,
+    )
+}

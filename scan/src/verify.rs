@@ -1,0 +1,298 @@
+//! The verification: what the agent does at boot and the signer offline.
+
+use std::time::Instant;
+
+use earmark_manifest::{
+    declaration::Gate,
+    path::ImagePath,
+    trust::Trust,
+    verify::{self, Refusal, VerifiedManifest},
+};
+
+use crate::{
+    Doubt, Progress, Root, Violation, ViolationKind,
+    compare::{self, Check, Outcome},
+    hash::{self, Reader},
+    identity,
+    judge::different_xattrs,
+    rendered,
+    report::Report,
+    seal::{self, SealError},
+    walk::{self, Scope},
+};
+
+/// How to verify.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The keys to believe; the root's own trust file, if absent.
+    pub trust: Option<&'a Trust>,
+    /// What to cover; what the image declares, if absent.
+    pub gate: Option<Gate>,
+    /// Told how far it is.
+    pub progress: &'a dyn Progress,
+}
+
+/// What is known of a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is the image that was signed, to the last byte.
+    Verified,
+    /// Nothing is wrong with what the gate covers; content beyond it was not read.
+    Partial,
+    /// It is not the image that was signed.
+    Violated,
+    /// That could not be decided.
+    Undecided,
+}
+
+/// Why there is no verdict on the tree.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stop {
+    /// The seal is there, and not believed.
+    Refused(Refusal),
+    /// The seal, the trust file or the root cannot be read.
+    Unreadable(String),
+    /// The signed tree is not one that this version reads.
+    Tree(String),
+}
+
+/// A verification that was made, whatever came of it.
+#[derive(Debug)]
+pub struct Verification {
+    pub(crate) manifest: Option<VerifiedManifest>,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) doubts: Vec<Doubt>,
+    pub(crate) counts: Counts,
+}
+
+/// A verification in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Entries of the tree that were compared.
+    pub entries: u64,
+    /// Files whose content was compared.
+    pub files_read: u64,
+    /// Bytes in those.
+    pub bytes_read: u64,
+    /// Files whose content was left for later.
+    pub files_unread: u64,
+    /// Violations, also those that are not listed.
+    pub violations: u64,
+    /// Doubts, also those that are not listed.
+    pub undecided: u64,
+    /// How long it took, in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// Verifies a root. There is always an answer: what goes wrong is a part of it.
+pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
+    let start = Instant::now();
+    let mut verification = Verification {
+        manifest: None,
+        gate: options.gate,
+        stop: None,
+        violations: Vec::new(),
+        doubts: Vec::new(),
+        counts: Counts::default(),
+    };
+    if let Err(stop) = verification.run(root, options) {
+        verification.stop = Some(stop);
+    }
+    let Verification {
+        violations,
+        doubts,
+        counts,
+        ..
+    } = &mut verification;
+    violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+    doubts.sort_by(|a, b| a.path.cmp(&b.path));
+    counts.violations = u64::try_from(violations.len()).unwrap_or(u64::MAX);
+    counts.undecided = u64::try_from(doubts.len()).unwrap_or(u64::MAX);
+    counts.milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    verification
+}
+
+impl Verification {
+    /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
+    pub fn verdict(&self) -> Verdict {
+        match &self.stop {
+            Some(Stop::Refused(_) | Stop::Tree(_)) => Verdict::Violated,
+            _ if !self.violations.is_empty() => Verdict::Violated,
+            Some(Stop::Unreadable(_)) => Verdict::Undecided,
+            None if !self.doubts.is_empty() || self.manifest.is_none() => Verdict::Undecided,
+            None if self.gate == Some(Gate::Signature) || self.counts.files_unread > 0 => {
+                Verdict::Partial
+            }
+            None => Verdict::Verified,
+        }
+    }
+
+    /// The exit code of a program that verifies: 0, 10 or 11.
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict() {
+            Verdict::Verified | Verdict::Partial => 0,
+            Verdict::Violated => 10,
+            Verdict::Undecided => 11,
+        }
+    }
+
+    /// The verified manifest, if the seal was believed. Nothing is said of the root itself.
+    pub fn manifest(&self) -> Option<&VerifiedManifest> {
+        self.manifest.as_ref()
+    }
+
+    /// Everything about it, for people and for machines.
+    pub fn report(&self) -> Report {
+        Report::of(self)
+    }
+
+    fn run(&mut self, root: &Root, options: &Options<'_>) -> Result<(), Stop> {
+        let own;
+        let trust = if let Some(trust) = options.trust {
+            trust
+        } else {
+            own = seal::read_trust(root).map_err(unreadable)?;
+            &own
+        };
+        let seal = seal::read(root).map_err(unreadable)?;
+        let manifest = verify::verify(seal, trust).map_err(Stop::Refused)?;
+        let gate = options.gate.unwrap_or(manifest.declaration().verify.gate);
+        self.gate = Some(gate);
+        let tree =
+            (gate != Gate::Signature).then(|| self.tree(root, &manifest, gate, options.progress));
+        if gate == Gate::Signature {
+            self.identity(root, &manifest);
+        }
+        self.manifest = Some(manifest);
+        tree.unwrap_or(Ok(()))
+    }
+
+    /// Without the walk only this tells that a seal was put on another image's root.
+    fn identity(&mut self, root: &Root, manifest: &VerifiedManifest) {
+        let image = &manifest.statement().image;
+        match identity::read(root) {
+            Ok(identity) => {
+                let claims = [
+                    (identity.name, image.name.as_str()),
+                    (identity.version, image.version.as_str()),
+                ];
+                for (found, expected) in claims {
+                    if let Some(found) = found.filter(|found| found != expected) {
+                        let path = ImagePath::from_absolute(identity::OS_RELEASE[0].as_bytes())
+                            .unwrap_or_default();
+                        let found = earmark_manifest::escape::Escaped(found.as_bytes()).to_string();
+                        let kind = ViolationKind::Identity;
+                        self.violations.push(Violation {
+                            path,
+                            kind,
+                            expected: expected.to_owned(),
+                            found,
+                        });
+                    }
+                }
+            }
+            Err(error) => self
+                .doubts
+                .push(Doubt::new(&ImagePath::root(), error.what, error.cause)),
+        }
+    }
+
+    fn tree(
+        &mut self,
+        root: &Root,
+        manifest: &VerifiedManifest,
+        gate: Gate,
+        progress: &dyn Progress,
+    ) -> Result<(), Stop> {
+        let unusable = |problem: &dyn std::fmt::Display| Stop::Tree(problem.to_string());
+        let mut tree = manifest.tree().map_err(|error| unusable(&error))?;
+        let mounts = &manifest.declaration().tree.mounts;
+        let rules = tree.rules().clone();
+        let reads =
+            |path: &ImagePath, class| compare::reads(gate, class, || rules.is_critical(path));
+        let walked = walk::walk(
+            root,
+            &Scope {
+                rules: &rules,
+                mounts,
+                reads: &reads,
+            },
+        )
+        .map_err(|error| Stop::Unreadable(error.to_string()))?;
+        self.doubts.extend(walked.doubts.iter().cloned());
+        let rendered = rendered::read(root, manifest.digest()).unwrap_or_else(|doubt| {
+            self.doubts.push(doubt);
+            rendered::RenderedFiles::new()
+        });
+        let mut comparison =
+            compare::compare(&mut tree, &walked, &rendered).map_err(|error| unusable(&error))?;
+        if comparison.summary != manifest.statement().summary {
+            return Err(unusable(&"the tree is not as large as the manifest says"));
+        }
+        self.violations = comparison.violations;
+        self.counts.entries = comparison.summary.entries;
+        self.counts.files_unread = comparison.unread;
+        let checks = &mut comparison.checks;
+        self.counts.files_read = u64::try_from(checks.len()).unwrap_or(u64::MAX);
+        self.counts.bytes_read = checks.iter().fold(0, |sum: u64, check| {
+            sum.saturating_add(check.seen.stat.size)
+        });
+        for outcome in hash::for_each(root, mounts, progress, checks, |check| check.seen, read) {
+            match outcome {
+                Outcome::Doubt(doubt) => self.doubts.push(doubt),
+                Outcome::Violations(violations) => self.violations.extend(violations),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares the content and attributes of one file; nothing, if they are as they should be.
+fn read(reader: &mut Reader<'_>, check: &Check<'_>) -> Option<Outcome> {
+    let compare = |reader: &mut Reader<'_>| {
+        let opened = reader.open(check.seen)?;
+        let mut violations = Vec::new();
+        different_xattrs(
+            &check.seen.path,
+            &check.xattrs,
+            &reader.xattrs(&opened)?,
+            &mut violations,
+        );
+        match (check.verity, reader.kernel_digest(&opened)) {
+            (Some(expected), Some(found)) if expected == found => {}
+            (Some(_), Some(found)) => {
+                violations.push(check.differs(&format!("fs-verity digest {found}")))
+            }
+            _ => {
+                let found = reader.sha256(&opened)?;
+                if found != check.sha256 {
+                    violations.push(check.differs(&found.to_string()));
+                }
+            }
+        }
+        Ok(violations)
+    };
+    match compare(reader) {
+        Ok(violations) if violations.is_empty() => None,
+        Ok(violations) => Some(Outcome::Violations(violations)),
+        Err(doubt) => Some(Outcome::Doubt(doubt)),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it fits map_err")]
+fn unreadable(error: SealError) -> Stop {
+    Stop::Unreadable(error.to_string())
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("trust", &self.trust)
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
