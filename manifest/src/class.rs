@@ -244,24 +244,35 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// The rules for `rules`, later ones winning, with Earmark's own added last.
-    pub fn resolve(mut rules: Vec<Rule>) -> Result<Self, RuleError> {
-        for path in [
+    /// The rules for `rules`, later ones winning, between Earmark's own: what the agent keeps on a
+    /// running host comes first, and the seal, which nobody may class otherwise, last.
+    pub fn resolve(rules: Vec<Rule>) -> Result<Self, RuleError> {
+        let own = |path: &str, class| {
+            Pattern::parse(path.as_bytes())
+                .map(|pattern| Rule {
+                    kind: RuleKind::Class(class),
+                    pattern,
+                })
+                .map_err(|error| RuleError::Pattern(path.to_owned(), error))
+        };
+        let state = layout::AGENT_STATE
+            .into_iter()
+            .map(|path| own(path, PathClass::State));
+        let seal = [
             layout::EARMARK_DIR,
             layout::SEAL_DIR,
             layout::MANIFEST,
             layout::DECLARATION,
             layout::TREE,
             layout::TRUST,
-        ] {
-            let pattern = Pattern::parse(path.as_bytes())
-                .map_err(|error| RuleError::Pattern(path.into(), error))?;
-            rules.push(Rule {
-                kind: RuleKind::Class(PathClass::Seal),
-                pattern,
-            });
-        }
-        Self::from_rules(rules)
+        ];
+        let seal = seal.into_iter().map(|path| own(path, PathClass::Seal));
+        Self::from_rules(
+            state
+                .chain(rules.into_iter().map(Ok))
+                .chain(seal)
+                .collect::<Result<_, _>>()?,
+        )
     }
 
     /// The rules as a tree stores them, Earmark's own included.

@@ -14,6 +14,8 @@ pub const TREE: &str = "/usr/lib/earmark/seal/tree.zst";
 pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
 /// The agent's one public state.
 pub const STATUS: &str = "/run/earmark/status.json";
+/// The agent's own directories on a running host, which are always `state`.
+pub const AGENT_STATE: [&str; 2] = ["/run/earmark", "/var/lib/earmark"];
 /// What declared `file` steps wrote at first boot.
 pub const RENDERED: &str = "/var/lib/earmark/rendered.json";
 

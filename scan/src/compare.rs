@@ -43,9 +43,8 @@ pub(crate) struct Check<'a> {
 pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> bool) -> bool {
     match (gate, class) {
         (Gate::Signature, _) => false,
-        // There are few, and their record is at hand.
-        (_, PathClass::Rendered) => true,
-        (Gate::Full, PathClass::Sealed) => true,
+        // Rendered files are few, and their record is at hand.
+        (_, PathClass::Rendered) | (Gate::Full, PathClass::Sealed) => true,
         (Gate::Critical, PathClass::Sealed) => is_critical(),
         _ => false,
     }

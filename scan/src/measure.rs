@@ -60,7 +60,7 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
     let mut problems = walked.doubts;
     let links = count_links(&walked.seen);
 
-    let mut jobs: Vec<Job<'_>> = Vec::with_capacity(walked.seen.len());
+    let mut jobs: Vec<&Seen> = Vec::with_capacity(walked.seen.len());
     for seen in walked
         .seen
         .iter()
@@ -71,7 +71,7 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
                 .get(&seen.inode())
                 .is_none_or(|names| names.first.path == seen.path);
         if first_name {
-            jobs.push(Job { seen });
+            jobs.push(seen);
         }
     }
     let mut contents: HashMap<Inode, Measured> = HashMap::with_capacity(jobs.len());
@@ -80,8 +80,8 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
         plan.mounts,
         plan.progress,
         &mut jobs,
-        |job| job.seen,
-        read,
+        |job| job,
+        |reader, job| Some(read(reader, job)),
     ) {
         match result {
             Ok((inode, measured)) => drop(contents.insert(inode, measured)),
@@ -110,10 +110,6 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
 
 /// Device and inode.
 type Inode = (u64, u64);
-
-struct Job<'a> {
-    seen: &'a Seen,
-}
 
 struct Measured {
     sha256: Sha256Digest,
@@ -146,21 +142,18 @@ impl Seen {
     }
 }
 
-fn read(reader: &mut Reader<'_>, job: &Job<'_>) -> Option<Result<(Inode, Measured), Doubt>> {
-    let measure = |reader: &mut Reader<'_>| {
-        let opened = reader.open(job.seen)?;
-        let xattrs = reader.xattrs(&opened)?;
-        let (sha256, verity) = reader.both(&opened)?;
-        Ok((
-            job.seen.inode(),
-            Measured {
-                sha256,
-                verity,
-                xattrs,
-            },
-        ))
-    };
-    Some(measure(reader))
+fn read(reader: &mut Reader<'_>, seen: &Seen) -> Result<(Inode, Measured), Doubt> {
+    let opened = reader.open(seen)?;
+    let xattrs = reader.xattrs(&opened)?;
+    let (sha256, verity) = reader.both(&opened)?;
+    Ok((
+        seen.inode(),
+        Measured {
+            sha256,
+            verity,
+            xattrs,
+        },
+    ))
 }
 
 /// The names of each sealed file that has several.

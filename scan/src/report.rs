@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use earmark_manifest::statement::AgentVersion;
+use earmark_manifest::{statement::AgentVersion, verify::VerifiedManifest};
 use serde::{Deserialize, Serialize};
 
 use crate::verify::{Counts, Stop, Verdict, Verification};
@@ -76,7 +76,7 @@ const SHOWN: usize = 20;
 impl Report {
     pub(crate) fn of(verification: &Verification) -> Self {
         let manifest = verification.manifest();
-        let statement = manifest.map(|manifest| manifest.statement());
+        let statement = manifest.map(VerifiedManifest::statement);
         let violations = verification
             .violations
             .iter()

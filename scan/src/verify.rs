@@ -265,7 +265,7 @@ fn read(reader: &mut Reader<'_>, check: &Check<'_>) -> Option<Outcome> {
         match (check.verity, reader.kernel_digest(&opened)) {
             (Some(expected), Some(found)) if expected == found => {}
             (Some(_), Some(found)) => {
-                violations.push(check.differs(&format!("fs-verity digest {found}")))
+                violations.push(check.differs(&format!("fs-verity digest {found}")));
             }
             _ => {
                 let found = reader.sha256(&opened)?;

@@ -163,9 +163,7 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
     let queue = Queue::new(ImagePath::root());
     let mut parts = std::thread::scope(|threads| {
         let workers: Vec<_> = (0..THREADS)
-            .map(|_| {
-                threads.spawn(|| Worker::new(root, scope).and_then(|worker| worker.run(&queue)))
-            })
+            .map(|_| threads.spawn(|| Worker::new(root, scope).map(|worker| worker.run(&queue))))
             .collect();
         workers
             .into_iter()
@@ -277,13 +275,13 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn run(mut self, queue: &Queue) -> Result<Walked, ScanError> {
+    fn run(mut self, queue: &Queue) -> Walked {
         while let Some(path) = queue.next() {
             self.directory(&path);
             queue.done(&mut self.found);
         }
         self.walked.seen.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(self.walked)
+        self.walked
     }
 
     fn directory(&mut self, path: &ImagePath) {
@@ -306,9 +304,8 @@ impl<'a> Worker<'a> {
             match path.join(name.to_bytes()) {
                 Ok(child) => self.entry(&directory, &name, child),
                 Err(error) => {
-                    self.walked
-                        .doubts
-                        .push(Doubt::new(path, "use a name in the directory", error))
+                    let doubt = Doubt::new(path, "use a name in the directory", error);
+                    self.walked.doubts.push(doubt);
                 }
             }
         }
