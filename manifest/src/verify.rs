@@ -166,7 +166,7 @@ impl VerifiedManifest {
     /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
     /// read, which makes the root not verified.
     pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + '_>, TreeError> {
-        tree::read(&self.tree)
+        tree::read(&self.tree)?.expecting(self.statement.summary)
     }
 }
 

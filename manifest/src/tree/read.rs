@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::{
-    class::{self, Rule, RuleError, RuleSet},
-    entry::{Content, Entry, LinkGroup, Node},
+    class::{self, PathClass, Rule, RuleError, RuleSet},
+    entry::{Content, Entry, LinkGroup, Node, Owner, Xattr},
     limits,
     path::{ImagePath, PathError},
 };
@@ -44,9 +44,7 @@ pub enum TreeFault {
     #[error("expected ten fields, one space apart")]
     Fields,
     /// A hard-link group that is not numbered in order, has one member, or members that differ.
-    #[error(
-        "hard-link groups are numbered from 1 in order, with two or more names for one content"
-    )]
+    #[error("hard-link groups are numbered from 1 in order, with two or more names for one file")]
     Links,
     /// A line longer than [`limits::TREE_LINE`], or the text longer than [`limits::TREE_TEXT`].
     #[error("longer than the format allows")]
@@ -69,6 +67,9 @@ pub enum TreeFault {
     /// Fields that do not go with the type and class.
     #[error("fields do not go with the entry's type and class")]
     Shape,
+    /// The manifest counts other entries or bytes than the tree has.
+    #[error("the manifest's summary is of another tree")]
+    Summary,
     /// Not a target that a symbolic link can have.
     #[error("not a target of a symbolic link")]
     Target,
@@ -95,6 +96,11 @@ pub fn read(stored: &[u8]) -> Result<TreeReader<impl BufRead>, TreeError> {
         line: 1,
         fault: TreeFault::Decompress(error),
     };
+    // Some decompressors read on after the first frame and others stop there, which would be two
+    // readings of the same signed bytes.
+    if zstd::zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
+        return Err(fault(io::Error::other("not one whole zstd frame")));
+    }
     let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(fault)?;
     decoder
         .window_log_max(limits::TREE_WINDOW_LOG)
@@ -115,8 +121,9 @@ pub struct TreeReader<R> {
     entries: u64,
     left: u64,
     previous: Option<ImagePath>,
-    links: Vec<(Content, u32)>,
+    links: Vec<(Inode, u32)>,
     bytes: u64,
+    expected: Option<TreeSummary>,
     done: bool,
 }
 
@@ -154,8 +161,18 @@ impl<R: BufRead> TreeReader<R> {
             previous: None,
             links: Vec::new(),
             bytes: 0,
+            expected: None,
             done: false,
         })
+    }
+
+    /// Refuses a tree of other numbers than these: people are told these.
+    pub(crate) fn expecting(mut self, summary: TreeSummary) -> Result<Self, TreeError> {
+        if self.entries != summary.entries {
+            return Err(self.lines.error(TreeFault::Summary));
+        }
+        self.expected = Some(summary);
+        Ok(self)
     }
 
     /// The class rules of this image.
@@ -203,8 +220,10 @@ impl<R: BufRead> TreeReader<R> {
             .ok_or(TreeFault::Links)?;
         let groups = self.links.len();
         match self.links.get_mut(index) {
-            Some((first, names)) if first == content => *names = names.saturating_add(1),
-            None if index == groups => self.links.push((*content, 1)),
+            Some((first, names)) if first.is_of(entry, content) => {
+                *names = names.saturating_add(1);
+            }
+            None if index == groups => self.links.push((Inode::of(entry, content), 1)),
             _ => return Err(TreeFault::Links),
         }
         Ok(())
@@ -214,10 +233,14 @@ impl<R: BufRead> TreeReader<R> {
         if self.links.iter().any(|(_, names)| *names < 2) {
             return Err(self.lines.error(TreeFault::Links));
         }
-        if self.lines.is_at_end()? {
-            Ok(())
-        } else {
-            Err(self.lines.error(TreeFault::Trailing))
+        if !self.lines.is_at_end()? {
+            return Err(self.lines.error(TreeFault::Trailing));
+        }
+        match self.expected {
+            Some(expected) if expected != self.summary() => {
+                Err(self.lines.error(TreeFault::Summary))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -232,6 +255,33 @@ impl<R: BufRead> Iterator for TreeReader<R> {
         let entry = self.entry().transpose();
         self.done = !matches!(entry, Some(Ok(_)));
         entry
+    }
+}
+
+/// What the names of one file have in common: all that is recorded but the path.
+#[derive(Debug)]
+struct Inode {
+    class: PathClass,
+    content: Content,
+    owner: Option<Owner>,
+    xattrs: Box<[Xattr]>,
+}
+
+impl Inode {
+    fn of(entry: &Entry, content: &Content) -> Self {
+        Self {
+            class: entry.class,
+            content: *content,
+            owner: entry.owner,
+            xattrs: entry.xattrs.as_slice().into(),
+        }
+    }
+
+    fn is_of(&self, entry: &Entry, content: &Content) -> bool {
+        self.class == entry.class
+            && self.content == *content
+            && self.owner == entry.owner
+            && *self.xattrs == *entry.xattrs
     }
 }
 
