@@ -219,6 +219,9 @@ pub enum RuleError {
     /// A pattern that does not parse.
     #[error("'{0}' is no rule: {1}")]
     Pattern(String, PatternError),
+    /// Earmark's own rules are not the last six, or there are others of their class.
+    #[error("the class 'seal' is that of Earmark's own rules, which are the last six")]
+    Seal,
     /// A state rule over the seal itself.
     #[error("'state {0}' would leave Earmark's own files unwatched in {dir}", dir = layout::EARMARK_DIR)]
     StateOverSeal(Pattern),
@@ -258,15 +261,9 @@ impl RuleSet {
         let state = layout::AGENT_STATE
             .into_iter()
             .map(|path| own(path, PathClass::State));
-        let seal = [
-            layout::EARMARK_DIR,
-            layout::SEAL_DIR,
-            layout::MANIFEST,
-            layout::DECLARATION,
-            layout::TREE,
-            layout::TRUST,
-        ];
-        let seal = seal.into_iter().map(|path| own(path, PathClass::Seal));
+        let seal = layout::SEAL
+            .into_iter()
+            .map(|path| own(path, PathClass::Seal));
         Self::from_rules(
             state
                 .chain(rules.into_iter().map(Ok))
@@ -279,6 +276,9 @@ impl RuleSet {
     pub(crate) fn from_rules(rules: Vec<Rule>) -> Result<Self, RuleError> {
         if rules.len() > crate::limits::RULES {
             return Err(RuleError::TooMany);
+        }
+        if !ends_with_the_seal(&rules) {
+            return Err(RuleError::Seal);
         }
         let mut set = Self {
             rules,
@@ -408,6 +408,20 @@ pub(crate) fn parse_rule(line: &[u8]) -> Result<Rule, RuleError> {
     let pattern = Pattern::parse(&text)
         .map_err(|error| RuleError::Pattern(Escaped(&text).to_string(), error))?;
     Ok(Rule { kind, pattern })
+}
+
+/// Whether Earmark's own rules are last, where no other can win over them, and the only ones of
+/// their class: a path of the class seal is not compared with the tree.
+fn ends_with_the_seal(rules: &[Rule]) -> bool {
+    let seal = RuleKind::Class(PathClass::Seal);
+    let others = rules.len().saturating_sub(layout::SEAL.len());
+    let (others, own) = rules.split_at(others);
+    own.len() == layout::SEAL.len()
+        && own
+            .iter()
+            .zip(layout::SEAL)
+            .all(|(rule, path)| rule.kind == seal && rule.pattern.to_string() == path)
+        && others.iter().all(|rule| rule.kind != seal)
 }
 
 fn has_wildcard(component: &[u8]) -> bool {

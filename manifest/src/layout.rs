@@ -12,6 +12,8 @@ pub const DECLARATION: &str = "/usr/lib/earmark/seal/earmark.toml";
 pub const TREE: &str = "/usr/lib/earmark/seal/tree.zst";
 /// The keys that this image believes.
 pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
+/// All of these: what the signature covers, and so the tree does not.
+pub const SEAL: [&str; 6] = [EARMARK_DIR, SEAL_DIR, MANIFEST, DECLARATION, TREE, TRUST];
 /// The agent's one public state.
 pub const STATUS: &str = "/run/earmark/status.json";
 /// The agent's own directories on a running host, which are always `state`.
