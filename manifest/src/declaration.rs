@@ -30,6 +30,7 @@ use crate::{
     name::{ImageName, ParameterName},
     path::ImagePath,
     profile::{Profile, ReasonedRule},
+    strict::{self, Table},
 };
 
 /// What an image is, may do, and may have done to it.
@@ -166,14 +167,14 @@ impl Declaration {
             locate(
                 &String::from_utf8_lossy(before),
                 before.len(),
-                "not UTF-8, which TOML is".to_owned(),
+                "not UTF-8, which TOML is",
             )
         })?;
         let document: Document = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            locate(text, at, error.message().trim_end().replace('\n', "; "))
+            locate(text, at, error.message())
         })?;
-        Self::check(document).map_err(|problem| locate(text, problem.at.start, problem.problem))
+        Self::check(document).map_err(|problem| locate(text, problem.at.start, &problem.problem))
     }
 
     /// The class rules of this declaration, its profile's first, each with its reason.
@@ -209,22 +210,23 @@ impl Declaration {
         let first_boot = first_boot::check(document.first_boot, &parameters)?;
         let rules = rules::collect(&document.tree, &first_boot)?;
         Ok(Self {
-            image: document.image,
+            image: document.image.0,
             tree: TreeDeclaration {
-                profile: document.tree.profile.map(Spanned::into_inner),
+                profile: document.tree.0.profile.map(Spanned::into_inner),
                 mounts: document
                     .tree
+                    .0
                     .mounts
                     .into_iter()
                     .map(|path| path.0)
                     .collect(),
             },
-            verify: document.verify,
+            verify: document.verify.0,
             parameters,
             first_boot,
-            lockdown: document.lockdown,
-            report: document.report,
-            channel: document.channel.map(|channel| channel.url),
+            lockdown: document.lockdown.0,
+            report: document.report.map(|report| report.0),
+            channel: document.channel.map(|channel| channel.0.url),
             rules,
         })
     }
@@ -269,19 +271,11 @@ impl OnFailure {
     }
 }
 
-fn locate(text: &str, at: usize, problem: String) -> DeclarationError {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before
-        .rfind('\n')
-        .map_or(0, |newline| newline.saturating_add(1));
+fn locate(text: &str, at: usize, problem: &str) -> DeclarationError {
+    let (line, column, problem) = strict::locate(text, at, problem);
     DeclarationError {
-        line: before.matches('\n').count().saturating_add(1),
-        column: before
-            .get(line_start..)
-            .unwrap_or_default()
-            .chars()
-            .count()
-            .saturating_add(1),
+        line,
+        column,
         problem,
     }
 }
@@ -289,21 +283,21 @@ fn locate(text: &str, at: usize, problem: String) -> DeclarationError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    image: Image,
+    image: Table<Image>,
     #[serde(default)]
-    tree: rules::TreeDocument,
+    tree: Table<rules::TreeDocument>,
     #[serde(default)]
-    verify: Verify,
+    verify: Table<Verify>,
     #[serde(default)]
-    parameters: BTreeMap<Spanned<String>, Spanned<parameters::ParameterDocument>>,
+    parameters: BTreeMap<Spanned<String>, Spanned<Table<parameters::ParameterDocument>>>,
     #[serde(default)]
-    first_boot: Vec<Spanned<first_boot::StepDocument>>,
+    first_boot: Vec<Spanned<Table<first_boot::StepDocument>>>,
     #[serde(default)]
-    lockdown: Lockdown,
+    lockdown: Table<Lockdown>,
     #[serde(default)]
-    report: Option<Report>,
+    report: Option<Table<Report>>,
     #[serde(default)]
-    channel: Option<fleet::ChannelDocument>,
+    channel: Option<Table<fleet::ChannelDocument>>,
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub mod name;
 pub mod path;
 pub mod profile;
 pub mod statement;
+mod strict;
 pub mod tree;
 pub mod trust;
 pub mod verify;

@@ -9,6 +9,7 @@ use crate::{
     envelope::KeyId,
     limits,
     name::ImageName,
+    strict::{self, Table},
 };
 
 /// What a key may sign. An envelope of one purpose is never accepted for another.
@@ -134,15 +135,18 @@ impl Trust {
         }
         let text = std::str::from_utf8(bytes)
             .map_err(|_| TrustError::Toml("the trust file is not UTF-8".to_owned()))?;
-        let document: Document =
-            toml::from_str(text).map_err(|error| TrustError::Toml(error.to_string()))?;
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let (line, column, problem) = strict::locate(text, at, error.message());
+            TrustError::Toml(format!("line {line}, column {column}: {problem}"))
+        })?;
         if document.schema != SCHEMA {
             return Err(TrustError::Toml(format!(
                 "schema {} is not known: expected {SCHEMA}",
                 document.schema
             )));
         }
-        let keys = (1..).zip(document.key).map(|(number, key)| {
+        let keys = (1..).zip(document.key).map(|(number, Table(key))| {
             let purposes: BTreeSet<Purpose> = key.purposes.into_iter().collect();
             TrustedKey::from_pem(key.public.as_bytes(), purposes).map_err(|error| match error {
                 PemKeyError::Pem => TrustError::Pem(number),
@@ -296,7 +300,7 @@ struct Document {
     threshold: u64,
     image: Option<ImageName>,
     #[serde(default)]
-    key: Vec<KeyDocument>,
+    key: Vec<Table<KeyDocument>>,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use crate::{
     layout,
     name::{AccountName, ParameterName, StepName, UnitName},
     path::ImagePath,
+    strict::Table,
 };
 
 use super::{Interval, OctalMode, Parameter, Problem, template::Template, text::AbsolutePath};
@@ -106,14 +107,14 @@ const BUILT_IN: [&str; 3] = ["image_name", "image_version", "instance_id"];
 const DEFAULT_TIMEOUT: Interval = Interval::from_secs(60);
 
 pub(super) fn check(
-    documents: Vec<Spanned<StepDocument>>,
+    documents: Vec<Spanned<Table<StepDocument>>>,
     parameters: &BTreeMap<ParameterName, Parameter>,
 ) -> Result<Vec<Step>, Problem> {
     let mut names = BTreeSet::new();
     let mut steps = Vec::new();
     for document in documents {
         let at = document.span();
-        let document = document.into_inner();
+        let document = document.into_inner().0;
         let fail = |at: Range<usize>, problem: String| Err(Problem { at, problem });
         if !names.insert(document.name.get_ref().clone()) {
             return fail(
@@ -125,27 +126,27 @@ pub(super) fn check(
         actions.extend(
             document
                 .command
-                .map(|command| (command.span(), command.into_inner().check())),
+                .map(|command| (command.span(), command.into_inner().0.check())),
         );
         actions.extend(
             document
                 .file
-                .map(|file| (file.span(), file.into_inner().check())),
+                .map(|file| (file.span(), file.into_inner().0.check())),
         );
         actions.extend(
             document
                 .hostname
-                .map(|hostname| (hostname.span(), hostname.into_inner().check())),
+                .map(|hostname| (hostname.span(), hostname.into_inner().0.check())),
         );
         actions.extend(
             document
                 .unit
-                .map(|unit| (unit.span(), unit.into_inner().check())),
+                .map(|unit| (unit.span(), unit.into_inner().0.check())),
         );
         actions.extend(
             document
                 .volume
-                .map(|volume| (volume.span(), volume.into_inner().check())),
+                .map(|volume| (volume.span(), volume.into_inner().0.check())),
         );
         let (Some((span, action)), None) = (actions.pop(), actions.pop()) else {
             let problem = "a step has exactly one of command, file, hostname, unit, volume";
@@ -203,11 +204,11 @@ pub(super) struct StepDocument {
     name: Spanned<StepName>,
     #[serde(default)]
     interrupted: Interrupted,
-    command: Option<Spanned<CommandDocument>>,
-    file: Option<Spanned<FileDocument>>,
-    hostname: Option<Spanned<HostnameDocument>>,
-    unit: Option<Spanned<UnitDocument>>,
-    volume: Option<Spanned<VolumeDocument>>,
+    command: Option<Spanned<Table<CommandDocument>>>,
+    file: Option<Spanned<Table<FileDocument>>>,
+    hostname: Option<Spanned<Table<HostnameDocument>>>,
+    unit: Option<Spanned<Table<UnitDocument>>>,
+    volume: Option<Spanned<Table<VolumeDocument>>>,
 }
 
 #[derive(Deserialize)]

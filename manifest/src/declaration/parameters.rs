@@ -5,6 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Problem;
+use crate::strict::Table;
 
 /// A declared parameter.
 #[derive(Debug)]
@@ -77,8 +78,8 @@ enum TypeName {
 }
 
 impl Parameter {
-    pub(super) fn check(document: Spanned<ParameterDocument>) -> Result<Self, Problem> {
-        let document = document.into_inner();
+    pub(super) fn check(document: Spanned<Table<ParameterDocument>>) -> Result<Self, Problem> {
+        let document = document.into_inner().0;
         document.refuse_fields_of_other_types()?;
         let at = document.r#type.span();
         let fail = |problem: &str| {
