@@ -15,6 +15,10 @@ impl TryFrom<String> for AbsolutePath {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        // Some of these paths become class rules, where a wildcard would free all that it matches.
+        if text.contains(['*', '?']) {
+            return Err("expected one path, without '*' and '?'".to_owned());
+        }
         match ImagePath::from_absolute(text.as_bytes()) {
             Ok(path) if !path.is_root() => Ok(Self(path)),
             Ok(_) => Err("expected an absolute path other than the root itself".to_owned()),
