@@ -55,6 +55,8 @@ impl fmt::Display for PathClass {
 /// `\` included, stands for itself. The first component has no wildcard: a rule names where it is.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pattern {
+    /// The bytes before the first wildcard, which rule most paths out at once.
+    prefix: Box<[u8]>,
     components: Vec<Box<[u8]>>,
     beneath: bool,
 }
@@ -91,16 +93,28 @@ impl Pattern {
             return Err(PatternError::Stars);
         }
         match components.first() {
-            Some(first) if !first.is_empty() && !has_wildcard(first) => Ok(Self {
-                components,
-                beneath,
-            }),
+            Some(first) if !first.is_empty() && !has_wildcard(first) => {
+                let joined = components.join(&b'/');
+                let literal = joined
+                    .iter()
+                    .take_while(|byte| !is_wildcard(**byte))
+                    .copied()
+                    .collect();
+                Ok(Self {
+                    prefix: literal,
+                    components,
+                    beneath,
+                })
+            }
             _ => Err(PatternError::WholeRoot),
         }
     }
 
-    /// The pattern that matches `path` alone.
+    /// Whether it matches `path`.
     pub fn matches(&self, path: &ImagePath) -> bool {
+        if !path.as_bytes().starts_with(&self.prefix) {
+            return false;
+        }
         let mut components = path.as_bytes().split(|byte| *byte == b'/');
         for pattern in &self.components {
             match components.next() {
@@ -425,7 +439,11 @@ fn ends_with_the_seal(rules: &[Rule]) -> bool {
 }
 
 fn has_wildcard(component: &[u8]) -> bool {
-    component.iter().any(|byte| matches!(byte, b'*' | b'?'))
+    component.iter().any(|byte| is_wildcard(*byte))
+}
+
+const fn is_wildcard(byte: u8) -> bool {
+    matches!(byte, b'*' | b'?')
 }
 
 /// Whether one component matches one pattern component. Linear in their lengths for one `*`, and

@@ -34,9 +34,9 @@ pub(crate) struct Comparison<'a> {
 pub(crate) struct Check<'a> {
     pub(crate) seen: &'a Seen,
     pub(crate) sha256: Sha256Digest,
-    /// Absent for a rendered file, which has no signed digest.
-    pub(crate) verity: Option<VerityDigest>,
-    pub(crate) xattrs: Vec<Xattr>,
+    /// Only where the kernel has one to compare it with; a rendered file has no signed one.
+    pub(crate) verity: Option<Box<VerityDigest>>,
+    pub(crate) xattrs: Box<[Xattr]>,
 }
 
 /// Whether a verification with this gate reads the content of a regular file.
@@ -66,7 +66,7 @@ pub(crate) fn compare<'a, R: BufRead>(
         },
         groups: BTreeMap::new(),
         violations: Vec::new(),
-        checks: Vec::with_capacity(walked.seen.len()),
+        checks: Vec::new(),
         unread: 0,
     };
     let mut seen = walked.seen.iter().peekable();
@@ -153,7 +153,8 @@ impl<'a> Comparer<'a, '_> {
         if seen.xattrs.is_some() {
             self.unread = self.unread.saturating_add(1);
         } else {
-            let (verity, xattrs) = (Some(content.verity), entry.xattrs.clone());
+            let verity = seen.stat.verity.then(|| Box::new(content.verity));
+            let xattrs = entry.xattrs.clone().into();
             self.checks.push(Check {
                 seen,
                 sha256: content.sha256,
@@ -200,7 +201,7 @@ impl<'a> Comparer<'a, '_> {
                 seen,
                 sha256: file.sha256,
                 verity: None,
-                xattrs: Vec::new(),
+                xattrs: Box::default(),
             });
         }
     }

@@ -110,7 +110,7 @@ impl Reader<'_> {
     }
 
     /// The attributes of an open file.
-    pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Vec<Xattr>, Doubt> {
+    pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Box<[Xattr]>, Doubt> {
         self.xattrs
             .of_descriptor(&opened.file)
             .map_err(|errno| Doubt::new(&opened.seen.path, "read its attributes", errno))

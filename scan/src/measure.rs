@@ -114,7 +114,7 @@ type Inode = (u64, u64);
 struct Measured {
     sha256: Sha256Digest,
     verity: VerityDigest,
-    xattrs: Vec<Xattr>,
+    xattrs: Box<[Xattr]>,
 }
 
 struct Names<'a> {
@@ -187,19 +187,19 @@ fn entry(
     let bare = seen
         .bare_node()
         .ok_or("it is of a kind that this program does not know")?;
-    let with = |node, owner: Option<Owner>, xattrs| {
+    let with = |node, owner: Option<Owner>, xattrs: Box<[Xattr]>| {
         Ok(Some(Entry {
             path: seen.path.clone(),
             class: seen.class,
             node,
             owner,
-            xattrs,
+            xattrs: xattrs.into(),
         }))
     };
     let is_file = seen.stat.file_type().is_file();
     let foreign = seen.stat.mount && !plan.mounts.contains(&seen.path);
     match seen.class {
-        PathClass::State => return with(bare, None, Vec::new()),
+        PathClass::State => return with(bare, None, Box::default()),
         PathClass::Seal => return Ok(None),
         PathClass::Generated => {
             return Err(
@@ -231,7 +231,7 @@ fn entry(
                     power.name.name()
                 ));
             }
-            return with(bare, Some(seen.stat.owner()), Vec::new());
+            return with(bare, Some(seen.stat.owner()), Box::default());
         }
         PathClass::Sealed | PathClass::Rendered => {}
     }

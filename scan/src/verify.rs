@@ -262,8 +262,8 @@ fn read(reader: &mut Reader<'_>, check: &Check<'_>) -> Option<Outcome> {
             &reader.xattrs(&opened)?,
             &mut violations,
         );
-        match (check.verity, reader.kernel_digest(&opened)) {
-            (Some(expected), Some(found)) if expected == found => {}
+        match (check.verity.as_deref(), reader.kernel_digest(&opened)) {
+            (Some(expected), Some(found)) if *expected == found => {}
             (Some(_), Some(found)) => {
                 violations.push(check.differs(&format!("fs-verity digest {found}")));
             }

@@ -29,7 +29,7 @@ pub(crate) struct Seen {
     /// Symlinks only.
     pub(crate) target: Option<Box<[u8]>>,
     /// Read by the walk for all but files whose content will be read, whose descriptor has them.
-    pub(crate) xattrs: Option<Vec<Xattr>>,
+    pub(crate) xattrs: Option<Box<[Xattr]>>,
 }
 
 /// What is compared, and what tells that an object was swapped or changed.
@@ -43,7 +43,8 @@ pub(crate) struct Stat {
     pub(crate) device: u64,
     pub(crate) inode: u64,
     pub(crate) rdev: (u32, u32),
-    changed: (i64, u32),
+    /// `st_ctime` in nanoseconds, which no program can set.
+    changed: i64,
     /// The kernel enforces fs-verity for it.
     pub(crate) verity: bool,
     /// Something is mounted here.
@@ -82,7 +83,11 @@ impl Stat {
             device: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
             inode: stat.stx_ino,
             rdev: (stat.stx_rdev_major, stat.stx_rdev_minor),
-            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+            changed: stat
+                .stx_ctime
+                .tv_sec
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(stat.stx_ctime.tv_nsec.into()),
             verity: stat.stx_attributes.contains(StatxAttributes::VERITY),
             mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         }
@@ -161,7 +166,7 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
         ),
     };
     let queue = Queue::new(ImagePath::root());
-    let mut parts = std::thread::scope(|threads| {
+    let parts = std::thread::scope(|threads| {
         let workers: Vec<_> = (0..THREADS)
             .map(|_| threads.spawn(|| Worker::new(root, scope).map(|worker| worker.run(&queue))))
             .collect();
@@ -182,8 +187,8 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
     };
     walked
         .seen
-        .reserve(parts.iter().map(|part| part.seen.len()).sum());
-    for part in &mut parts {
+        .reserve_exact(parts.iter().map(|part| part.seen.len()).sum());
+    for mut part in parts {
         walked.seen.append(&mut part.seen);
         walked.doubts.append(&mut part.doubts);
     }
@@ -281,6 +286,7 @@ impl<'a> Worker<'a> {
             queue.done(&mut self.found);
         }
         self.walked.seen.sort_by(|a, b| a.path.cmp(&b.path));
+        self.walked.seen.shrink_to_fit();
         self.walked
     }
 

@@ -12,6 +12,9 @@ use rustix::io::{Errno, Result};
 const LIST: usize = 64 * 1024;
 
 /// Buffers that one thread reads attributes with.
+///
+/// The kernel allocates a buffer as large as the one that it is given, for each call. Most objects
+/// have no attributes, so that the length is asked for first, which allocates nothing.
 pub(crate) struct XattrReader {
     list: Vec<u8>,
     value: Vec<u8>,
@@ -26,8 +29,11 @@ impl XattrReader {
     }
 
     /// Those of an open file or directory.
-    pub(crate) fn of_descriptor(&mut self, descriptor: impl AsFd) -> Result<Vec<Xattr>> {
-        let length = rustix::fs::flistxattr(&descriptor, &mut self.list[..]);
+    pub(crate) fn of_descriptor(&mut self, descriptor: impl AsFd) -> Result<Box<[Xattr]>> {
+        if is_empty(rustix::fs::flistxattr_query(&descriptor))? {
+            return Ok(Box::default());
+        }
+        let length = rustix::fs::flistxattr(&descriptor, &mut self.list[..])?;
         let Self { list, value } = self;
         collect(list, length, |name| {
             let length = rustix::fs::fgetxattr(&descriptor, name.name(), &mut value[..])?;
@@ -37,8 +43,11 @@ impl XattrReader {
 
     /// Those of the entry `name` of the thread's working directory, which is not opened: it may be a
     /// link, a pipe or a device.
-    pub(crate) fn of_name(&mut self, name: &CStr) -> Result<Vec<Xattr>> {
-        let length = rustix::fs::llistxattr(name, &mut self.list[..]);
+    pub(crate) fn of_name(&mut self, name: &CStr) -> Result<Box<[Xattr]>> {
+        if is_empty(rustix::fs::llistxattr_query(name))? {
+            return Ok(Box::default());
+        }
+        let length = rustix::fs::llistxattr(name, &mut self.list[..])?;
         let Self { list, value } = self;
         collect(list, length, |xattr| {
             let length = rustix::fs::lgetxattr(name, xattr.name(), &mut value[..])?;
@@ -47,15 +56,19 @@ impl XattrReader {
     }
 }
 
+fn is_empty(length: Result<usize>) -> Result<bool> {
+    match length {
+        // A file system without attributes has none.
+        Err(Errno::OPNOTSUPP) => Ok(true),
+        length => Ok(length? == 0),
+    }
+}
+
 fn collect(
     list: &[u8],
-    length: Result<usize>,
+    length: usize,
     mut get: impl FnMut(XattrName) -> Result<Box<[u8]>>,
-) -> Result<Vec<Xattr>> {
-    let length = match length {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        other => other?,
-    };
+) -> Result<Box<[Xattr]>> {
     let mut xattrs = Vec::new();
     for name in list
         .get(..length)
@@ -75,5 +88,5 @@ fn collect(
         }
     }
     xattrs.sort_by_key(|xattr| xattr.name);
-    Ok(xattrs)
+    Ok(xattrs.into())
 }
