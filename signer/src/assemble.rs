@@ -1,0 +1,229 @@
+//! From a root and a declaration to a bundle that can be signed. The root is only read.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use anyhow::Context;
+use earmark_manifest::{
+    class::RuleSet,
+    declaration::Declaration,
+    digest::ManifestDigest,
+    entry::{Entry, Node},
+    envelope::Envelope,
+    layout, limits,
+    path::ImagePath,
+    statement::{AgentVersion, Architecture, BuildRecord, ImageIdentity, Statement},
+    tree,
+};
+use earmark_scan::{
+    Root,
+    measure::{self, MeasureError, Plan},
+};
+
+use crate::{
+    beneath,
+    bundle::UnsignedBundle,
+    exit::{Exit, Exits, Failure, Next, Outcome},
+    os_release::Stamp,
+    output, place,
+    progress::Bar,
+};
+
+/// The oldest agent that reads what this program writes: raised when the format gains something that
+/// older agents would misread.
+const MINIMUM_AGENT: AgentVersion = AgentVersion {
+    major: 0,
+    minor: 1,
+    patch: 0,
+};
+
+/// What is said of an image beside what its root shows.
+#[derive(Debug)]
+pub struct Request {
+    /// The bytes of `earmark.toml`.
+    pub declaration: Vec<u8>,
+    /// What they say.
+    pub declared: Declaration,
+    /// The image's version.
+    pub version: earmark_manifest::name::ImageVersion,
+    /// Where it came from.
+    pub build: BuildRecord,
+    /// What it runs on.
+    pub architecture: Architecture,
+}
+
+/// Measures `root` and says what it is once it is stamped.
+pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
+    let Request {
+        declaration,
+        declared,
+        version,
+        build,
+        architecture,
+    } = request;
+    let image = ImageIdentity {
+        name: declared.image.name.clone(),
+        version,
+        epoch: declared.image.epoch,
+        architecture,
+    };
+    // Before the long part: what can be refused at once is.
+    let parent = parent(root, &image)?;
+    place::refuse_unplaceable(root)?;
+    let stamp = Stamp::of(root, &image.name, &image.version)?;
+    if stamp.is_none() {
+        output::note("the root has no os-release that is a regular file: none is stamped");
+    }
+    let rules = declared
+        .rule_set()
+        .context("failed to resolve the class rules of the declaration")
+        .exits(Exit::Usage)?;
+    let entries = measure_root(root, &declared, &rules, stamp.as_ref())?;
+    let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
+    let statement = Statement {
+        tree: tree.digest,
+        declaration: earmark_manifest::crypto::sha256(&declaration),
+        image,
+        build,
+        parent,
+        summary: tree.summary,
+        minimum_agent: MINIMUM_AGENT,
+    };
+    UnsignedBundle::new(statement, declaration, tree.stored)
+}
+
+fn measure_root(
+    root: &Root,
+    declared: &Declaration,
+    rules: &RuleSet,
+    stamp: Option<&Stamp>,
+) -> Outcome<Vec<Entry>> {
+    let replaced: BTreeMap<ImagePath, Vec<u8>> = stamp
+        .map(|stamp| (stamp.path.clone(), stamp.content.clone()))
+        .into_iter()
+        .collect();
+    let progress = Bar::new("measuring");
+    let plan = Plan {
+        rules,
+        mounts: &declared.tree.mounts,
+        replaced: &replaced,
+        progress: &progress,
+    };
+    let measured = measure::measure(root, &plan);
+    drop(progress);
+    let mut entries = measured.map_err(|error| measuring_failed(&error))?;
+    // What an interrupted install left is removed by the next one, before it writes anything.
+    entries.retain(|entry| !place::is_leftover(&entry.path));
+    for entry in &entries {
+        let linked = matches!(&entry.node, Node::Regular(Some(content)) if content.links.is_some());
+        if linked && stamp.is_some_and(|stamp| stamp.path == entry.path && stamp.changes) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{} has several names and is to be stamped", entry.path),
+            )
+            .next("give it an inode of its own: copy it and rename the copy over it"));
+        }
+    }
+    Ok(entries)
+}
+
+fn measuring_failed(error: &MeasureError) -> Failure {
+    const SHOWN: usize = 20;
+    let message = match error {
+        MeasureError::Problems(problems) => {
+            let mut text = format!(
+                "failed to measure the root: {}",
+                output::count(problems.len(), "problem", "problems")
+            );
+            for problem in problems.iter().take(SHOWN) {
+                text.push_str(&format!("\n  {problem}"));
+            }
+            if problems.len() > SHOWN {
+                text.push_str(&format!("\n  … and {} more", problems.len() - SHOWN));
+            }
+            text
+        }
+        other => format!("failed to measure the root: {other}"),
+    };
+    Failure::new(Exit::Undecided, message)
+        .next("mend the root or class these paths in earmark.toml, and measure again")
+}
+
+/// The manifest that the root was sealed with before. Sealing the same image again names the same
+/// parent as the first time, so that it gives the same bytes.
+fn parent(root: &Root, image: &ImageIdentity) -> Outcome<Option<ManifestDigest>> {
+    let path = ImagePath::from_absolute(layout::MANIFEST.as_bytes()).unwrap_or_default();
+    let present = beneath::stat(root, &path)
+        .with_context(|| format!("failed to look at '{path}'"))
+        .exits(Exit::Undecided)?;
+    if present.is_none() {
+        return Ok(None);
+    }
+    let bytes = root.read(&path, limits::ENVELOPE).exits(Exit::Undecided)?;
+    let advice = || {
+        format!(
+            "if the base image's seal does not matter, remove {} from the root",
+            layout::SEAL_DIR
+        )
+    };
+    let parsing = || format!("failed to parse the seal that the root has, '{path}'");
+    let envelope = Envelope::parse(&bytes)
+        .with_context(parsing)
+        .exits(Exit::Usage)
+        .or_next(advice)?;
+    let payload = envelope.unverified_payload();
+    let sealed = Statement::parse(payload)
+        .with_context(parsing)
+        .exits(Exit::Usage)
+        .or_next(advice)?;
+    if sealed.image.name == image.name && sealed.image.version == image.version {
+        return Ok(sealed.parent);
+    }
+    Ok(Some(ManifestDigest::of_payload(payload)))
+}
+
+/// The only time that is ever recorded: `SOURCE_DATE_EPOCH`, whole seconds since 1970.
+pub fn source_date_epoch(variable: Option<OsString>) -> Outcome<Option<u64>> {
+    let Some(value) = variable.filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                format!(
+                    "SOURCE_DATE_EPOCH is '{}'",
+                    value.to_string_lossy().escape_debug()
+                ),
+            )
+            .next("set it to whole seconds since 1970, as 'git log -1 --format=%ct' prints, or unset it")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recorded_time_is_seconds_or_an_error() {
+        let read = |text: &str| source_date_epoch(Some(text.into()));
+        assert_eq!(source_date_epoch(None).unwrap(), None);
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("0").unwrap(), Some(0));
+        assert_eq!(read("1790000000").unwrap(), Some(1_790_000_000));
+        for bad in [
+            "now",
+            "-1",
+            "+1",
+            "1.5",
+            " 1",
+            "18446744073709551616",
+            "0x10",
+        ] {
+            assert_eq!(read(bad).unwrap_err().exit(), Exit::Usage, "{bad}");
+        }
+    }
+}

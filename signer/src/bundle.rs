@@ -1,0 +1,306 @@
+//! What is carried from `measure` to `sign` to `install`: a directory of three files, then four.
+//!
+//! An [`UnsignedBundle`] says what a root is; only signing makes a [`SignedBundle`] of it, and only
+//! that can be placed into a root.
+
+use std::{fs, io, path::Path};
+
+use anyhow::{Context, anyhow};
+use earmark_manifest::{
+    crypto,
+    declaration::Declaration,
+    digest::ManifestDigest,
+    envelope::Envelope,
+    escape::Escaped,
+    layout::{DECLARATION_NAME, MANIFEST_NAME, TREE_NAME},
+    limits,
+    statement::Statement,
+    tree::{self, TreeSummary},
+    trust::Trust,
+    verify::{self, SealBytes, VerifiedManifest},
+};
+
+use crate::{
+    exit::{Exit, Exits, Failure, Next, Outcome},
+    files::{self, TemporaryDirectory},
+    keys::SigningKey,
+    output::quote,
+};
+
+/// The payload that is to be signed, byte for byte.
+pub const STATEMENT_NAME: &str = "statement.json";
+
+/// A measured root, not signed yet.
+#[derive(Debug)]
+pub struct UnsignedBundle {
+    statement: Statement,
+    payload: Vec<u8>,
+    declaration: Vec<u8>,
+    tree: Vec<u8>,
+}
+
+/// A signed manifest, with the files that it speaks of.
+#[derive(Debug)]
+pub struct SignedBundle {
+    /// The envelope round the statement.
+    pub envelope: Envelope,
+    declaration: Vec<u8>,
+    tree: Vec<u8>,
+}
+
+impl UnsignedBundle {
+    /// Of these parts, which must belong together.
+    pub fn new(statement: Statement, declaration: Vec<u8>, tree: Vec<u8>) -> Outcome<Self> {
+        let payload = statement
+            .to_payload()
+            .context("failed to write the statement")
+            .exits(Exit::Usage)?;
+        let bundle = Self {
+            statement,
+            payload,
+            declaration,
+            tree,
+        };
+        Ok(bundle)
+    }
+
+    /// Reads what `measure` wrote, and checks all of it: it may come from a machine that the key
+    /// never sees, and a signature says that it is so.
+    pub fn read(directory: &Path) -> Outcome<Self> {
+        let read = |name, bound| files::read(&directory.join(name), bound, "measurement");
+        let payload = read(STATEMENT_NAME, limits::PAYLOAD)
+            .or_next(|| "earmark measure writes it".to_owned())?;
+        let statement = Statement::parse(&payload)
+            .with_context(|| format!("failed to parse {}", quote(&directory.join(STATEMENT_NAME))))
+            .exits(Exit::Usage)?;
+        let bundle = Self {
+            statement,
+            payload,
+            declaration: read(DECLARATION_NAME, limits::DECLARATION)?,
+            tree: read(TREE_NAME, limits::TREE_STORED)?,
+        };
+        bundle.check().map_err(|failure| {
+            failure.next(format!(
+                "measure again: {} is not what one run of 'earmark measure' wrote",
+                quote(directory)
+            ))
+        })?;
+        Ok(bundle)
+    }
+
+    /// What is to be signed.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The digest that identifies the image, whoever signs it.
+    pub fn digest(&self) -> ManifestDigest {
+        ManifestDigest::of_payload(&self.payload)
+    }
+
+    /// Refuses what an agent would refuse, and a tree whose rules are not the declaration's.
+    ///
+    /// Protects against a guest that was measured with rules which nobody reviewed: the declaration
+    /// is what people read, the tree is what the agent believes.
+    fn check(&self) -> Outcome<()> {
+        let Statement {
+            tree,
+            declaration,
+            image,
+            summary,
+            ..
+        } = &self.statement;
+        let refuse = |why: &str| Err(Failure::new(Exit::NotVerified, format!("refused: {why}")));
+        if crypto::sha256(&self.declaration) != *declaration {
+            return refuse("earmark.toml is not the one that statement.json speaks of");
+        }
+        if crypto::sha256(&self.tree) != *tree {
+            return refuse("tree.zst is not the one that statement.json speaks of");
+        }
+        let declared = Declaration::parse(&self.declaration)
+            .context("earmark.toml")
+            .exits(Exit::Usage)?;
+        if declared.image.name != image.name || declared.image.epoch != image.epoch {
+            return refuse("statement.json and earmark.toml disagree on the image's name or epoch");
+        }
+        let declared = declared
+            .rule_set()
+            .context("earmark.toml")
+            .exits(Exit::Usage)?;
+        let mut reader = tree::read(&self.tree)
+            .context("tree.zst")
+            .exits(Exit::NotVerified)?;
+        if reader.rules().rules() != declared.rules() {
+            return refuse(
+                "the class rules of tree.zst are not those of earmark.toml (another version of \
+                 earmark may have measured it)",
+            );
+        }
+        for entry in &mut reader {
+            let entry = entry.context("tree.zst").exits(Exit::NotVerified)?;
+            let class = declared.class_of(&entry.path);
+            if entry.class != class {
+                return refuse(&format!(
+                    "tree.zst has {} as {}, which earmark.toml makes {class}",
+                    entry.path, entry.class
+                ));
+            }
+        }
+        let found: TreeSummary = reader.summary();
+        if found != *summary {
+            return refuse("tree.zst does not have the entries and bytes of statement.json");
+        }
+        Ok(())
+    }
+
+    /// Writes the three files. An existing directory gets them one by one, each whole; a
+    /// `manifest.json` of another statement in it is removed.
+    pub fn write(&self, directory: &Path) -> Outcome<()> {
+        let writing = || format!("failed to write {}", quote(directory));
+        let contents = [
+            (TREE_NAME, &self.tree),
+            (DECLARATION_NAME, &self.declaration),
+            (STATEMENT_NAME, &self.payload),
+        ];
+        if directory.is_dir() {
+            self.remove_stale_manifest(directory)?;
+            for (name, bytes) in contents {
+                files::replace(&directory.join(name), bytes)?;
+            }
+            return Ok(());
+        }
+        let parent = files::parent(directory);
+        let temporary = TemporaryDirectory::new_in(parent)
+            .with_context(writing)
+            .exits(Exit::Undecided)
+            .or_next(|| format!("{} must be a directory that can be written", quote(parent)))?;
+        let fill = || -> io::Result<()> {
+            for (name, bytes) in contents {
+                files::create_new(&temporary.path().join(name), 0o644, bytes)?;
+            }
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(temporary.path(), open)?;
+            files::sync_directory(temporary.path())?;
+            fs::rename(temporary.path(), directory)?;
+            files::sync_directory(parent)
+        };
+        Ok(fill().with_context(writing)?)
+    }
+
+    fn remove_stale_manifest(&self, directory: &Path) -> Outcome<()> {
+        let path = directory.join(MANIFEST_NAME);
+        let Some(bytes) = files::read_opt(&path, limits::ENVELOPE, "manifest")? else {
+            return Ok(());
+        };
+        let signs_this = Envelope::parse(&bytes)
+            .is_ok_and(|envelope| envelope.unverified_payload() == self.payload);
+        if signs_this {
+            return Ok(());
+        }
+        let removed = fs::remove_file(&path)
+            .with_context(|| format!("failed to remove the old {}", quote(&path)));
+        Ok(removed?)
+    }
+
+    /// Signs with all of `keys`, keeping the signatures of `earlier`.
+    pub fn sign(self, earlier: Option<Envelope>, keys: &[SigningKey]) -> Outcome<SignedBundle> {
+        let signing = |key: &SigningKey| format!("failed to sign with the key {}", key.id());
+        let mut keys = keys.iter();
+        let mut envelope = match (earlier, keys.next()) {
+            (Some(mut envelope), Some(first)) => {
+                if envelope.unverified_payload() != self.payload {
+                    return Err(Failure::new(
+                        Exit::NotVerified,
+                        "refused: the manifest.json that is there signs another statement",
+                    )
+                    .next("remove it, or measure again"));
+                }
+                envelope
+                    .add_signature(&first.private)
+                    .with_context(|| signing(first))?;
+                envelope
+            }
+            (None, Some(first)) => {
+                Envelope::sign(self.payload, &first.private).with_context(|| signing(first))?
+            }
+            (_, None) => return Err(Failure::new(Exit::Usage, "no key to sign with")),
+        };
+        for key in keys {
+            envelope
+                .add_signature(&key.private)
+                .with_context(|| signing(key))?;
+        }
+        if envelope.signature_count() > limits::SIGNATURES {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("more than {} signatures", limits::SIGNATURES),
+            ));
+        }
+        Ok(SignedBundle {
+            envelope,
+            declaration: self.declaration,
+            tree: self.tree,
+        })
+    }
+}
+
+impl SignedBundle {
+    /// Reads what `sign` left.
+    pub fn read(directory: &Path) -> Outcome<Self> {
+        let envelope = read_envelope(directory)?
+            .ok_or_else(|| anyhow!("no manifest.json in {}", quote(directory)))
+            .exits(Exit::Undecided)
+            .or_next(|| format!("earmark sign {} --key release.key", quote(directory)))?;
+        let read = |name, bound| files::read(&directory.join(name), bound, "signed bundle");
+        Ok(Self {
+            envelope,
+            declaration: read(DECLARATION_NAME, limits::DECLARATION)?,
+            tree: read(TREE_NAME, limits::TREE_STORED)?,
+        })
+    }
+
+    /// Writes `manifest.json`; the other files are there.
+    pub fn write_manifest(&self, directory: &Path) -> Outcome<()> {
+        files::replace(&directory.join(MANIFEST_NAME), &self.envelope.to_json())
+    }
+
+    /// The files of the seal.
+    pub fn seal(&self) -> SealBytes {
+        SealBytes {
+            envelope: self.envelope.to_json(),
+            declaration: self.declaration.clone(),
+            tree: self.tree.clone(),
+        }
+    }
+
+    /// The ids of the keys that the signatures name.
+    pub fn claimed_signers(&self) -> Vec<String> {
+        let ids = self.envelope.claimed_keyids();
+        ids.map(|id| Escaped(id.unwrap_or("-").as_bytes()).to_string())
+            .collect()
+    }
+
+    /// Verifies it as the agent would.
+    pub fn verify(&self, trust: &Trust) -> Outcome<VerifiedManifest> {
+        verify::verify(self.seal(), trust)
+            .context("refused by the trust file")
+            .exits(Exit::NotVerified)
+            .or_next(|| {
+                "sign with keys that the trust file has with the purpose 'image', as many as its \
+                 threshold says"
+                    .to_owned()
+            })
+    }
+}
+
+/// The envelope in a bundle, if it was signed before.
+pub fn read_envelope(directory: &Path) -> Outcome<Option<Envelope>> {
+    let path = directory.join(MANIFEST_NAME);
+    let Some(bytes) = files::read_opt(&path, limits::ENVELOPE, "manifest")? else {
+        return Ok(None);
+    };
+    let envelope = Envelope::parse(&bytes)
+        .with_context(|| format!("failed to parse {}", quote(&path)))
+        .exits(Exit::NotVerified)?;
+    Ok(Some(envelope))
+}

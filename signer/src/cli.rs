@@ -1,0 +1,89 @@
+//! The command line: one file in `commands/` for each subcommand.
+
+use clap::{Parser, Subcommand};
+
+use crate::{commands, exit::Outcome};
+
+/// Stamps machine images with a signed manifest, and reads what was stamped
+#[derive(Debug, Parser)]
+#[command(
+    name = "earmark",
+    version,
+    max_term_width = 80,
+    help_expected = true,
+    disable_help_flag = false,
+    after_help = EXIT_CODES
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+EXIT STATUS:
+  0   done, or verified
+  1   internal error
+  2   usage, or a declaration, key or trust file that cannot be used
+  10  not verified
+  11  cannot decide: something is missing or unreadable
+
+Results go to standard output, diagnostics to standard error. What programs
+should read is behind --json; the text is for people and may change.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Keygen(commands::keygen::Args),
+    Trust(commands::trust::Args),
+    Seal(commands::seal::Args),
+    Measure(commands::measure::Args),
+    Sign(commands::sign::Args),
+    Install(commands::install::Args),
+    Verify(commands::verify::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> Outcome {
+        match self.command {
+            Command::Keygen(args) => args.run(),
+            Command::Trust(args) => args.run(),
+            Command::Seal(args) => args.run(),
+            Command::Measure(args) => args.run(),
+            Command::Sign(args) => args.run(),
+            Command::Install(args) => args.run(),
+            Command::Verify(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_eighty_columns() {
+        let mut command = Cli::command();
+        command.build();
+        let names: Vec<String> = command
+            .get_subcommands()
+            .map(|sub| sub.get_name().to_owned())
+            .collect();
+        let mut texts = vec![command.render_long_help().to_string()];
+        for name in names.iter().filter(|name| *name != "help") {
+            let sub = command.find_subcommand_mut(name).unwrap();
+            let text = sub.render_long_help().to_string();
+            assert!(text.contains("EXAMPLES:"), "{name} has no examples");
+            texts.push(text);
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

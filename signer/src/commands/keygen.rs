@@ -1,0 +1,140 @@
+//! `earmark keygen`.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use earmark_manifest::{
+    crypto::{Algorithm, PrivateKey},
+    envelope::KeyId,
+    trust,
+};
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Exits, Failure, Outcome},
+    files,
+    output::{self, quote},
+};
+
+/// Make a signing key
+///
+/// Writes the private key, readable by its owner alone, and the public key
+/// beside it, both as PEM that OpenSSL reads. Nothing is ever overwritten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Where the private key goes. The public key goes to the same name with
+    /// `.key` replaced by `.pub`
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Ed25519, or ECDSA P-256 where a rule or a KMS asks for it
+    #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
+    algorithm: AlgorithmName,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  earmark keygen --out release.key
+  earmark keygen --out second.key --algorithm p256
+  openssl pkey -in release.key -pubout    prints the same public key";
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum AlgorithmName {
+    Ed25519,
+    P256,
+}
+
+#[derive(Serialize)]
+struct Made {
+    key_id: String,
+    algorithm: &'static str,
+    private: PathBuf,
+    public: PathBuf,
+}
+
+impl Args {
+    pub fn run(&self) -> Outcome {
+        let algorithm = match self.algorithm {
+            AlgorithmName::Ed25519 => Algorithm::Ed25519,
+            AlgorithmName::P256 => Algorithm::P256,
+        };
+        let public_path = public_path(&self.out);
+        // Asked first, so that no private key is left behind whose public half could not be written.
+        if public_path.symlink_metadata().is_ok() {
+            return Err(exists(&public_path));
+        }
+        let der = PrivateKey::generate_pkcs8(algorithm).context("failed to make a key")?;
+        let public = PrivateKey::from_pkcs8(&der)
+            .and_then(|key| key.public())
+            .context("failed to read back the key")?;
+        write(&self.out, 0o600, &trust::encode_pem("PRIVATE KEY", &der))?;
+        write(&public_path, 0o644, &trust::public_pem(&public))?;
+        let made = Made {
+            key_id: KeyId::of(&public).to_string(),
+            algorithm: algorithm.name(),
+            private: self.out.clone(),
+            public: public_path,
+        };
+        output::result(self.json, &made)
+    }
+}
+
+/// `release.key` becomes `release.pub`, anything else gets `.pub` appended.
+fn public_path(private: &Path) -> PathBuf {
+    if private
+        .extension()
+        .is_some_and(|extension| extension == "key")
+    {
+        return private.with_extension("pub");
+    }
+    let mut path = private.as_os_str().to_owned();
+    path.push(".pub");
+    path.into()
+}
+
+fn write(path: &Path, mode: u32, pem: &str) -> Outcome<()> {
+    match files::create_new(path, mode, pem.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error)
+            .with_context(|| format!("failed to write {}", quote(path)))
+            .exits(Exit::Usage),
+        written => Ok(written.with_context(|| format!("failed to write {}", quote(path)))?),
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    let message = format!("failed to write {}: it exists", quote(path));
+    Failure::new(Exit::Usage, message).next("choose another --out: keys are never overwritten")
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} key {}", self.algorithm, self.key_id)?;
+        writeln!(f, "  private  {}", quote(&self.private))?;
+        writeln!(f, "  public   {}", quote(&self.public))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_key_is_named_after_the_private_one() {
+        for (private, public) in [
+            ("release.key", "release.pub"),
+            ("a/b.key", "a/b.pub"),
+            ("a.key/b", "a.key/b.pub"),
+            ("key", "key.pub"),
+            ("x.pem", "x.pem.pub"),
+        ] {
+            assert_eq!(public_path(Path::new(private)), Path::new(public));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One file for each subcommand: its arguments, and `run`.
+
+pub mod install;
+pub mod keygen;
+pub mod measure;
+pub mod seal;
+pub mod shared;
+pub mod sign;
+pub mod trust;
+pub mod verify;

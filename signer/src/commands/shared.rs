@@ -1,0 +1,239 @@
+//! Arguments and steps that several commands have.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use earmark_manifest::{
+    class::PathClass,
+    declaration::Declaration,
+    layout, limits,
+    name::ImageVersion,
+    path::ImagePath,
+    statement::{Architecture, BuildRecord, BuildText, Statement},
+    trust::Trust,
+    verify::VerifiedManifest,
+};
+use earmark_scan::Root;
+use serde::Serialize;
+
+use crate::{
+    assemble::{self, Request},
+    bundle::SignedBundle,
+    exit::{Exit, Exits, Failure, Next, Outcome},
+    files,
+    os_release::Stamp,
+    output::{self, quote},
+    place::{self, Placement},
+};
+
+/// What `measure` and `seal` need to know.
+#[derive(Debug, clap::Args)]
+pub struct MeasureArgs {
+    /// The root directory of the image
+    #[arg(long, value_name = "DIR")]
+    pub root: PathBuf,
+    /// The image's declaration
+    #[arg(long, value_name = "FILE")]
+    pub spec: PathBuf,
+    /// The image's version
+    #[arg(long = "version", value_name = "VERSION", id = "image_version")]
+    pub version: ImageVersion,
+    /// The source revision that it was built from
+    #[arg(long, value_name = "TEXT")]
+    pub revision: Option<BuildText>,
+    /// Who built it, such as the URL of a CI job
+    #[arg(long, value_name = "TEXT")]
+    pub builder: Option<BuildText>,
+    /// What it runs on: as `uname -m` says; without it, what this runs on
+    #[arg(long, value_name = "ARCHITECTURE")]
+    pub architecture: Option<Architecture>,
+}
+
+impl MeasureArgs {
+    /// All of it, read and checked.
+    pub fn request(&self) -> Outcome<Request> {
+        let declaration = files::read(&self.spec, limits::DECLARATION, "declaration")?;
+        let declared = Declaration::parse(&declaration)
+            .with_context(|| format!("failed to parse {}", quote(&self.spec)))
+            .exits(Exit::Usage)?;
+        let architecture = self
+            .architecture
+            .or(Architecture::of_this_program())
+            .context("this architecture is not known")
+            .exits(Exit::Usage)
+            .or_next(|| "give --architecture x86_64 or aarch64".to_owned())?;
+        let build = BuildRecord {
+            revision: self.revision.clone(),
+            builder: self.builder.clone(),
+            time: assemble::source_date_epoch(std::env::var_os("SOURCE_DATE_EPOCH"))?,
+        };
+        Ok(Request {
+            declaration,
+            declared,
+            version: self.version.clone(),
+            build,
+            architecture,
+        })
+    }
+}
+
+/// Opens a root that is only read.
+pub fn open_root(path: &Path) -> Outcome<Root> {
+    Root::open(path).exits(Exit::Undecided)
+}
+
+/// Opens a root that will be changed.
+pub fn open_root_to_change(path: &Path, live: bool) -> Outcome<Root> {
+    let root = open_root(path)?;
+    if root.is_live() && !live {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("refused: {} is the root of this very host", quote(path)),
+        )
+        .next("give --live if this host is the image that is being baked"));
+    }
+    Ok(root)
+}
+
+/// Reads a trust file, and gives its bytes too, which are what is placed.
+pub fn read_trust(path: &Path) -> Outcome<(Trust, Vec<u8>)> {
+    let bytes = files::read(path, limits::TRUST, "trust file")?;
+    let trust = Trust::parse(&bytes)
+        .with_context(|| format!("failed to use the trust file {}", quote(path)))
+        .exits(Exit::Usage)
+        .or_next(|| "earmark trust --key release.pub --out trust.toml".to_owned())?;
+    Ok((trust, bytes))
+}
+
+/// Refuses to write what was measured into a place that was measured: the image would no longer be
+/// what its manifest says.
+pub fn refuse_output_inside(root: &Root, declared: &Declaration, out: &Path) -> Outcome<()> {
+    let resolving = |path: &Path| format!("failed to resolve {}", quote(path));
+    let resolve = |path: &Path| {
+        path.canonicalize()
+            .with_context(|| resolving(path))
+            .exits(Exit::Undecided)
+    };
+    let root_path = resolve(root.path())?;
+    let mut out_path = resolve(files::parent(out))?;
+    out_path.push(out.file_name().unwrap_or_default());
+    let Ok(inside) = out_path.strip_prefix(&root_path) else {
+        return Ok(());
+    };
+    let rules = declared
+        .rule_set()
+        .context("class rules")
+        .exits(Exit::Usage)?;
+    let mut path = ImagePath::from_relative(inside.as_os_str().as_encoded_bytes()).ok();
+    while let Some(at) = path {
+        if rules.class_of(&at) == PathClass::State {
+            return Ok(());
+        }
+        path = at.parent();
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "refused: --out {} is in the image and would change it",
+            quote(out)
+        ),
+    )
+    .next("choose a directory outside, or beneath a 'state' path such as /tmp"))
+}
+
+/// Verifies a signed bundle against the trust file, and places it into a root that is the one that
+/// was measured.
+pub fn install(
+    root: &Root,
+    bundle: &SignedBundle,
+    trust: &Trust,
+    trust_bytes: &[u8],
+) -> Outcome<VerifiedManifest> {
+    let verified = bundle.verify(trust)?;
+    let image = &verified.statement().image;
+    let stamp = Stamp::of(root, &image.name, &image.version)?;
+    if let Some(stamp) = &stamp {
+        stamp.refuse_another_root(&verified)?;
+    }
+    let placement = Placement {
+        seal: &bundle.seal(),
+        trust: trust_bytes,
+        stamp: stamp.as_ref().filter(|stamp| stamp.changes),
+    };
+    place::place(root, &placement)?;
+    Ok(verified)
+}
+
+/// What `measure`, `sign`, `install` and `seal` print.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    done: &'static str,
+    path: PathBuf,
+    image: String,
+    version: String,
+    epoch: u64,
+    architecture: &'static str,
+    manifest: String,
+    parent: Option<String>,
+    entries: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<String>,
+}
+
+impl Summary {
+    /// `done` is such as "measured"; `signatures` are key ids.
+    pub fn new(
+        done: &'static str,
+        path: &Path,
+        statement: &Statement,
+        manifest: impl fmt::Display,
+        signatures: Vec<String>,
+    ) -> Self {
+        let image = &statement.image;
+        Self {
+            done,
+            path: path.to_owned(),
+            image: image.name.to_string(),
+            version: image.version.to_string(),
+            epoch: image.epoch,
+            architecture: image.architecture.name(),
+            manifest: manifest.to_string(),
+            parent: statement.parent.map(|parent| parent.to_string()),
+            entries: statement.summary.entries,
+            bytes: statement.summary.bytes,
+            signatures,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} {} {} (epoch {}, {})",
+            self.done, self.image, self.version, self.epoch, self.architecture
+        )?;
+        writeln!(f, "  manifest   {}", self.manifest)?;
+        if let Some(parent) = &self.parent {
+            writeln!(f, "  parent     {parent}")?;
+        }
+        for signature in &self.signatures {
+            writeln!(f, "  signed by  {signature}")?;
+        }
+        writeln!(
+            f,
+            "  tree       {}, {} in files",
+            output::count(self.entries, "entry", "entries"),
+            output::size(self.bytes)
+        )?;
+        let place = match self.done {
+            "installed" | "sealed" => self.path.join(layout::SEAL_DIR.trim_start_matches('/')),
+            _ => self.path.clone(),
+        };
+        writeln!(f, "  in         {}", quote(&place))
+    }
+}

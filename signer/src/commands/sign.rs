@@ -1,0 +1,50 @@
+//! `earmark sign`.
+
+use std::path::PathBuf;
+
+use crate::{
+    bundle::{self, UnsignedBundle},
+    commands::shared::Summary,
+    exit::Outcome,
+    keys::{self, KeySource},
+    output,
+};
+
+/// Sign what was measured; needs no root
+///
+/// Checks that the directory holds one whole measurement, and writes its
+/// manifest.json, or adds signatures to the one that is there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The directory that `earmark measure` wrote
+    #[arg(value_name = "OUT")]
+    directory: PathBuf,
+    /// A private key: a PEM file, or env:NAME for PEM in an environment
+    /// variable; once for each key
+    #[arg(long = "key", value_name = "KEY", required = true)]
+    keys: Vec<KeySource>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  earmark sign measured/ --key release.key
+  earmark sign measured/ --key env:RELEASE_KEY
+  earmark sign measured/ --key second.key     adds a second signature";
+
+impl Args {
+    pub fn run(&self) -> Outcome {
+        let bundle = UnsignedBundle::read(&self.directory)?;
+        let earlier = bundle::read_envelope(&self.directory)?;
+        let keys = keys::load_all(&self.keys)?;
+        let (statement, digest) = (bundle.statement().clone(), bundle.digest());
+        let signed = bundle.sign(earlier, &keys)?;
+        signed.write_manifest(&self.directory)?;
+        let signatures = signed.claimed_signers();
+        let summary = Summary::new("signed", &self.directory, &statement, digest, signatures);
+        output::result(self.json, &summary)
+    }
+}

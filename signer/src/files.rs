@@ -1,0 +1,162 @@
+//! Files of the host on which the signer runs: bounded reads, atomic writes.
+//!
+//! Nothing in here touches an image's root, whose links and names nobody vouches for: `place.rs` and
+//! the scan do, beneath a directory descriptor.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+
+use crate::{
+    exit::{Exit, Exits, Outcome},
+    output::quote,
+};
+
+/// Reads a file that was named on the command line. More than `bound` bytes is an error.
+pub fn read(path: &Path, bound: usize, what: &str) -> Outcome<Vec<u8>> {
+    read_opt(path, bound, what)?
+        .ok_or_else(|| anyhow!("no such file"))
+        .with_context(|| format!("failed to read the {what} {}", quote(path)))
+        .exits(Exit::Undecided)
+}
+
+/// The same, but a file that is not there is no error.
+pub fn read_opt(path: &Path, bound: usize, what: &str) -> Outcome<Option<Vec<u8>>> {
+    let reading = || format!("failed to read the {what} {}", quote(path));
+    // Not blocking: a FIFO of that name would wait for a writer for ever.
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+    {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(reading).exits(Exit::Undecided),
+    };
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .with_context(reading)
+        .exits(Exit::Undecided)?;
+    if bytes.len() > bound {
+        return Err(anyhow!("more than {bound} bytes"))
+            .with_context(reading)
+            .exits(Exit::Usage);
+    }
+    Ok(Some(bytes))
+}
+
+/// Creates a file that must not exist yet: a key is never overwritten.
+pub fn create_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The error that is returned says why; a file that is left is half of one.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// Puts `bytes` in place of whatever is at `path`, all or nothing, also over a crash.
+pub fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    let writing = || format!("failed to write {}", quote(path));
+    let name = path
+        .file_name()
+        .ok_or_else(|| anyhow!("not the name of a file"))
+        .with_context(writing)
+        .exits(Exit::Usage)?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = parent(path).join(temporary);
+    let written = create_new(&temporary, 0o644, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_directory(parent(path)));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    Ok(written.with_context(writing)?)
+}
+
+/// A private directory that is removed with all in it when this is dropped.
+#[derive(Debug)]
+pub struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    /// Makes one in `parent`. Fails if the name is taken, so that nobody can prepare it.
+    pub fn new_in(parent: &Path) -> io::Result<Self> {
+        let pid = std::process::id();
+        for number in 0..100u32 {
+            let path = parent.join(format!(".earmark-{pid}-{number}.tmp"));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return created.map(|()| Self(path)),
+            }
+        }
+        Err(io::Error::other("no free name for a temporary directory"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // After a rename it is not there any more, and there is nobody to tell otherwise.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The directory that holds `path`.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames in a directory last.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_over_its_bound_is_refused_not_truncated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        fs::write(&path, b"1234").unwrap();
+        assert_eq!(read(&path, 4, "x").unwrap(), b"1234");
+        assert_eq!(read(&path, 3, "x").unwrap_err().exit(), Exit::Usage);
+        let missing = read(&directory.path().join("y"), 4, "x").unwrap_err();
+        assert_eq!(missing.exit(), Exit::Undecided);
+    }
+
+    #[test]
+    fn what_exists_is_replaced_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        assert!(create_new(&path, 0o600, b"old").is_ok());
+        assert!(create_new(&path, 0o600, b"new").is_err());
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let under_a_file = path.join("y");
+        assert!(replace(&under_a_file, b"new").is_err());
+    }
+}

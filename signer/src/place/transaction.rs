@@ -1,0 +1,346 @@
+//! Names in directories that change together or not at all.
+
+use std::{
+    io::{self, Write},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{self, AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid, XattrFlags},
+    io::Errno,
+};
+
+use super::Ownership;
+use crate::{beneath, output};
+
+/// What a new name holds.
+pub(super) enum Content<'a> {
+    File(&'a [u8]),
+    /// Files and the metadata of each.
+    Directory(&'a [(&'a str, &'a [u8])], &'a Metadata),
+}
+
+/// Mode, owner and extended attributes.
+#[derive(Debug, Clone)]
+pub(super) struct Metadata {
+    mode: u32,
+    owner: Ownership,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Changes that were made and can be taken back, last first. Dropping it without
+/// [`Transaction::commit`] having succeeded takes them back.
+pub(super) struct Transaction<'a> {
+    checkpoint: &'a dyn Fn(&str) -> io::Result<()>,
+    directories: Vec<(OwnedFd, String, Option<Stat>)>,
+    staged: Vec<Staged>,
+    /// How many of `staged` are in place.
+    exchanged: usize,
+    committed: bool,
+}
+
+struct Staged {
+    directory: OwnedFd,
+    name: String,
+    /// Whether the name was taken; the temporary name then holds what had it.
+    replaces: bool,
+}
+
+/// Where a new object waits for its name, and an old one for its removal.
+pub(super) fn temporary_name(name: &str) -> String {
+    format!(".earmark-new.{name}")
+}
+
+/// Keeps a second run out. The lock ends with the descriptor.
+pub(super) fn lock(directory: &OwnedFd) -> io::Result<()> {
+    fs::flock(directory, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
+        Errno::WOULDBLOCK => io::Error::other("another earmark is at work in this root"),
+        errno => errno.into(),
+    })
+}
+
+impl Metadata {
+    pub(super) fn new(mode: u32, owner: Ownership) -> Self {
+        Self {
+            mode,
+            owner,
+            xattrs: Vec::new(),
+        }
+    }
+
+    /// That of the regular file `name`: what replaces it must not lose its label or ACL.
+    pub(super) fn of(directory: &OwnedFd, name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(directory, name, flags, Mode::empty())?;
+        let stat = fs::fstat(&file)?;
+        let mut xattrs = Vec::new();
+        for name in xattr_names(&file)? {
+            let mut value = vec![0; 64 * 1024];
+            let length = fs::fgetxattr(&file, name.as_slice(), &mut value)?;
+            value.truncate(length);
+            xattrs.push((name, value));
+        }
+        Ok(Self {
+            mode: stat.st_mode & 0o7777,
+            owner: Ownership {
+                uid: stat.st_uid,
+                gid: stat.st_gid,
+            },
+            xattrs,
+        })
+    }
+
+    fn apply(&self, object: &OwnedFd) -> io::Result<()> {
+        chown(object, self.owner)?;
+        for (name, value) in &self.xattrs {
+            fs::fsetxattr(object, name.as_slice(), value, XattrFlags::empty())?;
+        }
+        // Last: changing the owner clears set-id bits, and an ACL is a part of the mode.
+        fs::fchmod(object, Mode::from_raw_mode(self.mode))?;
+        Ok(())
+    }
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(checkpoint: &'a dyn Fn(&str) -> io::Result<()>) -> Self {
+        Self {
+            checkpoint,
+            directories: Vec::new(),
+            staged: Vec::new(),
+            exchanged: 0,
+            committed: false,
+        }
+    }
+
+    /// Makes the directory `name`, or gives an existing one this mode and owner.
+    pub(super) fn ensure_directory(
+        &mut self,
+        parent: &OwnedFd,
+        name: &str,
+        metadata: &Metadata,
+    ) -> io::Result<()> {
+        (self.checkpoint)("make a directory")?;
+        let created = match fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        let undo = |before| -> io::Result<_> { Ok((parent.try_clone()?, name.to_owned(), before)) };
+        if created {
+            self.directories.push(undo(None)?);
+        }
+        let directory = open_directory(parent, name)?;
+        let before = fs::fstat(&directory)?;
+        let right = before.st_mode & 0o7777 == metadata.mode
+            && before.st_uid == metadata.owner.uid
+            && before.st_gid == metadata.owner.gid;
+        if right {
+            return Ok(());
+        }
+        if !created {
+            self.directories.push(undo(Some(before))?);
+        }
+        (self.checkpoint)("set a directory's mode")?;
+        metadata.apply(&directory)
+    }
+
+    /// Writes and syncs what `name` is to hold, beside it.
+    pub(super) fn stage(
+        &mut self,
+        directory: &OwnedFd,
+        name: &str,
+        content: &Content<'_>,
+        metadata: &Metadata,
+    ) -> io::Result<()> {
+        let temporary = temporary_name(name);
+        (self.checkpoint)("remove what a killed run left")?;
+        remove(directory, &temporary)?;
+        self.staged.push(Staged {
+            directory: directory.try_clone()?,
+            name: name.to_owned(),
+            replaces: false,
+        });
+        (self.checkpoint)("write")?;
+        match content {
+            Content::File(bytes) => write_file(directory, &temporary, bytes, metadata),
+            Content::Directory(files, each) => {
+                fs::mkdirat(directory, &temporary, Mode::from_raw_mode(0o700))?;
+                let made = open_directory(directory, &temporary)?;
+                for (name, bytes) in *files {
+                    (self.checkpoint)("write")?;
+                    write_file(&made, name, bytes, each)?;
+                }
+                metadata.apply(&made)?;
+                Ok(fs::fsync(&made)?)
+            }
+        }
+    }
+
+    /// Puts all that is staged in place, and removes what it replaced.
+    pub(super) fn commit(mut self) -> io::Result<()> {
+        for staged in &mut self.staged {
+            (self.checkpoint)("rename")?;
+            staged.exchange()?;
+            self.exchanged += 1;
+        }
+        for staged in &self.staged {
+            (self.checkpoint)("sync")?;
+            fs::fsync(&staged.directory)?;
+        }
+        for (parent, _, _) in &self.directories {
+            fs::fsync(parent)?;
+        }
+        self.committed = true;
+        // The new state is whole. What cannot be removed now is an extra entry to a verification,
+        // so that it must be said.
+        let mut left = Ok(());
+        for staged in self.staged.iter().filter(|staged| staged.replaces) {
+            let removed = (self.checkpoint)("remove what was replaced")
+                .and_then(|()| remove(&staged.directory, &temporary_name(&staged.name)));
+            left = left.and(removed.map_err(|error| {
+                let name = temporary_name(&staged.name);
+                io::Error::other(format!(
+                    "everything is in place, but '{name}' could not be removed ({error}): run this \
+                     again"
+                ))
+            }));
+        }
+        left
+    }
+}
+
+impl Staged {
+    fn exchange(&mut self) -> io::Result<()> {
+        let temporary = temporary_name(&self.name);
+        let rename = |flags| {
+            fs::renameat_with(
+                &self.directory,
+                &temporary,
+                &self.directory,
+                &self.name,
+                flags,
+            )
+        };
+        match rename(RenameFlags::EXCHANGE) {
+            Ok(()) => self.replaces = true,
+            Err(Errno::NOENT) => rename(RenameFlags::NOREPLACE)?,
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+
+    fn take_back(&self) -> io::Result<()> {
+        let flags = if self.replaces {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::NOREPLACE
+        };
+        let temporary = temporary_name(&self.name);
+        fs::renameat_with(
+            &self.directory,
+            &self.name,
+            &self.directory,
+            &temporary,
+            flags,
+        )?;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        let say = |what: &str, name: &str, result: io::Result<()>| {
+            if let Err(error) = result {
+                output::note(&format!("failed to {what} '{name}': {error}"));
+            }
+        };
+        for staged in self.staged.iter().take(self.exchanged).rev() {
+            say("put back", &staged.name, staged.take_back());
+        }
+        for staged in self.staged.iter().rev() {
+            let temporary = temporary_name(&staged.name);
+            say("remove", &temporary, remove(&staged.directory, &temporary));
+        }
+        for (parent, name, before) in self.directories.iter().rev() {
+            let undone = match before {
+                None => fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(Into::into),
+                Some(before) => restore(parent, name, before),
+            };
+            say("put back", name, undone);
+        }
+    }
+}
+
+fn restore(parent: &OwnedFd, name: &str, before: &Stat) -> io::Result<()> {
+    let directory = open_directory(parent, name)?;
+    let owner = Ownership {
+        uid: before.st_uid,
+        gid: before.st_gid,
+    };
+    chown(&directory, owner)?;
+    Ok(fs::fchmod(
+        &directory,
+        Mode::from_raw_mode(before.st_mode & 0o7777),
+    )?)
+}
+
+fn chown(object: impl AsFd, owner: Ownership) -> io::Result<()> {
+    let stat = fs::fstat(&object)?;
+    if stat.st_uid == owner.uid && stat.st_gid == owner.gid {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    Ok(fs::fchown(object, Some(uid), Some(gid))?)
+}
+
+fn write_file(
+    directory: &OwnedFd,
+    name: &str,
+    bytes: &[u8],
+    metadata: &Metadata,
+) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    let file = OwnedFd::from(file);
+    metadata.apply(&file)?;
+    Ok(fs::fsync(&file)?)
+}
+
+fn open_directory(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Removes a file, or a directory of files. It is not recursive: a seal has no directory in it, and
+/// what has one is not Earmark's to remove.
+fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
+    match fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let inner = open_directory(directory, name)?;
+    for entry in beneath::names(&inner)? {
+        fs::unlinkat(&inner, entry.as_c_str(), AtFlags::empty())?;
+    }
+    Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+}
+
+fn xattr_names(file: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut list = vec![0; 64 * 1024];
+    let length = match fs::flistxattr(file, &mut list) {
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    list.truncate(length);
+    Ok(list
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect())
+}
