@@ -1,1 +1,304 @@
-//! Being written.
+//! What the tests of the programs share: small roots, keys, and the programs as they ship.
+//!
+//! Tests whose name starts with `privileged_` need root, and those with `vm_` a virtual machine;
+//! `cargo xtask test` runs them in tiers of their own. They fail where they cannot run.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    reason = "a test helper panics to fail its test"
+)]
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A root of a few files, keys for it, and everything that `earmark seal` needs.
+#[derive(Debug)]
+pub struct Bench {
+    directory: TempDir,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+/// The declaration of [`Bench`]'s root.
+pub const SPEC: &str = r#"
+[image]
+name = "web"
+epoch = 3
+platform = "file"
+
+[tree]
+mutable = ["/etc/resolv.conf", "/etc/alternatives/editor"]
+generated = ["/etc/ssh/ssh_host_*_key"]
+state = ["/var/lib", "/run", "/srv/data"]
+
+[verify]
+gate = "full"
+
+[[first_boot]]
+name = "render"
+file = { path = "/etc/web/config.toml", template = "/usr/share/web/config.toml.j2", mode = "0640", owner = "root" }
+"#;
+
+impl Bench {
+    /// A new root, not sealed, with a key `release.key` and a trust file for it.
+    pub fn new() -> Self {
+        let bench = Self {
+            directory: TempDir::new().expect("a temporary directory"),
+        };
+        let root = bench.root();
+        for directory in [
+            "etc/systemd/system",
+            "etc/ssh",
+            "etc/web",
+            "etc/cron.d",
+            "etc/alternatives",
+            "usr/bin",
+            "usr/lib",
+            "usr/share/web",
+            "var/lib",
+            "run",
+            "opt",
+        ] {
+            fs::create_dir_all(root.join(directory)).expect("a directory");
+        }
+        for (path, content, mode) in [
+            ("usr/bin/web", "#!/bin/true\n", 0o755),
+            ("usr/bin/helper", "helper\n", 0o755),
+            ("usr/bin/Helper", "another, by case\n", 0o755),
+            ("usr/lib/os-release", "ID=test\nNAME=\"Test\"\n", 0o644),
+            (
+                "usr/share/web/config.toml.j2",
+                "environment = {{ environment }}\n",
+                0o644,
+            ),
+            ("etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0o644),
+            ("etc/shadow", "root:*:1::::::\n", 0o600),
+            ("etc/resolv.conf", "nameserver 192.0.2.1\n", 0o644),
+            (
+                "etc/systemd/system/web.service",
+                "[Service]\nExecStart=/usr/bin/web\n",
+                0o644,
+            ),
+            ("usr/lib/\n\x1b[31mred\\ name", "hostile name\n", 0o644),
+            ("usr/lib/empty", "", 0o644),
+        ] {
+            bench.write(path, content.as_bytes());
+            bench.chmod(path, mode);
+        }
+        bench.write("usr/lib/large", &vec![7; 300_000]);
+        fs::hard_link(root.join("usr/bin/helper"), root.join("usr/bin/helper-2"))
+            .expect("a hard link");
+        symlink("usr/bin", root.join("bin")).expect("a link");
+        symlink("../usr/lib/os-release", root.join("etc/os-release")).expect("a link");
+        symlink("/usr/bin/web", root.join("etc/alternatives/editor")).expect("a link");
+        let name = [&b"usr/lib/"[..], &[0xff; 200]].concat();
+        let name = OsStr::from_bytes(&name);
+        fs::write(root.join(name), b"name of other bytes").expect("a file");
+        fs::write(bench.path("earmark.toml"), SPEC).expect("a declaration");
+        bench.keygen("release");
+        bench
+            .earmark(&["trust", "--key", "release.pub", "--out", "trust.toml"])
+            .must(0);
+        bench
+    }
+
+    /// A new root, sealed.
+    pub fn sealed() -> Self {
+        let bench = Self::new();
+        bench.seal().must(0);
+        bench
+    }
+
+    /// A copy of everything, so that a test can change one and keep the other as its control.
+    pub fn copy(&self) -> Self {
+        let copy = Self {
+            directory: TempDir::new().expect("a temporary directory"),
+        };
+        let from = format!("{}/.", self.directory.path().display());
+        run(
+            "cp",
+            ["-a", &from, &copy.directory.path().display().to_string()],
+            None,
+        )
+        .must(0);
+        copy
+    }
+
+    /// Seals the root with `release.key`.
+    pub fn seal(&self) -> Run {
+        self.earmark(&[
+            "seal",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--key",
+            "release.key",
+            "--trust",
+            "trust.toml",
+        ])
+    }
+
+    /// Makes a key pair `NAME.key` and `NAME.pub`.
+    pub fn keygen(&self, name: &str) {
+        self.earmark(&["keygen", "--out", &format!("{name}.key")])
+            .must(0);
+    }
+
+    /// Runs `earmark` in this directory.
+    pub fn earmark(&self, args: &[&str]) -> Run {
+        run(program("earmark"), args, Some(self.directory.path()))
+    }
+
+    /// Runs `earmark-agent` in this directory.
+    pub fn agent(&self, args: &[&str]) -> Run {
+        run(program("earmark-agent"), args, Some(self.directory.path()))
+    }
+
+    /// The agent's full verification of the root.
+    pub fn verify(&self) -> Run {
+        self.agent(&["verify", "--gate", "full", "--root", "root", "--json"])
+    }
+
+    /// The root.
+    pub fn root(&self) -> PathBuf {
+        self.path("root")
+    }
+
+    /// A path beside the root.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file of the root, in place where it exists.
+    pub fn write(&self, path: &str, content: &[u8]) {
+        fs::write(self.root().join(path), content).expect("a file of the root");
+    }
+
+    /// Sets the mode of a file of the root.
+    pub fn chmod(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.root().join(path), fs::Permissions::from_mode(mode))
+            .expect("a mode");
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Run {
+    /// The same, if it ended with `code`.
+    #[track_caller]
+    pub fn must(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// Its standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
+
+    /// The violations that it reports, as `KIND PATH`.
+    #[track_caller]
+    pub fn violations(&self) -> Vec<String> {
+        let report = self.json();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let list = report["violations"].as_array().expect("violations");
+        list.iter()
+            .map(|one| format!("{} {}", text(&one["kind"]), text(&one["path"])))
+            .collect()
+    }
+}
+
+/// Runs a program with an environment of its own, and waits for it.
+pub fn run<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+    directory: Option<&Path>,
+) -> Run {
+    run_with(program, args, directory, &[])
+}
+
+/// Like [`run`], with environment variables.
+pub fn run_with<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+    directory: Option<&Path>,
+    environment: &[(&str, &str)],
+) -> Run {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the helper that starts processes"
+    )]
+    let mut command = std::process::Command::new(program.as_ref());
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8");
+    command.envs(environment.iter().copied());
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap_or_else(|error| {
+        panic!("failed to start '{}': {error}", program.as_ref().display())
+    });
+    Run {
+        code: status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&stdout).into_owned(),
+        err: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// A program of the workspace: from `EARMARK_BIN_DIR`, or beside the test that asks.
+pub fn program(name: &str) -> PathBuf {
+    let directory = std::env::var_os("EARMARK_BIN_DIR").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("the path of this test");
+            test.ancestors()
+                .nth(2)
+                .expect("the target directory")
+                .to_owned()
+        },
+        PathBuf::from,
+    );
+    let program = directory.join(name);
+    assert!(
+        program.exists(),
+        "'{}' is not built: run `cargo xtask test`",
+        program.display()
+    );
+    program
+}

@@ -1,0 +1,426 @@
+//! The programs as people and CI use them: exit codes, keys, refusals, what a failure leaves.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use earmark_tests::{Bench, program, run, run_with};
+
+#[test]
+fn what_is_missing_is_undecided_and_never_verified() {
+    let sealed = Bench::sealed();
+    for path in [
+        "usr/lib/earmark/trust.toml",
+        "usr/lib/earmark/seal/manifest.json",
+        "usr/lib/earmark/seal/earmark.toml",
+        "usr/lib/earmark/seal/tree.zst",
+    ] {
+        let bench = sealed.copy();
+        bench.verify().must(0);
+        fs::remove_file(bench.root().join(path)).unwrap();
+        for gate in ["signature", "critical", "full"] {
+            let run = bench
+                .agent(&["verify", "--gate", gate, "--root", "root", "--json"])
+                .must(11);
+            assert_eq!(run.json()["verdict"], "undecided", "{path}");
+            assert!(
+                run.json()["reason"].as_str().unwrap().contains(path),
+                "{}",
+                run.out
+            );
+        }
+    }
+    sealed.agent(&["verify", "--root", "nowhere"]).must(11);
+    Bench::new().agent(&["status", "--root", "root"]).must(11);
+}
+
+#[test]
+fn a_seal_that_does_not_match_is_refused_at_every_gate() {
+    let sealed = Bench::sealed();
+    for (path, at) in [
+        ("usr/lib/earmark/seal/manifest.json", 40),
+        ("usr/lib/earmark/seal/earmark.toml", 3),
+        ("usr/lib/earmark/seal/tree.zst", 200),
+    ] {
+        let bench = sealed.copy();
+        let file = bench.root().join(path);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        for gate in ["signature", "critical", "full"] {
+            let run = bench
+                .agent(&["verify", "--gate", gate, "--root", "root", "--json"])
+                .must(10);
+            assert_eq!(run.json()["verdict"], "violated", "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_trust_file_that_cannot_be_used_is_never_a_pass() {
+    let sealed = Bench::sealed();
+    for (from, to) in [
+        ("threshold = 1", "threshold = 0"),
+        ("threshold = 1", "threshold = 2"),
+        ("[[key]]", "[[kye]]"),
+        ("\"image\"", "\"images\""),
+        ("BEGIN PUBLIC KEY", "BEGIN PUBLIC-KEY"),
+    ] {
+        let bench = sealed.copy();
+        let path = bench.root().join("usr/lib/earmark/trust.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(text, changed);
+        fs::write(&path, changed).unwrap();
+        bench.verify().must(11);
+    }
+}
+
+#[test]
+fn only_a_trusted_key_with_the_purpose_counts_and_each_key_once() {
+    let bench = Bench::sealed();
+    bench.keygen("second");
+    let verify = |trust: &[&str]| {
+        let args = [&["trust", "--out", "other.toml"], trust].concat();
+        let _ = fs::remove_file(bench.path("other.toml"));
+        bench.earmark(&args).must(0);
+        bench
+            .earmark(&[
+                "verify",
+                "--root",
+                "root",
+                "--full",
+                "--trust",
+                "other.toml",
+            ])
+            .code
+    };
+    assert_eq!(verify(&["--key", "release.pub"]), 0);
+    assert_eq!(verify(&["--key", "second.pub"]), 10);
+    assert_eq!(
+        verify(&["--key", "release.pub:channel", "--key", "second.pub"]),
+        10
+    );
+    assert_eq!(verify(&["--key", "release.pub", "--key", "second.pub"]), 0);
+    assert_eq!(
+        verify(&[
+            "--key",
+            "release.pub",
+            "--key",
+            "second.pub",
+            "--threshold",
+            "2"
+        ]),
+        10
+    );
+    assert_eq!(verify(&["--key", "release.pub", "--image", "db"]), 10);
+    assert_eq!(verify(&["--key", "release.pub", "--image", "web"]), 0);
+    bench
+        .earmark(&[
+            "trust",
+            "--key",
+            "release.pub",
+            "--threshold",
+            "2",
+            "--out",
+            "t.toml",
+        ])
+        .must(2);
+    bench
+        .earmark(&[
+            "trust",
+            "--key",
+            "release.pub",
+            "--threshold",
+            "0",
+            "--out",
+            "t.toml",
+        ])
+        .must(2);
+    bench
+        .earmark(&[
+            "trust",
+            "--key",
+            "release.pub",
+            "--key",
+            "release.pub",
+            "--out",
+            "t.toml",
+        ])
+        .must(2);
+}
+
+#[test]
+fn measure_sign_and_install_work_apart_with_two_keys_of_two_kinds() {
+    let bench = Bench::new();
+    bench
+        .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
+        .must(0);
+    let before = listing(&bench);
+    bench
+        .earmark(&[
+            "measure",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--out",
+            "OUT",
+        ])
+        .must(0);
+    assert_eq!(listing(&bench), before, "measuring changes nothing");
+    bench
+        .earmark(&[
+            "trust",
+            "--key",
+            "release.pub",
+            "--key",
+            "second.pub",
+            "--threshold",
+            "2",
+            "--out",
+            "two.toml",
+        ])
+        .must(0);
+
+    // Another machine: the output alone, no root.
+    let elsewhere = bench.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::rename(bench.path("OUT"), elsewhere.join("OUT")).unwrap();
+    bench
+        .earmark(&["sign", "elsewhere/OUT", "--key", "release.key"])
+        .must(0);
+    bench
+        .earmark(&[
+            "install",
+            "elsewhere/OUT",
+            "--root",
+            "root",
+            "--trust",
+            "two.toml",
+        ])
+        .must(10);
+    assert_eq!(listing(&bench), before, "a refused install changes nothing");
+    let pem = fs::read_to_string(bench.path("second.key")).unwrap();
+    let out = elsewhere.join("OUT");
+    run_with(
+        program("earmark"),
+        ["sign", out.to_str().unwrap(), "--key", "env:KEY"],
+        None,
+        &[("KEY", &pem)],
+    )
+    .must(0);
+    bench
+        .earmark(&[
+            "install",
+            "elsewhere/OUT",
+            "--root",
+            "root",
+            "--trust",
+            "two.toml",
+        ])
+        .must(0);
+    let report = bench.verify().must(0).json();
+    assert_eq!(report["signers"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn sealing_twice_gives_the_same_bytes_and_another_version_names_its_parent() {
+    let bench = Bench::sealed();
+    let files = ["manifest.json", "earmark.toml", "tree.zst"];
+    let read = || {
+        files.map(|name| fs::read(bench.root().join("usr/lib/earmark/seal").join(name)).unwrap())
+    };
+    let first = read();
+    bench.seal().must(0);
+    assert!(read() == first, "sealing twice gives other bytes");
+    let parent = bench.verify().must(0).json()["manifest"].clone();
+    let seal = [
+        "seal",
+        "--root",
+        "root",
+        "--spec",
+        "earmark.toml",
+        "--version",
+        "1.1",
+        "--key",
+        "release.key",
+        "--trust",
+        "trust.toml",
+    ];
+    bench.earmark(&seal).must(0);
+    bench.verify().must(0);
+    let inspected = bench.earmark(&["inspect", "root", "--json"]).must(0);
+    assert!(
+        inspected.out.contains(parent.as_str().unwrap()),
+        "{}",
+        inspected.out
+    );
+}
+
+#[test]
+fn a_seal_that_fails_leaves_the_root_as_it_was() {
+    let bench = Bench::sealed();
+    bench.keygen("stranger");
+    bench.write("usr/bin/web", b"changed since\n");
+    let before = listing(&bench);
+    let seal = |key: &str, spec: &str| {
+        bench.earmark(&[
+            "seal",
+            "--root",
+            "root",
+            "--spec",
+            spec,
+            "--version",
+            "2.0",
+            "--key",
+            key,
+            "--trust",
+            "trust.toml",
+        ])
+    };
+    seal("stranger.key", "earmark.toml").must(10);
+    fs::write(bench.path("wrong.toml"), "[image]\nname = \"Web\"\n").unwrap();
+    let refused = seal("release.key", "wrong.toml").must(2);
+    assert!(refused.err.contains("line 2, column 8"), "{}", refused.err);
+    bench.write("etc/ssh/ssh_host_rsa_key", b"left over");
+    let refused = seal("release.key", "earmark.toml");
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused.err.contains("/etc/ssh/ssh_host_rsa_key"),
+        "{}",
+        refused.err
+    );
+    fs::remove_file(bench.root().join("etc/ssh/ssh_host_rsa_key")).unwrap();
+    assert_eq!(listing(&bench), before);
+    // The control.
+    seal("release.key", "earmark.toml").must(0);
+    bench.verify().must(0);
+}
+
+#[test]
+fn the_live_root_is_not_sealed_by_mistake() {
+    let bench = Bench::new();
+    let refused = bench.earmark(&[
+        "seal",
+        "--root",
+        "/",
+        "--spec",
+        "earmark.toml",
+        "--version",
+        "1.0",
+        "--key",
+        "release.key",
+        "--trust",
+        "trust.toml",
+    ]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("--live"), "{}", refused.err);
+}
+
+#[test]
+fn keys_go_both_ways_between_openssl_and_earmark() {
+    let bench = Bench::new();
+    let openssl = |args: &[&str]| run("openssl", args, Some(&bench.path("")));
+    for (algorithm, options) in [
+        ("ed25519", &["-algorithm", "ed25519"][..]),
+        (
+            "p256",
+            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ),
+    ] {
+        // OpenSSL's key signs here.
+        openssl(&[&["genpkey", "-out", "theirs.key"], options].concat()).must(0);
+        openssl(&["pkey", "-in", "theirs.key", "-pubout", "-out", "theirs.pub"]).must(0);
+        let _ = fs::remove_file(bench.path("theirs.toml"));
+        bench
+            .earmark(&["trust", "--key", "theirs.pub", "--out", "theirs.toml"])
+            .must(0);
+        bench
+            .earmark(&[
+                "seal",
+                "--root",
+                "root",
+                "--spec",
+                "earmark.toml",
+                "--version",
+                "1.0",
+                "--key",
+                "theirs.key",
+                "--trust",
+                "theirs.toml",
+            ])
+            .must(0);
+        bench.verify().must(0);
+        // Our key is read, and has the public half that we wrote.
+        let ours = format!("ours-{algorithm}.key");
+        bench
+            .earmark(&["keygen", "--out", &ours, "--algorithm", algorithm])
+            .must(0);
+        let mode = fs::metadata(bench.path(&ours))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let public = openssl(&["pkey", "-in", &ours, "-pubout"]).must(0).out;
+        assert_eq!(
+            public,
+            fs::read_to_string(bench.path(&format!("ours-{algorithm}.pub"))).unwrap()
+        );
+        bench.earmark(&["keygen", "--out", &ours]);
+        assert_eq!(
+            openssl(&["pkey", "-in", &ours, "-pubout"]).must(0).out,
+            public,
+            "a key is never overwritten"
+        );
+    }
+}
+
+#[test]
+fn the_status_is_that_of_the_last_verification() {
+    let bench = Bench::sealed();
+    bench.verify().must(0);
+    let status = bench
+        .agent(&["status", "--root", "root", "--json"])
+        .must(0)
+        .json();
+    assert_eq!(
+        (&status["schema"], &status["verdict"]),
+        (&1.into(), &"verified".into())
+    );
+    assert_eq!(status["image"]["version"], "1.0");
+    bench.write("usr/bin/web", b"evil");
+    bench.verify().must(10);
+    bench.agent(&["status", "--root", "root"]).must(10);
+    let path = bench.root().join("run/earmark/status.json");
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+    fs::write(&path, "{").unwrap();
+    bench.agent(&["status", "--root", "root"]).must(11);
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    let bench = Bench::new();
+    for args in [
+        &["verify", "--gate", "off"][..],
+        &["frobnicate"],
+        &["verify", "--insecure"],
+        &[],
+    ] {
+        bench.agent(args).must(2);
+    }
+    for args in [&["sign", "nowhere"][..], &["frobnicate"], &[]] {
+        bench.earmark(args).must(2);
+    }
+    bench.agent(&["--version"]).must(0);
+    bench.earmark(&["--help"]).must(0);
+}
+
+/// Every name of the root with its metadata and content.
+fn listing(bench: &Bench) -> String {
+    let script = "find . -printf '%P %y %m %U %G %s %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
+    run("sh", ["-c", script], Some(&bench.root())).must(0).out
+}
