@@ -2,7 +2,9 @@
 //! installs whatever else a task needs with apt, saying what and why.
 
 mod apt;
+mod bench;
 mod budget;
+mod demo;
 mod exercise;
 mod files;
 mod fuzz;
@@ -12,6 +14,7 @@ mod test;
 mod tools;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -27,6 +30,10 @@ struct Cli {
 enum Task {
     /// Run everything that CI runs
     Test(test::Args),
+    /// Bake, seal, verify, tamper and refuse on a small Debian root, step by step
+    Demo,
+    /// Measure verification side by side with other tools
+    Bench(bench::Args),
     /// Make a real Debian 12 root, once, and print where it is
     Roots {
         /// Which one
@@ -37,9 +44,21 @@ enum Task {
     Exercise(exercise::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Test(args) => test::run(&args)?,
+        Task::Demo => demo::run()?,
+        Task::Bench(args) => bench::run(&args)?,
         Task::Roots { kind } => println!("{}", roots::root(kind)?.display()),
         Task::Exercise(args) => println!("{}", exercise::run(args)?.display()),
     }

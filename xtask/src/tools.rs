@@ -11,6 +11,7 @@ use crate::run::Run;
 
 pub const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 pub const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
+pub const B3SUM: (&str, &str) = ("b3sum", "1.8.7");
 
 /// Second implementations of DSSE and in-toto, for the tests that check ours against others'.
 const PYTHON: &[&str] = &[

@@ -1,0 +1,154 @@
+//! Verification side by side with its peers and its bound, in one run on one real root.
+
+mod contestants;
+mod facts;
+mod report;
+mod sample;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::contestants::{Contestant, Role};
+use crate::bench::facts::{Facts, shell};
+use crate::bench::report::{Report, Results};
+use crate::roots::{self, Kind};
+use crate::run::is_root;
+use crate::{apt, files, tools};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The root to measure on, which is copied first; by default the server root
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// How many runs of each, in rounds
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    runs: u32,
+    /// Measure with a dropped page cache, too
+    #[arg(long)]
+    cold: bool,
+    /// Leave Earmark's own programs out
+    #[arg(long)]
+    peers_only: bool,
+    /// Where the report goes; by default docs/benchmarks.md
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Measures, prints the report, and writes it.
+pub fn run(args: &Args) -> Result<()> {
+    if !is_root() {
+        bail!("the bench reads every file of a root and drops the page cache: run it as root");
+    }
+    if args.runs == 0 {
+        bail!("--runs 0 measures nothing: give at least 1");
+    }
+    apt::need(
+        &[
+            "aide",
+            "attr",
+            "fsverity",
+            "hashdeep",
+            "libarchive-tools",
+            "mtree-netbsd",
+            "openssl",
+            "time",
+        ],
+        "the tools that the bench compares with, and GNU time",
+    )?;
+    let work = crate::state_dir()?.join("bench");
+    files::remove_tree(&work)?;
+    let original = args
+        .root
+        .clone()
+        .map_or_else(|| roots::root(Kind::Server), Ok)?;
+    let root = work.join("root");
+    files::copy(&original, &root)?;
+    fs::write(work.join("earmark.toml"), contestants::DECLARATION)?;
+    fs::write(work.join("aide.in"), contestants::AIDE_CONF)?;
+
+    let chosen = |contestant: &&Contestant| !args.peers_only || contestant.role != Role::Ours;
+    let chosen: Vec<&Contestant> = contestants::ALL.iter().filter(chosen).collect();
+    let variables = [
+        ("ROOT", root.clone().into_os_string()),
+        ("B3SUM", tools::cargo_tool(tools::B3SUM)?.into_os_string()),
+        (
+            "BIN",
+            if args.peers_only {
+                "".into()
+            } else {
+                tools::programs()?.into_os_string()
+            },
+        ),
+        ("WORK", work.clone().into_os_string()),
+    ];
+    if !args.peers_only {
+        eprintln!("==> sealing the root");
+        shell(contestants::MAKE_IMAGE, &variables)?;
+    }
+    shell(contestants::PREPARE_ALL, &variables)?;
+    for contestant in chosen
+        .iter()
+        .filter(|contestant| !contestant.prepare.is_empty())
+    {
+        eprintln!("==> preparing {}", contestant.name);
+        shell(contestant.prepare, &variables)?;
+    }
+    let mut facts = Facts::collect(&variables)?;
+    if !args.peers_only {
+        facts.add_seal(&root, &variables)?;
+    }
+    let warm = rounds("warm", &chosen, args.runs, &variables, &work, || Ok(()))?;
+    let cold = if args.cold {
+        rounds(
+            "cold",
+            &chosen,
+            args.runs,
+            &variables,
+            &work,
+            sample::drop_caches,
+        )?
+    } else {
+        Results::new()
+    };
+    let text = Report { facts, warm, cold }.markdown();
+    println!("{text}");
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => crate::workspace()?.join("docs/benchmarks.md"),
+    };
+    fs::write(&out, &text).with_context(|| format!("failed to write \"{}\"", out.display()))?;
+    eprintln!("written to {}", out.display());
+    Ok(())
+}
+
+/// Each contestant once a round: whatever else happens on the machine meets all of them alike.
+fn rounds(
+    name: &str,
+    chosen: &[&'static Contestant],
+    runs: u32,
+    variables: &sample::Variables,
+    work: &Path,
+    before: fn() -> Result<()>,
+) -> Result<Results> {
+    let mut results: Results = chosen
+        .iter()
+        .map(|contestant| (*contestant, Vec::new()))
+        .collect();
+    for round in 0..=runs {
+        for (contestant, samples) in &mut results {
+            before()?;
+            let sample = sample::take(contestant.line, variables, work)?;
+            eprintln!(
+                "    {name} {round}/{runs}  {:>8.3} s  {}",
+                sample.wall_s, contestant.name
+            );
+            // Round 0 warms up: the cache, and what the tools keep.
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(results)
+}

@@ -1,0 +1,214 @@
+//! What was measured, as Markdown: for the terminal and for `docs/benchmarks.md`.
+
+use std::fmt::Write as _;
+
+use crate::bench::contestants::{self, Contestant, Role};
+use crate::bench::facts::Facts;
+use crate::bench::sample::{Sample, Spread, spread};
+
+/// The samples of each contestant that ran, in the order of the table.
+pub type Results = Vec<(&'static Contestant, Vec<Sample>)>;
+
+/// Warm and cold results, and what the numbers must be read with.
+#[derive(Debug)]
+pub struct Report {
+    pub facts: Facts,
+    pub warm: Results,
+    pub cold: Results,
+}
+
+impl Report {
+    pub fn markdown(&self) -> String {
+        let mut text =
+            "# Benchmarks\n\nWritten by `cargo xtask bench`, all of it in one run on one \
+             machine; quote the ratios, not the seconds.\n\n"
+                .to_owned();
+        text += &self.facts.markdown();
+        text += &table("Warm page cache", &self.warm);
+        text += &table("Cold: page cache dropped before each run", &self.cold);
+        text += &self.bound_markdown();
+        text += &self.claims_markdown();
+        text += &self.lines_markdown();
+        text
+    }
+
+    /// Reading, hashing on every core, and a walk, one after the other.
+    fn bound_s(&self) -> Option<f64> {
+        let read = median(&self.warm, contestants::READ)?;
+        let walk = median(&self.warm, contestants::WALK)?;
+        Some(read + self.facts.hash_all_s() + walk)
+    }
+
+    fn bound_markdown(&self) -> String {
+        let Some(bound) = self.bound_s() else {
+            return String::new();
+        };
+        format!(
+            "## The bound\n\nReading alone, plus bytes / (cores x SHA-256 rate) = {:.2} s, plus a \
+             bare walk: **{bound:.2} s** warm.\n\n",
+            self.facts.hash_all_s()
+        )
+    }
+
+    fn claims_markdown(&self) -> String {
+        let claims = self.claims();
+        if claims.is_empty() {
+            return String::new();
+        }
+        let mut text =
+            "## What is claimed\n\n| claim | at most | measured | |\n|---|---|---|---|\n"
+                .to_owned();
+        for (claim, limit, measured, unit) in claims {
+            let verdict = if measured <= limit {
+                "met"
+            } else {
+                "**not met**"
+            };
+            let _ = writeln!(
+                text,
+                "| {claim} | {limit}{unit} | {measured:.2}{unit} | {verdict} |"
+            );
+        }
+        text + "\n"
+    }
+
+    /// Claim, limit, measured value, unit; only those whose contestants ran.
+    fn claims(&self) -> Vec<(String, f64, f64, &'static str)> {
+        let warm = |name| median(&self.warm, name);
+        let cold = |name| median(&self.cold, name);
+        let mut claims = Vec::new();
+        let mut claim = |text: &str, limit: f64, measured: Option<f64>, unit| {
+            claims.extend(measured.map(|measured| (text.to_owned(), limit, measured, unit)));
+        };
+        let ratio = |a: Option<f64>, b: Option<f64>| Some(a? / b?);
+        let full = warm(contestants::FULL);
+        for (peer, limit) in [
+            (contestants::AIDE, 0.1),
+            (contestants::HASHDEEP, 0.25),
+            (contestants::OPENSSL, 0.75),
+        ] {
+            let text = format!("warm: full verification / {peer}");
+            claim(&text, limit, ratio(full, warm(peer)), "");
+        }
+        claim(
+            "warm: full verification / the bound",
+            1.15,
+            ratio(full, self.bound_s()),
+            "",
+        );
+        let peers = [
+            contestants::AIDE,
+            contestants::MTREE,
+            contestants::HASHDEEP,
+            contestants::B3SUM,
+            contestants::OPENSSL,
+        ];
+        let best = peers.into_iter().filter_map(cold).min_by(f64::total_cmp);
+        claim(
+            "cold: full verification / the best of aide, mtree, hashdeep, b3sum, openssl",
+            0.5,
+            ratio(cold(contestants::FULL), best),
+            "",
+        );
+        claim(
+            "warm: seal / full verification",
+            1.8,
+            ratio(warm(contestants::SEAL), full),
+            "",
+        );
+        let signature_ms = warm(contestants::SIGNATURE).map(|wall_s| wall_s * 1000.0);
+        claim("warm: gate signature", 20.0, signature_ms, " ms");
+        let critical_s = self.facts.critical_hash_s();
+        let allowed = warm(contestants::WALK)
+            .zip(critical_s)
+            .map(|(walk, hash)| walk + hash);
+        claim(
+            "warm: gate critical / (bare walk + hashing the critical content)",
+            1.0,
+            ratio(warm(contestants::CRITICAL), allowed),
+            "",
+        );
+        claim(
+            "peak memory of a full verification",
+            64.0,
+            peak(&self.warm, contestants::FULL),
+            " MiB",
+        );
+        claim(
+            "stored tree, bytes an entry",
+            90.0,
+            self.facts.tree_bytes_per_entry(),
+            "",
+        );
+        claims
+    }
+
+    fn lines_markdown(&self) -> String {
+        let mut text =
+            "## Command lines\n\n`$ROOT` is the root, `$WORK` a scratch directory, `$BIN` \
+             the programs; `files0` names the regular files.\n\n```sh\n"
+                .to_owned();
+        for (contestant, _) in &self.warm {
+            let _ = writeln!(text, "# {}", contestant.name);
+            for line in [contestant.prepare, contestant.line]
+                .iter()
+                .filter(|line| !line.is_empty())
+            {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        text + "```\n"
+    }
+}
+
+fn table(title: &str, results: &Results) -> String {
+    if results.is_empty() {
+        return String::new();
+    }
+    let full = median(results, contestants::FULL);
+    let mut text = format!(
+        "## {title}\n\n| | wall s (min to max) | CPU s | peak MiB | wall, of a full verification |\n|---|---|---|---|---|\n"
+    );
+    for (contestant, samples) in results {
+        let wall = spread(samples, |sample| sample.wall_s);
+        let cpu = spread(samples, |sample| sample.cpu_s);
+        let peak = spread(samples, |sample| sample.peak_mib);
+        let ratio = full.map_or("-".to_owned(), |full| format!("{:.2}", wall.median / full));
+        let name = match contestant.role {
+            Role::Ours => format!("**{}**", contestant.name),
+            Role::Peer => contestant.name.to_owned(),
+            Role::Part => format!("_{}_", contestant.name),
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {:.2} | {:.0} | {ratio} |",
+            seconds(wall),
+            cpu.median,
+            peak.max
+        );
+    }
+    text + "\n"
+}
+
+fn samples<'a>(results: &'a Results, name: &str) -> Option<&'a [Sample]> {
+    results
+        .iter()
+        .find(|(contestant, _)| contestant.name == name)
+        .map(|(_, samples)| &samples[..])
+}
+
+fn median(results: &Results, name: &str) -> Option<f64> {
+    samples(results, name).map(|samples| spread(samples, |sample| sample.wall_s).median)
+}
+
+fn peak(results: &Results, name: &str) -> Option<f64> {
+    samples(results, name).map(|samples| spread(samples, |sample| sample.peak_mib).max)
+}
+
+fn seconds(wall: Spread) -> String {
+    let digits = if wall.median < 0.1 { 4 } else { 2 };
+    format!(
+        "{:.digits$} ({:.digits$} to {:.digits$})",
+        wall.median, wall.min, wall.max
+    )
+}
