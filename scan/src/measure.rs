@@ -197,7 +197,6 @@ fn entry(
         }))
     };
     let is_file = seen.stat.file_type().is_file();
-    let foreign = seen.stat.mount && !plan.mounts.contains(&seen.path);
     match seen.class {
         PathClass::State => return with(bare, None, Box::default()),
         PathClass::Seal => return Ok(None),
@@ -208,7 +207,7 @@ fn entry(
                     .to_owned(),
             );
         }
-        _ if foreign && (seen.class != PathClass::Mutable || !is_file) => {
+        _ if seen.stat.mount && (seen.class != PathClass::Mutable || !is_file) => {
             return Err("something is mounted here: unmount it, class it 'state', or name it in [tree] mounts"
                 .to_owned());
         }

@@ -74,7 +74,8 @@ impl Root {
         live.map_or(true, |live| device_and_inode(&live) == self.id)
     }
 
-    /// Reads a whole regular file of at most `bound` bytes.
+    /// Reads a whole regular file of at most `bound` bytes. It may lie on another file system: `/usr`
+    /// and `/var` often do, and whether they may is for the walk to say.
     pub fn read(&self, path: &ImagePath, bound: usize) -> Result<Vec<u8>, ScanError> {
         let error = |what: &'static str, cause: io::Error| ScanError {
             what,
@@ -82,7 +83,7 @@ impl Root {
             cause,
         };
         let file = self
-            .open_file(path, false)
+            .open_file(path, true)
             .map_err(|errno| error("open", errno.into()))?;
         let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| error("look at", errno.into()))?;

@@ -47,7 +47,7 @@ pub(crate) struct Stat {
     changed: i64,
     /// The kernel enforces fs-verity for it.
     pub(crate) verity: bool,
-    /// Something is mounted here.
+    /// Something is mounted here that the walk was not told of.
     pub(crate) mount: bool,
 }
 
@@ -329,10 +329,11 @@ impl<'a> Worker<'a> {
     }
 
     fn entry(&mut self, directory: &OwnedFd, name: &CStr, path: ImagePath) {
-        let stat = match statx(directory, name, AtFlags::empty()) {
+        let mut stat = match statx(directory, name, AtFlags::empty()) {
             Ok(stat) => Stat::of(&stat),
             Err(errno) => return self.doubt(&path, "look at it", errno),
         };
+        stat.mount &= !self.scope.mounts.contains(&path);
         let class = self.scope.rules.class_of(&path);
         let file_type = stat.file_type();
         let mut seen = Seen {
@@ -358,8 +359,7 @@ impl<'a> Worker<'a> {
                 }
             }
             // What is mounted over a sealed directory is a violation, not a part of the image.
-            let foreign = stat.mount && !self.scope.mounts.contains(&seen.path);
-            if file_type == FileType::Directory && !foreign {
+            if file_type == FileType::Directory && !stat.mount {
                 self.found.push(seen.path.clone());
             }
         }

@@ -1,0 +1,219 @@
+//! What others' tools say of what Earmark writes.
+
+use std::fs;
+
+use earmark_tests::{Bench, run, run_with};
+
+fn python() -> String {
+    std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`")
+}
+
+const DSSE: &str = r#"
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+from in_toto_attestation.v1.statement import Statement
+import google.protobuf.json_format as json_format
+import in_toto_attestation.v1.statement_pb2 as pb
+
+document = json.load(open(sys.argv[1]))
+threshold = int(sys.argv[2])
+keys = []
+for path in sys.argv[3:]:
+    keyid, pem = path.split("=")
+    keys.append(SSlibKey.from_crypto(load_pem_public_key(open(pem, "rb").read()), keyid=keyid))
+envelope = Envelope.from_dict(document)
+accepted = envelope.verify(keys, threshold)
+statement = Statement.copy_from_pb(json_format.Parse(envelope.payload, pb.Statement()))
+statement.validate()
+print("accepted", len(accepted), statement.pb.predicate_type)
+"#;
+
+#[test]
+fn privileged_a_stock_dsse_verifier_accepts_the_envelope_and_refuses_a_changed_one() {
+    let bench = Bench::sealed();
+    bench
+        .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
+        .must(0);
+    bench
+        .earmark(&[
+            "measure",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--out",
+            "OUT",
+        ])
+        .must(0);
+    bench
+        .earmark(&["sign", "OUT", "--key", "release.key", "--key", "second.key"])
+        .must(0);
+    let manifest = bench.path("OUT/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let envelope: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let keyids: Vec<&str> = envelope["signatures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["keyid"].as_str().unwrap())
+        .collect();
+    let verify = || {
+        let (first, second) = (
+            format!("{}=release.pub", keyids[0]),
+            format!("{}=second.pub", keyids[1]),
+        );
+        run(
+            python(),
+            ["-c", DSSE, "OUT/manifest.json", "2", &first, &second],
+            Some(&bench.path("")),
+        )
+    };
+    assert_eq!(
+        verify().must(0).out,
+        "accepted 2 urn:earmark:image-manifest:v1\n"
+    );
+    let payload = envelope["payload"].as_str().unwrap();
+    let at = payload.len() / 2;
+    let other = if &payload[at..=at] == "A" { "B" } else { "A" };
+    let changed = format!("{}{other}{}", &payload[..at], &payload[at + 1..]);
+    fs::write(&manifest, text.replace(payload, &changed)).unwrap();
+    assert_ne!(verify().code, 0);
+}
+
+#[test]
+fn privileged_openssl_accepts_both_signatures_and_refuses_a_changed_one() {
+    let bench = Bench::sealed();
+    bench
+        .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
+        .must(0);
+    bench
+        .earmark(&[
+            "measure",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--out",
+            "OUT",
+        ])
+        .must(0);
+    bench
+        .earmark(&["sign", "OUT", "--key", "release.key", "--key", "second.key"])
+        .must(0);
+    let split = r#"
+import base64, json
+envelope = json.load(open("OUT/manifest.json"))
+payload = base64.b64decode(envelope["payload"])
+kind = envelope["payloadType"].encode()
+open("pae", "wb").write(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+for number, signature in enumerate(envelope["signatures"]):
+    open("sig%d" % number, "wb").write(base64.b64decode(signature["sig"]))
+"#;
+    run(python(), ["-c", split], Some(&bench.path(""))).must(0);
+    let openssl = |args: &[&str]| run("openssl", args, Some(&bench.path(""))).code;
+    let ed25519 = [
+        "pkeyutl",
+        "-verify",
+        "-rawin",
+        "-pubin",
+        "-inkey",
+        "release.pub",
+        "-in",
+        "pae",
+        "-sigfile",
+        "sig0",
+    ];
+    let p256 = [
+        "dgst",
+        "-sha256",
+        "-verify",
+        "second.pub",
+        "-signature",
+        "sig1",
+        "pae",
+    ];
+    assert_eq!((openssl(&ed25519), openssl(&p256)), (0, 0));
+    let mut message = fs::read(bench.path("pae")).unwrap();
+    *message.last_mut().unwrap() ^= 1;
+    fs::write(bench.path("pae"), message).unwrap();
+    assert_ne!(openssl(&ed25519), 0);
+    assert_ne!(openssl(&p256), 0);
+}
+
+/// Names that need escaping in every one of the formats.
+#[test]
+fn privileged_the_exports_hold_hostile_names() {
+    let bench = Bench::sealed();
+    for (format, check) in [
+        (
+            "sha256sums",
+            &[
+                "sh",
+                "-c",
+                "cd root && sha256sum --quiet --strict -c ../sha256sums",
+            ][..],
+        ),
+        ("mtree", &["mtree", "-f", "mtree", "-p", "root"]),
+    ] {
+        bench
+            .earmark(&["export", "root", "--format", format, "--out", format])
+            .must(0);
+        let verify = |bench: &Bench| run(check[0], &check[1..], Some(&bench.path("")));
+        verify(&bench).must(0);
+        let tampered = bench.copy();
+        let name = "usr/lib/\n\x1b[31mred\\ name";
+        tampered.write(name, b"hostile nome\n");
+        let refused = verify(&tampered);
+        assert_ne!(refused.code, 0, "{format}: {}{}", refused.out, refused.err);
+    }
+    let added = bench.copy();
+    added.write("etc/cron.d/evil", b"x");
+    assert_ne!(
+        run(
+            "mtree",
+            ["-f", "mtree", "-p", "root"],
+            Some(&added.path(""))
+        )
+        .code,
+        0
+    );
+}
+
+/// The second implementation was written from the format's document alone.
+#[test]
+fn privileged_the_reference_reader_agrees() {
+    let reference = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/reference/earmark_reference.py"
+    );
+    let bench = Bench::sealed();
+    let verify = |bench: &Bench| {
+        let args = [
+            reference,
+            "root/usr/lib/earmark/seal",
+            "root/usr/lib/earmark/trust.toml",
+        ];
+        run_with(python(), args, Some(&bench.path("")), &[])
+    };
+    verify(&bench).must(0);
+    for (path, at) in [
+        ("manifest.json", 60),
+        ("earmark.toml", 5),
+        ("tree.zst", 100),
+    ] {
+        let tampered = bench.copy();
+        let file = tampered.root().join("usr/lib/earmark/seal").join(path);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let refused = verify(&tampered);
+        assert_ne!(refused.code, 0, "{path}: {}", refused.out);
+        tampered.verify().must(10);
+    }
+}
