@@ -39,6 +39,8 @@ enum Command {
     Sign(commands::sign::Args),
     Install(commands::install::Args),
     Verify(commands::verify::Args),
+    Inspect(commands::inspect::Args),
+    Export(commands::export::Args),
 }
 
 impl Cli {
@@ -52,6 +54,8 @@ impl Cli {
             Command::Sign(args) => args.run(),
             Command::Install(args) => args.run(),
             Command::Verify(args) => args.run(),
+            Command::Inspect(args) => args.run(),
+            Command::Export(args) => args.run(),
         }
     }
 }

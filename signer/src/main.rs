@@ -16,15 +16,20 @@
 mod assemble;
 mod beneath;
 mod bundle;
+mod capability;
+mod census;
 mod cli;
 mod commands;
 mod exit;
+mod export;
 mod files;
 mod keys;
 mod os_release;
 mod output;
 mod place;
 mod progress;
+mod render;
+mod source;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! One file for each subcommand: its arguments, and `run`.
 
+pub mod export;
+pub mod inspect;
 pub mod install;
 pub mod keygen;
 pub mod measure;
