@@ -45,7 +45,7 @@ seal /usr/lib/earmark/trust.toml
 entries 7
 . d sealed 755 0 0 - - - -
 etc d sealed 755 0 0 - - - -
-etc/hello\\x20world f sealed 644 0 0 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 4474a45fdd15b4d72a81c2bbd80f0ebef7d24e66c4e18f3ec4eb93b09e7bc07a -
+etc/hello\\x20world f sealed 644 0 0 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 9c76eecc7b76fcb46199cb27b90cf59a660e10575bb0412128905129d5b1c2aa -
 etc/motd f mutable 644 0 0 - - - -
 etc/mtab l sealed 777 0 0 - ../proc/self/mounts - -
 var d sealed 755 0 0 - - - -

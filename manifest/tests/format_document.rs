@@ -1,0 +1,155 @@
+//! `docs/manifest-format.md` against the implementation: every example, and the table of limits.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use common::{bytes, private, recipe::verify_whole, vector::unhex};
+use earmark_manifest::{
+    crypto::{PublicKey, Sha256, sha256},
+    envelope::{Envelope, PAYLOAD_TYPE, pae},
+    fsverity::VerityHasher,
+    limits,
+    trust::Trust,
+    verify::{SealBytes, verify},
+};
+
+fn document() -> String {
+    String::from_utf8(bytes("../../docs/manifest-format.md")).unwrap()
+}
+
+/// The blocks that start with three backticks and `… example=NAME`, by name, without the newline at
+/// the end.
+fn examples(document: &str) -> BTreeMap<&str, &str> {
+    let mut examples = BTreeMap::new();
+    for block in document.split("\n```").skip(1).step_by(2) {
+        let (info, body) = block.split_once('\n').unwrap();
+        if let Some((_, name)) = info.split_once("example=") {
+            assert!(examples.insert(name, body).is_none(), "{name} twice");
+        }
+    }
+    examples
+}
+
+fn with_newline(text: &str) -> Vec<u8> {
+    format!("{text}\n").into_bytes()
+}
+
+#[test]
+fn every_example_is_true() {
+    let document = document();
+    let mut examples = examples(&document);
+    let mut example = |name: &str| {
+        examples
+            .remove(name)
+            .unwrap_or_else(|| panic!("no example {name}"))
+    };
+    let says = |text: &str| assert!(document.contains(text), "not said: {text}");
+
+    // The seal verifies as it stands in the document, and is the one that is kept.
+    let seal = SealBytes {
+        envelope: with_newline(example("manifest")),
+        declaration: with_newline(example("declaration")),
+        tree: unhex(example("stored")),
+    };
+    let trust = with_newline(example("trust"));
+    for (name, bytes_here) in [
+        ("manifest.json", &seal.envelope),
+        ("earmark.toml", &seal.declaration),
+        ("tree.zst", &seal.tree),
+        ("trust.toml", &trust),
+    ] {
+        assert_eq!(*bytes_here, bytes(&format!("golden/v1/{name}")), "{name}");
+    }
+    let trust = Trust::parse(&trust).unwrap();
+    verify_whole(seal.clone(), &trust).unwrap();
+    says(&format!(
+        "is the manifest digest,\n`{}`",
+        verify(seal.clone(), &trust).unwrap().digest()
+    ));
+    says(&format!("the stored bytes, `{}`", sha256(&seal.tree)));
+    says(&format!("The declaration, `{}`", sha256(&seal.declaration)));
+
+    // Its parts, one from the other.
+    let tree = zstd::bulk::decompress(&seal.tree, 1 << 20).unwrap();
+    assert_eq!(tree, with_newline(example("tree")));
+    let envelope = Envelope::parse(&seal.envelope).unwrap();
+    let payload = example("payload");
+    assert_eq!(envelope.unverified_payload(), payload.as_bytes());
+    let message = pae(PAYLOAD_TYPE, payload.as_bytes());
+    assert_eq!(message, example("pae").as_bytes());
+    let key = private("image-a");
+    let signature = key.sign(&message).unwrap();
+    says(&format!("(`{}`)", BASE64.encode(signature)));
+    says(&format!("its keyid, `{}`", trust.keys()[0].id()));
+
+    // The file that it speaks of.
+    let content = b"hello\n";
+    let (mut plain, mut verity) = (Sha256::new(), VerityHasher::new());
+    plain.update(content);
+    verity.update(content);
+    let (plain, verity) = (plain.finish().hex(), verity.finish().hex());
+    assert_eq!(
+        example("digests"),
+        format!("sha256 {plain}\nverity {verity}")
+    );
+    assert!(example_line(&tree, "etc/hello\\x20world").contains(&format!(" 6 {plain} {verity} ")));
+
+    for y in example("small-order").lines() {
+        let key: [u8; 32] = unhex(y).try_into().unwrap();
+        PublicKey::ed25519(key).unwrap_err();
+    }
+    assert!(examples.is_empty(), "not checked: {examples:?}");
+}
+
+fn example_line(tree: &[u8], path: &str) -> String {
+    let tree = std::str::from_utf8(tree).unwrap();
+    let line = tree
+        .lines()
+        .find(|line| line.split(' ').next() == Some(path));
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn the_table_of_limits_is_that_of_the_source() {
+    let limits: BTreeMap<&str, u64> = [
+        ("PAYLOAD", limits::PAYLOAD),
+        ("ENVELOPE", limits::ENVELOPE),
+        ("SIGNATURES", limits::SIGNATURES),
+        ("TRUST_KEYS", limits::TRUST_KEYS),
+        ("TRUST", limits::TRUST),
+        ("DECLARATION", limits::DECLARATION),
+        ("TREE_STORED", limits::TREE_STORED),
+        ("TREE_LINE", limits::TREE_LINE),
+        ("RULES", limits::RULES),
+        ("PATH", limits::PATH),
+        ("NAME", limits::NAME),
+        ("XATTR", limits::XATTR),
+        ("STEPS", limits::STEPS),
+        ("PARAMETERS", limits::PARAMETERS),
+    ]
+    .map(|(name, bound)| (name, u64::try_from(bound).unwrap()))
+    .into_iter()
+    .chain([
+        ("TREE_TEXT", limits::TREE_TEXT),
+        ("ENTRIES", limits::ENTRIES),
+        ("TREE_WINDOW_LOG", limits::TREE_WINDOW_LOG.into()),
+    ])
+    .collect();
+    let source = String::from_utf8(bytes("../src/limits.rs")).unwrap();
+    assert_eq!(limits.len(), source.matches("pub const ").count());
+
+    let document = document();
+    let section = document.split("## 8. Limits").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows: BTreeMap<&str, u64> = section
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let name = cells.next()?.trim_end_matches('`');
+            Some((name, cells.next()?.replace(',', "").parse().unwrap()))
+        })
+        .collect();
+    assert_eq!(rows, limits);
+}
