@@ -11,7 +11,7 @@ use ring::{
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
 
-use crate::digest::Sha256Digest;
+use crate::{digest::Sha256Digest, edwards};
 
 /// The SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Sha256Digest {
@@ -147,8 +147,8 @@ impl PublicKey {
     /// From the 32 bytes of an Ed25519 key.
     ///
     /// A key of small order is refused here, since `ring` accepts it and then accepts signatures
-    /// that nobody made. A key that is no point of the curve is not told apart here: it never
-    /// verifies anything.
+    /// that nobody made. So is one that is no point of the curve: it would never verify anything, and
+    /// nobody would know why.
     pub fn ed25519(key: [u8; 32]) -> Result<Self, KeyError> {
         let mut masked = key;
         let [.., last] = &mut masked;
@@ -159,6 +159,9 @@ impl PublicKey {
         // y is little-endian and must be below p = 2^255 - 19.
         let [low, middle @ .., high] = &masked;
         if *low >= 0xed && *high == 0x7f && middle.iter().all(|byte| *byte == 0xff) {
+            return Err(KeyError::NotOnCurve);
+        }
+        if !edwards::is_on_curve(&masked) {
             return Err(KeyError::NotOnCurve);
         }
         Ok(Self::Ed25519(key))

@@ -31,6 +31,7 @@ pub mod class;
 pub mod crypto;
 pub mod declaration;
 pub mod digest;
+mod edwards;
 pub mod entry;
 pub mod envelope;
 pub mod escape;

