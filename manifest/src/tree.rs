@@ -1,7 +1,7 @@
 //! The tree: resolved class rules and the ordered entries, one line each, zstd-compressed.
 //!
-//! `docs/manifest-format.md`, "The tree", has the grammar. Each tree has one spelling: [`read`]
-//! accepts exactly the text that [`write`] makes.
+//! `docs/manifest-format.md`, "The tree", has the grammar. Each tree has one spelling: [`read()`]
+//! accepts exactly the text that [`write()`] makes.
 
 mod line;
 mod read;
