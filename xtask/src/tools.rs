@@ -13,10 +13,15 @@ pub const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 pub const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
 pub const B3SUM: (&str, &str) = ("b3sum", "1.8.7");
 
-/// Second implementations of DSSE and in-toto, for the tests that check ours against others'.
+/// Second implementations of DSSE and in-toto, for the tests that check ours against others', with
+/// all that they need, so that the same is installed tomorrow.
 const PYTHON: &[&str] = &[
-    "securesystemslib[crypto]==1.3.1",
+    "securesystemslib[crypto]==1.6.0",
     "in-toto-attestation==0.9.3",
+    "cffi==2.1.1",
+    "cryptography==50.0.2",
+    "protobuf==7.36.2",
+    "pycparser==3.12",
 ];
 
 /// The path of a cargo tool, installed first if this version is not there yet.
