@@ -40,6 +40,7 @@ enum Command {
     Install(commands::install::Args),
     Verify(commands::verify::Args),
     Inspect(commands::inspect::Args),
+    Diff(commands::diff::Args),
     Export(commands::export::Args),
 }
 
@@ -55,6 +56,7 @@ impl Cli {
             Command::Install(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Inspect(args) => args.run(),
+            Command::Diff(args) => args.run(),
             Command::Export(args) => args.run(),
         }
     }

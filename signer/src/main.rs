@@ -20,15 +20,18 @@ mod capability;
 mod census;
 mod cli;
 mod commands;
+mod diff;
 mod exit;
 mod export;
 mod files;
 mod keys;
 mod os_release;
 mod output;
+mod packages;
 mod place;
 mod progress;
 mod render;
+mod run;
 mod source;
 
 use std::process::ExitCode;

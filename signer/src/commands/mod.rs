@@ -1,5 +1,6 @@
 //! One file for each subcommand: its arguments, and `run`.
 
+pub mod diff;
 pub mod export;
 pub mod inspect;
 pub mod install;
