@@ -11,7 +11,6 @@ use earmark_manifest::{
     declaration::Declaration,
     digest::ManifestDigest,
     envelope::Envelope,
-    escape::Escaped,
     layout::{DECLARATION_NAME, MANIFEST_NAME, TREE_NAME},
     limits,
     statement::Statement,
@@ -67,7 +66,7 @@ impl UnsignedBundle {
     /// Reads what `measure` wrote, and checks all of it: it may come from a machine that the key
     /// never sees, and a signature says that it is so.
     pub fn read(directory: &Path) -> Outcome<Self> {
-        let read = |name, bound| files::read(&directory.join(name), bound, "measurement");
+        let read = |name, bound| files::need_in(directory, name, bound, "measurement");
         let payload = read(STATEMENT_NAME, limits::PAYLOAD)
             .or_next(|| "earmark measure writes it".to_owned())?;
         let statement = Statement::parse(&payload)
@@ -189,7 +188,8 @@ impl UnsignedBundle {
 
     fn remove_stale_manifest(&self, directory: &Path) -> Outcome<()> {
         let path = directory.join(MANIFEST_NAME);
-        let Some(bytes) = files::read_opt(&path, limits::ENVELOPE, "manifest")? else {
+        let Some(bytes) = files::read_in(directory, MANIFEST_NAME, limits::ENVELOPE, "manifest")?
+        else {
             return Ok(());
         };
         let signs_this = Envelope::parse(&bytes)
@@ -251,7 +251,7 @@ impl SignedBundle {
             .ok_or_else(|| anyhow!("no manifest.json in {}", quote(directory)))
             .exits(Exit::Undecided)
             .or_next(|| format!("earmark sign {} --key release.key", quote(directory)))?;
-        let read = |name, bound| files::read(&directory.join(name), bound, "signed bundle");
+        let read = |name, bound| files::need_in(directory, name, bound, "signed bundle");
         Ok(Self {
             envelope,
             declaration: read(DECLARATION_NAME, limits::DECLARATION)?,
@@ -273,13 +273,6 @@ impl SignedBundle {
         }
     }
 
-    /// The ids of the keys that the signatures name.
-    pub fn claimed_signers(&self) -> Vec<String> {
-        let ids = self.envelope.claimed_keyids();
-        ids.map(|id| Escaped(id.unwrap_or("-").as_bytes()).to_string())
-            .collect()
-    }
-
     /// Verifies it as the agent would.
     pub fn verify(&self, trust: &Trust) -> Outcome<VerifiedManifest> {
         verify::verify(self.seal(), trust)
@@ -296,7 +289,8 @@ impl SignedBundle {
 /// The envelope in a bundle, if it was signed before.
 pub fn read_envelope(directory: &Path) -> Outcome<Option<Envelope>> {
     let path = directory.join(MANIFEST_NAME);
-    let Some(bytes) = files::read_opt(&path, limits::ENVELOPE, "manifest")? else {
+    let Some(bytes) = files::read_in(directory, MANIFEST_NAME, limits::ENVELOPE, "manifest")?
+    else {
         return Ok(None);
     };
     let envelope = Envelope::parse(&bytes)
@@ -304,3 +298,6 @@ pub fn read_envelope(directory: &Path) -> Outcome<Option<Envelope>> {
         .exits(Exit::NotVerified)?;
     Ok(Some(envelope))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! the scan do, beneath a directory descriptor.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -17,39 +18,62 @@ use crate::{
     output::quote,
 };
 
-/// Reads a file that was named on the command line. More than `bound` bytes is an error.
+/// Reads what was named on the command line, which may be a pipe: `--key <(command)`. More than
+/// `bound` bytes is an error.
 pub fn read(path: &Path, bound: usize, what: &str) -> Outcome<Vec<u8>> {
-    read_opt(path, bound, what)?
+    let reading = || format!("failed to read the {what} {}", quote(path));
+    let file = File::open(path)
+        .with_context(reading)
+        .exits(Exit::Undecided)?;
+    read_bounded(file, bound, reading)
+}
+
+/// Reads the file `name` of a directory that somebody else may have written; nothing, if there is none.
+/// It must be a regular file: a FIFO of that name would be waited for without end.
+pub fn read_in(directory: &Path, name: &str, bound: usize, what: &str) -> Outcome<Option<Vec<u8>>> {
+    let path = directory.join(name);
+    let reading = || format!("failed to read the {what} {}", quote(&path));
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(&path);
+    let file = match file {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.with_context(reading).exits(Exit::Undecided)?,
+    };
+    let metadata = file
+        .metadata()
+        .with_context(reading)
+        .exits(Exit::Undecided)?;
+    if !metadata.is_file() {
+        return Err(anyhow!("it is not a regular file"))
+            .with_context(reading)
+            .exits(Exit::Undecided);
+    }
+    read_bounded(file, bound, reading).map(Some)
+}
+
+/// The same, but a file that is not there is an error.
+pub fn need_in(directory: &Path, name: &str, bound: usize, what: &str) -> Outcome<Vec<u8>> {
+    read_in(directory, name, bound, what)?
         .ok_or_else(|| anyhow!("no such file"))
-        .with_context(|| format!("failed to read the {what} {}", quote(path)))
+        .with_context(|| format!("failed to read the {what} {}", quote(&directory.join(name))))
         .exits(Exit::Undecided)
 }
 
-/// The same, but a file that is not there is no error.
-pub fn read_opt(path: &Path, bound: usize, what: &str) -> Outcome<Option<Vec<u8>>> {
-    let reading = || format!("failed to read the {what} {}", quote(path));
-    // Not blocking: a FIFO of that name would wait for a writer for ever.
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-    {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(reading).exits(Exit::Undecided),
-    };
+fn read_bounded(file: File, bound: usize, reading: impl Fn() -> String) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit)
         .read_to_end(&mut bytes)
-        .with_context(reading)
+        .with_context(&reading)
         .exits(Exit::Undecided)?;
     if bytes.len() > bound {
         return Err(anyhow!("more than {bound} bytes"))
             .with_context(reading)
             .exits(Exit::Usage);
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Creates a file that must not exist yet: a key is never overwritten.
@@ -75,17 +99,32 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
         .ok_or_else(|| anyhow!("not the name of a file"))
         .with_context(writing)
         .exits(Exit::Usage)?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = parent(path).join(temporary);
-    let written = create_new(&temporary, 0o644, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_directory(parent(path)));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+    let (directory, mut made) = (parent(path), None);
+    let written = (|| {
+        let temporary = directory.join(create_temporary(directory, name, bytes)?);
+        made = Some(temporary.clone());
+        fs::rename(&temporary, path)?;
+        sync_directory(directory)
+    })();
+    if let (Err(_), Some(temporary)) = (&written, made) {
+        let _ = fs::remove_file(temporary);
     }
     Ok(written.with_context(writing)?)
+}
+
+/// A file beside `name` that holds `bytes`. Process ids come again, and what a killed run left may have
+/// the name that this one would choose.
+fn create_temporary(directory: &Path, name: &OsStr, bytes: &[u8]) -> io::Result<OsString> {
+    for number in 0..100u32 {
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+        match create_new(&directory.join(&temporary), 0o644, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|()| temporary),
+        }
+    }
+    Err(io::Error::other("no free name for a temporary file"))
 }
 
 /// A private directory that is removed with all in it when this is dropped.
@@ -143,6 +182,18 @@ mod tests {
         fs::write(&path, b"1234").unwrap();
         assert_eq!(read(&path, 4, "x").unwrap(), b"1234");
         assert_eq!(read(&path, 3, "x").unwrap_err().exit(), Exit::Usage);
+        assert_eq!(read_in(directory.path(), "y", 4, "x").unwrap(), None);
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let pipe = read_in(directory.path(), "fifo", 4, "x").unwrap_err();
+        assert_eq!(pipe.exit(), Exit::Undecided);
         let missing = read(&directory.path().join("y"), 4, "x").unwrap_err();
         assert_eq!(missing.exit(), Exit::Undecided);
     }

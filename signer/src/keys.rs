@@ -13,7 +13,8 @@ use std::{
 use anyhow::Context;
 use earmark_manifest::{
     crypto::{PrivateKey, PublicKey},
-    envelope::KeyId,
+    envelope::{Envelope, KeyId},
+    escape::Escaped,
     trust,
 };
 
@@ -147,6 +148,14 @@ pub fn load_all(sources: &[KeySource]) -> Outcome<Vec<SigningKey>> {
 /// Reads a public key file.
 pub fn read_public(path: &Path) -> Outcome<Vec<u8>> {
     files::read(path, KEY_FILE, "public key")
+}
+
+/// The keys that an envelope's signatures name. Anybody can write a key id: it is shown escaped, and
+/// as a claim.
+pub fn claimed_ids(envelope: &Envelope) -> Vec<String> {
+    let ids = envelope.claimed_keyids();
+    ids.map(|id| Escaped(id.unwrap_or("-").as_bytes()).to_string())
+        .collect()
 }
 
 fn warn_if_others_read(path: &Path) {

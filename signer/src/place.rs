@@ -5,6 +5,7 @@
 //! back. A run that is killed leaves files of known names, which the next run removes; a root that it
 //! left between two exchanges does not verify until then.
 
+mod object;
 mod transaction;
 
 use std::{ffi::CString, io};
@@ -25,7 +26,8 @@ use crate::{
     os_release::Stamp,
 };
 
-use transaction::{Content, Metadata, Transaction};
+use object::Metadata;
+use transaction::{Content, Transaction};
 
 /// What goes into the root.
 #[derive(Debug)]
@@ -203,6 +205,10 @@ fn place_as(
             .with_context(placing)
             .exits(Exit::Usage)
             .or_next(|| "run this as root: what is placed belongs to root".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(error)
+            .with_context(placing)
+            .exits(Exit::Internal)
+            .or_next(|| "make room in the root's file system; it is as it was".to_owned()),
         result => Ok(result.with_context(placing)?),
     }
 }

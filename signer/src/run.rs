@@ -16,12 +16,22 @@ use anyhow::{Context, bail};
 pub enum Program {
     /// Reads rpm databases, whose formats are rpm's own.
     Rpm,
+    /// For the tests of this file.
+    #[cfg(test)]
+    Shell,
+    /// One that nobody has.
+    #[cfg(test)]
+    Missing,
 }
 
 impl Program {
     const fn name(self) -> &'static str {
         match self {
             Self::Rpm => "rpm",
+            #[cfg(test)]
+            Self::Shell => "sh",
+            #[cfg(test)]
+            Self::Missing => "earmark-has-no-such-program",
         }
     }
 }
@@ -63,6 +73,10 @@ pub fn output(
     };
     let (stdout, stderr) = (collect(stdout), collect(stderr));
     let status = status.with_context(|| format!("failed to wait for {}", program.name()))?;
+    // First: a program whose pipe was closed on it does not end well either.
+    if u64::try_from(stdout.len()).unwrap_or(u64::MAX) > bound {
+        bail!("{} wrote more than {bound} bytes", program.name());
+    }
     if !status.success() {
         let said = String::from_utf8_lossy(&stderr);
         bail!(
@@ -70,9 +84,6 @@ pub fn output(
             program.name(),
             said.trim().escape_debug()
         );
-    }
-    if u64::try_from(stdout.len()).unwrap_or(u64::MAX) > bound {
-        bail!("{} wrote more than {bound} bytes", program.name());
     }
     Ok(Some(stdout))
 }
@@ -102,5 +113,34 @@ fn wait(child: &mut Child, timeout: Duration) -> io::Result<std::process::ExitSt
             ));
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<String, String> {
+        let arguments = [OsStr::new("-c"), OsStr::new(script)];
+        match output(Program::Shell, &arguments, 1000, Duration::from_millis(500)) {
+            Ok(bytes) => Ok(String::from_utf8(bytes.unwrap()).unwrap()),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+
+    #[test]
+    fn the_status_counts_and_everything_is_bounded() {
+        assert_eq!(shell("echo $LC_ALL $HOME").unwrap(), "C\n");
+        let failed = shell("echo why >&2; exit 3").unwrap_err();
+        assert!(
+            failed.contains("exit status: 3") && failed.contains("why"),
+            "{failed}"
+        );
+        let endless = shell("exec yes").unwrap_err();
+        assert!(endless.contains("more than 1000 bytes"), "{endless}");
+        let slow = shell("exec sleep 30").unwrap_err();
+        assert!(slow.contains("not done after"), "{slow}");
+        let missing = output(Program::Missing, &[], 1, Duration::from_secs(1));
+        assert!(missing.unwrap().is_none());
     }
 }

@@ -148,8 +148,8 @@ impl Source {
     }
 
     fn directory(path: &Path) -> Outcome<Self> {
-        let read = |name, bound| files::read_opt(&path.join(name), bound, "seal");
-        let need = |name, bound| files::read(&path.join(name), bound, "seal");
+        let read = |name, bound| files::read_in(path, name, bound, "seal");
+        let need = |name, bound| files::need_in(path, name, bound, "seal");
         let envelope = read(MANIFEST_NAME, limits::ENVELOPE)?;
         let statement = match envelope {
             Some(_) => None,

@@ -2,13 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use earmark_manifest::{
-    envelope::{Envelope, KeyId},
-    escape::Escaped,
-    statement::Statement,
-    trust::Trust,
-    verify,
-};
+use earmark_manifest::{envelope::KeyId, statement::Statement, trust::Trust, verify};
 use earmark_scan::seal;
 use serde::Serialize;
 
@@ -16,6 +10,7 @@ use crate::{
     census::Census,
     commands::shared,
     exit::Outcome,
+    keys,
     output::{self, plain},
     render::{self, Fact, Section},
     source::{Kind, Source},
@@ -146,7 +141,7 @@ fn signatures(source: &Source, trust: Option<&(Trust, String)>) -> Signatures {
     let Some(envelope) = &source.envelope else {
         return Signatures::Unsigned;
     };
-    let claimed = claimed(envelope);
+    let claimed = keys::claimed_ids(envelope);
     let Some((trust, name)) = trust else {
         let why = "no trust file was given";
         return Signatures::Unverified { claimed, why };
@@ -167,13 +162,6 @@ fn signatures(source: &Source, trust: Option<&(Trust, String)>) -> Signatures {
             trust: trust_name,
         },
     }
-}
-
-/// Anybody can write a key id: it is shown escaped, and as a claim.
-fn claimed(envelope: &Envelope) -> Vec<String> {
-    let ids = envelope.claimed_keyids();
-    ids.map(|id| Escaped(id.unwrap_or("-").as_bytes()).to_string())
-        .collect()
 }
 
 impl Manifest {

@@ -43,7 +43,7 @@ impl Args {
         let (statement, digest) = (bundle.statement().clone(), bundle.digest());
         let signed = bundle.sign(earlier, &keys)?;
         signed.write_manifest(&self.directory)?;
-        let signatures = signed.claimed_signers();
+        let signatures = keys::claimed_ids(&signed.envelope);
         let summary = Summary::new("signed", &self.directory, &statement, digest, signatures);
         output::result(self.json, &summary)
     }
