@@ -36,9 +36,12 @@ pub enum MeasureError {
     /// The walk as a whole failed.
     #[error("{0}")]
     Scan(#[from] ScanError),
-    /// Some of the root could not be read, or cannot be part of a sealed image.
-    #[error("{} problem(s) in the root, the first: {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
-    Problems(Vec<Doubt>),
+    /// Some of the root cannot be part of a sealed image.
+    #[error("the root cannot be sealed as it is: {}", first_of(.0))]
+    Unfit(Vec<Doubt>),
+    /// Some of the root could not be read; what is unfit is named too.
+    #[error("the root cannot be read: {}", first_of(.0))]
+    Unreadable(Vec<Doubt>),
 }
 
 /// Measures `root`. The entries are in the order of a tree.
@@ -89,6 +92,7 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
         }
     }
 
+    let readable = problems.is_empty();
     let mut groups = Groups::default();
     let mut entries = Vec::with_capacity(walked.seen.len());
     for seen in &walked.seen {
@@ -105,7 +109,24 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
     }
     problems.sort_by(|a, b| a.path.cmp(&b.path));
     problems.dedup_by(|a, b| a.path == b.path);
-    Err(MeasureError::Problems(problems))
+    Err(if readable {
+        MeasureError::Unfit(problems)
+    } else {
+        MeasureError::Unreadable(problems)
+    })
+}
+
+fn first_of(problems: &[Doubt]) -> String {
+    let more = problems.len().saturating_sub(1);
+    let first = problems
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    if more == 0 {
+        first
+    } else {
+        format!("{first} (and {more} more)")
+    }
 }
 
 /// Device and inode.

@@ -128,23 +128,25 @@ fn measure_root(
 
 fn measuring_failed(error: &MeasureError) -> Failure {
     const SHOWN: usize = 20;
-    let message = match error {
-        MeasureError::Problems(problems) => {
-            let mut text = format!(
-                "failed to measure the root: {}",
-                output::count(problems.len(), "problem", "problems")
+    let (exit, problems) = match error {
+        MeasureError::Unfit(problems) => (Exit::Usage, problems.as_slice()),
+        MeasureError::Unreadable(problems) => (Exit::Undecided, problems.as_slice()),
+        other => {
+            return Failure::new(
+                Exit::Undecided,
+                format!("failed to measure the root: {other}"),
             );
-            for problem in problems.iter().take(SHOWN) {
-                text.push_str(&format!("\n  {problem}"));
-            }
-            if problems.len() > SHOWN {
-                text.push_str(&format!("\n  … and {} more", problems.len() - SHOWN));
-            }
-            text
         }
-        other => format!("failed to measure the root: {other}"),
     };
-    Failure::new(Exit::Undecided, message)
+    let count = output::count(problems.len(), "problem", "problems");
+    let mut text = format!("failed to measure the root: {count}");
+    for problem in problems.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if problems.len() > SHOWN {
+        text.push_str(&format!("\n  … and {} more", problems.len() - SHOWN));
+    }
+    Failure::new(exit, text)
         .next("mend the root or class these paths in earmark.toml, and measure again")
 }
 

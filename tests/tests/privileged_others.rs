@@ -1,6 +1,6 @@
 //! What others' tools say of what Earmark writes.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use earmark_tests::{Bench, run, run_with};
 
@@ -146,6 +146,64 @@ for number, signature in enumerate(envelope["signatures"]):
     assert_ne!(openssl(&p256), 0);
 }
 
+#[test]
+fn privileged_keys_go_both_ways_between_openssl_and_earmark() {
+    let bench = Bench::new();
+    let openssl = |args: &[&str]| run("openssl", args, Some(&bench.path("")));
+    for (algorithm, options) in [
+        ("ed25519", &["-algorithm", "ed25519"][..]),
+        (
+            "p256",
+            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ),
+    ] {
+        // OpenSSL's key signs here.
+        openssl(&[&["genpkey", "-out", "theirs.key"], options].concat()).must(0);
+        openssl(&["pkey", "-in", "theirs.key", "-pubout", "-out", "theirs.pub"]).must(0);
+        let _ = fs::remove_file(bench.path("theirs.toml"));
+        bench
+            .earmark(&["trust", "--key", "theirs.pub", "--out", "theirs.toml"])
+            .must(0);
+        bench
+            .earmark(&[
+                "seal",
+                "--root",
+                "root",
+                "--spec",
+                "earmark.toml",
+                "--version",
+                "1.0",
+                "--key",
+                "theirs.key",
+                "--trust",
+                "theirs.toml",
+            ])
+            .must(0);
+        bench.verify().must(0);
+        // Our key is read, and has the public half that we wrote.
+        let ours = format!("ours-{algorithm}.key");
+        bench
+            .earmark(&["keygen", "--out", &ours, "--algorithm", algorithm])
+            .must(0);
+        let mode = fs::metadata(bench.path(&ours))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let public = openssl(&["pkey", "-in", &ours, "-pubout"]).must(0).out;
+        assert_eq!(
+            public,
+            fs::read_to_string(bench.path(&format!("ours-{algorithm}.pub"))).unwrap()
+        );
+        bench.earmark(&["keygen", "--out", &ours]);
+        assert_eq!(
+            openssl(&["pkey", "-in", &ours, "-pubout"]).must(0).out,
+            public,
+            "a key is never overwritten"
+        );
+    }
+}
+
 /// Names that need escaping in every one of the formats.
 #[test]
 fn privileged_the_exports_hold_hostile_names() {
@@ -174,14 +232,16 @@ fn privileged_the_exports_hold_hostile_names() {
     }
     let added = bench.copy();
     added.write("etc/cron.d/evil", b"x");
-    assert_ne!(
-        run(
-            "mtree",
-            ["-f", "mtree", "-p", "root"],
-            Some(&added.path(""))
-        )
-        .code,
-        0
+    // mtree names what is extra, and exits with 0.
+    let compared = run(
+        "mtree",
+        ["-f", "mtree", "-p", "root"],
+        Some(&added.path("")),
+    );
+    assert!(
+        compared.out.contains("extra: etc/cron.d/evil"),
+        "{}",
+        compared.out
     );
 }
 

@@ -99,7 +99,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 "setcap",
                 &["cap_net_raw,cap_sys_admin+ep", "usr/bin/web"],
                 bench,
-            )
+            );
         },
         "xattr /usr/bin/web",
     ),
@@ -135,7 +135,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 "setfattr",
                 &["-n", "security.selinux", "-v", "evil_t", "usr/bin/helper"],
                 bench,
-            )
+            );
         },
         "xattr /usr/bin/helper",
     ),
@@ -146,7 +146,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 &bench.root().join("opt/null"),
                 FileType::CharacterDevice,
                 (1, 1),
-            )
+            );
         },
         "device /opt/null",
     ),
@@ -157,7 +157,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 &bench.root().join("opt/null"),
                 FileType::BlockDevice,
                 (1, 3),
-            )
+            );
         },
         "type /opt/null",
     ),
@@ -173,7 +173,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 &bench.root().join("usr/bin/web"),
                 FileType::CharacterDevice,
                 (1, 3),
-            )
+            );
         },
         "type /usr/bin/web",
     ),
@@ -185,7 +185,7 @@ const CASES: &[(&str, Tamper, &str)] = &[
                 Some(1000),
                 None,
             )
-            .unwrap()
+            .unwrap();
         },
         "owner /usr/lib/earmark/seal/tree.zst",
     ),
@@ -354,7 +354,9 @@ fn privileged_a_root_that_changes_meanwhile_is_never_verified_wrongly() {
         .map(|number| format!("opt/file-{number:03}"))
         .collect();
     let content = vec![b'x'; 200_000];
-    names.iter().for_each(|name| bench.write(name, &content));
+    for name in &names {
+        bench.write(name, &content);
+    }
     bench.seal().must(0);
     bench.verify().must(0);
     let stop = AtomicBool::new(false);
@@ -382,7 +384,9 @@ fn privileged_a_root_that_changes_meanwhile_is_never_verified_wrongly() {
     );
     fs::remove_file(bench.root().join("run/away")).unwrap();
     // The content is the same again, and so is everything that is compared.
-    names.iter().for_each(|name| bench.chmod(name, 0o644));
+    for name in &names {
+        bench.chmod(name, 0o644);
+    }
     bench.verify().must(0);
 }
 

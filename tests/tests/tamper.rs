@@ -12,7 +12,7 @@ use earmark_tests::Bench;
 /// A change, what it must be reported as, and where.
 struct Case {
     name: &'static str,
-    tamper: fn(&Bench),
+    tamper: Change,
     reported: &'static str,
 }
 
@@ -140,22 +140,22 @@ const CASES: &[Case] = &[
         name: "file replaced by a directory",
         tamper: |bench| {
             replace(&bench.root().join("usr/bin/web"), |path| {
-                fs::create_dir(path).unwrap()
-            })
+                fs::create_dir(path).unwrap();
+            });
         },
         reported: "type /usr/bin/web",
     },
     Case {
         name: "file replaced by a pipe, which must not be opened",
-        tamper: |bench| replace(&bench.root().join("usr/bin/web"), |path| make_fifo(path)),
+        tamper: |bench| replace(&bench.root().join("usr/bin/web"), make_fifo),
         reported: "type /usr/bin/web",
     },
     Case {
         name: "link retargeted",
         tamper: |bench| {
             replace(&bench.root().join("bin"), |path| {
-                symlink("usr/bin/", path).unwrap()
-            })
+                symlink("usr/bin/", path).unwrap();
+            });
         },
         reported: "target /bin",
     },
@@ -163,8 +163,8 @@ const CASES: &[Case] = &[
         name: "hard link swapped for a copy",
         tamper: |bench| {
             replace(&bench.root().join("usr/bin/helper-2"), |path| {
-                fs::write(path, "helper\n").unwrap()
-            })
+                fs::write(path, "helper\n").unwrap();
+            });
         },
         reported: "hard-link /usr/bin/helper",
     },
@@ -184,7 +184,7 @@ const CASES: &[Case] = &[
         tamper: |bench| {
             let sealed = bench.root().join("etc/passwd");
             replace(&bench.root().join("etc/resolv.conf"), |path| {
-                fs::hard_link(sealed, path).unwrap()
+                fs::hard_link(sealed, path).unwrap();
             });
         },
         reported: "hard-link /etc/passwd",
@@ -223,8 +223,8 @@ const CASES: &[Case] = &[
         name: "mutable file made a link",
         tamper: |bench| {
             replace(&bench.root().join("etc/resolv.conf"), |path| {
-                symlink("/run/x", path).unwrap()
-            })
+                symlink("/run/x", path).unwrap();
+            });
         },
         reported: "type /etc/resolv.conf",
     },
@@ -253,8 +253,10 @@ const CASES: &[Case] = &[
     },
 ];
 
+type Change = fn(&Bench);
+
 /// What a running host may do, and what makes no difference.
-const HARMLESS: &[(&str, fn(&Bench))] = &[
+const HARMLESS: &[(&str, Change)] = &[
     ("nothing", |_| {}),
     ("a sparse file with the same content", |bench| {
         let path = bench.root().join("usr/lib/zeros");
@@ -262,14 +264,14 @@ const HARMLESS: &[(&str, fn(&Bench))] = &[
         file.set_len(1 << 20).unwrap();
     }),
     ("mutable content", |bench| {
-        bench.write("etc/resolv.conf", b"nameserver 203.0.113.9\n")
+        bench.write("etc/resolv.conf", b"nameserver 203.0.113.9\n");
     }),
     ("mutable mode narrowed", |bench| {
-        bench.chmod("etc/resolv.conf", 0o600)
+        bench.chmod("etc/resolv.conf", 0o600);
     }),
     ("mutable link retargeted", |bench| {
         replace(&bench.root().join("etc/alternatives/editor"), |path| {
-            symlink("/usr/bin/helper", path).unwrap()
+            symlink("/usr/bin/helper", path).unwrap();
         });
     }),
     ("generated file", |bench| {
@@ -282,7 +284,7 @@ const HARMLESS: &[(&str, fn(&Bench))] = &[
         fs::create_dir_all(bench.root().join("run/deep/er")).unwrap();
     }),
     ("state gone", |bench| {
-        fs::remove_dir(bench.root().join("var/lib")).unwrap()
+        fs::remove_dir(bench.root().join("var/lib")).unwrap();
     }),
     ("times", |bench| {
         let file = fs::File::options()

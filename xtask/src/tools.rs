@@ -20,6 +20,7 @@ const PYTHON: &[&str] = &[
     "in-toto-attestation==0.9.3",
     "cffi==2.1.1",
     "cryptography==50.0.2",
+    "zstandard==0.25.0",
     "protobuf==7.36.2",
     "pycparser==3.12",
 ];
