@@ -28,18 +28,57 @@ pub fn need(packages: &[&str], why: &str) -> Result<()> {
         );
     }
     eprintln!("==> apt: installing {list} ({why})");
-    let install = || {
-        Run::words("apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -qq")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(&missing)
-            .step()
-    };
+    let install = || apt_get("install --yes --no-install-recommends").args(&missing);
     // The package lists of a fresh machine are often empty or stale: fetch them only then.
-    if install().is_err() {
-        Run::words("apt-get update -o DPkg::Lock::Timeout=300 -qq").step()?;
-        install()?;
+    if install().step().is_err() {
+        apt_get("update").step()?;
+        install().step()?;
     }
     Ok(())
+}
+
+/// Installs QEMU. A machine that has a part of QEMU from its release's backports cannot take the
+/// plain package beside it: there the rest comes from the backports too, by lists of packages that
+/// leave the machine's own alone.
+pub fn need_qemu(why: &str) -> Result<()> {
+    let package = "qemu-system-x86";
+    let Err(plain) = need(&[package], why) else {
+        return Ok(());
+    };
+    if !is_root() {
+        return Err(plain);
+    }
+    let (mut sources, own) = machine_sources()?;
+    let main = sources.iter().find(|source| source.suite == own);
+    let mut backports = main.context("no main suite to find backports by")?.clone();
+    backports.suite = format!("{own}-backports");
+    eprintln!("==> apt: trying {} ({plain:#})", backports.suite);
+    sources.push(backports);
+    let private = crate::state_dir()?.join("apt-backports");
+    let (parts, lists) = (private.join("sources"), private.join("lists"));
+    for dir in [&parts, &lists] {
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("failed to make \"{}\"", dir.display()))?;
+    }
+    let text: Vec<String> = sources.iter().map(Source::line).collect();
+    std::fs::write(parts.join("earmark.list"), text.join("\n") + "\n")?;
+    let with_backports = |words: &str| {
+        apt_get("-o Dir::Etc::sourcelist=/dev/null")
+            .arg(format!("-oDir::Etc::sourceparts={}", parts.display()))
+            .arg(format!("-oDir::State::lists={}", lists.display()))
+            .args(words.split_whitespace())
+    };
+    with_backports("update").step()?;
+    with_backports("install --yes --no-install-recommends")
+        .arg(format!("--target-release={own}-backports"))
+        .arg(package)
+        .step()
+}
+
+fn apt_get(words: &str) -> Run {
+    Run::words("apt-get -o DPkg::Lock::Timeout=300 -qq")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(words.split_whitespace())
 }
 
 fn is_installed(package: &str) -> bool {
@@ -70,8 +109,22 @@ impl Source {
     }
 }
 
-/// The machine's own sources for [`SUITE`], its updates and its security updates.
+/// The machine's own sources, made to be those of [`SUITE`], its updates and its security updates.
 pub fn sources() -> Result<Vec<Source>> {
+    let (sources, own) = machine_sources()?;
+    Ok(renamed(sources, &own))
+}
+
+fn renamed(mut sources: Vec<Source>, own: &str) -> Vec<Source> {
+    for source in &mut sources {
+        source.suite = source.suite.replacen(own, SUITE, 1);
+    }
+    sources
+}
+
+/// The machine's sources for its own release, its updates and its security updates; and the name of
+/// that release.
+fn machine_sources() -> Result<(Vec<Source>, String)> {
     let own = os_release_codename(&read(Path::new("/etc/os-release"))?)
         .unwrap_or_else(|| SUITE.to_owned());
     let mut found = Vec::new();
@@ -87,15 +140,15 @@ pub fn sources() -> Result<Vec<Source>> {
             _ => {}
         }
     }
-    let sources = for_suite(found, &own);
-    if !sources.iter().any(|source| source.suite == SUITE) {
+    let sources = of_release(found, &own);
+    if !sources.iter().any(|source| source.suite == own) {
         bail!(
             "the apt sources of this machine (/etc/apt/sources.list, sources.list.d) name no \
              Debian suite \"{own}\", so no mirror for \"{SUITE}\" can be derived from them.\n\
              Add the Debian mirror that this machine should use to its apt sources."
         );
     }
-    Ok(sources)
+    Ok((sources, own))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -109,8 +162,8 @@ fn os_release_codename(text: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-/// Keeps main, updates and security of the machine's release `own`, renamed to [`SUITE`].
-fn for_suite(found: Vec<Source>, own: &str) -> Vec<Source> {
+/// Keeps main, updates and security of the machine's release `own`.
+fn of_release(found: Vec<Source>, own: &str) -> Vec<Source> {
     let mut seen = BTreeSet::new();
     found
         .into_iter()
@@ -124,7 +177,7 @@ fn for_suite(found: Vec<Source>, own: &str) -> Vec<Source> {
                 return None;
             }
             source.components.retain(|component| component == "main");
-            source.suite = format!("{SUITE}{suffix}");
+            source.suite = format!("{own}{suffix}");
             let fresh = !source.components.is_empty() && seen.insert(source.line());
             fresh.then_some(source)
         })
@@ -197,7 +250,7 @@ mod tests {
     use super::*;
 
     fn lines(sources: Vec<Source>) -> Vec<String> {
-        for_suite(sources, "trixie")
+        renamed(of_release(sources, "trixie"), "trixie")
             .iter()
             .map(Source::line)
             .collect()
