@@ -120,6 +120,8 @@ struct Comparer<'a, 'r> {
 struct Group<'a> {
     first: &'a Seen,
     names: u32,
+    /// One of the names is to be read.
+    is_read: bool,
 }
 
 impl<'a> Comparer<'a, '_> {
@@ -132,9 +134,11 @@ impl<'a> Comparer<'a, '_> {
         let Node::Regular(Some(content)) = &entry.node else {
             return;
         };
-        let first_name = match content.links {
-            Some(group) => self.same_group(group, seen),
-            None if seen.stat.links == 1 => true,
+        // The walk leaves the attributes of exactly the files that are to be read.
+        let is_read = seen.xattrs.is_none();
+        let elsewhere = match content.links {
+            Some(group) => self.read_by_another_name(group, seen, is_read && to_compare),
+            None if seen.stat.links == 1 => false,
             None => {
                 let found = format!("{} names", seen.stat.links);
                 self.violation(
@@ -143,16 +147,13 @@ impl<'a> Comparer<'a, '_> {
                     "one name".to_owned(),
                     found,
                 );
-                true
+                false
             }
         };
-        if !to_compare || !first_name {
+        if !to_compare || elsewhere {
             return;
         }
-        // The walk leaves the attributes of exactly the files that are to be read.
-        if seen.xattrs.is_some() {
-            self.unread = self.unread.saturating_add(1);
-        } else {
+        if is_read {
             let verity = seen.stat.verity.then(|| Box::new(content.verity));
             let xattrs = entry.xattrs.clone().into();
             self.checks.push(Check {
@@ -161,6 +162,8 @@ impl<'a> Comparer<'a, '_> {
                 verity,
                 xattrs,
             });
+        } else {
+            self.unread = self.unread.saturating_add(1);
         }
     }
 
@@ -206,36 +209,31 @@ impl<'a> Comparer<'a, '_> {
         }
     }
 
-    /// Whether this is the first name of its group; its content is the others' too.
-    fn same_group(&mut self, group: LinkGroup, seen: &'a Seen) -> bool {
-        let Some(known) = self.groups.get_mut(&group) else {
-            self.groups.insert(
-                group,
-                Group {
-                    first: seen,
-                    names: 1,
-                },
-            );
-            return true;
+    /// Whether this name's content is read by another name of its group, as it is the same. If not,
+    /// and it `is_read`, it now stands for the others.
+    fn read_by_another_name(&mut self, group: LinkGroup, seen: &'a Seen, is_read: bool) -> bool {
+        let new = Group {
+            first: seen,
+            names: 0,
+            is_read: false,
         };
+        let known = self.groups.entry(group).or_insert(new);
         known.names = known.names.saturating_add(1);
-        let first = &known.first.stat;
-        if (first.device, first.inode) != (seen.stat.device, seen.stat.inode) {
-            let expected = format!("the same file as {}", known.first.path);
-            self.violation(
-                &seen.path,
-                ViolationKind::HardLink,
-                expected,
-                "a file of its own".to_owned(),
-            );
+        let first = known.first;
+        if (first.stat.device, first.stat.inode) != (seen.stat.device, seen.stat.inode) {
+            let expected = format!("the same file as {}", first.path);
+            let found = "a file of its own".to_owned();
+            self.violation(&seen.path, ViolationKind::HardLink, expected, found);
             // A copy has content of its own, which nothing else vouches for.
-            return true;
+            return false;
         }
-        false
+        let elsewhere = known.is_read;
+        known.is_read |= is_read;
+        elsewhere
     }
 
     fn finish_groups(&mut self) {
-        for Group { first, names } in std::mem::take(&mut self.groups).into_values() {
+        for Group { first, names, .. } in std::mem::take(&mut self.groups).into_values() {
             if first.stat.links != names {
                 let found = format!("{} names", first.stat.links);
                 self.violation(
