@@ -48,7 +48,7 @@ impl RuleKind {
     }
 }
 
-/// Why some rules cannot be a [`RuleSet`].
+/// Why some rules cannot be a [`super::RuleSet`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {

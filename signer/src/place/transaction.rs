@@ -38,9 +38,12 @@ struct Staged {
     replaces: bool,
 }
 
+/// How the names of objects that wait begin.
+pub(super) const TEMPORARY: &str = ".earmark-new.";
+
 /// Where a new object waits for its name, and an old one for its removal.
 pub(super) fn temporary_name(name: &str) -> String {
-    format!(".earmark-new.{name}")
+    format!("{TEMPORARY}{name}")
 }
 
 /// Keeps a second run out. The lock ends with the descriptor.
