@@ -9,6 +9,8 @@
     reason = "a test helper panics to fail its test"
 )]
 
+pub mod vm;
+
 use std::{
     ffi::OsStr,
     fs,
@@ -17,7 +19,7 @@ use std::{
         fs::{PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -254,17 +256,8 @@ pub fn run_with<S: AsRef<OsStr>>(
     directory: Option<&Path>,
     environment: &[(&str, &str)],
 ) -> Run {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the helper that starts processes"
-    )]
-    let mut command = std::process::Command::new(program.as_ref());
-    command
-        .args(args)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8");
-    command.envs(environment.iter().copied());
+    let mut command = command(program.as_ref());
+    command.args(args).envs(environment.iter().copied());
     if let Some(directory) = directory {
         command.current_dir(directory);
     }
@@ -280,6 +273,20 @@ pub fn run_with<S: AsRef<OsStr>>(
         out: String::from_utf8_lossy(&stdout).into_owned(),
         err: String::from_utf8_lossy(&stderr).into_owned(),
     }
+}
+
+/// A program with an environment of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the helper that starts processes"
+)]
+fn command(program: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8");
+    command
 }
 
 /// A program of the workspace: from `EARMARK_BIN_DIR`, or beside the test that asks.

@@ -1,0 +1,181 @@
+//! Virtual machines: kernels with what the machine's own may lack, under software emulation.
+//!
+//! A machine is a disk, a kernel of Debian's, an initrd made here, and a script that its init runs.
+
+mod initrd;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+pub use self::initrd::Initrd;
+use crate::{Run, command, run};
+
+/// What the console ends with.
+const DONE: &str = "=== done";
+/// Quiet, since steps are said on the same line; and an end, not a wait, when the kernel panics.
+const APPEND: &str =
+    "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr audit=0";
+
+/// The kernel that is installed in `root`.
+pub fn kernel(root: &Path) -> PathBuf {
+    root.join(format!("boot/vmlinuz-{}", version(root)))
+}
+
+fn version(root: &Path) -> String {
+    let mut versions: Vec<String> = fs::read_dir(root.join("lib/modules"))
+        .expect("a root with a kernel")
+        .map(|entry| entry.expect("an entry").file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    versions.remove(0)
+}
+
+/// An ext4 file system with the content of `root` and room to write, which allows fs-verity.
+pub fn disk(root: &Path, to: &Path) {
+    let file = fs::File::create(to).expect("a disk");
+    file.set_len(512 << 20).expect("a size");
+    let words = "-q -t ext4 -b 4096 -O verity -d";
+    let args = words.split(' ').map(OsStr::new);
+    run(
+        "mke2fs",
+        args.chain([root.as_os_str(), to.as_os_str()]),
+        None,
+    )
+    .must(0);
+}
+
+/// A virtual machine to be.
+#[derive(Debug)]
+pub struct Vm<'a> {
+    /// A raw disk, which keeps what is written: `/dev/vda`.
+    pub disk: &'a Path,
+    /// See [`kernel`].
+    pub kernel: &'a Path,
+    /// See [`Initrd::pack`].
+    pub initrd: &'a Path,
+    /// More for the kernel's command line.
+    pub append: &'a str,
+    /// Where the console goes, and stays.
+    pub log: &'a Path,
+    /// When it must have ended.
+    pub deadline: Instant,
+}
+
+/// What a virtual machine said.
+#[derive(Debug)]
+pub struct Console(pub String);
+
+impl Vm<'_> {
+    /// Boots, and waits until the script is done and the machine is off.
+    #[track_caller]
+    pub fn run(&self) -> Console {
+        let mut machine = self.start();
+        let console = self.wait(&mut machine, None);
+        assert!(
+            console.0.lines().any(|line| line == DONE),
+            "the script did not come to its end: {}",
+            self.tail()
+        );
+        console
+    }
+
+    /// Boots, and cuts the power as soon as the console says `marker`.
+    #[track_caller]
+    pub fn run_until(&self, marker: &str) -> Console {
+        let mut machine = self.start();
+        self.wait(&mut machine, Some(marker))
+    }
+
+    fn start(&self) -> Machine {
+        let log = fs::File::create(self.log).expect("a log");
+        let mut qemu = command(OsStr::new("qemu-system-x86_64"));
+        let drive = format!("file={},format=raw,if=none,id=disk", self.disk.display());
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-serial", "stdio", "-m", "1024", "-smp", "2"])
+            .args(["-accel", "tcg,thread=multi", "-cpu", "max"])
+            .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"])
+            .args(["-kernel".as_ref(), self.kernel.as_os_str()])
+            .args(["-initrd".as_ref(), self.initrd.as_os_str()])
+            .args(["-append", &format!("{APPEND} {}", self.append)])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second descriptor"))
+            .stderr(log);
+        Machine(
+            qemu.spawn()
+                .expect("qemu-system-x86_64: run `cargo xtask test`"),
+        )
+    }
+
+    #[track_caller]
+    fn wait(&self, machine: &mut Machine, marker: Option<&str>) -> Console {
+        loop {
+            let ended = machine.0.try_wait().expect("the state of QEMU");
+            let console = self.console();
+            match (ended, marker) {
+                (_, Some(marker)) if console.0.contains(marker) => return console,
+                (Some(status), None) if status.success() => return console,
+                (Some(status), _) => panic!("QEMU ended with {status}: {}", self.tail()),
+                (None, _) if Instant::now() > self.deadline => {
+                    panic!("the machine took too long: {}", self.tail())
+                }
+                (None, _) => sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn console(&self) -> Console {
+        let bytes = fs::read(self.log).expect("the log");
+        Console(String::from_utf8_lossy(&bytes).replace('\r', ""))
+    }
+
+    fn tail(&self) -> String {
+        let console = self.console().0;
+        let lines: Vec<&str> = console.lines().collect();
+        let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+        format!("'{}' ends with\n{tail}", self.log.display())
+    }
+}
+
+impl Console {
+    /// How a step of the script ended, and what it said.
+    #[track_caller]
+    pub fn step(&self, name: &str) -> Run {
+        let (begin, end) = (format!("=== step {name}"), format!("=== code {name} "));
+        let mut lines = self.0.lines().skip_while(|line| *line != begin).skip(1);
+        let (mut out, mut err) = (String::new(), String::new());
+        loop {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("no step {name}: {}", self.0));
+            if let Some(code) = line.strip_prefix(&end) {
+                let code = code.parse().expect("an exit code");
+                return Run { code, out, err };
+            }
+            let (to, text) = match line.split_at_checked(5) {
+                Some(("out: ", text)) => (&mut out, text),
+                Some(("err: ", text)) => (&mut err, text),
+                _ => panic!("step {name} was disturbed by: {line}"),
+            };
+            to.push_str(text);
+            to.push('\n');
+        }
+    }
+}
+
+/// A virtual machine that is switched off when the test no longer looks at it.
+#[derive(Debug)]
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Where it has ended already, there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
