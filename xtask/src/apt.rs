@@ -10,6 +10,9 @@ use crate::run::{Run, is_root};
 /// The release whose roots we build. Any Debian machine can build it, from its own mirror.
 pub const SUITE: &str = "bookworm";
 
+/// Nothing that the machine has is taken away for what we need.
+const INSTALL: &str = "install --yes --no-install-recommends --no-remove";
+
 /// Installs those of `packages` that are missing, and says why.
 pub fn need(packages: &[&str], why: &str) -> Result<()> {
     let missing: Vec<&str> = packages
@@ -28,7 +31,7 @@ pub fn need(packages: &[&str], why: &str) -> Result<()> {
         );
     }
     eprintln!("==> apt: installing {list} ({why})");
-    let install = || apt_get("install --yes --no-install-recommends").args(&missing);
+    let install = || apt_get(INSTALL).args(&missing);
     // The package lists of a fresh machine are often empty or stale: fetch them only then.
     if install().step().is_err() {
         apt_get("update").step()?;
@@ -69,7 +72,7 @@ pub fn need_qemu(why: &str) -> Result<()> {
             .args(words.split_whitespace())
     };
     with_backports("update").step()?;
-    with_backports("install --yes --no-install-recommends")
+    with_backports(INSTALL)
         .arg(format!("--target-release={own}-backports"))
         .arg(package)
         .step()
