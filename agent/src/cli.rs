@@ -51,7 +51,7 @@ Examples:
   earmark-agent verify
   earmark-agent verify --gate full --root /mnt/image --json")]
 pub struct VerifyArgs {
-    /// What to cover: signature, critical or full; as the image declares, if absent
+    /// What to cover: signature, critical or full [default: as declared]
     #[arg(long, value_name = "GATE")]
     pub gate: Option<Gate>,
     #[command(flatten)]
