@@ -91,7 +91,9 @@ impl Root {
             return Err(error("read", io::Error::other("it is not a regular file")));
         }
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-        let mut bytes = Vec::new();
+        // A buffer that grows as it is read would be copied and faulted in again and again.
+        let expected = usize::try_from(stat.stx_size).unwrap_or(bound).min(bound);
+        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
         std::fs::File::from(file)
             .take(most)
             .read_to_end(&mut bytes)
