@@ -19,11 +19,13 @@ use crate::{
     walk::{Seen, Walked},
 };
 
-/// What a comparison found, and what is still to be read.
+/// What a comparison found.
 #[derive(Debug)]
-pub(crate) struct Comparison<'a> {
+pub(crate) struct Comparison {
     pub(crate) violations: Vec<Violation>,
-    pub(crate) checks: Vec<Check<'a>>,
+    /// Files that were handed out to be read, and the bytes in them.
+    pub(crate) files_read: u64,
+    pub(crate) bytes_read: u64,
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
     pub(crate) summary: TreeSummary,
@@ -50,12 +52,14 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
     }
 }
 
-/// Compares. `Err` is a signed tree that cannot be read to its end.
+/// Compares, and hands out each file whose content is to be read as soon as that is known. `Err` is
+/// a signed tree that cannot be read to its end.
 pub(crate) fn compare<'a, R: BufRead>(
     tree: &mut TreeReader<R>,
     walked: &'a Walked,
     rendered: &RenderedFiles,
-) -> Result<Comparison<'a>, TreeError> {
+    hand_out: &mut dyn FnMut(Check<'a>),
+) -> Result<Comparison, TreeError> {
     let mut comparer = Comparer {
         walked,
         rendered,
@@ -66,7 +70,9 @@ pub(crate) fn compare<'a, R: BufRead>(
         },
         groups: BTreeMap::new(),
         violations: Vec::new(),
-        checks: Vec::new(),
+        hand_out,
+        files_read: 0,
+        bytes_read: 0,
         unread: 0,
     };
     let mut seen = walked.seen.iter().peekable();
@@ -91,16 +97,11 @@ pub(crate) fn compare<'a, R: BufRead>(
     }
     seen.for_each(|seen| comparer.unrecorded(Some(seen)));
     comparer.finish_groups();
-    let Comparer {
-        violations,
-        checks,
-        unread,
-        ..
-    } = comparer;
     Ok(Comparison {
-        violations,
-        checks,
-        unread,
+        violations: comparer.violations,
+        files_read: comparer.files_read,
+        bytes_read: comparer.bytes_read,
+        unread: comparer.unread,
         summary: tree.summary(),
     })
 }
@@ -112,7 +113,9 @@ struct Comparer<'a, 'r> {
     top: Owner,
     groups: BTreeMap<LinkGroup, Group<'a>>,
     violations: Vec<Violation>,
-    checks: Vec<Check<'a>>,
+    hand_out: &'r mut dyn FnMut(Check<'a>),
+    files_read: u64,
+    bytes_read: u64,
     unread: u64,
 }
 
@@ -156,7 +159,7 @@ impl<'a> Comparer<'a, '_> {
         if is_read {
             let verity = seen.stat.verity.then(|| Box::new(content.verity));
             let xattrs = entry.xattrs.clone().into();
-            self.checks.push(Check {
+            self.check(Check {
                 seen,
                 sha256: content.sha256,
                 verity,
@@ -200,7 +203,7 @@ impl<'a> Comparer<'a, '_> {
 
     fn check_rendered(&mut self, seen: &'a Seen, file: &RenderedFile) {
         if Judge::of(seen, &mut self.violations).rendered(file) {
-            self.checks.push(Check {
+            self.check(Check {
                 seen,
                 sha256: file.sha256,
                 verity: None,
@@ -230,6 +233,12 @@ impl<'a> Comparer<'a, '_> {
         let elsewhere = known.is_read;
         known.is_read |= is_read;
         elsewhere
+    }
+
+    fn check(&mut self, check: Check<'a>) {
+        self.files_read = self.files_read.saturating_add(1);
+        self.bytes_read = self.bytes_read.saturating_add(check.seen.stat.size);
+        (self.hand_out)(check);
     }
 
     fn finish_groups(&mut self) {

@@ -4,8 +4,9 @@
 //! inodes mostly have neighbouring blocks. Warm, the bound is SHA-256.
 
 use std::{
+    cmp::Reverse,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use earmark_manifest::{
@@ -46,54 +47,126 @@ pub(crate) struct Opened<'a> {
     seen: &'a Seen,
 }
 
-/// Calls `work` for each item, on many threads, and collects what it returns, in no order.
-pub(crate) fn for_each<I: Sync, O: Send>(
+/// Calls `work`, on many threads, for each item that `feed` hands out, and collects what it returns,
+/// in no order. Large files are read while `feed` still runs; the others are first put in the order
+/// of their inodes.
+pub(crate) fn for_each<I: Send + Sync, O: Send, T>(
     root: &Root,
     mounts: &[ImagePath],
     progress: &dyn Progress,
-    items: &mut [I],
     seen_of: impl Fn(&I) -> &Seen + Sync,
+    feed: impl FnOnce(&mut dyn FnMut(I)) -> T,
     work: impl Fn(&mut Reader<'_>, &I) -> Option<O> + Sync,
-) -> Vec<O> {
-    items.sort_by_cached_key(|item| {
-        let stat = &seen_of(item).stat;
-        (stat.size < LARGE, stat.device, stat.inode)
-    });
-    progress.total(items.iter().fold(0, |sum: u64, item| {
-        sum.saturating_add(seen_of(item).stat.size)
-    }));
-    let next = AtomicUsize::new(0);
-    let items = &*items;
+) -> (T, Vec<O>) {
+    let queue = Queue::new();
     std::thread::scope(|threads| {
-        let threads: Vec<_> = (0..THREADS.min(items.len()))
+        let threads: Vec<_> = (0..THREADS)
             .map(|_| {
                 threads.spawn(|| {
-                    let (xattrs, buffer) = (XattrReader::new(), vec![0; BUFFER]);
                     let mut reader = Reader {
                         root,
                         mounts,
                         progress,
-                        xattrs,
-                        buffer,
+                        xattrs: XattrReader::new(),
+                        buffer: vec![0; BUFFER],
                     };
                     let mut results = Vec::new();
-                    while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        results.extend(work(&mut reader, item));
+                    while let Some(item) = queue.next() {
+                        results.extend(work(&mut reader, &item));
                     }
                     results
                 })
             })
             .collect();
+        let returned = queue.fill(progress, &seen_of, feed);
         // A thread that panics takes the program with it: a file left unread is no result.
-        threads
+        let results = threads
             .into_iter()
             .flat_map(|thread| {
                 thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
-            .collect()
+            .collect();
+        (returned, results)
     })
+}
+
+/// Files that wait to be read. It is over when it is full and nothing waits.
+struct Queue<I> {
+    state: Mutex<(Vec<I>, bool)>,
+    changed: Condvar,
+}
+
+impl<I> Queue<I> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new((Vec::new(), false)),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn fill<T>(
+        &self,
+        progress: &dyn Progress,
+        seen_of: &impl Fn(&I) -> &Seen,
+        feed: impl FnOnce(&mut dyn FnMut(I)) -> T,
+    ) -> T {
+        // However this ends, the threads must not wait for more.
+        let full = Full(self);
+        let (mut later, mut total) = (Vec::new(), 0_u64);
+        let returned = feed(&mut |item| {
+            let size = seen_of(&item).stat.size;
+            total = total.saturating_add(size);
+            if size < LARGE {
+                later.push(item);
+            } else {
+                self.lock().0.push(item);
+                self.changed.notify_one();
+            }
+        });
+        progress.total(total);
+        // They are taken from the end: what is large and still waits stays in front.
+        later.sort_by_cached_key(|item| {
+            let stat = &seen_of(item).stat;
+            Reverse((stat.device, stat.inode))
+        });
+        let mut state = self.lock();
+        later.append(&mut state.0);
+        state.0 = later;
+        drop(state);
+        drop(full);
+        returned
+    }
+
+    fn next(&self) -> Option<I> {
+        let mut state = self.lock();
+        loop {
+            match state.0.pop() {
+                None if state.1 => return None,
+                None => {
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                item => return item,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Vec<I>, bool)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Full<'a, I>(&'a Queue<I>);
+
+impl<I> Drop for Full<'_, I> {
+    fn drop(&mut self) {
+        self.0.lock().1 = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Reader<'_> {

@@ -78,14 +78,15 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
         }
     }
     let mut contents: HashMap<Inode, Measured> = HashMap::with_capacity(jobs.len());
-    for result in hash::for_each(
+    let ((), results) = hash::for_each(
         root,
         plan.mounts,
         plan.progress,
-        &mut jobs,
-        |job| job,
+        |job: &&Seen| job,
+        |hand_out| jobs.into_iter().for_each(hand_out),
         |reader, job| Some(read(reader, job)),
-    ) {
+    );
+    for result in results {
         match result {
             Ok((inode, measured)) => drop(contents.insert(inode, measured)),
             Err(doubt) => problems.push(doubt),

@@ -228,20 +228,24 @@ impl Verification {
             self.doubts.push(doubt);
             rendered::RenderedFiles::new()
         });
-        let mut comparison =
-            compare::compare(&mut tree, &walked, &rendered).map_err(|error| unusable(&error))?;
-        if comparison.summary != manifest.statement().summary {
+        let (compared, outcomes) = hash::for_each(
+            root,
+            mounts,
+            progress,
+            |check: &Check<'_>| check.seen,
+            |hand_out| compare::compare(&mut tree, &walked, &rendered, hand_out),
+            read,
+        );
+        let compared = compared.map_err(|error| unusable(&error))?;
+        if compared.summary != manifest.statement().summary {
             return Err(unusable(&"the tree is not as large as the manifest says"));
         }
-        self.violations = comparison.violations;
-        self.counts.entries = comparison.summary.entries;
-        self.counts.files_unread = comparison.unread;
-        let checks = &mut comparison.checks;
-        self.counts.files_read = u64::try_from(checks.len()).unwrap_or(u64::MAX);
-        self.counts.bytes_read = checks.iter().fold(0, |sum: u64, check| {
-            sum.saturating_add(check.seen.stat.size)
-        });
-        for outcome in hash::for_each(root, mounts, progress, checks, |check| check.seen, read) {
+        self.violations = compared.violations;
+        self.counts.entries = compared.summary.entries;
+        self.counts.files_unread = compared.unread;
+        self.counts.files_read = compared.files_read;
+        self.counts.bytes_read = compared.bytes_read;
+        for outcome in outcomes {
             match outcome {
                 Outcome::Doubt(doubt) => self.doubts.push(doubt),
                 Outcome::Violations(violations) => self.violations.extend(violations),
