@@ -88,6 +88,13 @@ pub fn programs() -> Result<PathBuf> {
     Ok(target_dir()?.join("release"))
 }
 
+/// Builds this program itself and returns its path. The one that runs may be gone from its place:
+/// a test build links another there.
+pub fn xtask() -> Result<PathBuf> {
+    cargo("build --locked --package xtask").step()?;
+    Ok(target_dir()?.join("debug/xtask"))
+}
+
 /// A cargo command in the workspace.
 pub fn cargo(words: &str) -> Run {
     let root = crate::workspace().unwrap_or(Path::new("."));
