@@ -1,16 +1,19 @@
 //! Real Debian 12 roots to demonstrate, test and measure on, made once and kept under the target directory.
 
+mod boot;
+mod server;
+mod small;
+mod tidy;
+
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::apt;
-use crate::files::{remove_file, remove_files, remove_tree};
-use crate::run::{Run, is_root};
+use crate::files::remove_tree;
+use crate::run::is_root;
 
 /// The same time in every root and initrd, so that building twice gives the same bytes where
 /// Debian's tools can: 2025-01-01T00:00:00Z.
@@ -22,65 +25,9 @@ pub enum Kind {
     Small,
     /// A server with a kernel and some 600 packages: for whole-size tests and measurements.
     Server,
+    /// A small host with a kernel of its own and few units: for boots under emulation.
+    Boot,
 }
-
-const SMALL: &[&str] = &["systemd", "systemd-sysv", "dbus", "openssh-server"];
-
-/// At least 60,000 entries and 2 GiB, as a server plausibly has them.
-const SERVER: &[&str] = &[
-    "acl",
-    "ansible",
-    "apparmor",
-    "attr",
-    "awscli",
-    "bash-completion",
-    "build-essential",
-    "ca-certificates",
-    "chrony",
-    "cloud-init",
-    "cron",
-    "curl",
-    "default-jre-headless",
-    "git",
-    "jq",
-    "less",
-    "libcap2-bin",
-    "linux-headers-amd64",
-    "linux-image-amd64",
-    "linux-source",
-    "locales-all",
-    "logrotate",
-    "lvm2",
-    "man-db",
-    "manpages",
-    "nftables",
-    "nginx",
-    "nvme-cli",
-    "openssh-server",
-    "postgresql",
-    "python3",
-    "python3-boto3",
-    "python3-pip",
-    "python3-venv",
-    "rsync",
-    "rsyslog",
-    "strace",
-    "sudo",
-    "tcpdump",
-    "tmux",
-    "unattended-upgrades",
-    "vim",
-    "xfsprogs",
-];
-
-/// An image that runs cloud-init brings its accounts with it, and takes no code from user-data.
-const CLOUD_CONFIG: &str = "\
-datasource_list: [None]
-users: []
-cloud_init_modules: [seed_random, growpart, resizefs, set_hostname, update_hostname]
-cloud_config_modules: []
-cloud_final_modules: [final-message]
-";
 
 /// The directory of the root, built first if there is none of this recipe yet.
 pub fn root(kind: Kind) -> Result<PathBuf> {
@@ -108,11 +55,8 @@ pub fn root(kind: Kind) -> Result<PathBuf> {
             remove_tree(&path)?;
         }
     }
-    match kind {
-        Kind::Small => debootstrap(&partial)?,
-        Kind::Server => mmdebstrap(&partial)?,
-    }
-    tidy(&partial)?;
+    let (make, _) = kind.recipe();
+    make(&partial)?;
     fs::rename(&partial, &ready)
         .with_context(|| format!("failed to move the root to \"{}\"", ready.display()))?;
     Ok(ready)
@@ -123,89 +67,24 @@ impl Kind {
         match self {
             Self::Small => "small",
             Self::Server => "server",
+            Self::Boot => "boot",
         }
     }
 
-    /// What the root is made from. A change of this file makes a new root.
+    /// What makes the root, and the text of that.
+    fn recipe(self) -> (fn(&Path) -> Result<()>, &'static str) {
+        match self {
+            Self::Small => (small::make, include_str!("roots/small.rs")),
+            Self::Server => (server::make, include_str!("roots/server.rs")),
+            Self::Boot => (boot::make, include_str!("roots/boot.rs")),
+        }
+    }
+
+    /// What the root is made from. A change of its recipe makes a new root, and of no other kind.
     fn key(self) -> u64 {
+        let (_, recipe) = self.recipe();
         let mut hasher = DefaultHasher::new();
-        (self.name(), include_str!("roots.rs")).hash(&mut hasher);
+        (self.name(), recipe, include_str!("roots/tidy.rs")).hash(&mut hasher);
         hasher.finish()
     }
-}
-
-fn debootstrap(to: &Path) -> Result<()> {
-    apt::need(
-        &["debootstrap", "debian-archive-keyring"],
-        "makes the small Debian root",
-    )?;
-    let sources = apt::sources()?;
-    let main = sources.iter().find(|source| source.suite == apt::SUITE);
-    let main = main.context("the apt sources of this machine lost their main suite")?;
-    Run::words("debootstrap --variant=minbase")
-        .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
-        .arg(format!("--include={}", SMALL.join(",")))
-        .args([apt::SUITE.as_ref(), to.as_os_str(), main.uri.as_ref()])
-        .step()
-}
-
-fn mmdebstrap(to: &Path) -> Result<()> {
-    apt::need(
-        &["mmdebstrap", "debian-archive-keyring"],
-        "makes the Debian server root",
-    )?;
-    Run::words("mmdebstrap --mode=root --format=directory --variant=important")
-        .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
-        .arg("--aptopt=APT::Install-Recommends \"true\"")
-        .arg("--dpkgopt=force-unsafe-io")
-        .arg(format!("--include={}", SERVER.join(",")))
-        .args([apt::SUITE.as_ref(), to.as_os_str()])
-        .args(apt::sources()?.iter().map(apt::Source::line))
-        .step()
-}
-
-/// What a bake does last: no identity, no logs, no caches, no timers that would change packages.
-fn tidy(root: &Path) -> Result<()> {
-    let at = |path: &str| root.join(path);
-    for name in ["rsa", "ecdsa", "ed25519", "dsa"] {
-        remove_file(&at(&format!("etc/ssh/ssh_host_{name}_key")))?;
-        remove_file(&at(&format!("etc/ssh/ssh_host_{name}_key.pub")))?;
-    }
-    for path in [
-        // What the tools that made the root left behind.
-        "etc/apt/apt.conf.d/99mmdebstrap",
-        "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
-        "etc/resolv.conf",
-        "etc/hostname",
-        "var/lib/dbus/machine-id",
-        "var/lib/systemd/random-seed",
-    ] {
-        remove_file(&at(path))?;
-    }
-    write(&at("etc/machine-id"), "")?;
-    write(&at("etc/hostname"), "debian\n")?;
-    write(&at("etc/resolv.conf"), "# Written at boot.\n")?;
-    if at("etc/cloud/cloud.cfg.d").is_dir() {
-        write(&at("etc/cloud/cloud.cfg.d/90-immutable.cfg"), CLOUD_CONFIG)?;
-    }
-    for path in ["var/log", "var/cache/apt", "var/lib/apt/lists"] {
-        remove_files(&at(path))?;
-    }
-    for path in ["run", "tmp", "var/tmp"] {
-        for entry in fs::read_dir(at(path))? {
-            remove_tree(&entry?.path())?;
-        }
-    }
-    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
-        let unit = at("etc/systemd/system").join(timer);
-        remove_file(&unit)?;
-        std::os::unix::fs::symlink("/dev/null", unit)?;
-    }
-    Ok(())
-}
-
-fn write(path: &Path, content: &str) -> Result<()> {
-    let wrote = fs::write(path, content)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
-    wrote.with_context(|| format!("failed to write \"{}\"", path.display()))
 }
