@@ -23,7 +23,7 @@ pub fn check() -> Result<String> {
     let budget: Budget = toml::from_str(&text)
         .with_context(|| format!("failed to understand \"{}\"", path.display()))?;
 
-    let binary = tools::programs()?.join("earmark-agent");
+    let binary = tools::program("earmark-agent")?.join("earmark-agent");
     let bytes = fs::metadata(&binary)
         .with_context(|| format!("failed to find \"{}\"", binary.display()))?
         .len();

@@ -1,5 +1,5 @@
-//! The one front door: `cargo xtask demo|test|bench|roots|exercise`. It needs a Rust toolchain, and
-//! installs whatever else a task needs with apt, saying what and why.
+//! The one front door: `cargo xtask demo|test|bench|package|roots|exercise`. It needs a Rust
+//! toolchain, and installs whatever else a task needs with apt, saying what and why.
 
 mod apt;
 mod bench;
@@ -8,6 +8,7 @@ mod demo;
 mod exercise;
 mod files;
 mod fuzz;
+mod package;
 mod roots;
 mod run;
 mod test;
@@ -34,6 +35,8 @@ enum Task {
     Demo,
     /// Measure verification side by side with other tools
     Bench(bench::Args),
+    /// Build the .deb and .rpm packages, and print the directory they are in
+    Package(package::Args),
     /// Make a real Debian 12 root, once, and print where it is
     Roots {
         /// Which one
@@ -59,6 +62,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args)?,
         Task::Demo => demo::run()?,
         Task::Bench(args) => bench::run(&args)?,
+        Task::Package(args) => println!("{}", package::run(&args)?.display()),
         Task::Roots { kind } => println!("{}", roots::root(kind)?.display()),
         Task::Exercise(args) => println!("{}", exercise::run(args)?.display()),
     }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::run::{Run, is_root};
-use crate::{apt, roots, tools};
+use crate::{apt, package, roots, tools};
 
 pub fn fmt() -> Result<String> {
     done(tools::cargo("fmt --all --check"))
@@ -56,6 +56,7 @@ pub fn privileged() -> Result<String> {
         &[
             "acl",
             "attr",
+            "binutils",
             "e2fsprogs",
             "fsverity",
             "libcap2-bin",
@@ -92,6 +93,7 @@ fn real_tests(prefix: &str) -> Result<String> {
     let tests = tools::cargo("test --package earmark-tests --locked --")
         .args([prefix, "--test-threads=2"])
         .env("EARMARK_BIN_DIR", tools::programs()?)
+        .env("EARMARK_PACKAGES", package::all()?)
         .env("EARMARK_ROOT_SMALL", roots::root(roots::Kind::Small)?)
         .env("EARMARK_ROOT_SERVER", roots::root(roots::Kind::Server)?)
         .env("EARMARK_XTASK", tools::xtask()?)

@@ -1,0 +1,167 @@
+//! What is in the packages.
+
+/// A package: what it is called, what it says of itself, what it has, and what it does once it is
+/// there.
+#[derive(Debug)]
+pub struct Package {
+    /// Also the name of its program.
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub description: &'static str,
+    pub items: &'static [Item],
+    pub service: Option<&'static Service>,
+}
+
+/// What the agent's package does besides placing files. The programs are static: there is nothing
+/// else that a package would need.
+#[derive(Debug)]
+pub struct Service {
+    /// The oldest systemd that knows every directive of the units.
+    pub systemd: &'static str,
+    /// The units that are switched on, as presets say, when the package is first installed.
+    pub units: &'static str,
+}
+
+/// A file, link or directory of a package. All belong to root.
+#[derive(Debug)]
+pub struct Item {
+    pub path: &'static str,
+    pub mode: u32,
+    pub source: Source,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// The program of the package.
+    Program,
+    /// A file of the workspace.
+    File(&'static str),
+    /// The manual page, of this section, of the package's program.
+    Manual(u8),
+    /// A symbolic link to there. Its mode is the kernel's.
+    Link(&'static str),
+    Directory,
+}
+
+/// All packages.
+pub const PACKAGES: &[Package] = &[
+    Package {
+        name: "earmark",
+        summary: "stamps machine images with a signed manifest",
+        description: "The signer: scans a baked root, signs a manifest of every file in it, and installs \
+            that seal. It belongs in release CI, not on a host.",
+        items: &[
+            item("/usr/bin/earmark", 0o755, Source::Program),
+            item("/usr/share/man/man1/earmark.1.gz", 0o644, Source::Manual(1)),
+            copyright("/usr/share/doc/earmark/copyright"),
+        ],
+        service: None,
+    },
+    Package {
+        name: "earmark-agent",
+        summary: "verifies at boot that a host is the image that was signed",
+        description: "The agent: part of a machine image, and sealed with it. Installing it changes \
+            nothing on a host that runs; it acts from the next boot on.",
+        items: &[
+            item("/usr/bin/earmark-agent", 0o755, Source::Program),
+            // One program, so that one file has to be verified; it looks at the name it is run by.
+            item(
+                "/usr/lib/systemd/system-generators/earmark-generator",
+                0o777,
+                Source::Link("../../../bin/earmark-agent"),
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-verify.service",
+                "systemd/earmark-verify.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-verified.target",
+                "systemd/earmark-verified.target",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-ready.target",
+                "systemd/earmark-ready.target",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-agent.service",
+                "systemd/earmark-agent.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-quarantine.target",
+                "systemd/earmark-quarantine.target",
+            ),
+            unit(
+                "/usr/lib/systemd/system-preset/50-earmark.preset",
+                "systemd/earmark.preset",
+            ),
+            unit(
+                "/usr/lib/sysusers.d/earmark.conf",
+                "systemd/earmark.sysusers",
+            ),
+            unit(
+                "/usr/lib/tmpfiles.d/earmark.conf",
+                "systemd/earmark.tmpfiles",
+            ),
+            item("/var/lib/earmark", 0o700, Source::Directory),
+            item(
+                "/usr/share/man/man8/earmark-agent.8.gz",
+                0o644,
+                Source::Manual(8),
+            ),
+            copyright("/usr/share/doc/earmark-agent/copyright"),
+        ],
+        service: Some(&Service {
+            systemd: "252",
+            units: "earmark-verify.service earmark-ready.target earmark-agent.service",
+        }),
+    },
+];
+
+const fn item(path: &'static str, mode: u32, source: Source) -> Item {
+    Item { path, mode, source }
+}
+
+const fn unit(path: &'static str, source: &'static str) -> Item {
+    item(path, 0o644, Source::File(source))
+}
+
+const fn copyright(path: &'static str) -> Item {
+    item(path, 0o644, Source::File("xtask/src/package/copyright"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_file_of_systemd_is_packaged_once() {
+        let workspace = crate::workspace().unwrap();
+        let there: BTreeSet<String> = std::fs::read_dir(workspace.join("systemd"))
+            .unwrap()
+            .map(|entry| format!("systemd/{}", entry.unwrap().file_name().display()))
+            .collect();
+        let packaged: Vec<String> = PACKAGES
+            .iter()
+            .flat_map(|package| package.items)
+            .filter_map(|item| match item.source {
+                Source::File(source) if source.starts_with("systemd/") => Some(source.to_owned()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(packaged.iter().cloned().collect::<BTreeSet<_>>(), there);
+        assert_eq!(packaged.len(), there.len());
+    }
+
+    #[test]
+    fn the_presets_switch_on_what_the_package_switches_on() {
+        let presets = include_str!("../../../systemd/earmark.preset");
+        let enabled: Vec<&str> = presets
+            .lines()
+            .filter_map(|line| line.strip_prefix("enable "))
+            .collect();
+        let agent = PACKAGES.iter().find_map(|package| package.service);
+        assert_eq!(agent.unwrap().units, enabled.join(" "));
+    }
+}
