@@ -17,7 +17,7 @@ pub use lockdown::{Lock, LockName, Lockdown};
 pub use parameters::{Parameter, ParameterKind};
 pub use rules::DeclaredRule;
 pub use template::{Template, TemplatePart};
-pub use text::{Interval, OctalMode};
+pub use text::{ByteRate, Interval, OctalMode};
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -102,6 +102,10 @@ pub struct Verify {
     /// How often a running host is verified again; never, if absent.
     #[serde(default)]
     pub every: Option<Interval>,
+    /// The most that a verification in the background reads; the agent's own bound, if absent. What
+    /// a boot waits for is never held back.
+    #[serde(default)]
+    pub rate: Option<ByteRate>,
 }
 
 /// What a verification covers before it answers.

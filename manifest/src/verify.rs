@@ -32,11 +32,19 @@ pub struct SealBytes {
 /// Later stages take a reference to this, so that none can run before verification.
 #[derive(Debug)]
 pub struct VerifiedManifest {
+    declared: VerifiedDeclaration,
+    tree: Vec<u8>,
+}
+
+/// A manifest that enough trusted keys signed, with the declaration alone: what can be known without
+/// reading the tree, which takes milliseconds. It says what the image's owner wants, and nothing of
+/// the root that it was found in.
+#[derive(Debug)]
+pub struct VerifiedDeclaration {
     statement: Statement,
     digest: ManifestDigest,
     signers: Vec<KeyId>,
     declaration: Declaration,
-    tree: Vec<u8>,
 }
 
 /// Why a seal is not believed. Each of these is a decision, never a doubt: what could not be read
@@ -91,10 +99,28 @@ pub enum Refusal {
 /// Verifies a seal against a trust file.
 ///
 /// The order matters: signatures first, over the bytes; then those same bytes are parsed; then the
-/// digests of the other two files are checked; only then are these parsed. The tree stays packed
-/// until [`VerifiedManifest::tree`] is asked for.
+/// other two files are checked by their digests, and only then parsed. The tree stays packed until
+/// [`VerifiedManifest::tree`] is asked for.
 pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusal> {
-    let envelope = Envelope::parse(&seal.envelope).map_err(Refusal::Envelope)?;
+    let SealBytes {
+        envelope,
+        declaration,
+        tree,
+    } = seal;
+    let declared = verify_declaration(&envelope, &declaration, trust)?;
+    if tree.len() > limits::TREE_STORED || crypto::sha256(&tree) != declared.statement.tree {
+        return Err(Refusal::TreeDigest);
+    }
+    Ok(VerifiedManifest { declared, tree })
+}
+
+/// Verifies `manifest.json` and `earmark.toml` against a trust file, as [`verify`] does.
+pub fn verify_declaration(
+    envelope: &[u8],
+    declaration: &[u8],
+    trust: &Trust,
+) -> Result<VerifiedDeclaration, Refusal> {
+    let envelope = Envelope::parse(envelope).map_err(Refusal::Envelope)?;
     let signers = signers(&envelope, trust, Purpose::Image)?;
     let payload = envelope.unverified_payload();
     let statement = Statement::parse(payload).map_err(Refusal::Statement)?;
@@ -118,14 +144,11 @@ pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusa
             found: statement.image.name,
         });
     }
-    if crypto::sha256(&seal.declaration) != statement.declaration {
+    if crypto::sha256(declaration) != statement.declaration {
         return Err(Refusal::DeclarationDigest);
     }
-    if seal.tree.len() > limits::TREE_STORED || crypto::sha256(&seal.tree) != statement.tree {
-        return Err(Refusal::TreeDigest);
-    }
-    let declaration = Declaration::parse(&seal.declaration)
-        .map_err(|error| Refusal::Declaration(Box::new(error)))?;
+    let declaration =
+        Declaration::parse(declaration).map_err(|error| Refusal::Declaration(Box::new(error)))?;
     if declaration.image.name != statement.image.name {
         return Err(Refusal::Disagree("name"));
     }
@@ -133,40 +156,46 @@ pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusa
         return Err(Refusal::Disagree("epoch"));
     }
     let digest = ManifestDigest::of_payload(payload);
-    Ok(VerifiedManifest {
+    Ok(VerifiedDeclaration {
         statement,
         digest,
         signers,
         declaration,
-        tree: seal.tree,
     })
 }
 
 impl VerifiedManifest {
     /// What was signed.
     pub fn statement(&self) -> &Statement {
-        &self.statement
+        &self.declared.statement
     }
 
     /// The manifest's identity.
     pub fn digest(&self) -> ManifestDigest {
-        self.digest
+        self.declared.digest
     }
 
     /// The trusted keys that signed.
     pub fn signers(&self) -> &[KeyId] {
-        &self.signers
+        &self.declared.signers
     }
 
     /// The declaration.
     pub fn declaration(&self) -> &Declaration {
-        &self.declaration
+        &self.declared.declaration
     }
 
     /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
     /// read, which makes the root not verified.
     pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + '_>, TreeError> {
-        tree::read(&self.tree)?.expecting(self.statement.summary)
+        tree::read(&self.tree)?.expecting(self.declared.statement.summary)
+    }
+}
+
+impl VerifiedDeclaration {
+    /// The declaration.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
     }
 }
 

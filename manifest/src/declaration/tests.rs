@@ -96,6 +96,10 @@ fn defaults_are_the_documented_ones() {
         (declaration.verify.gate, declaration.verify.on_failure),
         (Gate::Critical, OnFailure::Report)
     );
+    assert_eq!(
+        (declaration.verify.every, declaration.verify.rate),
+        (None, None)
+    );
     assert!(
         declaration
             .lockdown
@@ -103,6 +107,18 @@ fn defaults_are_the_documented_ones() {
             .iter()
             .all(|(_, lock)| *lock == Lock::default())
     );
+}
+
+#[test]
+fn a_running_host_is_verified_as_often_and_as_gently_as_declared() {
+    let text = GOOD.replacen(
+        "on_failure",
+        "every = \"6h\"\nrate = \"20MiB\"\non_failure",
+        1,
+    );
+    let verify = Declaration::parse(text.as_bytes()).unwrap().verify;
+    assert_eq!(verify.every, Some(Interval::from_secs(6 * 3600)));
+    assert_eq!(verify.rate.unwrap().to_string(), "20MiB");
 }
 
 /// Each wrong value, the line and column that are named, and what would be right.
@@ -167,6 +183,12 @@ fn each_wrong_value_is_refused_at_its_place() {
             "\"ignore\"",
             (15, 14),
             "expected one of `report`, `quarantine`, `halt`",
+        ),
+        (
+            "on_failure",
+            "rate = \"20MB\"\non_failure",
+            (15, 8),
+            "such as \"512KiB\"",
         ),
         (
             "type = \"enum\"",

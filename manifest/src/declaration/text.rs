@@ -1,6 +1,6 @@
 //! Values that TOML has as strings: absolute paths, modes, intervals.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
 use serde::Deserialize;
 
@@ -110,5 +110,102 @@ impl fmt::Display for Interval {
             .find(|(size, _)| seconds.is_multiple_of(*size))
             .map_or((seconds, 's'), |(size, unit)| (seconds / size, unit));
         write!(f, "{number}{unit}")
+    }
+}
+
+/// Bytes a second as text: a whole number and one of KiB, MiB, GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ByteRate(NonZeroU64);
+
+impl ByteRate {
+    /// Below this a verification of a common image takes more than a day.
+    const LEAST: u64 = 64 * KIB;
+    /// No disk is faster: more is a slip of the pen.
+    const MOST: u64 = 64 * GIB;
+
+    /// In bytes a second.
+    pub const fn per_second(self) -> NonZeroU64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteRate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected bytes a second such as \"512KiB\", \"20MiB\" or \"1GiB\", 64KiB at least and 64GiB at most";
+        let (digits, unit) = [("KiB", KIB), ("MiB", MIB), ("GiB", GIB)]
+            .into_iter()
+            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+            .ok_or(EXPECTED)?;
+        // The standard parser also takes a sign.
+        let number: u64 = Some(digits)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok())
+            .ok_or(EXPECTED)?;
+        number
+            .checked_mul(unit)
+            .filter(|rate| (Self::LEAST..=Self::MOST).contains(rate))
+            .and_then(NonZeroU64::new)
+            .map(Self)
+            .ok_or(EXPECTED)
+    }
+}
+
+impl TryFrom<String> for ByteRate {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.0.get();
+        let (number, unit) = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")]
+            .into_iter()
+            .find(|(size, _)| rate.is_multiple_of(*size))
+            .map_or((rate, "B"), |(size, unit)| (rate / size, unit));
+        write!(f, "{number}{unit}")
+    }
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_a_unit_and_bounds_and_is_shown_as_it_is_written() {
+        for text in ["64KiB", "20MiB", "1GiB", "1025KiB", "64GiB"] {
+            assert_eq!(text.parse::<ByteRate>().unwrap().to_string(), text);
+        }
+        assert_eq!(
+            "2MiB".parse::<ByteRate>().unwrap().per_second().get(),
+            2_097_152
+        );
+        for text in [
+            "",
+            "MiB",
+            "20",
+            "20MB",
+            "20 MiB",
+            "+20MiB",
+            "-1MiB",
+            "1.5MiB",
+            "0MiB",
+            "63KiB",
+            "65GiB",
+            "99999999999999999999GiB",
+            "20mib",
+            "٣MiB",
+        ] {
+            assert!(text.parse::<ByteRate>().is_err(), "{text}");
+        }
     }
 }
