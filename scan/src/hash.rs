@@ -196,7 +196,7 @@ impl Reader<'_> {
         }
         // Whatever is wrong with the kernel's answer, reading the file tells.
         let digest = fsverity_ioctl::measure(&opened.file).ok().flatten()?;
-        self.progress.advance(opened.seen.stat.size);
+        self.progress.skip(opened.seen.stat.size);
         Some(digest)
     }
 

@@ -36,6 +36,9 @@ pub struct Report {
     pub undecided: Vec<Finding>,
     /// What the image declares for a host that does not verify.
     pub on_failure: Option<String>,
+    /// What the host does that does not verify, which also says what holds where no declaration can
+    /// be believed; the agent's alone.
+    pub policy: Option<String>,
     /// The boot that it was made in (`/proc/sys/kernel/random/boot_id`); the agent's alone.
     pub boot_id: Option<String>,
     /// When it was made, in seconds since 1970, if the clock can be believed; the agent's alone.
@@ -74,6 +77,18 @@ const LISTED: usize = 100;
 const SHOWN: usize = 20;
 
 impl Report {
+    /// Of a verification that could not even be made, and why.
+    pub fn undecided(problem: String) -> Self {
+        Self::of(&Verification {
+            manifest: None,
+            gate: None,
+            stop: Some(Stop::Unreadable(problem)),
+            violations: Vec::new(),
+            doubts: Vec::new(),
+            counts: Counts::default(),
+        })
+    }
+
     pub(crate) fn of(verification: &Verification) -> Self {
         let manifest = verification.manifest();
         let statement = manifest.map(VerifiedManifest::statement);
@@ -121,6 +136,7 @@ impl Report {
             undecided: undecided.collect(),
             on_failure: manifest
                 .map(|manifest| manifest.declaration().verify.on_failure.name().to_owned()),
+            policy: None,
             boot_id: None,
             time: None,
         }
@@ -196,7 +212,8 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn covered(&self) -> String {
+    /// What was covered, in a line for people.
+    pub fn covered(&self) -> String {
         let Counts {
             entries,
             files_read,

@@ -35,6 +35,15 @@ pub fn read(root: &Root) -> Result<SealBytes, SealError> {
     })
 }
 
+/// Reads the parts of a root's seal that say what the image is and wants: the envelope and the
+/// declaration, and not the tree, which is large.
+pub fn read_declared(root: &Root) -> Result<(Vec<u8>, Vec<u8>), SealError> {
+    Ok((
+        read_file(root, layout::MANIFEST, limits::ENVELOPE)?,
+        read_file(root, layout::DECLARATION, limits::DECLARATION)?,
+    ))
+}
+
 /// Reads and parses a root's own trust file.
 pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
     let bytes = read_file(root, layout::TRUST, limits::TRUST)?;

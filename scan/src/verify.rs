@@ -102,21 +102,23 @@ pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
-    let Verification {
-        violations,
-        doubts,
-        counts,
-        ..
-    } = &mut verification;
-    violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
-    doubts.sort_by(|a, b| a.path.cmp(&b.path));
-    counts.violations = u64::try_from(violations.len()).unwrap_or(u64::MAX);
-    counts.undecided = u64::try_from(doubts.len()).unwrap_or(u64::MAX);
-    counts.milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    verification.count();
+    verification.counts.milliseconds =
+        u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     verification
 }
 
 impl Verification {
+    /// The same, and what the caller found that does not lie in the root, such as words on the
+    /// kernel's command line. It counts like everything else.
+    #[must_use]
+    pub fn with(mut self, violations: Vec<Violation>, doubts: Vec<Doubt>) -> Self {
+        self.violations.extend(violations);
+        self.doubts.extend(doubts);
+        self.count();
+        self
+    }
+
     /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
     pub fn verdict(&self) -> Verdict {
         match &self.stop {
@@ -148,6 +150,19 @@ impl Verification {
     /// Everything about it, for people and for machines.
     pub fn report(&self) -> Report {
         Report::of(self)
+    }
+
+    fn count(&mut self) {
+        let Self {
+            violations,
+            doubts,
+            counts,
+            ..
+        } = self;
+        violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+        doubts.sort_by(|a, b| a.path.cmp(&b.path));
+        counts.violations = u64::try_from(violations.len()).unwrap_or(u64::MAX);
+        counts.undecided = u64::try_from(doubts.len()).unwrap_or(u64::MAX);
     }
 
     fn run(&mut self, root: &Root, options: &Options<'_>) -> Result<(), Stop> {

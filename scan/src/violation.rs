@@ -26,6 +26,8 @@ pub struct Violation {
 pub enum ViolationKind {
     /// It is not in the tree, and no rule lets it appear.
     Added,
+    /// A word on the kernel's command line takes away or weakens what the image does at boot.
+    Cmdline,
     /// Its bytes are others.
     Content,
     /// Its device number is another.
@@ -42,6 +44,8 @@ pub enum ViolationKind {
     Mount,
     /// Its user or group is another.
     Owner,
+    /// The service manager is not set up to carry out what the image declares.
+    Policy,
     /// Its size is another.
     Size,
     /// It links to somewhere else.
@@ -76,6 +80,7 @@ impl ViolationKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Added => "added",
+            Self::Cmdline => "cmdline",
             Self::Content => "content",
             Self::Device => "device",
             Self::HardLink => "hard-link",
@@ -84,6 +89,7 @@ impl ViolationKind {
             Self::Mode => "mode",
             Self::Mount => "mount",
             Self::Owner => "owner",
+            Self::Policy => "policy",
             Self::Size => "size",
             Self::Target => "target",
             Self::Type => "type",
