@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use earmark_manifest::declaration::Gate;
+use earmark_manifest::declaration::{ByteRate, Gate};
 
 use crate::exit::Exit;
 
@@ -35,6 +35,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Keep verifying in the background: the service's own command
+    Run(RunArgs),
     /// Say what this host is, from its last verification
     Status(StatusArgs),
     /// Decide whether a root is the image that was signed
@@ -45,17 +47,43 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The keys are those of the root's own /usr/lib/earmark/trust.toml. The result is
-printed, and kept in /run/earmark/status.json beneath the root.
+printed, and kept in /run/earmark/status.json beneath the root, unless the one
+that is there is of this boot and covers more.
+
+On a running host the words of its kernel command line are a part of it. With
+--boot it is also one that the service manager has what the generator writes.
 
 Examples:
   earmark-agent verify
+  earmark-agent verify --gate full --rate 20MiB
   earmark-agent verify --gate full --root /mnt/image --json")]
 pub struct VerifyArgs {
     /// What to cover: signature, critical or full [default: as declared]
     #[arg(long, value_name = "GATE")]
     pub gate: Option<Gate>,
+    /// Read at most so much a second, such as 20MiB
+    #[arg(long, value_name = "BYTES")]
+    pub rate: Option<ByteRate>,
+    /// As at boot: check the policy, too, and tell console, journal and motd
+    #[arg(long)]
+    pub boot: bool,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `earmark-agent run`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Completes the boot's verification, and repeats it as often as the declaration's
+verify.every says, at verify.rate. SIGHUP asks for one now, SIGTERM ends it.
+
+Exit codes 10 and 11 mean what they mean for 'verify', and are only given under
+the policies 'quarantine' and 'halt', once a boot: the service manager acts on
+them.")]
+pub struct RunArgs {
+    /// The root to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// `earmark-agent status`
@@ -132,6 +160,9 @@ mod tests {
                     .collect::<Vec<_>>()
             })
             .collect();
-        assert_eq!(long, ["root", "json", "gate", "root", "json"]);
+        let expected = [
+            "root", "root", "json", "gate", "rate", "boot", "root", "json",
+        ];
+        assert_eq!(long, expected);
     }
 }

@@ -3,7 +3,8 @@
 //! Decides whether the root that a host runs is the image that was signed, and says so.
 //!
 //! Its units run it at boot; every command takes `--root`, so that CI can run it on an image that
-//! is not booted. It has no switch that turns a check off or changes whom it trusts.
+//! is not booted. It has no switch that turns a check off or changes whom it trusts. Under the name
+//! `earmark-generator` it is a systemd generator.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -17,22 +18,43 @@
     )
 )]
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 
+mod announce;
 mod cli;
+mod cmdline;
+mod console;
 mod exit;
+mod generator;
 mod host;
+mod journal;
+mod policy;
+mod process;
+mod record;
+mod run;
+mod state;
 mod status;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod throttle;
+mod units;
 mod verify;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some(generator::NAME.as_ref()) {
+        return generator::run(&arguments.collect::<Vec<OsString>>());
+    }
     let command = match cli::Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => return cli::refuse(&error),
     };
     let result = match command {
+        cli::Command::Run(args) => run::run(&args),
         cli::Command::Status(args) => status::run(&args),
         cli::Command::Verify(args) => verify::run(&args),
     };

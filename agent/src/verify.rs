@@ -3,28 +3,62 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use earmark_scan::{Root, verify};
+use earmark_scan::{
+    Progress, Report, Root,
+    verify::{self, Verification},
+};
 
-use crate::{cli::VerifyArgs, host, status};
+use crate::{
+    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, host, policy::Policy,
+    record, status, throttle::Throttle,
+};
 
 /// Verifies the root. The exit code is the verdict's, whatever becomes of the record of it.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
-    let options = verify::Options {
-        trust: None,
-        gate: args.gate,
-        progress: &(),
-    };
-    let verification = verify::verify(&root, &options);
+    let policy = Policy::of(&root);
+    let verification = verify(&root, args, &policy);
     let mut report = verification.report();
+    complete(&root, &policy, &mut report);
+    // A full disk or a read-only one must not turn one verdict into another.
+    if let Err(error) = record::keep(&root, &report) {
+        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+    }
+    if args.boot {
+        announce(&root, &report);
+        // Standard output may be the console's, which gets one line.
+        eprint!("{report}");
+    } else {
+        status::print(&report, args.common.json)?;
+    }
+    Ok(ExitCode::from(verification.exit_code()))
+}
+
+/// Adds what only the agent knows.
+pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
+    report.policy = Some(policy.on_failure().name().to_owned());
     report.time = host::time();
     if root.is_live() {
         report.boot_id = host::boot_id();
     }
-    // A full disk or a read-only one must not turn one verdict into another.
-    if let Err(error) = status::write(&root, &report) {
-        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+}
+
+fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
+    let throttle = args.rate.map(Throttle::new);
+    let progress: &dyn Progress = throttle.as_ref().map_or(&(), |throttle| throttle);
+    let options = verify::Options {
+        trust: None,
+        gate: args.gate,
+        progress,
+    };
+    let verification = verify::verify(root, &options);
+    if !root.is_live() {
+        return verification;
     }
-    status::print(&report, args.common.json)?;
-    Ok(ExitCode::from(verification.exit_code()))
+    let line = CommandLine::read(root);
+    let mut violations = line.violations();
+    if args.boot {
+        violations.extend(generator::violations(root, policy, &line));
+    }
+    verification.with(violations, line.doubts().to_vec())
 }

@@ -1,0 +1,22 @@
+//! Tells a verdict to whoever may be looking: the console, the journal, the message of the day.
+
+use earmark_scan::{Report, Root};
+
+use crate::{console, journal, state::StateDirectory, summary};
+
+/// Tells all of them. One that cannot be told takes nothing from the others, nor from the verdict.
+pub fn announce(root: &Root, report: &Report) {
+    let line = summary::line(report);
+    if root.is_live() {
+        console::say(&line);
+        if let Err(error) = journal::say(report, &line) {
+            eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+        }
+    }
+    let today = format!("This host is {line}\n");
+    let kept = StateDirectory::open(root)
+        .and_then(|directory| directory.replace("motd", today.as_bytes()));
+    if let Err(error) = kept {
+        eprintln!("earmark-agent: failed to keep the message of the day: {error:#}, ignoring");
+    }
+}

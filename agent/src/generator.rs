@@ -1,0 +1,79 @@
+//! The stage `generator`: before any unit starts, it puts the image's policy into the service
+//! manager's hands.
+//!
+//! systemd runs it as `earmark-generator NORMAL EARLY LATE`. It reads the envelope and the
+//! declaration, not the tree, and writes into EARLY alone, which comes before `/etc`: an override,
+//! a drop-in or a mask of one of our units has no effect, wherever in the image or on the kernel's
+//! command line it is.
+//!
+//! Protects against whatever is configured against our units. Does not protect against a generator
+//! of the same name in `/etc/systemd/system-generators`, nor against units in
+//! `/etc/systemd/system.control`, which come before EARLY: the verification finds both as `added`,
+//! if they let it run (tier T0).
+
+mod apply;
+mod check;
+mod overrides;
+mod plan;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use earmark_scan::Root;
+
+use crate::{cmdline::CommandLine, exit::Exit, policy::Policy};
+
+pub use check::violations;
+
+/// The name that this program is installed under as a generator.
+pub const NAME: &str = "earmark-generator";
+
+/// Runs as systemd runs generators. What goes wrong is said on standard error, which systemd keeps
+/// in the kernel's log: the journal does not run yet.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let [_normal, early, _late] = arguments else {
+        eprintln!("{NAME}: expected the three directories that systemd names");
+        return Exit::Usage.into();
+    };
+    let root = match Root::open(Path::new("/")) {
+        Ok(root) => root,
+        Err(error) => {
+            eprintln!("{NAME}: {error}");
+            return Exit::Undecided.into();
+        }
+    };
+    let (told, exit) = generate(&root, Path::new(early));
+    for line in told {
+        eprintln!("{NAME}: {line}");
+    }
+    exit.into()
+}
+
+/// Writes what follows from `root` into the directory `early`. Returns what there is to say.
+fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
+    let policy = Policy::of(root);
+    let mut told = vec![format!(
+        "policy {}: {}",
+        policy.on_failure().name(),
+        policy.reason()
+    )];
+    let (overrides, problems) = overrides::find(root);
+    told.extend(problems);
+    let ours = overrides.iter().filter(|found| found.is_for_us);
+    told.extend(ours.map(|found| {
+        let path = overrides::show(&found.path);
+        format!("'{path}' has no effect: the agent's units take no changes")
+    }));
+    let targets = CommandLine::read(root).targets();
+    let plan = plan::plan(policy.on_failure(), &targets, &overrides);
+    let problems = apply::apply(&plan, early);
+    let exit = if problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Internal
+    };
+    told.extend(problems);
+    (told, exit)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Whether the service manager has what the generator writes, looked at once the host runs.
+//!
+//! Protects against a host on which the generator did not run, or on which something was put before
+//! it (`system.control`, credentials that add drop-ins) or changed after it. What was found says
+//! that the policy may not be carried out, not who did it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use earmark_manifest::path::ImagePath;
+use earmark_scan::{Root, Violation, ViolationKind};
+
+use super::{
+    overrides::{self, show},
+    plan::{self, Item},
+};
+use crate::{cmdline::CommandLine, policy::Policy, units::UNITS};
+
+/// Where systemd has its generators write early.
+const EARLY: &str = "run/systemd/generator.early";
+/// Where units and drop-ins come before those; nobody sets properties of ours there.
+const BEFORE: [&str; 2] = ["run/systemd/system.control", "run/systemd/transient"];
+
+/// Each way in which the service manager's view of our units is not the policy's.
+pub fn violations(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
+    let (mut overrides, _) = overrides::find(root);
+    // Those for all services may have come after the generator ran, with other software.
+    overrides.retain(|found| found.is_for_us);
+    let plan = plan::plan(policy.on_failure(), &line.targets(), &overrides);
+    let at = |path: &Path| root.path().join(path);
+
+    let mut violations = Vec::new();
+    for (path, item) in &plan {
+        let path = Path::new(EARLY).join(path);
+        let found = match item {
+            Item::File(text) => match fs::read(at(&path)) {
+                Ok(bytes) if bytes == text.as_bytes() => continue,
+                Ok(_) => "another text".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            Item::Link(to) => match fs::read_link(at(&path)) {
+                Ok(found) if found == Path::new(to) => continue,
+                Ok(found) => format!("a link to {}", show(&found)),
+                Err(error) => error.to_string(),
+            },
+        };
+        violations.push(violation(&path, "what earmark-generator writes", found));
+    }
+    let expected: BTreeSet<PathBuf> = plan
+        .keys()
+        .map(|path| Path::new(EARLY).join(path))
+        .collect();
+    for unit in &UNITS {
+        let own = Path::new(EARLY).join(format!("{}.d", unit.name));
+        let before = BEFORE.iter().flat_map(|place| {
+            let place = Path::new(place);
+            let directory = place.join(format!("{}.d", unit.name));
+            [place.join(unit.name), directory]
+        });
+        let added = listed(&at(&own)).map(|name| own.join(name)).filter(|path| {
+            // A mask takes nothing of ours away, whoever put it there.
+            !expected.contains(path)
+                && fs::read_link(at(path)).ok().as_deref() != Some(Path::new("/dev/null"))
+        });
+        let before = before.filter(|path| fs::symlink_metadata(at(path)).is_ok());
+        for path in added.chain(before) {
+            let found = "something that changes a unit of the agent".to_owned();
+            violations.push(violation(&path, "nothing", found));
+        }
+    }
+    violations
+}
+
+fn listed(directory: &Path) -> impl Iterator<Item = std::ffi::OsString> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.file_name()))
+}
+
+fn violation(path: &Path, expected: &str, found: String) -> Violation {
+    use std::os::unix::ffi::OsStrExt;
+    Violation {
+        path: ImagePath::from_relative(path.as_os_str().as_bytes()).unwrap_or_default(),
+        kind: ViolationKind::Policy,
+        expected: expected.to_owned(),
+        found,
+    }
+}

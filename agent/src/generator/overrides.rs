@@ -1,0 +1,112 @@
+//! What the image, or somebody, configures against our units: drop-ins and added dependencies.
+
+use std::{collections::BTreeSet, os::unix::ffi::OsStrExt, path::PathBuf};
+
+use earmark_manifest::escape::Escaped;
+use earmark_scan::Root;
+use rustix::{
+    fs::{Dir, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+use crate::units::{READY, UNITS};
+
+/// Where systemd looks for units after the generators' early directory. `/run/systemd/generator` is
+/// left out: it is being written by other generators right now, which are sealed like this one.
+const PLACES: [&str; 8] = [
+    "etc/systemd/system",
+    "etc/systemd/system.attached",
+    "run/systemd/system",
+    "run/systemd/system.attached",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+    "run/systemd/generator.late",
+];
+
+/// Something that would change one of our units. In the early directory, a link to `/dev/null` at
+/// the same path takes its effect away.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Override {
+    /// `UNIT.d/NAME.conf`, `UNIT.wants/OTHER` and the like.
+    pub(super) path: PathBuf,
+    /// Whether it is meant for our units alone, not for all services or targets. Such may come and
+    /// go with other software.
+    pub(super) is_for_us: bool,
+}
+
+/// Finds them all, and says what could not be listed.
+pub(super) fn find(root: &Root) -> (BTreeSet<Override>, Vec<String>) {
+    let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
+    for (place, unit) in PLACES
+        .iter()
+        .flat_map(|place| UNITS.iter().map(move |unit| (place, unit.name)))
+    {
+        for (suffix, directories) in directories(unit) {
+            for (directory, is_for_us) in directories {
+                let path = format!("{place}/{directory}");
+                match names(root, &path) {
+                    Ok(names) => {
+                        let names = names.into_iter().filter(|name| counts(suffix, name));
+                        found.extend(names.map(|name| {
+                            Override {
+                                path: PathBuf::from(format!("{unit}.{suffix}"))
+                                    .join(std::ffi::OsStr::from_bytes(&name)),
+                                is_for_us,
+                            }
+                        }));
+                    }
+                    Err(errno) => problems.push(format!(
+                        "failed to list '/{path}': {errno}: what is in it can change {unit}"
+                    )),
+                }
+            }
+        }
+    }
+    (found, problems)
+}
+
+/// The directories that add to a unit, by what they add.
+fn directories(unit: &str) -> Vec<(&'static str, Vec<(String, bool)>)> {
+    let kind = unit.rsplit_once('.').map_or("", |(_, kind)| kind);
+    let own = |suffix: &str| vec![(format!("{unit}.{suffix}"), true)];
+    let mut drop_ins = own("d");
+    drop_ins.push((format!("earmark-.{kind}.d"), true));
+    drop_ins.push((format!("{kind}.d"), false));
+    let mut directories = vec![("d", drop_ins)];
+    // A workload may well be wanted by the target that is made for it.
+    if unit != READY {
+        directories.extend(["wants", "requires", "upholds"].map(|suffix| (suffix, own(suffix))));
+    }
+    directories
+}
+
+fn counts(suffix: &str, name: &[u8]) -> bool {
+    suffix != "d" || name.ends_with(b".conf")
+}
+
+/// The names in a directory, none if it is not there. A link is followed, as systemd follows it, but
+/// not out of the root.
+fn names(root: &Root, path: &str) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let directory = match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno),
+    };
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
+}
+
+/// For messages.
+pub(super) fn show(path: &std::path::Path) -> String {
+    Escaped(path.as_os_str().as_bytes()).to_string()
+}

@@ -1,0 +1,103 @@
+//! What is written, as data: each file and link of the early directory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use earmark_manifest::declaration::OnFailure;
+
+use super::overrides::Override;
+use crate::units::{AGENT, QUARANTINE, READY, UNITS, VERIFY};
+
+/// One file or link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A file with this text.
+    File(String),
+    /// A symbolic link to this.
+    Link(String),
+}
+
+/// By path beneath the early directory.
+pub(super) type Plan = BTreeMap<PathBuf, Item>;
+
+/// What a masked unit or drop-in links to.
+const MASK: &str = "/dev/null";
+
+/// What follows from the policy, from the units that this boot is asked to start, and from what is
+/// configured against ours.
+pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<Override>) -> Plan {
+    let mut plan = Plan::new();
+    let mut put = |path: String, item| plan.insert(PathBuf::from(path), item);
+    // Copies, not links to the installed files: systemd skips a link to a unit of the same name, and
+    // would go on to the one in /etc.
+    for unit in &UNITS {
+        put(unit.name.to_owned(), Item::File(unit.text.to_owned()));
+    }
+    for unit in [AGENT, READY] {
+        put(format!("multi-user.target.wants/{unit}"), dependency(unit));
+    }
+    // Whatever is started, by default or because the command line asks for it, is started after the
+    // verification, and fails with it unless the policy is to go on.
+    let strength = match policy {
+        OnFailure::Report => "wants",
+        OnFailure::Quarantine | OnFailure::Halt => "requires",
+    };
+    let asked = targets.iter().map(String::as_str);
+    for target in ["sysinit.target", "default.target"]
+        .into_iter()
+        .chain(asked)
+    {
+        put(format!("{target}.{strength}/{VERIFY}"), dependency(VERIFY));
+    }
+    if policy != OnFailure::Report {
+        // These open a shell, and ask for nothing that fails with the verification.
+        for service in ["emergency.service", "rescue.service"] {
+            let text = format!("{HEAD}[Unit]\nRequires={VERIFY}\nAfter={VERIFY}\n");
+            put(format!("{service}.d/50-earmark.conf"), Item::File(text));
+        }
+        let debug_shell = Item::Link(MASK.to_owned());
+        put("debug-shell.service".to_owned(), debug_shell);
+    }
+    for found in overrides {
+        let mask = Item::Link(MASK.to_owned());
+        plan.insert(found.path.clone(), mask);
+    }
+    // Last, so that no drop-in of the same name takes its place.
+    for (unit, settings) in settings(policy) {
+        let text = format!("{HEAD}{settings}");
+        let path = PathBuf::from(format!("{unit}.d/50-policy.conf"));
+        plan.insert(path, Item::File(text));
+    }
+    plan
+}
+
+fn dependency(unit: &str) -> Item {
+    Item::Link(format!("../{unit}"))
+}
+
+const HEAD: &str = "# Written at each boot by earmark-generator, from the policy of this image.\n";
+
+/// How the service manager carries the policy out.
+fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
+    match policy {
+        // However the verification ends, the boot goes on, and the record says how it ended.
+        OnFailure::Report => vec![(
+            VERIFY,
+            "[Service]\nSuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS\n"
+                .to_owned(),
+        )],
+        OnFailure::Quarantine => {
+            let isolate = format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n");
+            vec![(AGENT, isolate.clone()), (VERIFY, isolate)]
+        }
+        // A start that fails because something that it requires failed is no failure of the unit,
+        // so that FailureAction= alone would miss it.
+        OnFailure::Halt => {
+            let halt = "[Unit]\nFailureAction=poweroff-force\nOnFailure=poweroff.target\n\
+                        OnFailureJobMode=replace-irreversibly\n";
+            vec![(AGENT, halt.to_owned()), (VERIFY, halt.to_owned())]
+        }
+    }
+}

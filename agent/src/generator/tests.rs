@@ -1,0 +1,293 @@
+//! Each case is an input root and the whole of what comes out of it, as a listing.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::*;
+use crate::{testing::TestRoot, units::UNITS};
+
+/// What every image gets.
+const ALWAYS: &str = "\
+earmark-agent.service = the unit
+earmark-quarantine.target = the unit
+earmark-ready.target = the unit
+earmark-verified.target = the unit
+earmark-verify.service = the unit
+multi-user.target.wants/earmark-agent.service -> ../earmark-agent.service
+multi-user.target.wants/earmark-ready.target -> ../earmark-ready.target
+";
+const REPORT: &str = "\
+default.target.wants/earmark-verify.service -> ../earmark-verify.service
+earmark-verify.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
+sysinit.target.wants/earmark-verify.service -> ../earmark-verify.service
+";
+const STRICT: &str = "\
+debug-shell.service -> /dev/null
+default.target.requires/earmark-verify.service -> ../earmark-verify.service
+emergency.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
+rescue.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
+sysinit.target.requires/earmark-verify.service -> ../earmark-verify.service
+";
+const QUARANTINE: &str = "\
+earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
+earmark-verify.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
+";
+const HALT: &str = "\
+earmark-agent.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+earmark-verify.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+";
+
+/// Where systemd would have it write, so that a check finds it there.
+const EARLY: &str = "/run/systemd/generator.early";
+
+/// Runs the generator and must get exactly these lines, in any order, and the reason.
+#[track_caller]
+fn must_write(root: &TestRoot, expected: &[&str], reason: &str) {
+    let early = root.at(EARLY);
+    fs::create_dir_all(&early).unwrap();
+    let (told, exit) = generate(&root.open(), &early);
+    assert_eq!(exit, Exit::Done, "{told:?}");
+    assert!(told[0].contains(reason), "{told:?}");
+    let mut expected: Vec<String> = expected
+        .iter()
+        .flat_map(|part| part.lines())
+        .map(str::to_owned)
+        .collect();
+    expected.sort();
+    assert_eq!(listing(&early), expected);
+    assert_eq!(check(root), [""; 0]);
+}
+
+fn check(root: &TestRoot) -> Vec<String> {
+    let root = root.open();
+    violations(&root, &Policy::of(&root), &CommandLine::read(&root))
+        .iter()
+        .map(|violation| violation.path.to_string())
+        .collect()
+}
+
+fn listing(early: &Path) -> Vec<String> {
+    let units: BTreeMap<_, _> = UNITS.iter().map(|unit| (unit.name, unit.text)).collect();
+    let mut lines = Vec::new();
+    let mut directories = vec![early.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(early).unwrap().display().to_string();
+            if let Ok(target) = fs::read_link(&path) {
+                lines.push(format!("{name} -> {}", target.display()));
+            } else if path.is_dir() {
+                directories.push(path);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                lines.push(match units.get(&*name) {
+                    Some(unit) if *unit == text => format!("{name} = the unit"),
+                    _ => {
+                        let settings = text.lines().filter(|line| !line.starts_with('#'));
+                        format!("{name}: {}", settings.collect::<Vec<_>>().join(" "))
+                    }
+                });
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn the_policy_is_what_the_signed_declaration_says() {
+    let reason = "signed earmark.toml";
+    must_write(&TestRoot::sealed(""), &[ALWAYS, REPORT], reason);
+    let quarantine = TestRoot::sealed("on_failure = \"quarantine\"");
+    must_write(&quarantine, &[ALWAYS, STRICT, QUARANTINE], reason);
+    let halt = TestRoot::sealed("on_failure = \"halt\"");
+    must_write(&halt, &[ALWAYS, STRICT, HALT], reason);
+}
+
+#[test]
+fn an_image_that_is_not_sealed_yet_boots_on() {
+    must_write(&TestRoot::bare(), &[ALWAYS, REPORT], "neither");
+}
+
+#[test]
+fn taking_the_seal_away_makes_nothing_easier() {
+    let part = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    for path in [
+        "/usr/lib/earmark/trust.toml",
+        "/usr/lib/earmark/seal/manifest.json",
+        "/usr/lib/earmark/seal/earmark.toml",
+    ] {
+        let root = TestRoot::sealed("on_failure = \"report\"");
+        root.remove(path);
+        must_write(&root, &[ALWAYS, STRICT, QUARANTINE], &part(path));
+    }
+    let root = TestRoot::sealed("on_failure = \"report\"");
+    fs::remove_dir_all(root.at("/usr/lib/earmark/seal")).unwrap();
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "manifest.json");
+}
+
+#[test]
+fn a_seal_that_is_not_believed_is_treated_strictly() {
+    let other = TestRoot::sealed("");
+    for path in [
+        "/usr/lib/earmark/trust.toml",
+        "/usr/lib/earmark/seal/manifest.json",
+        "/usr/lib/earmark/seal/earmark.toml",
+    ] {
+        let root = TestRoot::sealed("on_failure = \"report\"");
+        let foreign = fs::read(other.at(path)).unwrap();
+        root.write(path, &foreign);
+        must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "cannot be believed");
+        root.write(path, b"\xff{");
+        must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "cannot be believed");
+    }
+}
+
+#[test]
+fn an_override_or_a_mask_in_etc_changes_nothing() {
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let text = b"[Service]\nExecStart=/bin/true\n";
+    root.write("/etc/systemd/system/earmark-verify.service", text);
+    root.link("/etc/systemd/system/earmark-agent.service", "/dev/null");
+    root.link(
+        "/etc/systemd/system/sysinit.target.wants/earmark-verify.service",
+        "/dev/null",
+    );
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "signed");
+}
+
+#[test]
+fn a_mask_that_the_debug_generator_wrote_is_replaced() {
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    root.link(&format!("{EARLY}/earmark-verify.service"), "/dev/null");
+    root.link(
+        &format!("{EARLY}/sysinit.target.requires/earmark-verify.service"),
+        "/dev/null",
+    );
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "signed");
+}
+
+#[test]
+fn our_units_take_no_drop_ins_from_anywhere() {
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    for path in [
+        "/etc/systemd/system/earmark-verify.service.d/override.conf",
+        "/etc/systemd/system/earmark-verify.service.d/50-policy.conf",
+        "/etc/systemd/system/earmark-verify.service.d/README",
+        "/run/systemd/system/earmark-agent.service.d/override.conf",
+        "/usr/local/lib/systemd/system/earmark-.service.d/all.conf",
+        "/usr/lib/systemd/system/service.d/10-timeout.conf",
+        "/lib/systemd/system/target.d/x.conf",
+        "/etc/systemd/system/earmark-quarantine.target.wants/sshd.service",
+        "/etc/systemd/system/earmark-verify.service.requires/never.service",
+        "/etc/systemd/system/earmark-ready.target.wants/web.service",
+        "/etc/systemd/system/web.service.d/web.conf",
+    ] {
+        root.write(path, b"");
+    }
+    // A directory of drop-ins that is a link is followed as systemd would, within the root.
+    root.link(
+        "/etc/systemd/system/earmark-ready.target.d",
+        "/run/systemd/system/earmark-agent.service.d",
+    );
+    let masked = "\
+earmark-agent.service.d/10-timeout.conf -> /dev/null
+earmark-agent.service.d/all.conf -> /dev/null
+earmark-agent.service.d/override.conf -> /dev/null
+earmark-quarantine.target.d/x.conf -> /dev/null
+earmark-quarantine.target.wants/sshd.service -> /dev/null
+earmark-ready.target.d/override.conf -> /dev/null
+earmark-ready.target.d/x.conf -> /dev/null
+earmark-verified.target.d/x.conf -> /dev/null
+earmark-verify.service.d/10-timeout.conf -> /dev/null
+earmark-verify.service.d/all.conf -> /dev/null
+earmark-verify.service.d/override.conf -> /dev/null
+earmark-verify.service.requires/never.service -> /dev/null
+";
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE, masked], "signed");
+}
+
+#[test]
+fn whatever_the_command_line_starts_is_verified_first() {
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    root.write(
+        "/proc/cmdline",
+        b"systemd.unit=web.target emergency single\n",
+    );
+    let added = "\
+emergency.target.requires/earmark-verify.service -> ../earmark-verify.service
+rescue.target.requires/earmark-verify.service -> ../earmark-verify.service
+web.target.requires/earmark-verify.service -> ../earmark-verify.service
+";
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE, added], "signed");
+
+    let root = TestRoot::sealed("");
+    root.write("/proc/cmdline", b"systemd.unit=../x.target rescue");
+    let added = "rescue.target.wants/earmark-verify.service -> ../earmark-verify.service\n";
+    must_write(&root, &[ALWAYS, REPORT, added], "signed");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_said_and_the_rest_is_written() {
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    root.write(&format!("{EARLY}/sysinit.target.requires"), b"a file");
+    let (told, exit) = generate(&root.open(), &root.at(EARLY));
+    assert_eq!(exit, Exit::Internal);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[1].contains("sysinit.target.requires/earmark-verify.service"),
+        "{told:?}"
+    );
+    assert!(
+        root.at(&format!("{EARLY}/earmark-verify.service.d/50-policy.conf"))
+            .exists()
+    );
+}
+
+#[test]
+fn what_is_changed_in_the_service_managers_view_is_found() {
+    let changed = |change: &dyn Fn(&TestRoot)| {
+        let root = TestRoot::sealed("on_failure = \"quarantine\"");
+        let early = root.at(EARLY);
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        assert_eq!(check(&root), [""; 0]);
+        change(&root);
+        check(&root)
+    };
+    let verify = format!("{EARLY}/earmark-verify.service");
+    assert_eq!(
+        changed(&|root| root.write(&verify, b"")),
+        std::slice::from_ref(&verify)
+    );
+    assert_eq!(
+        changed(&|root| root.remove(&verify)),
+        std::slice::from_ref(&verify)
+    );
+    let credential = format!("{EARLY}/earmark-verify.service.d/50-credential.conf");
+    assert_eq!(
+        changed(&|root| root.write(&credential, b"")),
+        std::slice::from_ref(&credential)
+    );
+    assert_eq!(
+        changed(&|root| root.link(&credential, "/dev/null")),
+        [""; 0]
+    );
+    let control = "/run/systemd/system.control/earmark-verify.service.d";
+    assert_eq!(
+        changed(&|root| root.write(&format!("{control}/x.conf"), b"")),
+        [control]
+    );
+    // Found, since the generator would mask it if it ran now.
+    let late = "/run/systemd/system/earmark-verify.service.d/late.conf";
+    let mask = format!("{EARLY}/earmark-verify.service.d/late.conf");
+    assert_eq!(changed(&|root| root.write(late, b"")), [mask]);
+    // Other software's, which does not concern us.
+    let other = "/run/systemd/system/service.d/late.conf";
+    assert_eq!(changed(&|root| root.write(other, b"")), [""; 0]);
+}
+
+#[test]
+fn a_host_on_which_the_generator_did_not_run_says_so() {
+    let root = TestRoot::sealed("");
+    assert!(check(&root).contains(&format!("{EARLY}/earmark-verify.service")));
+}

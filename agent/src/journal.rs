@@ -1,0 +1,97 @@
+//! The journal: one entry a verdict, with fields that a machine can ask for. The catalog
+//! (`systemd/earmark.catalog`) has a text for each message id.
+
+use earmark_scan::{Report, verify::Verdict};
+use tracing::Dispatch;
+use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+/// `journalctl MESSAGE_ID=…` of each verdict. These never change.
+pub mod message_id {
+    /// All that was signed was compared, and is as it was.
+    pub const VERIFIED: &str = "2d1c7f3a9b0e4c55a6f1e08b7d94c3a1";
+    /// What the gate covers is as it was signed.
+    pub const PARTIAL: &str = "7b5e0a4d63f84f0f9c2a1d8e5b36f702";
+    /// Something is not as it was signed.
+    pub const VIOLATED: &str = "c94b1e6f0a7d4e3298d5f3a2b61c8e07";
+    /// That could not be decided.
+    pub const UNDECIDED: &str = "e08f3d2b5c914a6e8b7f0c1a9d62e453";
+}
+
+/// Writes the entry of a report; an error if there is no journal.
+pub fn say(report: &Report, line: &str) -> std::io::Result<()> {
+    // Without the usual prefix, which would make `F_IMAGE_ID` of `IMAGE_ID`.
+    let layer = tracing_journald::layer()?
+        .with_field_prefix(None)
+        .with_syslog_identifier("earmark-agent".to_owned());
+    let journal = Dispatch::new(Registry::default().with(layer));
+    tracing::dispatcher::with_default(&journal, || send(report, line));
+    Ok(())
+}
+
+fn send(report: &Report, line: &str) {
+    let image = report.image.as_ref();
+    macro_rules! entry {
+        ($level:ident, $id:expr) => {
+            tracing::event!(
+                tracing::Level::$level,
+                MESSAGE_ID = $id,
+                VERDICT = report.verdict.name(),
+                GATE = report.gate.as_deref(),
+                TIER = &*report.tier,
+                POLICY = report.policy.as_deref(),
+                IMAGE_ID = image.map(|image| &*image.name),
+                IMAGE_VERSION = image.map(|image| &*image.version),
+                IMAGE_EPOCH = image.map(|image| image.epoch),
+                MANIFEST = report.manifest.as_deref(),
+                VIOLATIONS = report.counts.violations,
+                DOUBTS = report.counts.undecided,
+                REASON = report.reason.as_deref(),
+                "{line}"
+            )
+        };
+    }
+    match report.verdict {
+        Verdict::Verified => entry!(INFO, message_id::VERIFIED),
+        Verdict::Partial => entry!(INFO, message_id::PARTIAL),
+        Verdict::Violated => entry!(ERROR, message_id::VIOLATED),
+        Verdict::Undecided => entry!(ERROR, message_id::UNDECIDED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message_id::{PARTIAL, UNDECIDED, VERIFIED, VIOLATED};
+
+    const IDS: [&str; 4] = [VERIFIED, PARTIAL, VIOLATED, UNDECIDED];
+
+    #[test]
+    fn message_ids_are_what_the_journal_takes_and_differ() {
+        for id in IDS {
+            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            assert!(id.len() == 32 && id.bytes().all(hex), "{id}");
+        }
+        assert_eq!(
+            IDS.iter().collect::<std::collections::BTreeSet<_>>().len(),
+            4
+        );
+    }
+
+    /// An entry without a text, or a text without an entry, helps nobody.
+    #[test]
+    fn the_catalog_has_a_text_for_each_message_and_no_other() {
+        let catalog = include_str!("../../systemd/earmark.catalog");
+        let mut listed: Vec<&str> = catalog
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- ")?.split_whitespace().next())
+            .collect();
+        let mut ids = IDS.to_vec();
+        listed.sort_unstable();
+        ids.sort_unstable();
+        assert_eq!(listed, ids);
+        for part in catalog.split("-- ").skip(1) {
+            for field in ["Subject: ", "Defined-By: ", "Documentation: "] {
+                assert!(part.contains(field), "{field}: {part}");
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The one helper that starts processes: what can be started is an enumeration, the environment is
+//! empty, the status is looked at, and there is a time after which it is killed.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use earmark_manifest::declaration::ByteRate;
+use tokio::process::Command;
+
+/// A program that the agent starts.
+#[derive(Debug, Clone, Copy)]
+pub enum Program<'a> {
+    /// This very program, for a full verification that tells what it finds.
+    Verify {
+        /// The root to verify.
+        root: &'a Path,
+        /// How much it reads a second.
+        rate: Option<ByteRate>,
+    },
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Code(u8),
+    /// Otherwise, or it could not be started; in words.
+    Died(String),
+}
+
+/// Runs it to its end. What it prints goes where this program's own output goes. If the caller stops
+/// waiting, the process is killed.
+pub async fn run(program: Program<'_>, timeout: Duration) -> Ended {
+    let mut child = match command(program).spawn() {
+        Ok(child) => child,
+        Err(error) => return Ended::Died(format!("it could not be started: {error}")),
+    };
+    let status = match tokio::time::timeout(timeout, child.wait()).await {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return Ended::Died(format!("it could not be waited for: {error}")),
+        Err(_) => {
+            return Ended::Died(format!(
+                "it took more than {} s, and was killed",
+                timeout.as_secs()
+            ));
+        }
+    };
+    match status.code().map(u8::try_from) {
+        Some(Ok(code)) => Ended::Code(code),
+        // "signal: 9 (SIGKILL)" and the like.
+        _ => Ended::Died(format!("it was ended by {status}")),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the helper that starts processes"
+)]
+fn command(program: Program<'_>) -> Command {
+    let mut command = match program {
+        Program::Verify { root, rate } => {
+            // The file that runs, whatever has its name by now.
+            let mut command = Command::new("/proc/self/exe");
+            command.arg0("earmark-agent");
+            command.args(["verify", "--boot", "--gate", "full", "--root"]);
+            command.arg(root);
+            if let Some(rate) = rate {
+                command.args(["--rate", &rate.to_string()]);
+            }
+            command
+        }
+    };
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}

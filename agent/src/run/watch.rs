@@ -1,0 +1,209 @@
+//! What the service does next, decided from what it knows: no clock, no process, no file.
+
+use std::time::Duration;
+
+use earmark_manifest::declaration::OnFailure;
+use earmark_scan::{Report, verify::Verdict};
+
+use super::schedule;
+
+/// The service's memory.
+#[derive(Debug)]
+pub(super) struct Watch {
+    policy: OnFailure,
+    every: Option<Duration>,
+    /// The policy of this boot was carried out, or asks for nothing. It is asked for once: in
+    /// quarantine the service is started again, and stays.
+    is_settled: bool,
+    /// Verifications in a row that ended without a verdict.
+    deaths: usize,
+}
+
+/// What it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ends with this code, on which the service manager acts.
+    Exit(u8),
+    /// Verifies everything, now.
+    Verify,
+    /// Waits so long, or for ever, for a signal.
+    Wait(Option<Duration>),
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Verified.
+    Passed,
+    /// Violated (10) or undecided (11).
+    Refused(u8),
+    /// Without a verdict, and how.
+    Died(String),
+}
+
+/// Pauses before a verification that died is tried again. A workload that eats the memory kills what
+/// it can; that alone should not take the host out of service.
+const PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(5)];
+
+impl Watch {
+    pub(super) fn new(policy: OnFailure, every: Option<Duration>) -> Self {
+        Self {
+            policy,
+            every,
+            is_settled: policy == OnFailure::Report,
+            deaths: 0,
+        }
+    }
+
+    /// At the start. `record` is what is known of this boot; `was_refused`, that the service has
+    /// ended for it before.
+    pub(super) fn begin(&mut self, record: Option<&Report>, was_refused: bool) -> Next {
+        self.is_settled |= was_refused;
+        let Some(record) = record else {
+            return if was_refused {
+                self.wait()
+            } else {
+                Next::Verify
+            };
+        };
+        match record.verdict {
+            Verdict::Verified => self.wait(),
+            Verdict::Partial if was_refused => self.wait(),
+            Verdict::Partial => Next::Verify,
+            Verdict::Violated | Verdict::Undecided => {
+                // Where the host goes on, somebody wants to know all that is wrong.
+                let goes_on = self.policy == OnFailure::Report;
+                self.is_settled = true;
+                if goes_on && record.gate.as_deref() != Some("full") {
+                    Next::Verify
+                } else {
+                    self.wait()
+                }
+            }
+        }
+    }
+
+    /// Whether one more death is one too many.
+    pub(super) fn gives_up(&self) -> bool {
+        self.deaths >= PAUSES.len()
+    }
+
+    /// After a verification.
+    pub(super) fn after(&mut self, outcome: &Outcome) -> Next {
+        let code = match outcome {
+            Outcome::Passed => {
+                self.deaths = 0;
+                return self.wait();
+            }
+            Outcome::Refused(code) => *code,
+            Outcome::Died(_) => {
+                let pause = PAUSES.get(self.deaths).copied();
+                self.deaths = self.deaths.saturating_add(1);
+                if let Some(pause) = pause {
+                    return Next::Wait(Some(pause));
+                }
+                11
+            }
+        };
+        self.deaths = 0;
+        if self.is_settled {
+            return self.wait();
+        }
+        Next::Exit(code)
+    }
+
+    fn wait(&self) -> Next {
+        Next::Wait(self.every.map(schedule::spread))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(verdict: Verdict, gate: &str) -> Report {
+        let mut report = Report::undecided(String::new());
+        report.verdict = verdict;
+        report.gate = Some(gate.to_owned());
+        report
+    }
+
+    fn begin(policy: OnFailure, record: Option<&Report>, was_refused: bool) -> Next {
+        Watch::new(policy, None).begin(record, was_refused)
+    }
+
+    const FOR_EVER: Next = Next::Wait(None);
+    const POLICIES: [OnFailure; 3] = [OnFailure::Report, OnFailure::Quarantine, OnFailure::Halt];
+
+    #[test]
+    fn it_completes_what_the_boot_left() {
+        for policy in POLICIES {
+            assert_eq!(begin(policy, None, false), Next::Verify);
+            let partial = record(Verdict::Partial, "critical");
+            assert_eq!(begin(policy, Some(&partial), false), Next::Verify);
+            let verified = record(Verdict::Verified, "full");
+            assert_eq!(begin(policy, Some(&verified), false), FOR_EVER);
+        }
+    }
+
+    #[test]
+    fn the_policy_is_asked_for_once() {
+        for policy in [OnFailure::Quarantine, OnFailure::Halt] {
+            for code in [10, 11] {
+                let mut watch = Watch::new(policy, None);
+                let partial = record(Verdict::Partial, "critical");
+                watch.begin(Some(&partial), false);
+                assert_eq!(watch.after(&Outcome::Refused(code)), Next::Exit(code));
+            }
+            for verdict in [Verdict::Violated, Verdict::Undecided] {
+                let mut watch = Watch::new(policy, None);
+                let refused = record(verdict, "full");
+                assert_eq!(watch.begin(Some(&refused), false), FOR_EVER);
+                assert_eq!(watch.after(&Outcome::Refused(10)), FOR_EVER);
+            }
+            // Where the record could not be kept, the mark tells.
+            let partial = record(Verdict::Partial, "critical");
+            assert_eq!(begin(policy, Some(&partial), true), FOR_EVER);
+            assert_eq!(begin(policy, None, true), FOR_EVER);
+        }
+    }
+
+    #[test]
+    fn under_report_it_stays_and_finds_all_that_is_wrong() {
+        let mut watch = Watch::new(OnFailure::Report, None);
+        let violated = record(Verdict::Violated, "critical");
+        assert_eq!(watch.begin(Some(&violated), false), Next::Verify);
+        assert_eq!(watch.after(&Outcome::Refused(10)), FOR_EVER);
+        let all = record(Verdict::Violated, "full");
+        assert_eq!(begin(OnFailure::Report, Some(&all), false), FOR_EVER);
+    }
+
+    #[test]
+    fn a_crash_is_tried_again_and_then_a_doubt() {
+        let died = Outcome::Died("killed".to_owned());
+        let mut watch = Watch::new(OnFailure::Quarantine, None);
+        for pause in PAUSES {
+            assert!(!watch.gives_up());
+            assert_eq!(watch.after(&died), Next::Wait(Some(pause)));
+        }
+        assert!(watch.gives_up());
+        assert_eq!(watch.after(&died), Next::Exit(11));
+        // One that passes wipes the slate.
+        let mut watch = Watch::new(OnFailure::Quarantine, None);
+        watch.after(&died);
+        watch.after(&Outcome::Passed);
+        assert_eq!(watch.after(&died), Next::Wait(Some(PAUSES[0])));
+    }
+
+    #[test]
+    fn it_is_repeated_as_often_as_declared() {
+        let every = Duration::from_hours(1);
+        let mut watch = Watch::new(OnFailure::Report, Some(every));
+        for outcome in [Outcome::Passed, Outcome::Refused(10)] {
+            let Next::Wait(Some(wait)) = watch.after(&outcome) else {
+                panic!("{outcome:?}");
+            };
+            assert!(wait >= every && wait <= every + every / 10, "{wait:?}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `/run/earmark`: where the agent keeps what it tells, each file whole or not at all.
+
+use std::{fs::File, io::Write, os::fd::OwnedFd};
+
+use anyhow::{Context, Result};
+use earmark_scan::Root;
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+/// The directory, open.
+#[derive(Debug)]
+pub struct StateDirectory(OwnedFd);
+
+impl StateDirectory {
+    /// Opens it beneath the root, and makes it if need be. `/run` itself is not ours to make.
+    pub fn open(root: &Root) -> Result<Self> {
+        let open = |path: &str| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let resolve =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+        };
+        match open("run/earmark") {
+            Ok(directory) => return Ok(Self(directory)),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).context("failed to open '/run/earmark'"),
+        }
+        let run = open("run").context("failed to open '/run' beneath the root")?;
+        match rustix::fs::mkdirat(&run, "earmark", Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).context("failed to make '/run/earmark'"),
+        }
+        open("run/earmark")
+            .map(Self)
+            .context("failed to open '/run/earmark'")
+    }
+
+    /// Leaves a mark: a link to nowhere, which takes no room, so that it can be left where a file
+    /// cannot. It is of the boot that its directory is of.
+    pub fn mark(&self, name: &str) -> Result<()> {
+        match rustix::fs::symlinkat("marked", &self.0, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => {
+                Err(errno).with_context(|| format!("failed to make '/run/earmark/{name}'"))
+            }
+        }
+    }
+
+    /// Whether such a mark is there.
+    pub fn is_marked(&self, name: &str) -> bool {
+        rustix::fs::readlinkat(&self.0, name, Vec::new()).is_ok()
+    }
+
+    /// Puts a file in the place of what has its name. There is no `fsync`: this is a tmpfs, and what
+    /// it holds does not outlive the boot that it is about.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let Self(directory) = self;
+        let temporary = format!(".{name}.{}", std::process::id());
+        // One of a run that was killed, whose number came round again.
+        let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, &temporary, flags, Mode::from_raw_mode(0o644))
+            .with_context(|| format!("failed to create a file beside '/run/earmark/{name}'"))?;
+        let written = File::from(file).write_all(bytes).and_then(|()| {
+            rustix::fs::renameat(directory, &temporary, directory, name).map_err(Into::into)
+        });
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
+        }
+        written.with_context(|| format!("failed to write '/run/earmark/{name}'"))
+    }
+}

@@ -1,0 +1,219 @@
+//! The screen for people: what this host is, what was checked, what was not, what is wrong, what to
+//! do. Its text may change at any time; machines read `--json`.
+
+use earmark_scan::{Report, verify::Verdict};
+
+use crate::{
+    host,
+    summary::{clean, image},
+};
+
+/// Findings that are listed.
+const SHOWN: usize = 5;
+/// Where the second column begins.
+const INDENT: usize = 14;
+/// As wide as a console.
+const WIDTH: usize = 80;
+
+/// The screen of a report, as of `now`.
+pub fn render(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
+    let mut screen = Screen::default();
+    let verdict = if is_of_this_boot {
+        report.verdict.name()
+    } else {
+        "not verified in this boot"
+    };
+    screen.title(&image(report), &verdict.to_uppercase());
+
+    screen.row("This host", &identity(report));
+    if let Some(manifest) = &report.manifest {
+        screen.row("Manifest", manifest);
+    }
+    for signer in &report.signers {
+        screen.row("Signed by", signer);
+    }
+    screen.row("Checked", &report.covered());
+    screen.row("", &when(report, now, is_of_this_boot));
+    screen.row("Not checked", &unchecked(report));
+    screen.row("", tier(report));
+    wrong(&mut screen, report);
+    if let Some(policy) = &report.policy {
+        screen.row("Policy", &meaning(policy));
+    }
+    screen.row("Do", advice(report, is_of_this_boot));
+    screen.text
+}
+
+fn identity(report: &Report) -> String {
+    match &report.image {
+        Some(found) => format!(
+            "image {}, version {}, security epoch {}, {}",
+            found.name, found.version, found.epoch, found.architecture
+        ),
+        None => "unknown: no seal was believed".to_owned(),
+    }
+}
+
+fn when(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
+    let boot = if is_of_this_boot {
+        ""
+    } else {
+        ", in an earlier boot"
+    };
+    match (report.time, now) {
+        (Some(time), Some(now)) => {
+            format!(
+                "{}, {} ago{boot}",
+                host::utc(time),
+                host::age(now.saturating_sub(time))
+            )
+        }
+        (Some(time), None) => format!("{}{boot}", host::utc(time)),
+        (None, _) => format!("at a time that the clock did not know{boot}"),
+    }
+}
+
+fn unchecked(report: &Report) -> String {
+    match report.gate.as_deref() {
+        Some("signature") if report.manifest.is_some() => {
+            "the root itself, which is not walked for the gate signature".to_owned()
+        }
+        _ if report.counts.entries == 0 => {
+            "the root: there was nothing to compare it with".to_owned()
+        }
+        _ if report.counts.files_unread > 0 => format!(
+            "content of {} files; content of mutable files and of state directories, and memory",
+            report.counts.files_unread
+        ),
+        _ => "content of mutable files and of state directories, and memory".to_owned(),
+    }
+}
+
+fn tier(report: &Report) -> &'static str {
+    match &*report.tier {
+        "T0" => "tier T0: the agent and its trust file are on the disk that they check",
+        _ => "",
+    }
+}
+
+fn wrong(screen: &mut Screen, report: &Report) {
+    let counts = &report.counts;
+    let findings = || report.violations.iter().chain(&report.undecided);
+    match (report.verdict, counts.violations, counts.undecided) {
+        (Verdict::Verified | Verdict::Partial, ..) => return screen.row("Wrong", "nothing"),
+        (_, 0, 0) => {
+            let reason = report.reason.as_deref().unwrap_or("no reason is on record");
+            return screen.row("Wrong", reason);
+        }
+        (_, 1, 0) => screen.row("Wrong", "1 violation"),
+        (_, violations, 0) => screen.row("Wrong", &format!("{violations} violations")),
+        (_, 0, doubts) => screen.row("Wrong", &format!("{doubts} undecided")),
+        (_, violations, doubts) => {
+            let both = format!("violations: {violations}, undecided: {doubts}");
+            screen.row("Wrong", &both);
+        }
+    }
+    for finding in findings().take(SHOWN) {
+        screen.row("", &format!("{}  [{}]", finding.path, finding.kind));
+        if !finding.expected.is_empty() {
+            screen.row("", &format!("  expected {}", finding.expected));
+        }
+        screen.row("", &format!("  found    {}", finding.found));
+    }
+    if findings().nth(SHOWN).is_some() {
+        screen.row("", "… the others: earmark-agent status --json");
+    }
+}
+
+fn meaning(policy: &str) -> String {
+    let does = match policy {
+        "report" => "goes on, and says so",
+        "quarantine" => "runs no workload and lets nobody log in",
+        "halt" => "powers off",
+        _ => "does what this version does not know",
+    };
+    format!("{policy}: a host that does not verify {does}")
+}
+
+fn advice(report: &Report, is_of_this_boot: bool) -> &'static str {
+    let is_about_boot = |kind: &str| {
+        report.violations.iter().all(|found| found.kind == kind) && !report.violations.is_empty()
+    };
+    match report.verdict {
+        _ if !is_of_this_boot => {
+            "Run 'earmark-agent verify', and see why no boot did: 'systemctl status earmark-verify'."
+        }
+        Verdict::Verified => "Nothing.",
+        Verdict::Partial => {
+            "Nothing: earmark-agent.service is reading the rest. To wait for it: \
+             'earmark-agent verify --gate full'."
+        }
+        Verdict::Violated if is_about_boot("cmdline") => {
+            "Boot without the words, or bake an image that does not need them. Somebody with a \
+             console or the boot loader added them."
+        }
+        Verdict::Violated if is_about_boot("policy") => {
+            "Replace this host, or install the agent's package whole: 'systemctl daemon-reload' \
+             has the generator run again."
+        }
+        Verdict::Violated => {
+            "Replace this host: it is not the image that was signed. Keep its disk if you want to \
+             know why. A path that changes by itself needs a class in earmark.toml."
+        }
+        Verdict::Undecided => {
+            "Read what is wrong, mend it, and run 'earmark-agent verify'. Until then this host \
+             counts as not verified."
+        }
+    }
+}
+
+#[derive(Default)]
+struct Screen {
+    text: String,
+}
+
+impl Screen {
+    fn title(&mut self, left: &str, right: &str) {
+        let used = left.chars().count().saturating_add(right.chars().count());
+        let space = WIDTH.saturating_sub(used).max(2);
+        self.text
+            .push_str(&format!("{left}{}{right}\n\n", " ".repeat(space)));
+    }
+
+    /// A label and its text, wrapped between words. A word that is wider than the screen, such as a
+    /// path or a digest, stays whole: people copy it.
+    fn row(&mut self, label: &str, text: &str) {
+        let text = clean(text);
+        if text.is_empty() {
+            return;
+        }
+        let margin = text
+            .chars()
+            .take_while(|character| *character == ' ')
+            .count();
+        let mut line = format!("{label:INDENT$}{}", " ".repeat(margin));
+        let mut is_first = true;
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            let width = line.chars().count().saturating_add(word.chars().count());
+            if !is_first && width >= WIDTH {
+                self.line(&line);
+                line = " ".repeat(INDENT.saturating_add(margin));
+                is_first = true;
+            }
+            if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_first = false;
+        }
+        self.line(&line);
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The screens, as people see them.
+
+use serde_json::json;
+
+use super::*;
+
+fn report(change: impl FnOnce(&mut serde_json::Value)) -> Report {
+    let mut report = json!({
+        "schema": 1, "agent": "0.1.0",
+        "image": {"name": "web", "version": "1.4.2", "epoch": 3, "architecture": "x86_64"},
+        "manifest": "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+        "signers": ["9c76eecc7b76fcb46199cb27b90cf59a660e10575bb0412128905129d5b1c2aa"],
+        "tier": "T0", "gate": "full", "verdict": "verified", "reason": null,
+        "counts": {
+            "entries": 119_151, "files_read": 102_948, "bytes_read": 3_250_585_600_u64,
+            "files_unread": 0, "violations": 0, "undecided": 0, "milliseconds": 1532
+        },
+        "violations": [], "undecided": [], "on_failure": "quarantine", "policy": "quarantine",
+        "boot_id": null, "time": 1_795_392_000_u64
+    });
+    change(&mut report);
+    serde_json::from_value(report).unwrap()
+}
+
+const NOW: Option<u64> = Some(1_795_392_190);
+
+#[track_caller]
+fn must_show(report: &Report, is_of_this_boot: bool, expected: &str) {
+    let screen = render(report, NOW, is_of_this_boot);
+    assert_eq!(screen, expected, "\n{screen}");
+}
+
+#[test]
+fn a_host_that_is_as_it_should_be() {
+    must_show(
+        &report(|_| {}),
+        true,
+        "\
+web 1.4.2                                                               VERIFIED
+
+This host     image web, version 1.4.2, security epoch 3, x86_64
+Manifest      sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
+Signed by     9c76eecc7b76fcb46199cb27b90cf59a660e10575bb0412128905129d5b1c2aa
+Checked       119151 entries, content of 102948 files (3100 MiB), in 1.532 s
+              (gate full)
+              2026-11-23 00:00:00 UTC, 3 minutes ago
+Not checked   content of mutable files and of state directories, and memory
+              tier T0: the agent and its trust file are on the disk that they
+              check
+Wrong         nothing
+Policy        quarantine: a host that does not verify runs no workload and lets
+              nobody log in
+Do            Nothing.
+",
+    );
+}
+
+#[test]
+fn a_host_whose_gate_has_passed() {
+    let report = report(|report| {
+        report["verdict"] = "partial".into();
+        report["gate"] = "critical".into();
+        report["counts"]["files_unread"] = 97_000.into();
+        report["policy"] = "report".into();
+    });
+    let screen = render(&report, None, true);
+    for part in [
+        "  PARTIAL\n",
+        "content of 97000 files; content of mutable",
+        "2026-11-23 00:00:00 UTC\n",
+        "report: a host that does not verify goes on, and says so",
+        "earmark-agent.service is reading the rest",
+    ] {
+        assert!(screen.contains(part), "{part}\n{screen}");
+    }
+}
+
+#[test]
+fn a_host_that_was_changed() {
+    let finding =
+        |path: &str| json!({"path": path, "kind": "mode", "expected": "0644", "found": "0666"});
+    let report = report(|report| {
+        report["verdict"] = "violated".into();
+        report["violations"] = (1..8).map(|n| finding(&format!("/etc/{n}"))).collect();
+        report["counts"]["violations"] = 7.into();
+        report["reason"] = "/etc/1: mode: expected 0644, found 0666 (and 6 more)".into();
+    });
+    let screen = render(&report, NOW, true);
+    let expected = "\
+Wrong         7 violations
+              /etc/1 [mode]
+                expected 0644
+                found 0666
+              /etc/2 [mode]
+";
+    assert!(screen.contains(expected), "{screen}");
+    assert!(
+        screen.contains("/etc/5 ") && !screen.contains("/etc/6"),
+        "{screen}"
+    );
+    assert!(screen.contains("… the others: earmark-agent status --json"));
+    assert!(
+        screen.contains("Do            Replace this host:"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_boot_that_was_led_round_the_agent() {
+    let report = report(|report| {
+        report["verdict"] = "violated".into();
+        report["counts"]["violations"] = 1.into();
+        report["violations"] = json!([{
+            "path": "/proc/cmdline", "kind": "cmdline",
+            "expected": "no word that opens a shell without a login",
+            "found": "systemd.debug-shell"
+        }]);
+    });
+    let screen = render(&report, NOW, true);
+    assert!(screen.contains("/proc/cmdline [cmdline]"), "{screen}");
+    assert!(
+        screen.contains("Do            Boot without the words"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_host_of_which_nothing_is_known() {
+    let mut report = Report::undecided("failed to open '/usr/lib/earmark/trust.toml'".to_owned());
+    report.policy = Some("halt".to_owned());
+    must_show(
+        &report,
+        true,
+        "\
+unknown image                                                          UNDECIDED
+
+This host     unknown: no seal was believed
+Checked       nothing
+              at a time that the clock did not know
+Not checked   the root: there was nothing to compare it with
+              tier T0: the agent and its trust file are on the disk that they
+              check
+Wrong         failed to open '/usr/lib/earmark/trust.toml'
+Policy        halt: a host that does not verify powers off
+Do            Read what is wrong, mend it, and run 'earmark-agent verify'. Until
+              then this host counts as not verified.
+",
+    );
+}
+
+#[test]
+fn a_record_of_an_earlier_boot_is_no_verdict_on_this_one() {
+    let screen = render(&report(|_| {}), NOW, false);
+    assert!(screen.contains("  NOT VERIFIED IN THIS BOOT\n"), "{screen}");
+    assert!(
+        screen.contains("3 minutes ago, in an earlier boot"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("Do            Run 'earmark-agent verify'"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn what_a_record_says_cannot_drive_the_terminal() {
+    let screen = render(
+        &report(|report| report["image"]["name"] = "\u{1b}[2J\nweb".into()),
+        NOW,
+        true,
+    );
+    assert!(
+        !screen.contains('\u{1b}') && !screen.contains("\nweb"),
+        "{screen}"
+    );
+}

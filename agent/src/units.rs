@@ -1,0 +1,44 @@
+//! The units of this program, as the package installs them and as the generator writes them again.
+
+/// A unit file.
+#[derive(Debug)]
+pub struct Unit {
+    /// Its name.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// The one that decides.
+pub const VERIFY: &str = "earmark-verify.service";
+/// The one that keeps watching.
+pub const AGENT: &str = "earmark-agent.service";
+/// The one that a workload asks for.
+pub const READY: &str = "earmark-ready.target";
+/// Where a host is put that did not verify.
+pub const QUARANTINE: &str = "earmark-quarantine.target";
+
+/// All of them. Their text is in the program: a unit file on the disk that was changed has no
+/// effect, and is found by the verification that it was meant to stop.
+pub const UNITS: [Unit; 5] = [
+    Unit {
+        name: AGENT,
+        text: include_str!("../../systemd/earmark-agent.service"),
+    },
+    Unit {
+        name: QUARANTINE,
+        text: include_str!("../../systemd/earmark-quarantine.target"),
+    },
+    Unit {
+        name: READY,
+        text: include_str!("../../systemd/earmark-ready.target"),
+    },
+    Unit {
+        name: "earmark-verified.target",
+        text: include_str!("../../systemd/earmark-verified.target"),
+    },
+    Unit {
+        name: VERIFY,
+        text: include_str!("../../systemd/earmark-verify.service"),
+    },
+];
