@@ -8,13 +8,13 @@ use tracing_subscriber::{Registry, layer::SubscriberExt};
 /// `journalctl MESSAGE_ID=…` of each verdict. These never change.
 pub mod message_id {
     /// All that was signed was compared, and is as it was.
-    pub const VERIFIED: &str = "2d1c7f3a9b0e4c55a6f1e08b7d94c3a1";
+    pub const VERIFIED: &str = "f8620ebd7ddd4d2a9607643f214be577";
     /// What the gate covers is as it was signed.
-    pub const PARTIAL: &str = "7b5e0a4d63f84f0f9c2a1d8e5b36f702";
+    pub const PARTIAL: &str = "a4b34ff25ef144e1a04b560cc6499d23";
     /// Something is not as it was signed.
-    pub const VIOLATED: &str = "c94b1e6f0a7d4e3298d5f3a2b61c8e07";
+    pub const VIOLATED: &str = "da0d760f26d54f0ca58a55e59b93e743";
     /// That could not be decided.
-    pub const UNDECIDED: &str = "e08f3d2b5c914a6e8b7f0c1a9d62e453";
+    pub const UNDECIDED: &str = "e333ab9791e943519763fe1dec0861dd";
 }
 
 /// Writes the entry of a report; an error if there is no journal.
