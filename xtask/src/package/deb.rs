@@ -19,6 +19,7 @@ pub fn build(stage: &Stage, out: &Path) -> Result<()> {
     let control = stage.dir.join("DEBIAN");
     let size = stage.kibibytes()?;
     fs::create_dir(&control)?;
+    fs::set_permissions(&control, Permissions::from_mode(0o755))?;
     write(&control.join("control"), &fields(package, size)?, 0o644)?;
     write(&control.join("md5sums"), &sums(&stage.dir)?, 0o644)?;
     if let Some(service) = package.service {

@@ -53,6 +53,7 @@ pub const PACKAGES: &[Package] = &[
         items: &[
             item("/usr/bin/earmark", 0o755, Source::Program),
             item("/usr/share/man/man1/earmark.1.gz", 0o644, Source::Manual(1)),
+            item("/usr/share/doc/earmark", 0o755, Source::Directory),
             copyright("/usr/share/doc/earmark/copyright"),
         ],
         service: None,
@@ -95,6 +96,10 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark.preset",
             ),
             unit(
+                "/usr/lib/systemd/catalog/earmark.catalog",
+                "systemd/earmark.catalog",
+            ),
+            unit(
                 "/usr/lib/sysusers.d/earmark.conf",
                 "systemd/earmark.sysusers",
             ),
@@ -108,6 +113,7 @@ pub const PACKAGES: &[Package] = &[
                 0o644,
                 Source::Manual(8),
             ),
+            item("/usr/share/doc/earmark-agent", 0o755, Source::Directory),
             copyright("/usr/share/doc/earmark-agent/copyright"),
         ],
         service: Some(&Service {
