@@ -12,6 +12,8 @@ use std::fmt;
 use earmark_manifest::{escape::Escaped, path::ImagePath};
 use earmark_scan::{Doubt, Root, ScanError, Violation, ViolationKind};
 
+use crate::host::CONTAINER;
+
 /// The words of a boot.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CommandLine {
@@ -30,8 +32,6 @@ struct Word {
 const KERNEL: &str = "/proc/cmdline";
 /// In a container the kernel's line is the host's: the service manager reads its own arguments.
 const INIT: &str = "/proc/1/cmdline";
-/// The service manager writes it first of all, in a container only.
-const CONTAINER: &str = "/run/systemd/container";
 /// Words that systemd takes like the kernel's, set with `bootctl systemd-efi-options`.
 const FIRMWARE: &str =
     "/sys/firmware/efi/efivars/SystemdOptions-8cf2644b-4b0b-428f-9387-6d876050dc67";

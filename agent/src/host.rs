@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The service manager writes it first of all, in a container only.
+pub const CONTAINER: &str = "/run/systemd/container";
+
 /// The id of this boot, if the kernel tells.
 pub fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -11,6 +14,13 @@ pub fn boot_id() -> Option<String> {
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     good.then(|| id.to_owned())
+}
+
+/// Whether a record with this boot id was made in this boot. In a container the id depends on who
+/// looks: a sandbox with a `/proc` of its own sees the kernel's. There `/run`, which starts empty,
+/// has to do.
+pub fn is_this_boot(id: Option<&str>) -> bool {
+    std::path::Path::new(CONTAINER).exists() || id == boot_id().as_deref()
 }
 
 /// Now, in seconds since 1970; nothing from a clock that was never set.

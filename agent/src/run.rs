@@ -40,6 +40,8 @@ const RATE: &str = "64MiB";
 const TIMEOUT: Duration = Duration::from_hours(24);
 /// Left once a verdict was handed to the policy of this boot.
 const MARK: &str = "refused";
+/// How long a verdict waits that cannot be marked so.
+const UNMARKED: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM, or until the policy has to be carried out.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
@@ -99,7 +101,18 @@ impl<'a> Service<'a> {
         loop {
             let wait = match next {
                 Next::Exit(code) => {
-                    self.leave_mark();
+                    if let Err(error) = self.leave_mark() {
+                        eprintln!(
+                            "earmark-agent: {error:#}: waiting before the policy is asked for"
+                        );
+                        self.notify
+                            .status("refused, and waiting: no mark could be left");
+                        // Without a mark the next start does all this again, and must not do it
+                        // all the time.
+                        if matches!(self.event(due(Some(UNMARKED))).await, Event::Terminate) {
+                            break;
+                        }
+                    }
                     self.notify.stopping();
                     return Ok(ExitCode::from(code));
                 }
@@ -116,14 +129,7 @@ impl<'a> Service<'a> {
                 Next::Wait(wait) => wait,
             };
             self.tell_status(wait);
-            let due = async {
-                match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-                Event::Due
-            };
-            next = match self.event(due).await {
+            next = match self.event(due(wait)).await {
                 Event::Terminate => break,
                 Event::Due | Event::Reload | Event::Ended(_) => Next::Verify,
             };
@@ -202,17 +208,15 @@ impl<'a> Service<'a> {
 
     /// So that the service, started again by the policy, knows that the policy was carried out, also
     /// where the record could not be kept.
-    fn leave_mark(&self) {
-        let marked = StateDirectory::open(self.root).and_then(|directory| directory.mark(MARK));
-        if let Err(error) = marked {
-            eprintln!("earmark-agent: failed to mark this boot as refused: {error:#}, ignoring");
-        }
+    fn leave_mark(&self) -> Result<()> {
+        StateDirectory::open(self.root).and_then(|directory| directory.mark(MARK))
     }
 
     /// What is known of this boot.
     fn record(&self) -> Option<Report> {
         let report = record::read(self.root).ok().flatten()?;
-        (!self.root.is_live() || report.boot_id == host::boot_id()).then_some(report)
+        let is_current = !self.root.is_live() || host::is_this_boot(report.boot_id.as_deref());
+        is_current.then_some(report)
     }
 
     fn tell_status(&self, wait: Option<Duration>) {
@@ -225,4 +229,13 @@ impl<'a> Service<'a> {
         });
         self.notify.status(&format!("{line}{next}"));
     }
+}
+
+/// In so long, or never.
+async fn due(wait: Option<Duration>) -> Event {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+    Event::Due
 }

@@ -20,7 +20,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         return Ok(Exit::Undecided.into());
     };
     // A root that is not running has no boot that the record could be of.
-    let is_of_this_boot = !root.is_live() || report.boot_id == host::boot_id();
+    let is_of_this_boot = !root.is_live() || host::is_this_boot(report.boot_id.as_deref());
     if args.common.json {
         print(&report, true)?;
     } else {
