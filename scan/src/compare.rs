@@ -6,14 +6,15 @@ use std::{cmp::Ordering, collections::BTreeMap, io::BufRead};
 use earmark_manifest::{
     class::PathClass,
     declaration::Gate,
-    digest::{Sha256Digest, VerityDigest},
-    entry::{Entry, LinkGroup, Node, Owner, Xattr},
+    entry::{Entry, LinkGroup, Node, Owner},
     path::ImagePath,
     tree::{TreeError, TreeReader, TreeSummary},
 };
 
 use crate::{
-    Doubt, Violation, ViolationKind,
+    Violation, ViolationKind,
+    check::Check,
+    hash::Job,
     judge::Judge,
     rendered::{RenderedFile, RenderedFiles},
     walk::{Seen, Walked},
@@ -29,16 +30,6 @@ pub(crate) struct Comparison {
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
     pub(crate) summary: TreeSummary,
-}
-
-/// A file whose content is to be compared.
-#[derive(Debug)]
-pub(crate) struct Check<'a> {
-    pub(crate) seen: &'a Seen,
-    pub(crate) sha256: Sha256Digest,
-    /// Only where the kernel has one to compare it with; a rendered file has no signed one.
-    pub(crate) verity: Option<Box<VerityDigest>>,
-    pub(crate) xattrs: Box<[Xattr]>,
 }
 
 /// Whether a verification with this gate reads the content of a regular file.
@@ -159,12 +150,7 @@ impl<'a> Comparer<'a, '_> {
         if is_read {
             let verity = seen.stat.verity.then(|| Box::new(content.verity));
             let xattrs = entry.xattrs.clone().into();
-            self.check(Check {
-                seen,
-                sha256: content.sha256,
-                verity,
-                xattrs,
-            });
+            self.check(Check::new(seen, content.sha256, verity, xattrs));
         } else {
             self.unread = self.unread.saturating_add(1);
         }
@@ -203,12 +189,7 @@ impl<'a> Comparer<'a, '_> {
 
     fn check_rendered(&mut self, seen: &'a Seen, file: &RenderedFile) {
         if Judge::of(seen, &mut self.violations).rendered(file) {
-            self.check(Check {
-                seen,
-                sha256: file.sha256,
-                verity: None,
-                xattrs: Box::default(),
-            });
+            self.check(Check::new(seen, file.sha256, None, Box::default()));
         }
     }
 
@@ -237,7 +218,7 @@ impl<'a> Comparer<'a, '_> {
 
     fn check(&mut self, check: Check<'a>) {
         self.files_read = self.files_read.saturating_add(1);
-        self.bytes_read = self.bytes_read.saturating_add(check.seen.stat.size);
+        self.bytes_read = self.bytes_read.saturating_add(check.seen().stat.size);
         (self.hand_out)(check);
     }
 
@@ -269,24 +250,4 @@ impl<'a> Comparer<'a, '_> {
             found,
         });
     }
-}
-
-impl Check<'_> {
-    /// A doubt about this file, in words.
-    pub(crate) fn differs(&self, found: &str) -> Violation {
-        let expected = self.sha256.to_string();
-        Violation {
-            path: self.seen.path.clone(),
-            kind: ViolationKind::Content,
-            expected,
-            found: found.to_owned(),
-        }
-    }
-}
-
-/// What reading one file brought.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Doubt(Doubt),
-    Violations(Vec<Violation>),
 }

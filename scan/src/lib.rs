@@ -22,6 +22,7 @@
     )
 )]
 
+mod check;
 mod compare;
 mod fsverity_ioctl;
 mod hash;
@@ -33,6 +34,7 @@ mod rendered;
 mod report;
 mod root;
 pub mod seal;
+mod sha256;
 pub mod verify;
 mod violation;
 mod walk;

@@ -84,7 +84,12 @@ pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError>
         plan.progress,
         |job: &&Seen| job,
         |hand_out| jobs.into_iter().for_each(hand_out),
-        |reader, job| Some(read(reader, job)),
+        |reader, queue| {
+            let mut buffer = Vec::new();
+            std::iter::from_fn(|| queue.next())
+                .map(|seen| read(reader, seen, &mut buffer))
+                .collect()
+        },
     );
     for result in results {
         match result {
@@ -164,10 +169,14 @@ impl Seen {
     }
 }
 
-fn read(reader: &mut Reader<'_>, seen: &Seen) -> Result<(Inode, Measured), Doubt> {
-    let opened = reader.open(seen)?;
+fn read(
+    reader: &mut Reader<'_>,
+    seen: &Seen,
+    buffer: &mut Vec<u8>,
+) -> Result<(Inode, Measured), Doubt> {
+    let mut opened = reader.open(seen)?;
     let xattrs = reader.xattrs(&opened)?;
-    let (sha256, verity) = reader.both(&opened)?;
+    let (sha256, verity) = hash::both(reader, &mut opened, buffer)?;
     Ok((
         seen.inode(),
         Measured {

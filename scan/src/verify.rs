@@ -11,11 +11,10 @@ use earmark_manifest::{
 
 use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
-    compare::{self, Check, Outcome},
-    hash::{self, Reader},
-    identity,
-    judge::different_xattrs,
-    rendered,
+    check::{Check, Outcome},
+    compare,
+    hash::{self, Job},
+    identity, rendered,
     report::Report,
     seal::{self, SealError},
     walk::{self, Scope},
@@ -247,9 +246,9 @@ impl Verification {
             root,
             mounts,
             progress,
-            |check: &Check<'_>| check.seen,
+            |check: &Check<'_>| check.seen(),
             |hand_out| compare::compare(&mut tree, &walked, &rendered, hand_out),
-            read,
+            hash::digests,
         );
         let compared = compared.map_err(|error| unusable(&error))?;
         if compared.summary != manifest.statement().summary {
@@ -267,38 +266,6 @@ impl Verification {
             }
         }
         Ok(())
-    }
-}
-
-/// Compares the content and attributes of one file; nothing, if they are as they should be.
-fn read(reader: &mut Reader<'_>, check: &Check<'_>) -> Option<Outcome> {
-    let compare = |reader: &mut Reader<'_>| {
-        let opened = reader.open(check.seen)?;
-        let mut violations = Vec::new();
-        different_xattrs(
-            &check.seen.path,
-            &check.xattrs,
-            &reader.xattrs(&opened)?,
-            &mut violations,
-        );
-        match (check.verity.as_deref(), reader.kernel_digest(&opened)) {
-            (Some(expected), Some(found)) if *expected == found => {}
-            (Some(_), Some(found)) => {
-                violations.push(check.differs(&format!("fs-verity digest {found}")));
-            }
-            _ => {
-                let found = reader.sha256(&opened)?;
-                if found != check.sha256 {
-                    violations.push(check.differs(&found.to_string()));
-                }
-            }
-        }
-        Ok(violations)
-    };
-    match compare(reader) {
-        Ok(violations) if violations.is_empty() => None,
-        Ok(violations) => Some(Outcome::Violations(violations)),
-        Err(doubt) => Some(Outcome::Doubt(doubt)),
     }
 }
 

@@ -80,7 +80,7 @@ impl Facts {
             entries: number("find \"$ROOT\" -xdev -printf x | wc -c")?,
             files: number("tr -cd '\\0' < \"$WORK/files0\" | wc -c")?,
             bytes: number(
-                "find \"$ROOT\" -xdev -type f -printf '%s\\n' | awk '{s+=$1} END {printf \"%d\", s}'",
+                "find \"$ROOT\" -xdev -type f -printf '%s\\n' | awk '{s+=$1} END {printf \"%.0f\", s}'",
             )?,
             cores,
             sha256_bytes_per_s: sha256_rate(&sh(

@@ -1,0 +1,84 @@
+//! Both digests of a file, from one read of it.
+
+use earmark_manifest::{
+    crypto::Sha256,
+    digest::{Sha256Digest, VerityDigest},
+    fsverity::{self, VerityHasher},
+};
+
+use super::{BUFFER, Opened, Reader};
+use crate::{
+    Doubt,
+    sha256::{Sha256Pair, State},
+};
+
+/// Reads the file and hashes it as a whole and by the blocks of fs-verity: two streams over the same
+/// bytes, side by side where the processor can.
+pub(crate) fn both(
+    reader: &Reader<'_>,
+    opened: &mut Opened<'_>,
+    buffer: &mut Vec<u8>,
+) -> Result<(Sha256Digest, VerityDigest), Doubt> {
+    buffer.resize(BUFFER, 0);
+    match Sha256Pair::detect() {
+        Some(pair) => side_by_side(pair, reader, opened, buffer),
+        None => in_turn(reader, opened, buffer),
+    }
+}
+
+fn in_turn(
+    reader: &Reader<'_>,
+    opened: &mut Opened<'_>,
+    buffer: &mut [u8],
+) -> Result<(Sha256Digest, VerityDigest), Doubt> {
+    let (mut sha256, mut verity) = (Sha256::new(), VerityHasher::new());
+    loop {
+        let filled = fill(reader, opened, buffer)?;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        sha256.update(bytes);
+        verity.update(bytes);
+        if filled < buffer.len() {
+            return Ok((sha256.finish(), verity.finish()));
+        }
+    }
+}
+
+fn side_by_side(
+    pair: Sha256Pair,
+    reader: &Reader<'_>,
+    opened: &mut Opened<'_>,
+    buffer: &mut [u8],
+) -> Result<(Sha256Digest, VerityDigest), Doubt> {
+    let (mut state, mut verity) = (State::INITIAL, VerityHasher::new());
+    loop {
+        let filled = fill(reader, opened, buffer)?;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        let (leaves, rest) = bytes.as_chunks::<{ fsverity::BLOCK }>();
+        for leaf in leaves {
+            let mut leaf_state = State::INITIAL;
+            let blocks = leaf.as_chunks().0;
+            pair.both([&mut state, &mut leaf_state], [blocks, blocks]);
+            let size = u64::try_from(leaf.len()).unwrap_or(u64::MAX);
+            verity.push_block(pair.finish(leaf_state, &[], size));
+        }
+        if filled < buffer.len() {
+            verity.update(rest);
+            let (blocks, rest) = rest.as_chunks();
+            pair.one(&mut state, blocks);
+            let sha256 = pair.finish(state, rest, opened.size());
+            return Ok((sha256, verity.finish()));
+        }
+    }
+}
+
+/// Fills the buffer; less than that is the end of the file.
+fn fill(reader: &Reader<'_>, opened: &mut Opened<'_>, buffer: &mut [u8]) -> Result<usize, Doubt> {
+    let mut filled = 0;
+    while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
+        match reader.read(opened, free)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,177 @@
+//! The SHA-256 of many files, two at a time on each thread where the processor can.
+
+use earmark_manifest::{crypto::Sha256, digest::Sha256Digest};
+
+use super::{BUFFER, Opened, Queue, Reader};
+use crate::{
+    Doubt,
+    sha256::{BLOCK, Blocks, Sha256Pair, State},
+    walk::Seen,
+};
+
+/// A file to be hashed, and what is made of its digest.
+pub(crate) trait Job<'a> {
+    type Outcome;
+
+    fn seen(&self) -> &'a Seen;
+
+    /// Looks at the open file. Whether its content is to be read.
+    fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened<'a>) -> Result<bool, Doubt>;
+
+    /// Ends with the digest of the content, if it was read.
+    fn finish(self, content: Result<Option<Sha256Digest>, Doubt>) -> Option<Self::Outcome>;
+}
+
+/// Does the jobs that wait, as long as there are any.
+pub(crate) fn digests<'a, J: Job<'a>>(
+    reader: &mut Reader<'_>,
+    queue: &Queue<J>,
+) -> Vec<J::Outcome> {
+    let mut source = Source {
+        reader,
+        queue,
+        outcomes: Vec::new(),
+    };
+    match Sha256Pair::detect() {
+        Some(pair) => in_pairs(&mut source, pair),
+        None => one_by_one(&mut source),
+    }
+    source.outcomes
+}
+
+/// Where a thread takes jobs from, and what came of them.
+struct Source<'s, 'r, J, O> {
+    reader: &'s mut Reader<'r>,
+    queue: &'s Queue<J>,
+    outcomes: Vec<O>,
+}
+
+impl<'a, J: Job<'a>> Source<'_, '_, J, J::Outcome> {
+    /// The next file whose content is to be read.
+    fn next(&mut self) -> Option<(J, Opened<'a>)> {
+        loop {
+            let mut job = self.queue.next()?;
+            let begun = self.reader.open(job.seen()).and_then(|opened| {
+                let is_read = job.begin(self.reader, &opened)?;
+                Ok(is_read.then_some(opened))
+            });
+            match begun {
+                Ok(Some(opened)) => return Some((job, opened)),
+                Ok(None) => self.outcomes.extend(job.finish(Ok(None))),
+                Err(doubt) => self.outcomes.extend(job.finish(Err(doubt))),
+            }
+        }
+    }
+
+    fn finish(&mut self, job: J, content: Result<Sha256Digest, Doubt>) {
+        self.outcomes.extend(job.finish(content.map(Some)));
+    }
+}
+
+fn one_by_one<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>) {
+    let mut buffer = vec![0; BUFFER];
+    while let Some((job, mut opened)) = source.next() {
+        let mut hasher = Sha256::new();
+        let content = loop {
+            match source.reader.read(&mut opened, &mut buffer) {
+                Ok(0) => break Ok(hasher.finish()),
+                Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
+                Err(doubt) => break Err(doubt),
+            }
+        };
+        source.finish(job, content);
+    }
+}
+
+fn in_pairs<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>, pair: Sha256Pair) {
+    let (mut left, mut right) = (Lane::new(pair), Lane::new(pair));
+    loop {
+        match (left.fill(source), right.fill(source)) {
+            (true, true) => {
+                let ((left_state, left_blocks), (right_state, right_blocks)) =
+                    (left.waiting(), right.waiting());
+                let blocks = pair.both([left_state, right_state], [left_blocks, right_blocks]);
+                left.hashed(blocks);
+                right.hashed(blocks);
+            }
+            (true, false) => left.alone(),
+            (false, true) => right.alone(),
+            (false, false) => return,
+        }
+    }
+}
+
+/// One of the two streams: the file that it is in, and the bytes that were read and not yet hashed.
+struct Lane<'a, J> {
+    pair: Sha256Pair,
+    file: Option<(J, Opened<'a>)>,
+    state: State,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a, J: Job<'a>> Lane<'a, J> {
+    fn new(pair: Sha256Pair) -> Self {
+        Self {
+            pair,
+            file: None,
+            state: State::INITIAL,
+            buffer: vec![0; BUFFER / 2],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Reads until a block is waiting. Files end and begin on the way; false is the end of them all.
+    fn fill(&mut self, source: &mut Source<'_, '_, J, J::Outcome>) -> bool {
+        while self.end - self.start < BLOCK {
+            let Some((_, opened)) = &mut self.file else {
+                self.file = source.next();
+                if self.file.is_none() {
+                    return false;
+                }
+                self.state = State::INITIAL;
+                (self.start, self.end) = (0, 0);
+                continue;
+            };
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+            let content = match source.reader.read(opened, free) {
+                Ok(0) => {
+                    let rest = self.buffer.get(..self.end).unwrap_or_default();
+                    Ok(self.pair.finish(self.state, rest, opened.size()))
+                }
+                Ok(count) => {
+                    self.end += count;
+                    continue;
+                }
+                Err(doubt) => Err(doubt),
+            };
+            self.end = 0;
+            if let Some((job, _)) = self.file.take() {
+                source.finish(job, content);
+            }
+        }
+        true
+    }
+
+    fn waiting(&mut self) -> (&mut State, Blocks<'_>) {
+        let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
+        (&mut self.state, bytes.as_chunks().0)
+    }
+
+    fn hashed(&mut self, blocks: usize) {
+        self.start += blocks * BLOCK;
+    }
+
+    fn alone(&mut self) {
+        let pair = self.pair;
+        let (state, blocks) = self.waiting();
+        pair.one(state, blocks);
+        let blocks = blocks.len();
+        self.hashed(blocks);
+    }
+}

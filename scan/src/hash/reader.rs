@@ -1,0 +1,123 @@
+//! Opens files and reads them on, as long as they are what the walk saw.
+
+use std::os::fd::OwnedFd;
+
+use earmark_manifest::{digest::VerityDigest, entry::Xattr, path::ImagePath};
+use rustix::{fs::AtFlags, io::Errno};
+
+use crate::{
+    Doubt, Progress, Root, fsverity_ioctl,
+    root::statx,
+    walk::{Seen, Stat, crosses},
+    xattr::XattrReader,
+};
+
+/// What one thread reads with.
+pub(crate) struct Reader<'r> {
+    root: &'r Root,
+    mounts: &'r [ImagePath],
+    progress: &'r dyn Progress,
+    xattrs: XattrReader,
+}
+
+/// A file that is open, and is the one that the walk saw.
+pub(crate) struct Opened<'a> {
+    file: OwnedFd,
+    seen: &'a Seen,
+    /// Bytes that are still to be read.
+    left: u64,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(root: &'r Root, mounts: &'r [ImagePath], progress: &'r dyn Progress) -> Self {
+        Self {
+            root,
+            mounts,
+            progress,
+            xattrs: XattrReader::new(),
+        }
+    }
+
+    /// Opens the file that the walk saw. Another one in its place is a doubt: what is there now was
+    /// not compared.
+    pub(crate) fn open<'a>(&self, seen: &'a Seen) -> Result<Opened<'a>, Doubt> {
+        let file = self
+            .root
+            .open_file(&seen.path, crosses(self.mounts, &seen.path))
+            .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?;
+        let opened = Opened {
+            file,
+            seen,
+            left: seen.stat.size,
+        };
+        opened.must_be_unchanged()?;
+        Ok(opened)
+    }
+
+    /// The attributes of an open file.
+    pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Box<[Xattr]>, Doubt> {
+        self.xattrs
+            .of_descriptor(&opened.file)
+            .map_err(|errno| Doubt::new(&opened.seen.path, "read its attributes", errno))
+    }
+
+    /// The fs-verity digest that the kernel enforces for the file, if it does: no byte is read.
+    pub(crate) fn kernel_digest(&self, opened: &Opened<'_>) -> Option<VerityDigest> {
+        if !opened.seen.stat.verity {
+            return None;
+        }
+        // Whatever is wrong with the kernel's answer, reading the file tells.
+        let digest = fsverity_ioctl::measure(&opened.file).ok().flatten()?;
+        self.progress.skip(opened.seen.stat.size);
+        Some(digest)
+    }
+
+    /// Reads on. The end, with 0, comes after exactly the bytes that the walk saw, and only if the
+    /// file did not change: what was handed out before a doubt counts for nothing.
+    pub(super) fn read(&self, opened: &mut Opened<'_>, into: &mut [u8]) -> Result<usize, Doubt> {
+        // The usual small file is done without asking for its end: its size and change time are
+        // looked at again.
+        if opened.left == 0 {
+            return opened.must_be_unchanged().map(|()| 0);
+        }
+        loop {
+            match rustix::io::read(&opened.file, &mut *into) {
+                Ok(0) => return Err(opened.changed()),
+                Ok(count) => {
+                    let read = u64::try_from(count).unwrap_or(u64::MAX);
+                    let left = opened.left.checked_sub(read);
+                    opened.left = left.ok_or_else(|| opened.changed())?;
+                    self.progress.advance(read);
+                    return Ok(count);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Doubt::new(&opened.seen.path, "read it", errno)),
+            }
+        }
+    }
+}
+
+impl Opened<'_> {
+    /// Bytes in the file.
+    pub(super) fn size(&self) -> u64 {
+        self.seen.stat.size
+    }
+
+    fn must_be_unchanged(&self) -> Result<(), Doubt> {
+        let stat = statx(&self.file, c"", AtFlags::EMPTY_PATH)
+            .map_err(|errno| Doubt::new(&self.seen.path, "look at it", errno))?;
+        if self.seen.stat.is_unchanged(&Stat::of(&stat)) {
+            Ok(())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    fn changed(&self) -> Doubt {
+        Doubt::new(
+            &self.seen.path,
+            "read it",
+            "it changed while it was being verified",
+        )
+    }
+}

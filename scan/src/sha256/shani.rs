@@ -1,0 +1,187 @@
+//! The compression function of SHA-256 in x86's SHA extensions, for one stream and for two.
+//!
+//! Source: FIPS 180-4, section 6.2, and Intel's description of `SHA256RNDS2`, `SHA256MSG1` and
+//! `SHA256MSG2`: the state is held as (A, B, E, F) and (C, D, G, H), the message four words at a time.
+#![allow(
+    unsafe_code,
+    reason = "functions that need instructions which not every processor has"
+)]
+
+use std::arch::x86_64::{
+    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x,
+    _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8,
+    _mm_shuffle_epi32,
+};
+
+use super::{BLOCK, Blocks, Sha256Pair};
+
+pub(super) fn is_there() -> bool {
+    is_x86_feature_detected!("sha")
+        && is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("sse4.1")
+}
+
+/// Hashes as many blocks of each as both have.
+pub(super) fn pair(_: Sha256Pair, states: [&mut [u32; 8]; 2], [left, right]: [Blocks<'_>; 2]) {
+    let blocks = left.iter().zip(right).map(|(left, right)| [left, right]);
+    // SAFETY: a `Sha256Pair` is only made where `is_there` found the instructions.
+    unsafe { compress(states, blocks) }
+}
+
+/// Hashes all blocks of one.
+pub(super) fn one(_: Sha256Pair, state: &mut [u32; 8], blocks: Blocks<'_>) {
+    // SAFETY: as above.
+    unsafe { compress([state], blocks.iter().map(|block| [block])) }
+}
+
+/// The state of one stream as the instructions want it.
+#[derive(Clone, Copy)]
+struct Halves {
+    abef: __m128i,
+    cdgh: __m128i,
+}
+
+/// FIPS 180-4, section 4.2.2.
+const K: [[u32; 4]; 16] = [
+    [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
+    [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
+    [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3],
+    [0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174],
+    [0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc],
+    [0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da],
+    [0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7],
+    [0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967],
+    [0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13],
+    [0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85],
+    [0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3],
+    [0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070],
+    [0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5],
+    [0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3],
+    [0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208],
+    [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2],
+];
+
+/// The rounds of all streams are written side by side: what one waits for, another uses.
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn compress<'a, const STREAMS: usize>(
+    mut states: [&mut [u32; 8]; STREAMS],
+    blocks: impl Iterator<Item = [&'a [u8; BLOCK]; STREAMS]>,
+) {
+    let mut now: [Halves; STREAMS] = std::array::from_fn(|_| Halves {
+        abef: zero(),
+        cdgh: zero(),
+    });
+    for (halves, state) in now.iter_mut().zip(&states) {
+        *halves = load(state);
+    }
+    for block in blocks {
+        let before = now;
+        let mut words = [[zero(); 4]; STREAMS];
+        for (words, block) in words.iter_mut().zip(block) {
+            *words = message(block);
+        }
+        // Sixteen times four rounds. From the fifth on, the four words are made from the last
+        // sixteen, in the place of the oldest four.
+        for (group, constants) in K.iter().enumerate() {
+            for (halves, words) in now.iter_mut().zip(&mut words) {
+                if group >= 4 {
+                    let [oldest, older, newer, newest] = *words;
+                    let next = _mm_sha256msg2_epu32(
+                        _mm_add_epi32(
+                            _mm_sha256msg1_epu32(oldest, older),
+                            _mm_alignr_epi8::<4>(newest, newer),
+                        ),
+                        newest,
+                    );
+                    *words = [older, newer, newest, next];
+                }
+                let [first, second, third, newest] = *words;
+                let four = match group {
+                    0 => first,
+                    1 => second,
+                    2 => third,
+                    _ => newest,
+                };
+                rounds(halves, four, constants);
+            }
+        }
+        for (halves, before) in now.iter_mut().zip(before) {
+            halves.abef = _mm_add_epi32(halves.abef, before.abef);
+            halves.cdgh = _mm_add_epi32(halves.cdgh, before.cdgh);
+        }
+    }
+    for (state, halves) in states.iter_mut().zip(now) {
+        **state = store(halves);
+    }
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+fn rounds(halves: &mut Halves, words: __m128i, constants: &[u32; 4]) {
+    let sum = _mm_add_epi32(words, vector(*constants));
+    halves.cdgh = _mm_sha256rnds2_epu32(halves.cdgh, halves.abef, sum);
+    halves.abef = _mm_sha256rnds2_epu32(halves.abef, halves.cdgh, _mm_shuffle_epi32::<0x0e>(sum));
+}
+
+/// Sixteen words, big-endian.
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+fn message(block: &[u8; BLOCK]) -> [__m128i; 4] {
+    let swap = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
+    let (halves, _) = block.as_chunks::<8>();
+    let mut words = [zero(); 4];
+    for (words, halves) in words.iter_mut().zip(halves.as_chunks::<2>().0) {
+        let [low, high] = halves.map(i64::from_le_bytes);
+        *words = _mm_shuffle_epi8(_mm_set_epi64x(high, low), swap);
+    }
+    words
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+#[expect(clippy::many_single_char_names, reason = "FIPS 180-4 names them so")]
+fn load(state: &[u32; 8]) -> Halves {
+    let [a, b, c, d, e, f, g, h] = *state;
+    Halves {
+        abef: vector([f, e, b, a]),
+        cdgh: vector([h, g, d, c]),
+    }
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+#[expect(clippy::many_single_char_names, reason = "FIPS 180-4 names them so")]
+fn store(halves: Halves) -> [u32; 8] {
+    let [f, e, b, a] = words(halves.abef);
+    let [h, g, d, c] = words(halves.cdgh);
+    [a, b, c, d, e, f, g, h]
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+fn zero() -> __m128i {
+    _mm_set_epi64x(0, 0)
+}
+
+/// The first word lowest.
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+fn vector([first, second, third, fourth]: [u32; 4]) -> __m128i {
+    _mm_set_epi32(
+        fourth.cast_signed(),
+        third.cast_signed(),
+        second.cast_signed(),
+        first.cast_signed(),
+    )
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+#[inline]
+fn words(vector: __m128i) -> [u32; 4] {
+    [
+        _mm_extract_epi32::<0>(vector).cast_unsigned(),
+        _mm_extract_epi32::<1>(vector).cast_unsigned(),
+        _mm_extract_epi32::<2>(vector).cast_unsigned(),
+        _mm_extract_epi32::<3>(vector).cast_unsigned(),
+    ]
+}
