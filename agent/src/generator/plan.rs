@@ -38,18 +38,20 @@ pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<O
     for unit in [AGENT, READY] {
         put(format!("multi-user.target.wants/{unit}"), dependency(unit));
     }
-    // Whatever is started, by default or because the command line asks for it, is started after the
-    // verification, and fails with it unless the policy is to go on.
+    // Whatever is started, by default or because the command line asks for it, is started with the
+    // verification, and fails with it unless the policy is to go on; the service completes it.
     let strength = match policy {
         OnFailure::Report => "wants",
         OnFailure::Quarantine | OnFailure::Halt => "requires",
     };
+    put(
+        format!("sysinit.target.{strength}/{VERIFY}"),
+        dependency(VERIFY),
+    );
     let asked = targets.iter().map(String::as_str);
-    for target in ["sysinit.target", "default.target"]
-        .into_iter()
-        .chain(asked)
-    {
+    for target in ["default.target"].into_iter().chain(asked) {
         put(format!("{target}.{strength}/{VERIFY}"), dependency(VERIFY));
+        put(format!("{target}.wants/{AGENT}"), dependency(AGENT));
     }
     if policy != OnFailure::Report {
         // These open a shell, and ask for nothing that fails with the verification.

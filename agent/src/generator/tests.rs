@@ -7,6 +7,7 @@ use crate::{testing::TestRoot, units::UNITS};
 
 /// What every image gets.
 const ALWAYS: &str = "\
+default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
 earmark-quarantine.target = the unit
 earmark-ready.target = the unit
@@ -215,6 +216,9 @@ fn whatever_the_command_line_starts_is_verified_first() {
     );
     let added = "\
 emergency.target.requires/earmark-verify.service -> ../earmark-verify.service
+emergency.target.wants/earmark-agent.service -> ../earmark-agent.service
+rescue.target.wants/earmark-agent.service -> ../earmark-agent.service
+web.target.wants/earmark-agent.service -> ../earmark-agent.service
 rescue.target.requires/earmark-verify.service -> ../earmark-verify.service
 web.target.requires/earmark-verify.service -> ../earmark-verify.service
 ";
@@ -222,7 +226,10 @@ web.target.requires/earmark-verify.service -> ../earmark-verify.service
 
     let root = TestRoot::sealed("");
     root.write("/proc/cmdline", b"systemd.unit=../x.target rescue");
-    let added = "rescue.target.wants/earmark-verify.service -> ../earmark-verify.service\n";
+    let added = "\
+rescue.target.wants/earmark-agent.service -> ../earmark-agent.service
+rescue.target.wants/earmark-verify.service -> ../earmark-verify.service
+";
     must_write(&root, &[ALWAYS, REPORT, added], "signed");
 }
 
