@@ -1,0 +1,82 @@
+//! `earmark diff` by package, on a root whose database rpm itself wrote.
+
+use std::{fs, path::Path};
+
+use earmark_tests::{Bench, run};
+
+/// What the two versions of a package hold.
+const SPEC: &str = "\
+Name: web
+Version: %{version_to_build}
+Release: 1
+Summary: A package
+License: MIT
+BuildArch: noarch
+%description
+A package.
+%install
+mkdir -p %{buildroot}/usr/bin %{buildroot}/usr/share/web
+echo 'web %{version_to_build}' > %{buildroot}/usr/bin/web
+echo 'the same in both' > %{buildroot}/usr/share/web/notice
+%files
+%attr(0755,root,root) /usr/bin/web
+/usr/share/web/notice
+";
+
+fn build(bench: &Bench, version: &str) {
+    fs::write(bench.path("web.spec"), SPEC).unwrap();
+    let top = format!("_topdir {}", bench.path("rpmbuild").display());
+    let version = format!("version_to_build {version}");
+    let args = ["--quiet", "-bb", "-D", &top, "-D", &version, "web.spec"];
+    run("rpmbuild", args, Some(&bench.path(""))).must(0);
+}
+
+fn install(bench: &Bench, root: &Path, version: &str) {
+    let package = format!("rpmbuild/RPMS/noarch/web-{version}-1.noarch.rpm");
+    let root = root.display().to_string();
+    let args = [
+        "--root",
+        &root,
+        "--dbpath",
+        "/usr/lib/sysimage/rpm",
+        "--upgrade",
+        "--replacefiles",
+        "--nodeps",
+        &package,
+    ];
+    run("rpm", args, Some(&bench.path(""))).must(0);
+}
+
+#[test]
+fn privileged_diff_names_the_rpm_package_that_changed() {
+    let old = Bench::new();
+    for version in ["1", "2"] {
+        build(&old, version);
+    }
+    install(&old, &old.root(), "1");
+    let new = old.copy();
+    install(&new, &new.root(), "2");
+    new.write("usr/bin/helper", b"of no package\n");
+    for bench in [&old, &new] {
+        bench.seal().must(0);
+    }
+    let (old_root, new_root) = (old.root(), new.root());
+    let roots = [old_root.to_str().unwrap(), new_root.to_str().unwrap()];
+    let diff = old
+        .earmark(&["diff", roots[0], roots[1], "--format", "json"])
+        .must(0)
+        .json();
+    let text = diff.to_string();
+    assert!(text.contains("/usr/bin/web"), "{text}");
+    assert!(text.contains("/usr/bin/helper"), "{text}");
+    assert!(!text.contains("notice"), "unchanged, and yet told: {text}");
+    let people = old.earmark(&["diff", roots[0], roots[1]]).must(0).out;
+    let web = people
+        .lines()
+        .position(|line| line.contains("web") && line.contains("1-1") && line.contains("2-1"));
+    assert!(web.is_some(), "no package with its two versions: {people}");
+
+    // The control: nothing changed, and no package is named.
+    let same = old.earmark(&["diff", roots[0], roots[0]]).must(0).out;
+    assert!(!same.contains("/usr/bin/web"), "{same}");
+}
