@@ -181,13 +181,14 @@ impl<'a> Service<'a> {
             Ended::Code(code) => Outcome::Died(format!("it ended with exit code {code}")),
             Ended::Died(how) => Outcome::Died(how),
         };
+        let next = self.watch.after(&outcome);
         if let Outcome::Died(how) = &outcome {
             eprintln!("earmark-agent: the verification in the background came to nothing: {how}");
-            if self.watch.gives_up() {
+            if self.watch.doubts() {
                 self.tell_doubt(how);
             }
         }
-        self.watch.after(&outcome)
+        next
     }
 
     /// The verifying process says what it found. If it cannot, this does.

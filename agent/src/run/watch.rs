@@ -41,9 +41,16 @@ pub(super) enum Outcome {
     Died(String),
 }
 
-/// Pauses before a verification that died is tried again. A workload that eats the memory kills what
-/// it can; that alone should not take the host out of service.
-const PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(5)];
+/// Pauses before a verification that died is tried again; the last one for ever. A death is no verdict:
+/// whoever can bring one about, by eating the memory or by an input that crashes it, must not be able
+/// to take the host out of service. The host has passed its gate, and says that more is not known.
+const PAUSES: [Duration; 3] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_hours(1),
+];
+/// Deaths in a row that are told as a doubt.
+const DOUBT: usize = 3;
 
 impl Watch {
     pub(super) fn new(policy: OnFailure, every: Option<Duration>) -> Self {
@@ -83,9 +90,9 @@ impl Watch {
         }
     }
 
-    /// Whether one more death is one too many.
-    pub(super) fn gives_up(&self) -> bool {
-        self.deaths >= PAUSES.len()
+    /// Whether so many have died by now that it is to be told: once for each row of deaths.
+    pub(super) fn doubts(&self) -> bool {
+        self.deaths == DOUBT
     }
 
     /// After a verification.
@@ -97,12 +104,9 @@ impl Watch {
             }
             Outcome::Refused(code) => *code,
             Outcome::Died(_) => {
-                let pause = PAUSES.get(self.deaths).copied();
+                let pause = PAUSES.get(self.deaths).or(PAUSES.last()).copied();
                 self.deaths = self.deaths.saturating_add(1);
-                if let Some(pause) = pause {
-                    return Next::Wait(Some(pause));
-                }
-                11
+                return Next::Wait(pause);
             }
         };
         self.deaths = 0;
@@ -179,20 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_tried_again_and_then_a_doubt() {
+    fn a_crash_is_tried_again_for_ever_told_once_and_never_the_policys() {
         let died = Outcome::Died("killed".to_owned());
-        let mut watch = Watch::new(OnFailure::Quarantine, None);
-        for pause in PAUSES {
-            assert!(!watch.gives_up());
+        let mut watch = Watch::new(OnFailure::Halt, None);
+        let mut told = 0;
+        for pause in PAUSES.into_iter().chain([PAUSES[2]; 5]) {
             assert_eq!(watch.after(&died), Next::Wait(Some(pause)));
+            told += usize::from(watch.doubts());
         }
-        assert!(watch.gives_up());
-        assert_eq!(watch.after(&died), Next::Exit(11));
-        // One that passes wipes the slate.
-        let mut watch = Watch::new(OnFailure::Quarantine, None);
-        watch.after(&died);
+        assert_eq!(told, 1);
+        // One that ends wipes the slate.
         watch.after(&Outcome::Passed);
         assert_eq!(watch.after(&died), Next::Wait(Some(PAUSES[0])));
+        assert!(!watch.doubts());
+        assert_eq!(watch.after(&Outcome::Refused(10)), Next::Exit(10));
     }
 
     #[test]

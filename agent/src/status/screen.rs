@@ -195,7 +195,11 @@ impl Screen {
         let mut is_first = true;
         for word in text.split(' ').filter(|word| !word.is_empty()) {
             let width = line.chars().count().saturating_add(word.chars().count());
-            if !is_first && width >= WIDTH {
+            // Where it is too wide for a line of its own, it need not begin one.
+            let alone = INDENT
+                .saturating_add(margin)
+                .saturating_add(word.chars().count());
+            if !is_first && width >= WIDTH && alone < WIDTH {
                 self.line(&line);
                 line = " ".repeat(INDENT.saturating_add(margin));
                 is_first = true;
