@@ -16,36 +16,60 @@ mod check;
 mod overrides;
 mod plan;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    ffi::OsString, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path,
+    process::ExitCode,
+};
 
 use earmark_scan::Root;
+use rustix::fs::OFlags;
 
-use crate::{cmdline::CommandLine, exit::Exit, policy::Policy};
+use crate::{cmdline::CommandLine, exit::Exit, policy::Policy, summary::clean};
 
 pub use check::violations;
 
 /// The name that this program is installed under as a generator.
 pub const NAME: &str = "earmark-generator";
 
-/// Runs as systemd runs generators. What goes wrong is said on standard error, which systemd keeps
-/// in the kernel's log: the journal does not run yet.
+/// Runs as systemd runs generators.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let [_normal, early, _late] = arguments else {
-        eprintln!("{NAME}: expected the three directories that systemd names");
+        say("expected the three directories that systemd names");
         return Exit::Usage.into();
     };
     let root = match Root::open(Path::new("/")) {
         Ok(root) => root,
         Err(error) => {
-            eprintln!("{NAME}: {error}");
+            say(&error.to_string());
             return Exit::Undecided.into();
         }
     };
     let (told, exit) = generate(&root, Path::new(early));
     for line in told {
-        eprintln!("{NAME}: {line}");
+        say(&line);
     }
     exit.into()
+}
+
+/// The kernel's log is the one place that there is yet, and the journal takes what is in it. A
+/// generator's standard error leads nowhere at boot, and to a person who runs it by hand.
+fn say(line: &str) {
+    /// Facility "daemon", priority "notice".
+    const PRIORITY: u8 = 3 << 3 | 5;
+    let record = format!(
+        "<{PRIORITY}>{NAME}[{}]: {}\n",
+        std::process::id(),
+        clean(line)
+    );
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let written = OpenOptions::new()
+        .write(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open("/dev/kmsg")
+        .and_then(|mut log| log.write_all(record.as_bytes()));
+    if written.is_err() {
+        eprintln!("{NAME}: {line}");
+    }
 }
 
 /// Writes what follows from `root` into the directory `early`. Returns what there is to say.
