@@ -1,0 +1,284 @@
+//! The packages, as images take them: installed into a real root that is not booted, and removed.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use earmark_tests::{
+    overlay::{Overlay, package},
+    run, run_with,
+};
+
+/// Path, type and mode, owner and group, target: what installing the agent adds to a root. Written
+/// out here, so that nothing enters an image by a mistake in the table of the packages.
+const AGENT: &[&str] = &[
+    "etc/systemd/system/multi-user.target.wants/earmark-agent.service l777 root:root /lib/systemd/system/earmark-agent.service",
+    "etc/systemd/system/multi-user.target.wants/earmark-ready.target l777 root:root /lib/systemd/system/earmark-ready.target",
+    "etc/systemd/system/sysinit.target.wants/earmark-verify.service l777 root:root /lib/systemd/system/earmark-verify.service",
+    "usr/bin/earmark-agent f755 root:root ",
+    "usr/lib/systemd/catalog/earmark.catalog f644 root:root ",
+    "usr/lib/systemd/system-generators/earmark-generator l777 root:root ../../../bin/earmark-agent",
+    "usr/lib/systemd/system-preset/50-earmark.preset f644 root:root ",
+    "usr/lib/systemd/system/earmark-agent.service f644 root:root ",
+    "usr/lib/systemd/system/earmark-quarantine.target f644 root:root ",
+    "usr/lib/systemd/system/earmark-ready.target f644 root:root ",
+    "usr/lib/systemd/system/earmark-verified.target f644 root:root ",
+    "usr/lib/systemd/system/earmark-verify.service f644 root:root ",
+    "usr/lib/sysusers.d/earmark.conf f644 root:root ",
+    "usr/lib/tmpfiles.d/earmark.conf f644 root:root ",
+    "usr/share/doc/earmark-agent d755 root:root ",
+    "usr/share/doc/earmark-agent/copyright f644 root:root ",
+    "usr/share/man/man8/earmark-agent.8.gz f644 root:root ",
+    "var/lib/earmark d700 root:root ",
+];
+const SIGNER: &[&str] = &[
+    "usr/bin/earmark f755 root:root ",
+    "usr/share/doc/earmark d755 root:root ",
+    "usr/share/doc/earmark/copyright f644 root:root ",
+    "usr/share/man/man1/earmark.1.gz f644 root:root ",
+];
+const ENABLED: [&str; 3] = [
+    "etc/systemd/system/multi-user.target.wants/earmark-agent.service",
+    "etc/systemd/system/multi-user.target.wants/earmark-ready.target",
+    "etc/systemd/system/sysinit.target.wants/earmark-verify.service",
+];
+
+/// Everything in a root but what package managers keep for themselves, and copies of `/etc/passwd`.
+fn listing(root: &Path) -> BTreeSet<String> {
+    let script = "find . -mindepth 1 \\( -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./root/.rpmdb \
+                  -o -path ./var/log -o -path ./tmp \\) -prune -o -printf '%P %y%m %u:%g %l\\n'";
+    let listed = run("sh", ["-euc", script], Some(root)).must(0).out;
+    let backup = |line: &&str| {
+        let path = line.split(' ').next().unwrap_or_default();
+        path.starts_with("etc/") && path.ends_with('-')
+    };
+    listed
+        .lines()
+        .filter(|line| !backup(line))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn added(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<String> {
+    // Directories that were there have the same line; none may be gone.
+    assert_eq!(before.difference(after).collect::<Vec<_>>(), [""; 0]);
+    after.difference(before).cloned().collect()
+}
+
+fn dpkg(image: &Overlay, words: &[&str]) -> earmark_tests::Run {
+    let root = format!("--root={}", image.root().display());
+    run("dpkg", [root.as_str()].iter().chain(words), None)
+}
+
+#[test]
+fn privileged_the_deb_brings_what_it_says_and_takes_it_away() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    let before = listing(&image.root());
+    let deb = package("earmark-agent_", ".deb");
+    let deb = deb.to_str().unwrap();
+    dpkg(&image, &["--install", deb]).must(0);
+    assert_eq!(added(&before, &listing(&image.root())), AGENT);
+    assert_eq!(dpkg(&image, &["--verify", "earmark-agent"]).must(0).out, "");
+    the_account_can_do_nothing(&image);
+
+    // An upgrade keeps what the image's owner switched off.
+    image
+        .chroot(&["systemctl", "--root=/", "disable", "earmark-agent.service"])
+        .must(0);
+    dpkg(&image, &["--install", deb]).must(0);
+    assert!(!there(&image.at(ENABLED[0])) && there(&image.at(ENABLED[1])));
+
+    dpkg(&image, &["--remove", "earmark-agent"]).must(0);
+    assert_eq!(added(&before, &listing(&image.root())), [""; 0]);
+    assert_eq!(dpkg(&image, &["--status", "earmark-agent"]).code, 1);
+    // And a package that comes again is new.
+    dpkg(&image, &["--install", deb]).must(0);
+    assert!(ENABLED.iter().all(|path| there(&image.at(path))));
+}
+
+#[test]
+fn privileged_the_rpm_brings_the_same_and_takes_it_away() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    let before = listing(&image.root());
+    let root = image.root().display().to_string();
+    // A Debian root has no database of rpm's that knows of systemd.
+    let rpm = |words: &[&str]| {
+        let base = ["--root", &root, "--dbpath", "/var/lib/rpm", "--nodeps"];
+        run("rpm", base.iter().chain(words), None)
+    };
+    let package = package("earmark-agent-", ".x86_64.rpm");
+    rpm(&["--install", package.to_str().unwrap()]).must(0);
+    assert_eq!(added(&before, &listing(&image.root())), AGENT);
+    assert_eq!(rpm(&["--verify", "earmark-agent"]).must(0).out, "");
+    the_account_can_do_nothing(&image);
+    rpm(&["--erase", "earmark-agent"]).must(0);
+    assert_eq!(added(&before, &listing(&image.root())), [""; 0]);
+}
+
+#[test]
+fn privileged_the_signer_is_a_program_and_its_page() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    let before = listing(&image.root());
+    dpkg(
+        &image,
+        &["--install", package("earmark_", ".deb").to_str().unwrap()],
+    )
+    .must(0);
+    assert_eq!(added(&before, &listing(&image.root())), SIGNER);
+    let version = image.chroot(&["/usr/bin/earmark", "--version"]).must(0).out;
+    assert_eq!(
+        version,
+        concat!("earmark ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    let listed = ["-qlp", "--queryformat", ""].map(OsStr::new).into_iter();
+    let rpm = package("earmark-0", ".x86_64.rpm");
+    let listed = run("rpm", listed.chain([rpm.as_os_str()]), None)
+        .must(0)
+        .out;
+    let paths: Vec<&str> = listed.lines().collect();
+    assert_eq!(
+        paths,
+        [
+            "/usr/bin/earmark",
+            "/usr/share/doc/earmark",
+            "/usr/share/doc/earmark/copyright",
+            "/usr/share/man/man1/earmark.1.gz"
+        ]
+    );
+}
+
+/// Nobody logs in as the agent, and it is in no group.
+fn the_account_can_do_nothing(image: &Overlay) {
+    let line = |file: &str| {
+        let text = fs::read_to_string(image.at(file)).expect("an account file");
+        let lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.contains("earmark"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(lines.len(), 1, "{file}: {lines:?}");
+        lines[0].clone()
+    };
+    let passwd = line("etc/passwd");
+    let fields: Vec<&str> = passwd.split(':').collect();
+    assert_eq!(
+        [fields[0], fields[1], fields[5], fields[6]],
+        ["earmark", "x", "/", "/usr/sbin/nologin"]
+    );
+    let number: u32 = fields[2].parse().unwrap();
+    assert!((1..1000).contains(&number), "{passwd}");
+    assert_eq!(line("etc/group"), format!("earmark:x:{}:", fields[3]));
+    assert!(
+        line("etc/shadow").starts_with("earmark:!"),
+        "{}",
+        line("etc/shadow")
+    );
+}
+
+#[test]
+fn privileged_the_programs_need_no_loader_and_no_library() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    for (program, prefix) in [("earmark-agent", "earmark-agent_"), ("earmark", "earmark_")] {
+        let unpacked = image.beside(program);
+        let deb = package(prefix, ".deb");
+        let words = ["-x".as_ref(), deb.as_os_str(), unpacked.as_os_str()];
+        run("dpkg-deb", words, None).must(0);
+        let path = unpacked.join("usr/bin").join(program);
+        assert_eq!(linked(&path), [""; 0], "{program}");
+        assert_eq!(alone(&path), 0, "{program}");
+    }
+    // The control: what is linked dynamically is seen as that, and does not run alone.
+    let control = image.at("usr/bin/true");
+    assert_ne!(linked(&control), [""; 0]);
+    assert_ne!(alone(&control), 0);
+}
+
+/// What a program asks for before it runs: lines of `readelf`.
+fn linked(program: &Path) -> Vec<String> {
+    let words = ["--wide", "--program-headers", "--dynamic"].map(OsStr::new);
+    let headers = run(
+        "readelf",
+        words.into_iter().chain([program.as_os_str()]),
+        None,
+    );
+    let headers = headers.must(0).out;
+    let asks = |line: &&str| line.contains("INTERP") || line.contains("(NEEDED)");
+    headers.lines().filter(asks).map(str::to_owned).collect()
+}
+
+/// How it ends in a root that has nothing but itself.
+fn alone(program: &Path) -> i32 {
+    let root = tempfile::TempDir::new().unwrap();
+    fs::copy(program, root.path().join("program")).unwrap();
+    let words = [
+        root.path().as_os_str(),
+        "/program".as_ref(),
+        "--version".as_ref(),
+    ];
+    run("chroot", words, None).code
+}
+
+#[test]
+fn privileged_building_again_gives_the_same_packages() {
+    let first = PathBuf::from(std::env::var("EARMARK_PACKAGES").unwrap());
+    let second = tempfile::TempDir::new().unwrap();
+    let xtask = std::env::var("EARMARK_XTASK").expect("EARMARK_XTASK: run `cargo xtask test`");
+    let kept = [
+        "PATH",
+        "HOME",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "CARGO_TARGET_DIR",
+    ];
+    let kept: Vec<(&str, String)> = kept
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var(name).ok()?)))
+        .collect();
+    let kept: Vec<(&str, &str)> = kept
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    // Elsewhere, later, and with another umask.
+    let script = format!(
+        "umask 077; '{xtask}' package --out '{}'",
+        second.path().display()
+    );
+    run_with("sh", ["-euc", &script], None, &kept).must(0);
+    let mut compared = 0;
+    for entry in fs::read_dir(second.path()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(
+            fs::read(first.join(&name)).unwrap() == fs::read(second.path().join(&name)).unwrap(),
+            "{} differs",
+            name.display()
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 4);
+}
+
+#[test]
+fn privileged_the_manual_pages_say_what_the_programs_say() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    image.install_agent();
+    let page = image.at("usr/share/man/man8/earmark-agent.8.gz");
+    let page = run("gzip", ["-dc".as_ref(), page.as_os_str()], None)
+        .must(0)
+        .out;
+    assert!(page.starts_with(".TH EARMARK-AGENT 8 "), "{page}");
+    for part in [
+        ".SH \"earmark-agent verify\"\n",
+        ".SH \"earmark-agent status\"\n",
+        "\\-\\-gate",
+        "  10  not verified",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+}
+
+fn there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}

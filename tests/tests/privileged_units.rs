@@ -1,0 +1,212 @@
+//! The units, judged by systemd itself: read without a complaint, as exposed as the docs say, and
+//! booted in a container. What needs a kernel of its own is in `vm_boot*`.
+
+#[path = "privileged_units/container.rs"]
+mod container;
+
+use std::{fs, path::Path};
+
+use earmark_tests::overlay::Overlay;
+
+use self::container::{Host, QUARANTINED, READY};
+
+const UNITS: [&str; 5] = [
+    "earmark-agent.service",
+    "earmark-quarantine.target",
+    "earmark-ready.target",
+    "earmark-verified.target",
+    "earmark-verify.service",
+];
+/// In the critical set: the gate finds it.
+const CRITICAL: &str = "usr/lib/systemd/systemd-shutdown";
+/// Not in it: found in the background.
+const ORDINARY: &str = "usr/share/common-licenses/BSD";
+
+/// Everything that a boot of this root would start, as systemd itself reads it.
+fn verify(image: &Overlay) -> String {
+    let units = UNITS.iter().copied().chain(["default.target"]);
+    // The root has no `man` to ask for the pages.
+    let words = ["systemd-analyze", "verify", "--man=no"];
+    let run = image.chroot(&words.into_iter().chain(units).collect::<Vec<_>>());
+    let said = run.out + &run.err;
+    let ours = |line: &&str| line.contains("earmark") || line.contains("cycle");
+    said.lines()
+        .filter(ours)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn privileged_systemd_has_nothing_to_say_about_the_units() {
+    // The server has cloud-init, networks and storage, which are ordered round the verification.
+    for root in ["EARMARK_ROOT_SMALL", "EARMARK_ROOT_SERVER"] {
+        let image = Overlay::new(root);
+        image.install_agent();
+        assert_eq!(verify(&image), "", "{root}");
+
+        // The controls: a cycle and a misspelt directive are found.
+        let unit = image.at("usr/lib/systemd/system/earmark-verify.service");
+        let good = fs::read_to_string(&unit).unwrap();
+        let cycle = good.replace("[Unit]\n", "[Unit]\nAfter=multi-user.target\n");
+        fs::write(&unit, cycle).unwrap();
+        assert!(
+            verify(&image).contains("cycle"),
+            "{root}: {}",
+            verify(&image)
+        );
+        fs::write(&unit, good.replace("ProtectSystem=", "ProtektSystem=")).unwrap();
+        assert!(
+            verify(&image).contains("ProtektSystem"),
+            "{root}: {}",
+            verify(&image)
+        );
+    }
+}
+
+#[test]
+fn privileged_the_exposure_is_what_the_docs_say() {
+    let image = Overlay::new("EARMARK_ROOT_SMALL");
+    image.install_agent();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/units.md");
+    let docs = fs::read_to_string(docs).unwrap();
+    for (unit, bound) in [
+        ("earmark-agent.service", 2.0),
+        ("earmark-verify.service", 2.0),
+    ] {
+        let words = [
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--no-pager",
+            unit,
+        ];
+        let said = image.chroot(&words).must(0).out;
+        let exposure = said
+            .split_once(&format!("Overall exposure level for {unit}: "))
+            .and_then(|(_, rest)| rest.split(' ').next())
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(exposure.parse::<f64>().unwrap() <= bound, "{said}");
+        let row = format!("| `{unit}` | {exposure} |");
+        assert!(
+            docs.contains(&row),
+            "docs/units.md has no row {row}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn privileged_a_good_image_gets_ready_under_each_policy() {
+    for policy in ["report", "quarantine", "halt"] {
+        let seen = Host::new(policy).boot(&format!("{READY} && verdict verified"));
+        for unit in [
+            "earmark-verify.service",
+            "earmark-verified.target",
+            "earmark-ready.target",
+            "earmark-agent.service",
+            "workload.service",
+            "login.service",
+        ] {
+            assert_eq!(
+                seen.state(unit),
+                "active",
+                "{policy}: {unit}: {}",
+                seen.journal
+            );
+        }
+        assert!(
+            seen.listens() && seen.session(),
+            "{policy}: {}",
+            seen.journal
+        );
+        let verified = ["earmark-verify.service", "earmark-verified.target"];
+        seen.in_order(&["local-fs.target", verified[0], "sysinit.target"]);
+        seen.in_order(&[
+            verified[0],
+            verified[1],
+            "earmark-ready.target",
+            "workload.service",
+        ]);
+        seen.in_order(&["earmark-ready.target", "earmark-agent.service"]);
+        seen.in_order(&["earmark-verify.service", "network-pre.target"]);
+        seen.in_order(&["earmark-verify.service", "systemd-tmpfiles-setup.service"]);
+    }
+}
+
+#[test]
+fn privileged_under_report_a_changed_host_goes_on_and_says_so() {
+    let host = Host::new("report");
+    host.flip(CRITICAL);
+    let seen = host.boot(READY);
+    for unit in [
+        "earmark-ready.target",
+        "earmark-agent.service",
+        "workload.service",
+    ] {
+        assert_eq!(seen.state(unit), "active", "{unit}: {}", seen.journal);
+    }
+    assert_eq!(seen.status["verdict"], "violated");
+}
+
+#[test]
+fn privileged_under_quarantine_a_changed_host_starts_nothing() {
+    let host = Host::new("quarantine");
+    host.flip(CRITICAL);
+    quarantined(&host, false);
+}
+
+#[test]
+fn privileged_under_quarantine_a_late_finding_ends_what_runs() {
+    let host = Host::new("quarantine");
+    host.flip(ORDINARY);
+    quarantined(&host, true);
+}
+
+fn quarantined(host: &Host, after_ready: bool) {
+    let seen = host.boot(QUARANTINED);
+    assert_eq!(
+        seen.state("earmark-quarantine.target"),
+        "active",
+        "{}",
+        seen.journal
+    );
+    assert_eq!(
+        seen.state("earmark-agent.service"),
+        "active",
+        "{}",
+        seen.journal
+    );
+    assert_eq!(seen.state("systemd-journald.service"), "active");
+    for unit in [
+        "earmark-ready.target",
+        "multi-user.target",
+        "workload.service",
+        "login.service",
+        "listener.socket",
+        "ssh.service",
+    ] {
+        // "failed" is what ssh.service is for want of host keys, on a host that got so far.
+        assert_ne!(seen.state(unit), "active", "{unit}: {}", seen.journal);
+    }
+    assert!(!seen.listens() && !seen.session(), "{}", seen.journal);
+    assert_eq!(seen.workload_started, after_ready, "{}", seen.journal);
+    assert_eq!(seen.status["verdict"], "violated");
+}
+
+#[test]
+fn privileged_under_halt_a_changed_host_switches_off() {
+    let host = Host::new("halt");
+    host.flip(CRITICAL);
+    let seen = host.boot_until_off();
+    assert!(!seen.workload_started, "{}", seen.journal);
+}
+
+#[test]
+fn privileged_a_drop_in_against_the_verification_has_no_effect() {
+    let host = Host::new("quarantine");
+    // The same before sealing, as the control: it is part of the image, and still not taken.
+    host.write(
+        "etc/systemd/system/earmark-verify.service.d/override.conf",
+        "[Service]\nExecStart=\nExecStart=/bin/true\n",
+    );
+    quarantined(&host, false);
+}

@@ -1,0 +1,305 @@
+//! A sealed host in a container: its own systemd, the kernel of this machine.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{FileExt, symlink},
+    path::Path,
+};
+
+use earmark_tests::{Run, overlay::Overlay, program, run};
+use serde_json::Value;
+
+/// Everything that the default target asks for is there.
+pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
+/// Nothing runs but what a quarantined host may run.
+pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target";
+
+/// Where the directory shared with the test lies, seen from inside: `/run` is no part of an image.
+const SHARED: &str = "/run/test";
+/// Looks when the test's condition holds, or after a minute, and ends the container.
+const OBSERVE: &str = r#"
+idle() {
+    case $(systemctl is-system-running) in running | degraded) ;; *) return 1 ;; esac
+}
+verdict() { grep -qs "\"verdict\": \"$1\"" /run/earmark/status.json; }
+tries=0
+until eval "$(cat /run/test/until)"; do
+    tries=$((tries + 1))
+    [ $tries -lt 75 ] || { echo timeout; break; }
+    sleep 0.2
+done > /run/test/settled 2>&1
+# Not loaded is what most units of a quarantined host are.
+for unit in $(cat /run/test/units); do
+    echo "$unit $(systemctl show --value --property=ActiveState "$unit")" \
+        "$(systemctl show --value --property=ActiveEnterTimestampMonotonic "$unit")"
+done > /run/test/states
+cp /run/earmark/status.json /run/test/status.json
+cp /proc/net/tcp /run/test/tcp
+pgrep_session() { grep -lsx 'session-sleep' /proc/[0-9]*/comm; }
+pgrep_session > /run/test/session
+journalctl --no-pager --boot --output=short-monotonic > /run/test/journal
+touch /run/test/done
+systemctl poweroff --force --force
+"#;
+/// In the way of no isolation, as the observer of a real boot would not be.
+const OBSERVER: &str = "\
+[Unit]
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+[Service]
+ExecStart=/bin/sh /usr/lib/test/observe
+StandardOutput=null
+StandardError=file:/run/test/observer
+[Install]
+WantedBy=sysinit.target
+";
+const WORKLOAD: &str = "\
+[Unit]
+Requires=earmark-ready.target
+After=earmark-ready.target
+[Service]
+ExecStartPre=/bin/touch /run/test/workload
+ExecStart=/bin/sleep infinity
+";
+/// As getty@.service is, which a container has none of.
+const LOGIN: &str = "\
+[Unit]
+IgnoreOnIsolate=yes
+[Service]
+Slice=system-getty.slice
+ExecStart=/bin/sleep infinity
+";
+/// As a session of somebody who is logged in: a scope, which no service's end takes with it.
+const SESSION: &str = "\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+KillMode=process
+ExecStart=/bin/sh -c 'systemd-run --scope --slice=user.slice --unit=session-1 /usr/lib/test/session-sleep infinity & sleep 1'
+";
+const LISTENER: &str = "\
+[Socket]
+ListenStream=127.0.0.1:7777
+";
+const LISTENING: &str = "\
+[Service]
+ExecStart=/bin/sleep infinity
+";
+/// What the kernel of this machine was told says nothing of the host in the container.
+const CMDLINE: &str = "\
+[Unit]
+DefaultDependencies=no
+Before=earmark-verify.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/mount --bind /run/test/cmdline /proc/cmdline
+";
+const UNITS: [(&str, &str, &str); 7] = [
+    ("cmdline.service", CMDLINE, "sysinit.target.wants"),
+    ("observer.service", OBSERVER, "sysinit.target.wants"),
+    ("workload.service", WORKLOAD, "multi-user.target.wants"),
+    ("login.service", LOGIN, "multi-user.target.wants"),
+    ("session.service", SESSION, "multi-user.target.wants"),
+    ("listener.socket", LISTENER, "sockets.target.wants"),
+    ("listener.service", LISTENING, ""),
+];
+/// What is asked about.
+const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-ready.target \
+    earmark-agent.service earmark-quarantine.target workload.service login.service listener.socket \
+    ssh.service multi-user.target sysinit.target local-fs.target network-pre.target \
+    systemd-tmpfiles-setup.service systemd-journald.service";
+
+/// A baked and sealed root, to be booted.
+pub struct Host {
+    image: Overlay,
+}
+
+/// What was seen of a boot.
+pub struct Seen {
+    pub journal: String,
+    pub status: Value,
+    pub workload_started: bool,
+    states: BTreeMap<String, (String, u64)>,
+    tcp: String,
+    session: String,
+}
+
+impl Host {
+    pub fn new(policy: &str) -> Self {
+        let host = Self {
+            image: Overlay::new("EARMARK_ROOT_SMALL"),
+        };
+        host.image.install_agent();
+        fs::create_dir(host.image.at("usr/lib/test")).unwrap();
+        fs::write(host.image.at("usr/lib/test/observe"), OBSERVE).unwrap();
+        fs::copy(
+            host.image.at("bin/sleep"),
+            host.image.at("usr/lib/test/session-sleep"),
+        )
+        .unwrap();
+        for (name, text, wants) in UNITS {
+            let system = host.image.at("etc/systemd/system");
+            fs::write(system.join(name), text).unwrap();
+            if !wants.is_empty() {
+                fs::create_dir_all(system.join(wants)).unwrap();
+                symlink(Path::new("..").join(name), system.join(wants).join(name)).unwrap();
+            }
+        }
+        host.seal(policy);
+        host
+    }
+
+    fn seal(&self, policy: &str) {
+        let spec = format!(
+            "[image]\nname = \"host\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n\
+             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n"
+        );
+        fs::write(self.image.beside("earmark.toml"), spec).unwrap();
+        let earmark = |words: &str| {
+            let directory = self.image.beside("");
+            run(
+                program("earmark"),
+                words.split_whitespace(),
+                Some(&directory),
+            )
+            .must(0);
+        };
+        earmark("keygen --out release.key");
+        earmark("trust --key release.pub --out trust.toml");
+        earmark(
+            "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml",
+        );
+    }
+
+    /// Changes one bit in the middle of a file.
+    pub fn flip(&self, path: &str) {
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(self.image.at(path))
+            .unwrap();
+        let at = file.metadata().unwrap().len() / 2;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.image.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Boots until the shell condition holds.
+    pub fn boot(&self, until: &str) -> Seen {
+        let run = self.nspawn(until);
+        let seen = self.seen();
+        let settled = fs::read_to_string(self.shared("settled")).unwrap_or_default();
+        assert!(
+            self.shared("done").exists() && !settled.contains("timeout"),
+            "{until}: {settled}\n{}{}\n{}\n{:?}",
+            run.out,
+            run.err,
+            seen.journal,
+            seen.states,
+        );
+        seen
+    }
+
+    /// Boots, and expects that the host switches itself off before it is ready.
+    pub fn boot_until_off(&self) -> Seen {
+        let run = self.nspawn("false");
+        assert!(
+            !self.shared("done").exists(),
+            "it stayed on: {}{}",
+            run.out,
+            run.err
+        );
+        self.seen()
+    }
+
+    fn nspawn(&self, until: &str) -> Run {
+        let shared = self.shared("");
+        fs::create_dir_all(&shared).unwrap();
+        fs::write(shared.join("until"), until).unwrap();
+        fs::write(shared.join("units"), ASKED).unwrap();
+        fs::write(shared.join("cmdline"), "console=ttyS0 quiet\n").unwrap();
+        // Containers of one service manager share a control group: one at a time.
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/exercise.lock");
+        let lock = fs::File::create(lock).unwrap();
+        lock.lock().unwrap();
+        let words = "--kill-after=10 120 systemd-nspawn --quiet --boot --private-network \
+                     --register=no --keep-unit --console=read-only --resolv-conf=off --timezone=off \
+                     --link-journal=no";
+        let name = self
+            .image
+            .beside("")
+            .file_name()
+            .unwrap()
+            .display()
+            .to_string();
+        let name = name.trim_start_matches('.').to_owned();
+        let more = [
+            format!("--machine=earmark-{name}"),
+            format!("--directory={}", self.image.root().display()),
+            format!("--bind={}:{SHARED}", shared.display()),
+        ];
+        let words = words.split_whitespace().map(str::to_owned).chain(more);
+        run("timeout", words, None)
+    }
+
+    fn shared(&self, name: &str) -> std::path::PathBuf {
+        self.image.beside("shared").join(name)
+    }
+
+    fn seen(&self) -> Seen {
+        let read = |name: &str| fs::read_to_string(self.shared(name)).unwrap_or_default();
+        let states = read("states");
+        let state = |line: &str| {
+            let mut words = line.split(' ').map(str::to_owned);
+            let (unit, state) = (words.next()?, words.next()?);
+            Some((unit, (state, words.next()?.parse().ok()?)))
+        };
+        Seen {
+            journal: read("journal"),
+            status: serde_json::from_str(&read("status.json")).unwrap_or_default(),
+            workload_started: self.shared("workload").exists(),
+            states: states.lines().filter_map(state).collect(),
+            tcp: read("tcp"),
+            session: read("session"),
+        }
+    }
+}
+
+impl Seen {
+    pub fn state(&self, unit: &str) -> &str {
+        let (state, _) = self
+            .states
+            .get(unit)
+            .unwrap_or_else(|| panic!("{unit} was not asked about"));
+        state
+    }
+
+    /// Whether anything listens for connections.
+    pub fn listens(&self) -> bool {
+        const LISTEN: &str = "0A";
+        let state = |line: &str| line.split_whitespace().nth(3) == Some(LISTEN);
+        self.tcp.lines().any(state)
+    }
+
+    /// Whether somebody is still logged in.
+    pub fn session(&self) -> bool {
+        !self.session.trim().is_empty()
+    }
+
+    /// Each of the units became active, and not before the one ahead of it.
+    pub fn in_order(&self, units: &[&str]) {
+        let since = |unit: &str| self.states.get(unit).map_or(0, |(_, since)| *since);
+        for pair in units.windows(2) {
+            let (first, then) = (since(pair[0]), since(pair[1]));
+            assert!(first > 0 && first <= then, "{pair:?}: {first}, {then}");
+        }
+    }
+}
