@@ -9,6 +9,7 @@
     reason = "a test helper panics to fail its test"
 )]
 
+pub mod boot;
 pub mod overlay;
 pub mod vm;
 

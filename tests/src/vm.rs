@@ -17,7 +17,7 @@ pub use self::initrd::Initrd;
 use crate::{Run, command, run};
 
 /// What the console ends with.
-const DONE: &str = "=== done";
+pub(crate) const DONE: &str = "=== done";
 /// Quiet, since steps are said on the same line; and an end, not a wait, when the kernel panics.
 const APPEND: &str =
     "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr audit=0";
@@ -36,10 +36,10 @@ fn version(root: &Path) -> String {
     versions.remove(0)
 }
 
-/// An ext4 file system with the content of `root` and room to write, which allows fs-verity.
-pub fn disk(root: &Path, to: &Path) {
+/// An ext4 file system of `mib` MiB with the content of `root`, which allows fs-verity.
+pub fn disk(root: &Path, to: &Path, mib: u64) {
     let file = fs::File::create(to).expect("a disk");
-    file.set_len(512 << 20).expect("a size");
+    file.set_len(mib << 20).expect("a size");
     let words = "-q -t ext4 -b 4096 -O verity -d";
     let args = words.split(' ').map(OsStr::new);
     run(
@@ -61,6 +61,10 @@ pub struct Vm<'a> {
     pub initrd: &'a Path,
     /// More for the kernel's command line.
     pub append: &'a str,
+    /// How many processors: as many as its work can use at once, since each is emulated.
+    pub processors: u8,
+    /// More for QEMU.
+    pub devices: &'a [String],
     /// Where the console goes, and stays.
     pub log: &'a Path,
     /// When it must have ended.
@@ -76,7 +80,10 @@ impl Vm<'_> {
     #[track_caller]
     pub fn run(&self) -> Console {
         let mut machine = self.start();
-        let console = self.wait(&mut machine, None);
+        while !machine.has_ended(|| self.tail()) {
+            self.pause("end");
+        }
+        let console = self.console();
         assert!(
             console.0.lines().any(|line| line == DONE),
             "the script did not come to its end: {}",
@@ -85,24 +92,20 @@ impl Vm<'_> {
         console
     }
 
-    /// Boots, and cuts the power as soon as the console says `marker`.
-    #[track_caller]
-    pub fn run_until(&self, marker: &str) -> Console {
-        let mut machine = self.start();
-        self.wait(&mut machine, Some(marker))
-    }
-
-    fn start(&self) -> Machine {
+    /// Switches it on.
+    pub(crate) fn start(&self) -> Machine {
         let log = fs::File::create(self.log).expect("a log");
         let mut qemu = command(OsStr::new("qemu-system-x86_64"));
         let drive = format!("file={},format=raw,if=none,id=disk", self.disk.display());
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
-            .args(["-serial", "stdio", "-m", "1024", "-smp", "2"])
+            .args(["-serial", "stdio", "-m", "1024"])
+            .args(["-smp", &self.processors.to_string()])
             .args(["-accel", "tcg,thread=multi", "-cpu", "max"])
             .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"])
             .args(["-kernel".as_ref(), self.kernel.as_os_str()])
             .args(["-initrd".as_ref(), self.initrd.as_os_str()])
             .args(["-append", &format!("{APPEND} {}", self.append)])
+            .args(self.devices)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second descriptor"))
             .stderr(log);
@@ -112,29 +115,23 @@ impl Vm<'_> {
         )
     }
 
+    /// Waits a moment, until the deadline.
     #[track_caller]
-    fn wait(&self, machine: &mut Machine, marker: Option<&str>) -> Console {
-        loop {
-            let ended = machine.0.try_wait().expect("the state of QEMU");
-            let console = self.console();
-            match (ended, marker) {
-                (_, Some(marker)) if console.0.contains(marker) => return console,
-                (Some(status), None) if status.success() => return console,
-                (Some(status), _) => panic!("QEMU ended with {status}: {}", self.tail()),
-                (None, _) if Instant::now() > self.deadline => {
-                    panic!("the machine took too long: {}", self.tail())
-                }
-                (None, _) => sleep(Duration::from_millis(50)),
-            }
-        }
+    pub(crate) fn pause(&self, what: &str) {
+        assert!(
+            Instant::now() < self.deadline,
+            "the machine took too long to {what}: {}",
+            self.tail()
+        );
+        sleep(Duration::from_millis(50));
     }
 
-    fn console(&self) -> Console {
-        let bytes = fs::read(self.log).expect("the log");
-        Console(String::from_utf8_lossy(&bytes).replace('\r', ""))
+    pub(crate) fn console(&self) -> Console {
+        Console::read(self.log)
     }
 
-    fn tail(&self) -> String {
+    /// The end of what it said, which is where the failure is.
+    pub(crate) fn tail(&self) -> String {
         let console = self.console().0;
         let lines: Vec<&str> = console.lines().collect();
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
@@ -143,6 +140,12 @@ impl Vm<'_> {
 }
 
 impl Console {
+    /// What a serial port has said so far.
+    pub(crate) fn read(log: &Path) -> Self {
+        let bytes = fs::read(log).expect("the log");
+        Self(String::from_utf8_lossy(&bytes).replace('\r', ""))
+    }
+
     /// How a step of the script ended, and what it said.
     #[track_caller]
     pub fn step(&self, name: &str) -> Run {
@@ -170,7 +173,19 @@ impl Console {
 
 /// A virtual machine that is switched off when the test no longer looks at it.
 #[derive(Debug)]
-struct Machine(Child);
+pub(crate) struct Machine(Child);
+
+impl Machine {
+    /// Whether it is off; an end that is no orderly one is a failure, and `why` says more.
+    #[track_caller]
+    pub(crate) fn has_ended(&mut self, why: impl Fn() -> String) -> bool {
+        let status = self.0.try_wait().expect("the state of QEMU");
+        if let Some(status) = status {
+            assert!(status.success(), "QEMU ended with {status}: {}", why());
+        }
+        status.is_some()
+    }
+}
 
 impl Drop for Machine {
     fn drop(&mut self) {

@@ -103,7 +103,7 @@ impl Host {
         .must(0);
         fs::write(bench.path("earmark.toml"), SPEC).unwrap();
         bench.seal().must(0);
-        vm::disk(&bench.root(), &bench.path("disk"));
+        vm::disk(&bench.root(), &bench.path("disk"), 512);
 
         let server = root("EARMARK_ROOT_SERVER");
         let initrd = Initrd::new(&server);
@@ -132,6 +132,8 @@ impl Host {
             kernel: &self.kernel,
             initrd: &initrd,
             append: "",
+            processors: 2,
+            devices: &[],
             log: &Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vm_fsverity.{name}.log")),
             deadline: self.deadline,
         };

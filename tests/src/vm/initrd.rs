@@ -12,9 +12,8 @@ use tempfile::TempDir;
 use super::version;
 use crate::run;
 
-/// Mounts the disk on `/root`, runs `/script` and switches the machine off. An error anywhere ends
-/// init, and with it the machine, before the last lines.
-const INIT: &str = r#"#!/bin/busybox sh
+/// Up to the disk. An error anywhere ends init, and with it the machine, before the last lines.
+const BEGIN: &str = r#"#!/bin/busybox sh
 set -eu
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -24,6 +23,9 @@ mount -t sysfs sysfs /sys
 while read -r module; do insmod "/modules/$module"; done < /modules/order
 tries=0
 until [ -b /dev/vda ]; do tries=$((tries + 1)); [ $tries -lt 100 ]; sleep 0.1; done
+"#;
+/// Mounts the disk on `/root`, runs `/script` and switches the machine off.
+const SCRIPT: &str = r#"
 mount -t ext4 /dev/vda /root
 mount -t tmpfs tmpfs /root/run
 mount -t proc proc /root/proc
@@ -46,8 +48,16 @@ sync
 echo "=== done"
 poweroff -f
 "#;
-/// `ext4` and what fs-verity may be asked for, and the disk.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "ext4", "sha512_generic"];
+/// Hands the machine to the root's own init, with somebody who watches it.
+const BOOT: &str = include_str!("../boot/init.sh");
+/// The disk, `ext4` and what fs-verity may be asked for, and the network.
+const MODULES: [&str; 5] = [
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "sha512_generic",
+    "virtio_net",
+];
 
 /// A small root of its own, in memory: busybox, modules, an init script and what a test adds.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ impl Initrd {
         let initrd = Self {
             directory: TempDir::new().expect("a temporary directory"),
         };
-        for directory in ["bin", "dev", "modules", "proc", "root", "sys"] {
+        for directory in ["bin", "dev", "modules", "proc", "root", "run", "sys"] {
             fs::create_dir(initrd.at(directory)).expect("a directory");
         }
         initrd.add(Path::new("/bin/busybox"), "bin/busybox");
@@ -89,7 +99,6 @@ impl Initrd {
         }
         let order = order.join(OsStr::new("\n"));
         initrd.write("modules/order", &format!("{}\n", order.display()));
-        initrd.write("init", INIT);
         initrd
     }
 
@@ -115,7 +124,21 @@ impl Initrd {
 
     /// Writes the archive, with the script that init runs.
     pub fn pack(&self, script: &str, to: &Path) {
+        self.write("init", &format!("{BEGIN}{SCRIPT}"));
         self.write("script", script);
+        self.archive(to);
+    }
+
+    /// Writes the archive for a boot of the root's own init. `prepare` runs before that, when the root
+    /// is mounted on `/root`; `observe` runs beside it, within the root.
+    pub fn pack_boot(&self, prepare: &str, observe: &str, to: &Path) {
+        self.write("init", &format!("{BEGIN}{BOOT}"));
+        self.write("prepare", prepare);
+        self.write("observe", observe);
+        self.archive(to);
+    }
+
+    fn archive(&self, to: &Path) {
         let pack = format!(
             "find . | cpio --create --format=newc --quiet > '{}'",
             to.display()

@@ -1,0 +1,252 @@
+//! Real boots: disks that are baked and sealed as a release is, and what is seen when they boot.
+
+mod image;
+mod seen;
+
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use self::{
+    image::{FORGED, HALT, Image, Inputs, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
+    seen::Seen,
+};
+use crate::{
+    run,
+    vm::{Console, DONE, Initrd, Vm},
+};
+
+const OBSERVE: &str = include_str!("boot/observe.sh");
+/// What is always looked at.
+const LOOK: &str = r"
+step settled settle
+step status cat /run/earmark/status.json
+step screen earmark-agent status
+step motd cat /run/earmark/motd
+step os-release cat /etc/os-release
+step units units '*.service' '*.target' '*.socket'
+step started journalctl --boot --quiet --output=json --output-fields=UNIT MESSAGE_ID=39f53479d3a045ac8e11786248231fbf MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5
+step listening ss --no-header --listening --numeric --tcp --udp
+step processes processes
+step time systemd-analyze time
+";
+/// So that the disk has it all before the power is cut.
+const END: &str = "
+journalctl --sync
+sync
+echo
+echo '=== done'
+";
+
+/// Everything that the default target asks for is there.
+pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
+/// Nothing runs but what a quarantined host may run.
+pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target";
+
+/// A boot to be.
+#[derive(Debug, Clone)]
+pub struct Boot<'a> {
+    /// More for the kernel's command line.
+    pub append: &'a str,
+    /// More for QEMU, split at white space.
+    pub devices: &'a str,
+    /// Shell of the initrd, with the root on `/root` and what will be its `/run` on `/run`.
+    pub prepare: &'a str,
+    /// The shell condition that is waited for.
+    pub until: &'a str,
+    /// How long, in seconds of the machine's.
+    pub limit: u32,
+    /// More steps for the observer.
+    pub look: &'a str,
+}
+
+impl Default for Boot<'_> {
+    fn default() -> Self {
+        Self {
+            append: "",
+            devices: "",
+            prepare: "",
+            until: READY,
+            limit: 120,
+            look: "",
+        }
+    }
+}
+
+/// A shell condition: READY, and the agent's verdict.
+pub fn verdict(word: &str) -> String {
+    format!("idle && grep -q '\"verdict\": \"{word}\"' /run/earmark/status.json")
+}
+
+/// The image that `cargo xtask test` hands to tests.
+pub fn image() -> &'static Image {
+    static IMAGE: LazyLock<Image> = LazyLock::new(|| Image::new(Inputs::from_environment()));
+    &IMAGE
+}
+
+/// A disk of a test's own that has booted once, as it was signed: the control of what is then done to it.
+#[track_caller]
+pub fn lived(sealing: &Sealing, name: &str) -> Disk<'static> {
+    let disk = Disk::new(image(), sealing, name);
+    disk.boot(&Boot::default()).settled().must_be_good();
+    disk
+}
+
+/// A disk of a test's own, to boot and to tamper with.
+#[derive(Debug)]
+pub struct Disk<'a> {
+    image: &'a Image,
+    name: String,
+    directory: TempDir,
+    boots: Cell<u32>,
+}
+
+impl<'a> Disk<'a> {
+    /// A copy of the disk of an image that is sealed so. `name` is for the logs.
+    pub fn new(image: &'a Image, sealing: &Sealing, name: &str) -> Self {
+        Self::copy_of(&image.disk(sealing), image, name)
+    }
+
+    /// A copy of a disk with a root of this image.
+    pub fn copy_of(original: &Path, image: &'a Image, name: &str) -> Self {
+        let disk = Self {
+            image,
+            name: name.to_owned(),
+            directory: TempDir::new().expect("a temporary directory"),
+            boots: Cell::new(0),
+        };
+        let copy = disk.path();
+        let words = [
+            "--sparse=always".as_ref(),
+            original.as_os_str(),
+            copy.as_os_str(),
+        ];
+        run("cp", words, None).must(0);
+        disk
+    }
+
+    /// Boots, waits for what is looked for, looks, and cuts the power.
+    #[track_caller]
+    pub fn boot(&self, boot: &Boot) -> Seen {
+        self.watch(boot, |seen, off| {
+            assert!(!off, "it switched itself off: {}", seen.console);
+            seen.steps.0.lines().any(|line| line == DONE)
+        })
+    }
+
+    /// Boots, and waits until the machine has switched itself off.
+    #[track_caller]
+    pub fn boot_until_off(&self, boot: &Boot) -> Seen {
+        self.watch(boot, |seen, off| {
+            let done = seen.steps.0.lines().any(|line| line == DONE);
+            assert!(!done, "it is still on: {}", seen.console);
+            off
+        })
+    }
+
+    /// Boots, and cuts the power as soon as the console or the observer says `marker`.
+    #[track_caller]
+    pub fn boot_until_said(&self, boot: &Boot, marker: &str) -> Seen {
+        self.watch(boot, |seen, off| {
+            assert!(!off, "it switched itself off: {}", seen.console);
+            seen.console.contains(marker) || seen.steps.0.contains(marker)
+        })
+    }
+
+    #[track_caller]
+    fn watch(&self, boot: &Boot, enough: impl Fn(&Seen, bool) -> bool) -> Seen {
+        self.boots.set(self.boots.get() + 1);
+        let logs = self.image.logs();
+        let log = |what: &str| logs.join(format!("{}.{}.{what}.log", self.name, self.boots.get()));
+        let initrd = self.directory.path().join("initrd");
+        let observe = format!(
+            "LIMIT={}\nsettled() {{ {}; }}\n{OBSERVE}{LOOK}{}{END}",
+            boot.limit, boot.until, boot.look
+        );
+        Initrd::new(&self.image.root()).pack_boot(boot.prepare, &observe, &initrd);
+        let observed = log("observer");
+        // What it said in a boot before this one is not what it says now.
+        fs::File::create(&observed).expect("a log");
+        let mut devices = vec!["-serial".to_owned(), format!("file:{}", observed.display())];
+        devices.extend(boot.devices.split_whitespace().map(str::to_owned));
+        let start = Instant::now();
+        let machine = Vm {
+            disk: &self.path(),
+            kernel: &self.image.kernel(),
+            initrd: &initrd,
+            append: &format!("root=/dev/vda {}", boot.append),
+            processors: 1,
+            devices: &devices,
+            log: &log("console"),
+            // The observer has to say what it saw, too, and this machine may have much else to do.
+            deadline: start + 2 * Duration::from_secs(boot.limit.into()) + Duration::from_mins(1),
+        };
+        let mut running = machine.start();
+        loop {
+            let off = running.has_ended(|| machine.tail());
+            let seen = Seen {
+                console: machine.console().0,
+                steps: Console::read(&observed),
+                took: start.elapsed(),
+            };
+            if enough(&seen, off) {
+                println!("boot {} {}: {:.1?}", self.name, self.boots.get(), seen.took);
+                return seen;
+            }
+            machine.pause("come to what the test waits for");
+        }
+    }
+
+    /// Changes the file system, as somebody with the disk in their hands does.
+    pub fn change<T>(&self, change: impl FnOnce(&Path) -> T) -> T {
+        let at = Mounted::new(&self.path(), &self.directory.path().join("mounted"));
+        change(&at.0)
+    }
+
+    /// What the journal on the disk has of `matches`, oldest first.
+    pub fn journal(&self, matches: &[&str]) -> Vec<Value> {
+        self.change(|root| {
+            let directory = format!("--directory={}", root.join("var/log/journal").display());
+            let words = [&directory, "--output=json", "--all", "--quiet"];
+            let said = run("journalctl", words.iter().chain(matches), None).must(0);
+            let entry = |line| serde_json::from_str(line).expect("an entry of the journal");
+            said.out.lines().map(entry).collect()
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("disk")
+    }
+}
+
+/// A file system in a file, where it is mounted.
+#[derive(Debug)]
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(disk: &Path, at: &Path) -> Self {
+        fs::create_dir_all(at).expect("a directory");
+        let words = [
+            "-o".as_ref(),
+            "loop".as_ref(),
+            disk.as_os_str(),
+            at.as_os_str(),
+        ];
+        run("mount", words, None).must(0);
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // No assertion: a test that fails while it is mounted says why it failed, not this.
+        run("umount", [&self.0], None);
+    }
+}

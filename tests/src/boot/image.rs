@@ -1,0 +1,377 @@
+//! An image as a release has it: a root, the agent's package, a workload; sealed, and made a disk.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use crate::{run, run_with, vm};
+
+/// The same time in each image, so that baking twice gives the same bytes.
+const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
+/// Room for a journal and whatever else a host writes.
+const MIB: u64 = 640;
+
+/// What the image is for: it says that it runs, and says so on the disk too.
+const WORKLOAD: &str = "\
+[Unit]
+Description=What this image is for
+
+[Service]
+ExecStart=/bin/sh -c 'echo started >> /srv/data/workload; exec sleep infinity'
+
+[Install]
+WantedBy=multi-user.target
+";
+/// What makes it wait for Earmark's word.
+const GATED: &str = "\
+[Unit]
+Requires=earmark-ready.target
+After=earmark-ready.target
+";
+/// Host keys are made at first boot; one kind, because an emulated processor takes long for RSA.
+const HOST_KEY: &str = "\
+[Unit]
+Description=SSH host key of this host
+Before=ssh.service
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+ConditionPathIsReadWrite=/etc
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -N '' -t ed25519 -f /etc/ssh/ssh_host_ed25519_key
+
+[Install]
+WantedBy=ssh.service
+";
+/// The network of QEMU, for hosts that have one, without the udev that networkd would wait for.
+const UPLINK: &str = "\
+[Unit]
+Description=The network, if there is one
+DefaultDependencies=no
+After=network-pre.target
+Wants=network-pre.target
+Before=network.target
+ConditionPathExists=/sys/class/net/eth0
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip link set dev eth0 up
+ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev eth0
+ExecStart=/usr/sbin/ip route add default via 10.0.2.2
+
+[Install]
+WantedBy=multi-user.target
+";
+const UNITS: [(&str, &str, &str); 3] = [
+    ("workload.service", WORKLOAD, "multi-user.target.wants"),
+    ("host-key.service", HOST_KEY, "ssh.service.wants"),
+    ("uplink.service", UPLINK, "multi-user.target.wants"),
+];
+
+/// How an image is declared and signed. Each makes a disk of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealing {
+    /// What its files are called here.
+    pub name: &'static str,
+    /// The image's name.
+    pub image: &'static str,
+    /// `verify.gate`
+    pub gate: &'static str,
+    /// `verify.on_failure`
+    pub on_failure: &'static str,
+    /// Which key signs: `release`, which images trust, or another.
+    pub key: &'static str,
+}
+
+/// What everything is made from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// A Debian root with a kernel, as `cargo xtask roots boot` makes it.
+    pub root: PathBuf,
+    /// Where the `.deb` of the agent lies.
+    pub packages: PathBuf,
+    /// Where the programs lie.
+    pub programs: PathBuf,
+    /// Where images are kept from one run to the next.
+    pub cache: PathBuf,
+}
+
+/// An image that is baked, and sealed as often as it is asked for.
+#[derive(Debug)]
+pub struct Image {
+    inputs: Inputs,
+    directory: PathBuf,
+}
+
+/// Goes on, and says so.
+pub const REPORT: Sealing = Sealing::of("report");
+/// Isolates the host.
+pub const QUARANTINE: Sealing = Sealing::of("quarantine");
+/// Switches it off.
+pub const HALT: Sealing = Sealing::of("halt");
+/// Another image, by the same keys.
+pub const OTHER: Sealing = Sealing {
+    name: "other",
+    image: "other",
+    ..QUARANTINE
+};
+/// The same image, by a key that it does not trust.
+pub const FORGED: Sealing = Sealing {
+    name: "forged",
+    key: "forger",
+    ..QUARANTINE
+};
+
+impl Sealing {
+    /// The declared policy, with the default gate.
+    const fn of(on_failure: &'static str) -> Self {
+        Self {
+            name: on_failure,
+            image: "host",
+            gate: "critical",
+            on_failure,
+            key: "release",
+        }
+    }
+
+    fn declaration(&self) -> String {
+        format!(
+            r#"[image]
+name = "{}"
+epoch = 2
+platform = "file"
+
+[tree]
+profile = "debian-12"
+state = ["/srv/data"]
+
+[verify]
+gate = "{}"
+on_failure = "{}"
+"#,
+            self.image, self.gate, self.on_failure
+        )
+    }
+}
+
+impl Inputs {
+    /// As `cargo xtask test` hands them to tests.
+    pub fn from_environment() -> Self {
+        let path = |name: &str| {
+            let path = std::env::var_os(name);
+            PathBuf::from(path.unwrap_or_else(|| panic!("{name}: run `cargo xtask test`")))
+        };
+        Self {
+            root: path("EARMARK_ROOT_BOOT"),
+            packages: path("EARMARK_PACKAGES"),
+            programs: path("EARMARK_BIN_DIR"),
+            cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/images"),
+        }
+    }
+
+    /// Differs when anything differs that an image is made from.
+    fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (include_str!("image.rs"), &self.root).hash(&mut hasher);
+        for file in [self.agent_package(), self.programs.join("earmark")] {
+            fs::read(&file)
+                .unwrap_or_else(|error| panic!("'{}': {error}", file.display()))
+                .hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn agent_package(&self) -> PathBuf {
+        let packages = fs::read_dir(&self.packages)
+            .unwrap_or_else(|error| panic!("'{}': {error}", self.packages.display()));
+        let of_agent = |path: &PathBuf| {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            name.starts_with("earmark-agent_") && path.extension() == Some(OsStr::new("deb"))
+        };
+        let mut found: Vec<PathBuf> = packages
+            .map(|entry| entry.expect("an entry").path())
+            .filter(of_agent)
+            .collect();
+        assert_eq!(found.len(), 1, "packages of the agent: {found:?}");
+        found.remove(0)
+    }
+}
+
+impl Image {
+    /// Bakes the image, unless there is one of the same inputs.
+    pub fn new(inputs: Inputs) -> Self {
+        let directory = inputs.cache.join(format!("{:016x}", inputs.key()));
+        let image = Self { inputs, directory };
+        let _lock = image.lock();
+        if !image.directory.exists() {
+            // Older images are of no use to anybody.
+            for entry in fs::read_dir(&image.inputs.cache).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    fs::remove_dir_all(path).expect("an old image away");
+                }
+            }
+            image.bake();
+        }
+        image
+    }
+
+    /// The kernel that boots it, its own.
+    pub fn kernel(&self) -> PathBuf {
+        vm::kernel(&self.plain())
+    }
+
+    /// Its root, with everything but Earmark.
+    pub fn root(&self) -> PathBuf {
+        self.plain()
+    }
+
+    /// Where what the machines said is kept.
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    /// The disk of the image as it would be without Earmark.
+    pub fn plain_disk(&self) -> PathBuf {
+        let _lock = self.lock();
+        let disk = self.directory.join("plain.disk");
+        if !disk.exists() {
+            make_disk(&self.plain(), &disk);
+        }
+        disk
+    }
+
+    /// The disk of the image that is sealed so.
+    pub fn disk(&self, sealing: &Sealing) -> PathBuf {
+        let _lock = self.lock();
+        let disk = self.directory.join(format!("{}.disk", sealing.name));
+        if !disk.exists() {
+            let root = self.seal(sealing);
+            make_disk(&root, &disk);
+            fs::remove_dir_all(root).expect("the root away");
+        }
+        disk
+    }
+
+    /// `/usr/lib/earmark` of the image that is sealed so: its seal, and what it trusts.
+    pub fn earmark(&self, sealing: &Sealing) -> PathBuf {
+        let _lock = self.lock();
+        let copy = self.directory.join(format!("{}.earmark", sealing.name));
+        if !copy.exists() {
+            let root = self.seal(sealing);
+            copy_tree(&root.join("usr/lib/earmark"), &copy);
+            fs::remove_dir_all(root).expect("the root away");
+        }
+        copy
+    }
+
+    fn bake(&self) {
+        let partial = self.inputs.cache.join("partial");
+        fs::create_dir_all(partial.join("logs")).expect("a directory");
+        let (plain, baked) = (partial.join("plain"), partial.join("baked"));
+        copy_tree(&self.inputs.root, &plain);
+        fs::create_dir_all(plain.join("srv/data")).expect("a directory");
+        for (name, text, wants) in UNITS {
+            let unit = Path::new("/usr/lib/systemd/system").join(name);
+            fs::write(plain.join(unit.strip_prefix("/").unwrap()), text).expect("a unit");
+            let wants = plain.join("etc/systemd/system").join(wants);
+            fs::create_dir_all(&wants).expect("a directory");
+            symlink(unit, wants.join(name)).expect("a link");
+        }
+        copy_tree(&plain, &baked);
+        let gate = baked.join("usr/lib/systemd/system/workload.service.d");
+        fs::create_dir(&gate).expect("a directory");
+        fs::write(gate.join("earmark.conf"), GATED).expect("a drop-in");
+        // As a bake installs it: by the image's own package manager.
+        let package = baked.join("tmp/earmark-agent.deb");
+        copy_tree(&self.inputs.agent_package(), &package);
+        let install = ["dpkg", "--install", "/tmp/earmark-agent.deb"];
+        let words = [baked.as_os_str()]
+            .into_iter()
+            .chain(install.iter().map(OsStr::new));
+        run_with("chroot", words, None, &[SOURCE_DATE_EPOCH]).must(0);
+        fs::remove_file(package).expect("the package away");
+        fs::rename(partial, &self.directory).expect("the image");
+    }
+
+    /// The root that is sealed so. It stays.
+    pub fn sealed_root(&self, sealing: &Sealing) -> PathBuf {
+        let _lock = self.lock();
+        self.seal(sealing)
+    }
+
+    /// A copy of the root, sealed so.
+    fn seal(&self, sealing: &Sealing) -> PathBuf {
+        let at = |name: &str, extension: &str| self.directory.join(format!("{name}.{extension}"));
+        let (key, trust) = (at(sealing.key, "key"), at(sealing.key, "trust"));
+        if !trust.exists() {
+            let public = at(sealing.key, "pub");
+            self.earmark_program(&["keygen"], &[("--out", &key)]);
+            self.earmark_program(&["trust"], &[("--key", &public), ("--out", &trust)]);
+        }
+        let declaration = at(sealing.name, "toml");
+        fs::write(&declaration, sealing.declaration()).expect("a declaration");
+        let root = at(sealing.name, "root");
+        if root.exists() {
+            fs::remove_dir_all(&root).expect("a root that was interrupted away");
+        }
+        copy_tree(&self.baked(), &root);
+        self.earmark_program(
+            &["seal", "--version", "1.0.0"],
+            &[
+                ("--root", &root),
+                ("--spec", &declaration),
+                ("--key", &key),
+                ("--trust", &trust),
+            ],
+        );
+        root
+    }
+
+    fn earmark_program(&self, words: &[&str], paths: &[(&str, &Path)]) {
+        let words = words.iter().map(OsStr::new);
+        let paths = paths
+            .iter()
+            .flat_map(|(option, path)| [OsStr::new(option), path.as_os_str()]);
+        let program = self.inputs.programs.join("earmark");
+        run_with(program, words.chain(paths), None, &[SOURCE_DATE_EPOCH]).must(0);
+    }
+
+    fn plain(&self) -> PathBuf {
+        self.directory.join("plain")
+    }
+
+    /// Its root with everything, before it is sealed.
+    pub fn baked(&self) -> PathBuf {
+        self.directory.join("baked")
+    }
+
+    /// One at a time: tests of several programs share the images.
+    fn lock(&self) -> fs::File {
+        fs::create_dir_all(&self.inputs.cache).expect("a directory");
+        let lock = fs::File::create(self.inputs.cache.join("lock")).expect("a lock");
+        lock.lock().expect("a lock");
+        lock
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    run(
+        "cp",
+        ["-a".as_ref(), from.as_os_str(), to.as_os_str()],
+        None,
+    )
+    .must(0);
+}
+
+/// A disk with the content of `root`.
+pub fn make_disk(root: &Path, to: &Path) {
+    let partial = to.with_extension("partial");
+    vm::disk(root, &partial, MIB);
+    fs::rename(partial, to).expect("a disk");
+}
