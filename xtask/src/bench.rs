@@ -1,5 +1,6 @@
 //! Verification side by side with its peers and its bound, in one run on one real root.
 
+mod boot;
 mod contestants;
 mod facts;
 mod report;
@@ -31,7 +32,10 @@ pub struct Args {
     /// Leave Earmark's own programs out
     #[arg(long)]
     peers_only: bool,
-    /// Where the report goes; by default docs/benchmarks.md
+    /// Measure real boots instead, against the same image without Earmark
+    #[arg(long, conflicts_with_all = ["root", "cold", "peers_only"])]
+    boot: bool,
+    /// Where the report goes; by default docs/benchmarks.md, or docs/boot-cost.md
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -44,6 +48,12 @@ pub fn run(args: &Args) -> Result<()> {
     if args.runs == 0 {
         bail!("--runs 0 measures nothing: give at least 1");
     }
+    let docs = crate::workspace()?.join("docs");
+    let out = |name: &str| args.out.clone().unwrap_or(docs.join(name));
+    if args.boot {
+        return boot::run(args.runs, &out("boot-cost.md"));
+    }
+    let out = out("benchmarks.md");
     apt::need(
         &[
             "aide",
@@ -114,10 +124,6 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let text = Report { facts, warm, cold }.markdown();
     println!("{text}");
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => crate::workspace()?.join("docs/benchmarks.md"),
-    };
     fs::write(&out, &text).with_context(|| format!("failed to write \"{}\"", out.display()))?;
     eprintln!("written to {}", out.display());
     Ok(())

@@ -1,22 +1,23 @@
-//! The whole story on a real, small Debian root: bake, seal, verify, tamper, refuse, restore.
-//! Each step shows its command; a step that does not behave as said ends the demo with an error.
+//! The whole story on a real, small Debian host: bake, seal, boot, tamper, be refused. Each step shows its
+//! command; a step that does not behave as said ends the demo with an error.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use earmark_tests::boot::{Boot, Disk, Image, Inputs, QUARANTINED, Seen, make_disk, verdict};
 
-use crate::files;
 use crate::roots::{self, Kind, SOURCE_DATE_EPOCH};
 use crate::run::Run;
-use crate::tools;
+use crate::{apt, files, package, tools};
 
-/// As `earmark-agent verify` exits when the root is not the image that was sealed.
+/// As `earmark verify` exits when the root is not the image that was sealed.
 const NOT_VERIFIED: i32 = 10;
 
-/// PID 1: a byte of it is in the critical set, which gates the boot.
-const VICTIM: &str = "usr/lib/systemd/systemd";
+/// A comment of it: nothing on the host behaves differently. All of `/etc` gates the boot.
+const VICTIM: &str = "etc/ssh/sshd_config";
 
 const DECLARATION: &str = r#"# What this image is. A real one lies next to the Packer template and is reviewed like code.
 [image]
@@ -26,6 +27,7 @@ platform = "file"
 
 [tree]
 profile = "debian-12"
+state = ["/srv/data"]
 
 [verify]
 gate = "critical"
@@ -34,45 +36,63 @@ on_failure = "quarantine"
 
 struct Demo {
     programs: PathBuf,
+    image: Image,
     dir: PathBuf,
     step: u32,
 }
 
 /// Tells the story in `target/earmark/demo`, which is made afresh.
 pub fn run() -> Result<()> {
-    let dir = crate::state_dir()?.join("demo");
-    let mut demo = Demo {
-        programs: tools::programs()?,
-        dir,
-        step: 0,
-    };
-    demo.bake()?;
-    demo.seal()?;
-    demo.verify("The root as it was sealed: every gate passes.")?;
-    demo.tamper_and_restore()?;
-    demo.verify(
-        "The byte is back. The same seal verifies again: it speaks of content, not of time.",
+    apt::need(
+        &["busybox-static", "cpio", "e2fsprogs", "kmod"],
+        "makes the disk and the initrd of a virtual machine",
     )?;
+    apt::need_qemu("runs the virtual machine")?;
+    let start = Instant::now();
+    let mut demo = Demo::bake()?;
+    demo.seal()?;
+    demo.boot()?;
+    demo.tamper()?;
+    demo.boot_tampered()?;
     println!(
-        "\nThe demo did what it said. The root is in {}.",
-        demo.path("root").display()
+        "\nThe demo did what it said, in {} s. The root and the disk are in {}.",
+        start.elapsed().as_secs(),
+        demo.dir.display()
     );
     Ok(())
 }
 
 impl Demo {
-    fn bake(&mut self) -> Result<()> {
-        self.say("Bake: a small Debian 12 root, as debootstrap makes it (kept, so that only the first run waits).");
-        let small = roots::root(Kind::Small)?;
-        files::remove_tree(&self.dir)?;
-        files::copy(&small, &self.path("root"))?;
-        self.say("The agent is part of the image, and is sealed with it.");
-        Run::words("install -m 0755")
-            .args([
-                self.programs.join("earmark-agent"),
-                self.path("root/usr/bin/earmark-agent"),
-            ])
-            .step()
+    fn bake() -> Result<Self> {
+        println!(
+            "\n1. Bake: a small Debian 12 host with a kernel, sshd and a workload (its root is kept, so that \
+             only the first run waits), and the agent's package. The agent is part of the image, and is \
+             sealed with it."
+        );
+        // Compilers keep the processors busy, and a mirror the network.
+        let (programs, root) = std::thread::scope(|scope| {
+            let root = scope.spawn(|| roots::root(Kind::Boot));
+            let programs = tools::programs();
+            let root = root.join().unwrap_or_else(|_| bail!("making the root panicked"));
+            (programs, root)
+        });
+        let (programs, root) = (programs?, root?);
+        let state = crate::state_dir()?;
+        let image = Image::new(Inputs {
+            root,
+            packages: package::debs()?,
+            programs: programs.clone(),
+            cache: state.join("images"),
+        });
+        let dir = state.join("demo");
+        files::remove_tree(&dir)?;
+        files::copy(&image.baked(), &dir.join("root"))?;
+        Ok(Self {
+            programs,
+            image,
+            dir,
+            step: 1,
+        })
     }
 
     fn seal(&mut self) -> Result<()> {
@@ -94,7 +114,7 @@ impl Demo {
         expect(trust.arg("--out").arg(self.path("trust.toml")), 0)?;
 
         self.say(
-            "The declaration: what this image is, and what may change on a host that runs it.",
+            "The declaration: what this image is, and what a host does that is not this image.",
         );
         let declaration = self.path("earmark.toml");
         fs::write(&declaration, DECLARATION)
@@ -113,54 +133,62 @@ impl Demo {
         let seal = seal.arg("--trust").arg(self.path("trust.toml"));
         expect(seal.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH), 0)?;
 
-        self.say("What the sealed root says it is.");
-        expect(self.earmark("inspect").arg(self.path("root")), 0)
+        self.say("What CI asks before it releases: does the image verify?");
+        let verify = self.earmark("verify").arg("--full").arg("--root");
+        expect(verify.arg(self.path("root")), 0)?;
+        make_disk(&self.path("root"), &self.path("disk"));
+        Ok(())
     }
 
-    fn verify(&mut self, why: &str) -> Result<()> {
-        self.say(why);
-        expect(self.agent("full"), 0)
+    fn boot(&mut self) -> Result<()> {
+        self.say("Boot it: its own kernel, its own systemd, on an emulated processor.");
+        let until = verdict("verified");
+        let seen = Disk::copy_of(&self.path("disk"), &self.image, "demo").boot(&Boot {
+            until: &until,
+            ..Boot::default()
+        });
+        show(&seen);
+        status(&seen, 0)?;
+        seen.settled().must_be_verified();
+        println!("    It is ready: the workload runs, sshd listens.");
+        Ok(())
     }
 
-    fn tamper_and_restore(&mut self) -> Result<()> {
+    fn tamper(&mut self) -> Result<()> {
+        self.say("Tamper with the disk: one bit of one byte in a comment. Size, owner and mode stay.");
         let victim = self.path("root").join(VICTIM);
         let file = fs::File::options().read(true).write(true).open(&victim);
         let file = file.with_context(|| format!("failed to open \"{}\"", victim.display()))?;
-        let at = file.metadata()?.len() / 2;
+        let at = fs::read(&victim)?.iter().position(|byte| *byte == b'#');
+        let at = u64::try_from(at.context("the file lost its comments")?)? + 2;
         let mut byte = [0];
         file.read_exact_at(&mut byte, at)?;
-
-        self.say("Tamper: one bit of one byte in the middle of PID 1. Size, owner and mode stay.");
-        println!(
-            "    {}: byte {at}, {:#04x} becomes {:#04x}",
-            victim.display(),
-            byte[0],
-            byte[0] ^ 1
-        );
+        println!("    /{VICTIM}: byte {at}, {:#04x} becomes {:#04x}", byte[0], byte[0] ^ 1);
         file.write_all_at(&[byte[0] ^ 1], at)?;
-
-        self.say("The gate that a boot waits for refuses (exit 10), and names the file.");
-        let said = expect_output(self.agent("critical"), NOT_VERIFIED)?;
+        let verify = self.earmark("verify").arg("--full").arg("--root");
+        let said = expect_output(verify.arg(self.path("root")), NOT_VERIFIED)?;
         if !said.contains(VICTIM) {
             bail!("the refusal does not name \"/{VICTIM}\"");
         }
-        self.say("So does the full verification.");
-        expect(self.agent("full"), NOT_VERIFIED)?;
+        make_disk(&self.path("root"), &self.path("disk"));
+        Ok(())
+    }
 
-        self.say("Restore the byte.");
-        file.write_all_at(&byte, at)?;
+    fn boot_tampered(&mut self) -> Result<()> {
+        self.say("Boot that: the host refuses to be what it is not.");
+        let seen = Disk::copy_of(&self.path("disk"), &self.image, "demo-tampered").boot(&Boot {
+            until: QUARANTINED,
+            ..Boot::default()
+        });
+        show(&seen);
+        status(&seen, NOT_VERIFIED)?;
+        seen.settled().must_be_quarantined();
+        println!("    It is in quarantine: no workload was started, no login, no port is open.");
         Ok(())
     }
 
     fn earmark(&self, command: &str) -> Run {
         Run::new(self.programs.join("earmark")).arg(command)
-    }
-
-    fn agent(&self, gate: &str) -> Run {
-        let agent = Run::new(self.programs.join("earmark-agent"));
-        agent
-            .args(["verify", "--gate", gate, "--root"])
-            .arg(self.path("root"))
     }
 
     fn say(&mut self, text: &str) {
@@ -171,6 +199,27 @@ impl Demo {
     fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
+}
+
+/// What the console says of the agent.
+fn show(seen: &Seen) {
+    println!("    The console ({:.0} s):", seen.took.as_secs_f64());
+    for line in seen.said() {
+        println!("    | {line}");
+    }
+}
+
+/// The screen for people, as somebody on the host sees it.
+fn status(seen: &Seen, code: i32) -> Result<()> {
+    println!("    The host, asked with `earmark-agent status`:");
+    let screen = seen.step("screen");
+    for line in screen.out.lines() {
+        println!("    | {line}");
+    }
+    if screen.code != code {
+        bail!("expected exit {code} of the screen, not {}", screen.code);
+    }
+    Ok(())
 }
 
 fn expect(run: Run, code: i32) -> Result<()> {

@@ -94,6 +94,7 @@ fn real_tests(prefix: &str) -> Result<String> {
         .args([prefix, "--test-threads=2"])
         .env("EARMARK_BIN_DIR", tools::programs()?)
         .env("EARMARK_PACKAGES", package::all()?)
+        .env("EARMARK_ROOT_BOOT", roots::root(roots::Kind::Boot)?)
         .env("EARMARK_ROOT_SMALL", roots::root(roots::Kind::Small)?)
         .env("EARMARK_ROOT_SERVER", roots::root(roots::Kind::Server)?)
         .env("EARMARK_XTASK", tools::xtask()?)
