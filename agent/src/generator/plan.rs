@@ -8,7 +8,7 @@ use std::{
 use earmark_manifest::declaration::OnFailure;
 
 use super::overrides::Override;
-use crate::units::{AGENT, QUARANTINE, READY, UNITS, VERIFY};
+use crate::units::{AGENT, QUARANTINE, READY, UNITS, Unit, VERIFY};
 
 /// One file or link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<O
     // Copies, not links to the installed files: systemd skips a link to a unit of the same name, and
     // would go on to the one in /etc.
     for unit in &UNITS {
-        put(unit.name.to_owned(), Item::File(unit.text.to_owned()));
+        put(unit.name.to_owned(), Item::File(text(unit, policy)));
     }
     for unit in [AGENT, READY] {
         put(format!("multi-user.target.wants/{unit}"), dependency(unit));
@@ -73,6 +73,17 @@ pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<O
         plan.insert(path, Item::File(text));
     }
     plan
+}
+
+/// A unit's own text. Under `report`, also a verification that could not be started, or was not done
+/// in time, holds nothing up: there is no exit code for that, which settings could take for success.
+fn text(unit: &Unit, policy: OnFailure) -> String {
+    match policy {
+        OnFailure::Report => unit
+            .text
+            .replace(&format!("Requires={VERIFY}"), &format!("Wants={VERIFY}")),
+        OnFailure::Quarantine | OnFailure::Halt => unit.text.to_owned(),
+    }
 }
 
 fn dependency(unit: &str) -> Item {

@@ -11,19 +11,20 @@ default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
 earmark-quarantine.target = the unit
 earmark-ready.target = the unit
-earmark-verified.target = the unit
 earmark-verify.service = the unit
 multi-user.target.wants/earmark-agent.service -> ../earmark-agent.service
 multi-user.target.wants/earmark-ready.target -> ../earmark-ready.target
 ";
 const REPORT: &str = "\
 default.target.wants/earmark-verify.service -> ../earmark-verify.service
+earmark-verified.target = the unit, wanting what it requires
 earmark-verify.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
 sysinit.target.wants/earmark-verify.service -> ../earmark-verify.service
 ";
 const STRICT: &str = "\
 debug-shell.service -> /dev/null
 default.target.requires/earmark-verify.service -> ../earmark-verify.service
+earmark-verified.target = the unit
 emergency.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
 rescue.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
 sysinit.target.requires/earmark-verify.service -> ../earmark-verify.service
@@ -82,6 +83,9 @@ fn listing(early: &Path) -> Vec<String> {
                 let text = fs::read_to_string(&path).unwrap();
                 lines.push(match units.get(&*name) {
                     Some(unit) if *unit == text => format!("{name} = the unit"),
+                    Some(unit) if unit.replace("Requires=e", "Wants=e") == text => {
+                        format!("{name} = the unit, wanting what it requires")
+                    }
                     _ => {
                         let settings = text.lines().filter(|line| !line.starts_with('#'));
                         format!("{name}: {}", settings.collect::<Vec<_>>().join(" "))
