@@ -148,6 +148,29 @@ fn privileged_under_report_a_changed_host_goes_on_and_says_so() {
 }
 
 #[test]
+fn privileged_a_verification_that_cannot_start_is_one_that_failed() {
+    // Its group is gone, so that systemd does not come to start the program.
+    let without_account = |policy: &str| {
+        let host = Host::new(policy);
+        for file in ["etc/passwd", "etc/group"] {
+            host.without_line(file, "earmark:");
+        }
+        // Or systemd-sysusers would make it again, before the verification.
+        host.without_line("usr/lib/sysusers.d/earmark.conf", "u earmark");
+        host
+    };
+    let seen = without_account("report").boot(READY);
+    assert_eq!(seen.state("earmark-verify.service"), "failed");
+    assert_eq!(seen.state("workload.service"), "active", "{}", seen.journal);
+    let seen = without_account("quarantine").boot(QUARANTINED);
+    assert!(
+        !seen.workload_started && !seen.listens(),
+        "{}",
+        seen.journal
+    );
+}
+
+#[test]
 fn privileged_under_quarantine_a_changed_host_starts_nothing() {
     let host = Host::new("quarantine");
     host.flip(CRITICAL);

@@ -186,6 +186,16 @@ impl Host {
         file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     }
 
+    /// Takes the line away that starts so.
+    pub fn without_line(&self, path: &str, start: &str) {
+        let path = self.image.at(path);
+        let text = fs::read_to_string(&path).unwrap();
+        let kept = text.lines().filter(|line| !line.starts_with(start));
+        let kept: String = kept.map(|line| format!("{line}\n")).collect();
+        assert_ne!(kept, text);
+        fs::write(&path, kept).unwrap();
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         let path = self.image.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
