@@ -190,8 +190,10 @@ impl Host {
     pub fn without_line(&self, path: &str, start: &str) {
         let path = self.image.at(path);
         let text = fs::read_to_string(&path).unwrap();
-        let kept = text.lines().filter(|line| !line.starts_with(start));
-        let kept: String = kept.map(|line| format!("{line}\n")).collect();
+        let kept = text
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(start));
+        let kept: String = kept.collect();
         assert_ne!(kept, text);
         fs::write(&path, kept).unwrap();
     }
