@@ -13,11 +13,13 @@ struct Rule {
 enum Key {
     /// The key as a whole.
     Is(&'static str),
+    /// The word as a whole: with a value it is another, such as dracut's `rd.emergency=poweroff`.
+    Bare(&'static str),
     /// What it begins with.
     Begins(&'static str),
 }
 
-use Key::{Begins, Is};
+use Key::{Bare, Begins, Is};
 
 const fn rule(key: Key, why: &'static str) -> Rule {
     Rule {
@@ -60,14 +62,14 @@ const RULES: &[Rule] = &[
     ),
     rule(Is("break"), "stops in the initrd for a shell"),
     rule(Is("rdbreak"), "stops in the initrd for a shell"),
-    rule(Is("emergency"), "asks for a shell instead of the system"),
-    rule(Is("_b"), "asks for a shell instead of the system"),
-    rule(Is("rescue"), "asks for a shell instead of the system"),
-    rule(Is("single"), "asks for a shell instead of the system"),
-    rule(Is("_s"), "asks for a shell instead of the system"),
-    rule(Is("s"), "asks for a shell instead of the system"),
-    rule(Is("S"), "asks for a shell instead of the system"),
-    rule(Is("1"), "asks for a shell instead of the system"),
+    rule(Bare("emergency"), "asks for a shell instead of the system"),
+    rule(Bare("_b"), "asks for a shell instead of the system"),
+    rule(Bare("rescue"), "asks for a shell instead of the system"),
+    rule(Bare("single"), "asks for a shell instead of the system"),
+    rule(Bare("_s"), "asks for a shell instead of the system"),
+    rule(Bare("s"), "asks for a shell instead of the system"),
+    rule(Bare("S"), "asks for a shell instead of the system"),
+    rule(Bare("1"), "asks for a shell instead of the system"),
     unless(
         Is("systemd.unit"),
         DEFAULT_TARGETS,
@@ -135,6 +137,7 @@ pub(super) fn judge(word: &str) -> Option<&'static str> {
     let (key, value) = parts(word);
     let matches = |rule: &&Rule| match rule.key {
         Is(name) => key == name,
+        Bare(name) => key == name && !word.contains('='),
         Begins(start) => key.starts_with(start),
     };
     RULES
@@ -153,6 +156,7 @@ pub(super) fn target(word: &str) -> Option<String> {
     let (key, value) = parts(word);
     let unit = match &*key {
         "systemd.unit" | "__unit" => value,
+        _ if word.contains('=') => return None,
         "emergency" | "_b" => "emergency.target",
         "rescue" | "single" | "_s" | "s" | "S" | "1" => "rescue.target",
         _ => return None,
@@ -252,6 +256,13 @@ mod tests {
             "3",
             "2",
             "ld_x",
+            "rd.emergency=poweroff",
+            "rd.shell=0",
+            "security=selinux",
+            "numa_cma=1:64M",
+            "crashkernel=1G-4G:192M",
+            "earlyprintk=ttyS0,115200",
+            "panic=-1",
             "initcall_debug",
             "breakpoint",
         ] {
@@ -274,6 +285,7 @@ mod tests {
             "systemd.unit=evil",
             "systemd.unit=.target",
             "rd.systemd.unit=a.target",
+            "emergency=poweroff",
             "quiet",
         ] {
             assert_eq!(target(word), None, "{word}");
