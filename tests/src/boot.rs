@@ -197,7 +197,7 @@ impl<'a> Disk<'a> {
                 took: start.elapsed(),
             };
             if enough(&seen, off) {
-                println!("boot {} {}: {:.1?}", self.name, self.boots.get(), seen.took);
+                eprintln!("boot {} {}: {:.1?}", self.name, self.boots.get(), seen.took);
                 return seen;
             }
             machine.pause("come to what the test waits for");

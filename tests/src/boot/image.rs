@@ -12,6 +12,8 @@ use crate::{run, run_with, vm};
 
 /// The same time in each image, so that baking twice gives the same bytes.
 const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
+/// The file of an image that is locked by those who use it.
+const USED: &str = "used";
 /// Room for a journal and whatever else a host writes.
 const MIB: u64 = 640;
 
@@ -106,6 +108,8 @@ pub struct Inputs {
 pub struct Image {
     inputs: Inputs,
     directory: PathBuf,
+    /// Locked, so that a run with other inputs does not take it away meanwhile.
+    used: Option<fs::File>,
 }
 
 /// Goes on, and says so.
@@ -206,18 +210,19 @@ impl Image {
     /// Bakes the image, unless there is one of the same inputs.
     pub fn new(inputs: Inputs) -> Self {
         let directory = inputs.cache.join(format!("{:016x}", inputs.key()));
-        let image = Self { inputs, directory };
+        let mut image = Self {
+            inputs,
+            directory,
+            used: None,
+        };
         let _lock = image.lock();
         if !image.directory.exists() {
-            // Older images are of no use to anybody.
-            for entry in fs::read_dir(&image.inputs.cache).expect("a directory") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    fs::remove_dir_all(path).expect("an old image away");
-                }
-            }
+            image.remove_others();
             image.bake();
         }
+        let used = fs::File::create(image.directory.join(USED)).expect("a lock");
+        used.lock_shared().expect("a lock");
+        image.used = Some(used);
         image
     }
 
@@ -270,8 +275,22 @@ impl Image {
         copy
     }
 
+    /// Images of other inputs, unless somebody boots them right now.
+    fn remove_others(&self) {
+        for entry in fs::read_dir(&self.inputs.cache).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let used = fs::File::open(path.join(USED));
+            if path.is_dir() && used.is_ok_and(|used| used.try_lock().is_ok()) {
+                fs::remove_dir_all(path).expect("an old image away");
+            }
+        }
+    }
+
     fn bake(&self) {
         let partial = self.inputs.cache.join("partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial).expect("an image that was interrupted away");
+        }
         fs::create_dir_all(partial.join("logs")).expect("a directory");
         let (plain, baked) = (partial.join("plain"), partial.join("baked"));
         copy_tree(&self.inputs.root, &plain);
