@@ -73,7 +73,9 @@ impl Demo {
         let (programs, root) = std::thread::scope(|scope| {
             let root = scope.spawn(|| roots::root(Kind::Boot));
             let programs = tools::programs();
-            let root = root.join().unwrap_or_else(|_| bail!("making the root panicked"));
+            let root = root
+                .join()
+                .unwrap_or_else(|_| bail!("making the root panicked"));
             (programs, root)
         });
         let (programs, root) = (programs?, root?);
@@ -155,7 +157,9 @@ impl Demo {
     }
 
     fn tamper(&mut self) -> Result<()> {
-        self.say("Tamper with the disk: one bit of one byte in a comment. Size, owner and mode stay.");
+        self.say(
+            "Tamper with the disk: one bit of one byte in a comment. Size, owner and mode stay.",
+        );
         let victim = self.path("root").join(VICTIM);
         let file = fs::File::options().read(true).write(true).open(&victim);
         let file = file.with_context(|| format!("failed to open \"{}\"", victim.display()))?;
@@ -163,7 +167,11 @@ impl Demo {
         let at = u64::try_from(at.context("the file lost its comments")?)? + 2;
         let mut byte = [0];
         file.read_exact_at(&mut byte, at)?;
-        println!("    /{VICTIM}: byte {at}, {:#04x} becomes {:#04x}", byte[0], byte[0] ^ 1);
+        println!(
+            "    /{VICTIM}: byte {at}, {:#04x} becomes {:#04x}",
+            byte[0],
+            byte[0] ^ 1
+        );
         file.write_all_at(&[byte[0] ^ 1], at)?;
         let verify = self.earmark("verify").arg("--full").arg("--root");
         let said = expect_output(verify.arg(self.path("root")), NOT_VERIFIED)?;

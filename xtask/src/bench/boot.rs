@@ -72,7 +72,10 @@ pub fn run(runs: u32, out: &Path) -> Result<()> {
                 ..Boot::default()
             });
             let sample = Sample::of(&seen.settled())?;
-            eprintln!("    {round}/{runs}  {:>6.2} s  {}", sample.workload, contestant.name);
+            eprintln!(
+                "    {round}/{runs}  {:>6.2} s  {}",
+                sample.workload, contestant.name
+            );
             // Round 0 makes each disk one that has booted before.
             if round > 0 {
                 contestant.samples.push(sample);
@@ -162,7 +165,10 @@ impl Native {
         for _ in 0..5 {
             let start = Instant::now();
             let verify = Run::new(programs.join("earmark-agent")).quiet();
-            let said = verify.args(["verify", "--json", "--root"]).arg(&root).output()?;
+            let said = verify
+                .args(["verify", "--json", "--root"])
+                .arg(&root)
+                .output()?;
             best = best.min(start.elapsed().as_secs_f64());
             report = serde_json::from_str(&said)?;
         }
@@ -178,7 +184,9 @@ impl Native {
 fn spread(contestant: &Contestant, of: fn(&Sample) -> f64) -> Result<(f64, f64, f64)> {
     let mut values: Vec<f64> = contestant.samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
-    let median = values.get(values.len() / 2).context("nothing was measured")?;
+    let median = values
+        .get(values.len() / 2)
+        .context("nothing was measured")?;
     let (first, last) = (values.first(), values.last());
     Ok((*median, *first.unwrap_or(median), *last.unwrap_or(median)))
 }
