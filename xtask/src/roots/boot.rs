@@ -71,6 +71,7 @@ const UNITS: &[&str] = &[
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
+    "getty-static.service",
     "getty@tty1.service",
     "integritysetup.target",
     "kmod-static-nodes.service",
