@@ -1,0 +1,151 @@
+//! Real boots of an image whose disk somebody had in their hands: each control is the same disk, before.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use earmark_tests::{
+    boot::{Boot, FORGED, OTHER, QUARANTINE, QUARANTINED, Seen, image, lived},
+    run,
+};
+
+/// What an intruder wants to run at each boot.
+const EVIL: &str = "\
+[Service]
+ExecStart=/bin/sh -c 'echo ran > /srv/data/evil'
+";
+/// The same, without the dependencies that every service has by default: it starts beside the
+/// verification, which tier T0 cannot keep it from. It is found, and does not stay.
+const EARLY: &str = "\
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/sleep infinity
+";
+/// Verifies nothing, successfully.
+const NO_VERIFICATION: &str = "\
+[Service]
+ExecStart=
+ExecStart=/bin/true
+";
+
+/// Boots a disk, changes it, and boots it again into quarantine.
+#[track_caller]
+fn refused(name: &str, tamper: impl FnOnce(&Path)) -> Seen {
+    let disk = lived(&QUARANTINE, name);
+    disk.change(tamper);
+    let seen = disk
+        .boot(&Boot {
+            until: QUARANTINED,
+            ..Boot::default()
+        })
+        .settled();
+    seen.must_be_quarantined();
+    disk.change(|root| assert!(!root.join("srv/data/evil").exists(), "the evil unit ran"));
+    seen
+}
+
+/// Puts `/usr/lib/earmark/NAME` of one image in the place of another's.
+fn replace(root: &Path, name: &str, from: &Path) {
+    let to = root.join("usr/lib/earmark").join(name);
+    run("rm", ["-r".as_ref(), to.as_os_str()], None).must(0);
+    let from = from.join(name);
+    run(
+        "cp",
+        ["-a".as_ref(), from.as_os_str(), to.as_os_str()],
+        None,
+    )
+    .must(0);
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn vm_an_added_unit_does_not_run() {
+    let seen = refused("added-unit", |root| {
+        write(root, "etc/systemd/system/evil.service", EVIL);
+        write(root, "etc/systemd/system/early.service", EARLY);
+        let wants = root.join("etc/systemd/system/multi-user.target.wants");
+        symlink("../evil.service", wants.join("evil.service")).unwrap();
+        symlink("../early.service", wants.join("early.service")).unwrap();
+    });
+    assert_eq!(
+        seen.violations(),
+        [
+            "added /etc/systemd/system/early.service",
+            "added /etc/systemd/system/evil.service",
+            "added /etc/systemd/system/multi-user.target.wants/early.service",
+            "added /etc/systemd/system/multi-user.target.wants/evil.service",
+        ]
+    );
+    assert!(!seen.has_started("evil.service"));
+    assert!(!seen.is_active("early.service"));
+}
+
+#[test]
+fn vm_units_of_ours_take_no_override_no_drop_in_and_no_mask() {
+    let seen = refused("override", |root| {
+        let units = "etc/systemd/system";
+        // A unit's own drop-in, one for every unit of that prefix, and one for every service.
+        for directory in [
+            "earmark-verify.service.d",
+            "earmark-.service.d",
+            "service.d",
+        ] {
+            write(
+                root,
+                &format!("{units}/{directory}/none.conf"),
+                NO_VERIFICATION,
+            );
+        }
+        let masked = root.join(units).join("earmark-verified.target");
+        symlink("/dev/null", masked).unwrap();
+        write(root, &format!("{units}/earmark-agent.service"), EVIL);
+    });
+    let violations = seen.violations();
+    for path in [
+        "earmark-verify.service.d/none.conf",
+        "earmark-.service.d/none.conf",
+        "service.d/none.conf",
+        "earmark-verified.target",
+        "earmark-agent.service",
+    ] {
+        let violation = format!("added /etc/systemd/system/{path}");
+        assert!(violations.contains(&violation), "{violations:?}");
+    }
+}
+
+#[test]
+fn vm_an_image_that_lost_its_seal_is_not_trusted() {
+    let seen = refused("no-seal", |root| {
+        fs::remove_dir_all(root.join("usr/lib/earmark/seal")).unwrap();
+    });
+    let status = seen.status();
+    assert_eq!(status["verdict"], "undecided", "{status:#}");
+}
+
+#[test]
+fn vm_a_manifest_by_another_key_is_refused() {
+    let forged = image().earmark(&FORGED);
+    let seen = refused("other-key", |root| replace(root, "seal", &forged));
+    let status = seen.status();
+    assert_eq!(status["verdict"], "violated", "{status:#}");
+    let reason = status["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("signature") || reason.contains("key"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn vm_a_manifest_of_another_image_is_refused() {
+    let other = image().earmark(&OTHER);
+    let seen = refused("other-image", |root| replace(root, "seal", &other));
+    let status = seen.status();
+    assert_eq!(status["verdict"], "violated", "{status:#}");
+    let violations = seen.violations();
+    let identity = violations.iter().any(|one| one.contains("os-release"));
+    assert!(identity, "{violations:?}");
+}
