@@ -13,8 +13,8 @@ use crate::{apt, package, tools};
 
 /// What is measured, one after the other in each round.
 const GATES: [&str; 3] = ["signature", "critical", "full"];
-/// A file that is there as soon as the workload runs: asking systemd would cost what is measured.
-const WORKS: &str = "[ -e /run/systemd/units/invocation:workload.service ] && idle";
+/// A link that is there as soon as the workload runs: asking systemd would cost what is measured.
+const WORKS: &str = "[ -L /run/systemd/units/invocation:workload.service ] && idle";
 const LOOK: &str = "step userspace systemctl show --property=UserspaceTimestampMonotonic --value\n";
 
 struct Contestant<'a> {
@@ -107,17 +107,18 @@ impl Sample {
 }
 
 fn report(contestants: &[Contestant], image: &Image, programs: &Path) -> Result<String> {
-    let mut text = "# The cost of a boot\n\nWritten by `cargo xtask bench --boot`: real boots of one image on one \
-         emulated processor (QEMU without hardware acceleration, which takes several times as long for \
-         everything); quote the differences and their ratio to the whole, not the seconds.\n\n"
+    let mut text = "# The cost of a boot\n\n\
+        Written by `cargo xtask bench --boot`: real boots of one image on one emulated processor (QEMU without\n\
+        hardware acceleration, which takes several times as long for everything). Quote the differences and\n\
+        their ratio to the whole, not the seconds.\n\n"
         .to_owned();
     let runs = contestants.first().map_or(0, |first| first.samples.len());
     let _ = writeln!(
         text,
-        "From the start of PID 1 to the start of a workload that waits for `earmark-ready.target`, as systemd \
-         stamps it; median (min to max) of {runs} boots each, in rounds. *verify* is the part of it in which \
-         `earmark-verify.service` runs; the rest of what is added is its generator, its units and the wait for \
-         them. *On this machine* is the same verification of the same root without emulation.\n"
+        "From the start of PID 1 to the start of a workload that waits for `earmark-ready.target`, as systemd\n\
+         stamps it; median (min to max) of {runs} boots each, in rounds. *verify* is how long\n\
+         `earmark-verify.service` ran, a part of it beside other units. *On this machine* is the same\n\
+         verification of the same root without emulation.\n"
     );
     text += "| gate | workload starts after | added | verify | on this machine | files read | MiB read |\n|---|---|---|---|---|---|---|\n";
     let mut plain = None;
