@@ -181,6 +181,21 @@ fn privileged_under_quarantine_a_late_finding_ends_what_runs() {
     quarantined(&host, true);
 }
 
+#[test]
+fn privileged_a_crash_of_the_service_is_no_verdict() {
+    let waits = "systemctl show -P SubState earmark-agent.service | grep -q auto-restart";
+    for policy in ["quarantine", "halt"] {
+        let crash = format!(
+            "{{ {waits}; }} || {{ {READY} && verdict verified && \
+             systemctl kill -s SEGV earmark-agent.service; false; }}"
+        );
+        let seen = Host::new(policy).boot(&crash);
+        for unit in ["earmark-ready.target", "workload.service", "login.service"] {
+            assert_eq!(seen.state(unit), "active", "{policy}: {}", seen.journal);
+        }
+    }
+}
+
 fn quarantined(host: &Host, after_ready: bool) {
     let seen = host.boot(QUARANTINED);
     assert_eq!(

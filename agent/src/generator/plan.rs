@@ -106,11 +106,17 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
             vec![(AGENT, isolate.clone()), (VERIFY, isolate)]
         }
         // A start that fails because something that it requires failed is no failure of the unit,
-        // so that FailureAction= alone would miss it.
+        // so that FailureAction= alone would miss it. The service has only the other: systemd acts
+        // on FailureAction= at each crash, also of a service that it is about to start again.
         OnFailure::Halt => {
-            let halt = "[Unit]\nFailureAction=poweroff-force\nOnFailure=poweroff.target\n\
-                        OnFailureJobMode=replace-irreversibly\n";
-            vec![(AGENT, halt.to_owned()), (VERIFY, halt.to_owned())]
+            let off = "OnFailure=poweroff.target\nOnFailureJobMode=replace-irreversibly\n";
+            vec![
+                (AGENT, format!("[Unit]\n{off}")),
+                (
+                    VERIFY,
+                    format!("[Unit]\nFailureAction=poweroff-force\n{off}"),
+                ),
+            ]
         }
     }
 }

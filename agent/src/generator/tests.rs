@@ -34,7 +34,7 @@ earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.targ
 earmark-verify.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 ";
 const HALT: &str = "\
-earmark-agent.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-verify.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 ";
 
