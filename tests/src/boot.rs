@@ -74,7 +74,8 @@ impl Default for Boot<'_> {
             devices: "",
             prepare: "",
             until: READY,
-            limit: 120,
+            // Only a test that fails waits so long; a machine with much else to do needs most of it.
+            limit: 400,
             look: "",
         }
     }
