@@ -35,7 +35,6 @@ step units units '*.service' '*.target' '*.socket'
 step started journalctl --boot --quiet --output=json --output-fields=UNIT MESSAGE_ID=39f53479d3a045ac8e11786248231fbf MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5
 step listening ss --no-header --listening --numeric --tcp --udp
 step processes processes
-step time systemd-analyze time
 ";
 /// So that the disk has it all before the power is cut.
 const END: &str = "

@@ -90,7 +90,7 @@ fn must_be_root(prefix: &str) -> Result<()> {
 
 /// Runs the tests whose names start so, with everything that they are promised; see `tests/`.
 fn real_tests(prefix: &str) -> Result<String> {
-    let tests = tools::cargo("test --package earmark-tests --locked --")
+    let tests = tools::cargo("test --package earmark-tests --locked --no-fail-fast --")
         .args([prefix, "--test-threads=2"])
         .env("EARMARK_BIN_DIR", tools::programs()?)
         .env("EARMARK_PACKAGES", package::all()?)
