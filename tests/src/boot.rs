@@ -182,7 +182,6 @@ impl<'a> Disk<'a> {
             kernel: &self.image.kernel(),
             initrd: &initrd,
             append: &format!("root=/dev/vda {}", boot.append),
-            processors: 1,
             devices: &devices,
             log: &log("console"),
             // The observer has to say what it saw, too, and this machine may have much else to do.

@@ -132,7 +132,6 @@ impl Host {
             kernel: &self.kernel,
             initrd: &initrd,
             append: "",
-            processors: 2,
             devices: &[],
             log: &Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vm_fsverity.{name}.log")),
             deadline: self.deadline,
