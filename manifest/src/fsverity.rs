@@ -65,16 +65,16 @@ impl VerityHasher {
         }
     }
 
-    /// Takes the next [`BLOCK`] bytes of the file by their digest, which was computed elsewhere.
-    /// Only after whole blocks.
-    pub fn push_block(&mut self, digest: Sha256Digest) {
+    /// Takes the next [`BLOCK`] bytes of the file by their digest, which was computed elsewhere. Only
+    /// after whole blocks; only the last may have fewer `bytes`, and is hashed with zeros behind them.
+    pub fn push_leaf(&mut self, digest: Sha256Digest, bytes: usize) {
         debug_assert!(
-            self.block.is_none(),
+            self.block.is_none() && self.size.is_multiple_of(4096) && (1..=BLOCK).contains(&bytes),
             "a block begins at a multiple of its size"
         );
         self.size = self
             .size
-            .saturating_add(u64::try_from(BLOCK).unwrap_or(u64::MAX));
+            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.push(0, *digest.as_bytes());
     }
 
@@ -212,14 +212,16 @@ mod tests {
 
     #[test]
     fn a_block_may_come_as_its_digest() {
-        let data = vec![9; BLOCK * 130 + 5];
-        let (blocks, rest) = data.as_chunks::<BLOCK>();
-        let mut hasher = VerityHasher::new();
-        for block in blocks {
-            hasher.push_block(crypto::sha256(block));
+        for size in [0, 5, BLOCK, BLOCK + 1, BLOCK * 128, BLOCK * 130 + 5] {
+            let data = vec![9; size];
+            let mut hasher = VerityHasher::new();
+            for block in data.chunks(BLOCK) {
+                let mut padded = block.to_vec();
+                padded.resize(BLOCK, 0);
+                hasher.push_leaf(crypto::sha256(&padded), block.len());
+            }
+            assert_eq!(hasher.finish().hex(), by_the_book(&data), "{size} bytes");
         }
-        hasher.update(rest);
-        assert_eq!(hasher.finish().hex(), by_the_book(&data));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::{
     crypto,
     declaration::{Declaration, DeclarationError},
-    digest::ManifestDigest,
+    digest::{ManifestDigest, Sha256Digest},
     envelope::{Envelope, EnvelopeError, KeyId},
     json::JsonError,
     limits,
@@ -37,8 +37,8 @@ pub struct VerifiedManifest {
 }
 
 /// A manifest that enough trusted keys signed, with the declaration alone: what can be known without
-/// reading the tree, which takes milliseconds. It says what the image's owner wants, and nothing of
-/// the root that it was found in.
+/// reading the tree, which takes milliseconds. It says what the image is and what its owner wants, and
+/// nothing of the root that it was found in.
 #[derive(Debug)]
 pub struct VerifiedDeclaration {
     statement: Statement,
@@ -107,11 +107,7 @@ pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusa
         declaration,
         tree,
     } = seal;
-    let declared = verify_declaration(&envelope, &declaration, trust)?;
-    if tree.len() > limits::TREE_STORED || crypto::sha256(&tree) != declared.statement.tree {
-        return Err(Refusal::TreeDigest);
-    }
-    Ok(VerifiedManifest { declared, tree })
+    verify_declaration(&envelope, &declaration, trust)?.with_tree(tree)
 }
 
 /// Verifies `manifest.json` and `earmark.toml` against a trust file, as [`verify`] does.
@@ -167,22 +163,27 @@ pub fn verify_declaration(
 impl VerifiedManifest {
     /// What was signed.
     pub fn statement(&self) -> &Statement {
-        &self.declared.statement
+        self.declared.statement()
     }
 
     /// The manifest's identity.
     pub fn digest(&self) -> ManifestDigest {
-        self.declared.digest
+        self.declared.digest()
     }
 
     /// The trusted keys that signed.
     pub fn signers(&self) -> &[KeyId] {
-        &self.declared.signers
+        self.declared.signers()
     }
 
     /// The declaration.
     pub fn declaration(&self) -> &Declaration {
-        &self.declared.declaration
+        self.declared.declaration()
+    }
+
+    /// All but the tree, whose memory is given back.
+    pub fn without_tree(self) -> VerifiedDeclaration {
+        self.declared
     }
 
     /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
@@ -193,9 +194,46 @@ impl VerifiedManifest {
 }
 
 impl VerifiedDeclaration {
+    /// What was signed.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The manifest's identity.
+    pub fn digest(&self) -> ManifestDigest {
+        self.digest
+    }
+
+    /// The trusted keys that signed.
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
+    }
+
     /// The declaration.
     pub fn declaration(&self) -> &Declaration {
         &self.declaration
+    }
+
+    /// Takes `tree.zst`, if it is the signed one.
+    pub fn with_tree(self, tree: Vec<u8>) -> Result<VerifiedManifest, Refusal> {
+        if tree.len() > limits::TREE_STORED {
+            return Err(Refusal::TreeDigest);
+        }
+        self.refuse_other_tree(crypto::sha256(&tree))?;
+        Ok(VerifiedManifest {
+            declared: self,
+            tree,
+        })
+    }
+
+    /// Refuses a `tree.zst` of another digest than the signed one: for those who do not look into it
+    /// and need not keep it.
+    pub fn refuse_other_tree(&self, digest: Sha256Digest) -> Result<(), Refusal> {
+        if digest == self.statement.tree {
+            Ok(())
+        } else {
+            Err(Refusal::TreeDigest)
+        }
     }
 }
 

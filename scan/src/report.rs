@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use earmark_manifest::{statement::AgentVersion, verify::VerifiedManifest};
+use earmark_manifest::{statement::AgentVersion, verify::VerifiedDeclaration};
 use serde::{Deserialize, Serialize};
 
 use crate::verify::{Counts, Stop, Verdict, Verification};
@@ -91,7 +91,7 @@ impl Report {
 
     pub(crate) fn of(verification: &Verification) -> Self {
         let manifest = verification.manifest();
-        let statement = manifest.map(VerifiedManifest::statement);
+        let statement = manifest.map(VerifiedDeclaration::statement);
         let violations = verification
             .violations
             .iter()

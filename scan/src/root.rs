@@ -9,6 +9,9 @@ use std::{
 use earmark_manifest::path::ImagePath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 
+/// Bytes read at a time where a file is not kept: they stay in the processor's cache.
+const PIECE: usize = 128 * 1024;
+
 /// A root directory. All paths are resolved beneath its descriptor, without following symbolic
 /// links and without leaving it, whatever happens to the tree meanwhile.
 ///
@@ -77,34 +80,57 @@ impl Root {
     /// Reads a whole regular file of at most `bound` bytes. It may lie on another file system: `/usr`
     /// and `/var` often do, and whether they may is for the walk to say.
     pub fn read(&self, path: &ImagePath, bound: usize) -> Result<Vec<u8>, ScanError> {
-        let error = |what: &'static str, cause: io::Error| ScanError {
-            what,
-            place: path.to_string(),
-            cause,
-        };
-        let file = self
-            .open_file(path, true)
-            .map_err(|errno| error("open", errno.into()))?;
-        let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
-            .map_err(|errno| error("look at", errno.into()))?;
-        if !rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
-            return Err(error("read", io::Error::other("it is not a regular file")));
-        }
+        let (file, size) = self.open_regular(path)?;
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
         // A buffer that grows as it is read would be copied and faulted in again and again.
-        let expected = usize::try_from(stat.stx_size).unwrap_or(bound).min(bound);
+        let expected = usize::try_from(size).unwrap_or(bound).min(bound);
         let mut bytes = Vec::with_capacity(expected.saturating_add(1));
-        std::fs::File::from(file)
-            .take(most)
+        file.take(most)
             .read_to_end(&mut bytes)
-            .map_err(|cause| error("read", cause))?;
+            .map_err(|cause| failed("read", path, cause))?;
         if bytes.len() > bound {
-            let cause = io::Error::other(format!(
-                "it is larger than the {bound} bytes that are accepted"
-            ));
-            return Err(error("read", cause));
+            return Err(too_large(path, bound));
         }
         Ok(bytes)
+    }
+
+    /// Reads a file as [`Root::read`] does, and hands it on piece by piece.
+    pub(crate) fn read_in_pieces(
+        &self,
+        path: &ImagePath,
+        bound: usize,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), ScanError> {
+        let (mut file, _) = self.open_regular(path)?;
+        let mut buffer = vec![0; PIECE];
+        let mut left = bound;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    left = left
+                        .checked_sub(count)
+                        .ok_or_else(|| too_large(path, bound))?;
+                    each(buffer.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(failed("read", path, cause)),
+            }
+        }
+    }
+
+    /// Opens a regular file, with the bytes that it is said to have.
+    fn open_regular(&self, path: &ImagePath) -> Result<(std::fs::File, u64), ScanError> {
+        let file = self
+            .open_file(path, true)
+            .map_err(|errno| failed("open", path, errno.into()))?;
+        let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
+            .map_err(|errno| failed("look at", path, errno.into()))?;
+        if !rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
+            let cause = io::Error::other("it is not a regular file");
+            return Err(failed("read", path, cause));
+        }
+        Ok((file.into(), stat.stx_size))
     }
 
     /// Like [`Root::read`]; nothing if there is no such file.
@@ -161,6 +187,19 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         rustix::fs::openat2(&self.directory, bytes, flags, Mode::empty(), resolve)
     }
+}
+
+fn failed(what: &'static str, path: &ImagePath, cause: io::Error) -> ScanError {
+    ScanError {
+        what,
+        place: path.to_string(),
+        cause,
+    }
+}
+
+fn too_large(path: &ImagePath, bound: usize) -> ScanError {
+    let text = format!("it is larger than the {bound} bytes that are accepted");
+    failed("read", path, io::Error::other(text))
 }
 
 /// Metadata without waiting for a network file system to agree and without mounting anything.

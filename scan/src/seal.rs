@@ -1,6 +1,8 @@
 //! Reads the seal and the trust file of a root.
 
 use earmark_manifest::{
+    crypto::Sha256,
+    digest::Sha256Digest,
     layout, limits,
     path::ImagePath,
     trust::{Trust, TrustError},
@@ -28,10 +30,11 @@ pub enum SealError {
 
 /// Reads the three files of a root's seal, each once.
 pub fn read(root: &Root) -> Result<SealBytes, SealError> {
+    let (envelope, declaration) = read_declared(root)?;
     Ok(SealBytes {
-        envelope: read_file(root, layout::MANIFEST, limits::ENVELOPE)?,
-        declaration: read_file(root, layout::DECLARATION, limits::DECLARATION)?,
-        tree: read_file(root, layout::TREE, limits::TREE_STORED)?,
+        envelope,
+        declaration,
+        tree: read_tree(root)?,
     })
 }
 
@@ -44,6 +47,21 @@ pub fn read_declared(root: &Root) -> Result<(Vec<u8>, Vec<u8>), SealError> {
     ))
 }
 
+/// Reads the tree of a root's seal, still packed.
+pub(crate) fn read_tree(root: &Root) -> Result<Vec<u8>, SealError> {
+    Ok(read_file(root, layout::TREE, limits::TREE_STORED)?)
+}
+
+/// The digest of the tree of a root's seal. It is not kept: to fault in a buffer as large as it
+/// takes longer than to hash it.
+pub(crate) fn hash_tree(root: &Root) -> Result<Sha256Digest, SealError> {
+    let mut hasher = Sha256::new();
+    root.read_in_pieces(&at(layout::TREE)?, limits::TREE_STORED, |bytes| {
+        hasher.update(bytes);
+    })?;
+    Ok(hasher.finish())
+}
+
 /// Reads and parses a root's own trust file.
 pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
     let bytes = read_file(root, layout::TRUST, limits::TRUST)?;
@@ -54,11 +72,13 @@ pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
 }
 
 fn read_file(root: &Root, path: &str, bound: usize) -> Result<Vec<u8>, ScanError> {
-    let absolute = ImagePath::from_absolute(path.as_bytes());
-    let path = absolute.map_err(|error| ScanError {
+    root.read(&at(path)?, bound)
+}
+
+fn at(path: &str) -> Result<ImagePath, ScanError> {
+    ImagePath::from_absolute(path.as_bytes()).map_err(|error| ScanError {
         what: "open",
         place: path.to_owned(),
         cause: std::io::Error::other(error),
-    })?;
-    root.read(&path, bound)
+    })
 }

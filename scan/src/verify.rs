@@ -6,7 +6,7 @@ use earmark_manifest::{
     declaration::Gate,
     path::ImagePath,
     trust::Trust,
-    verify::{self, Refusal, VerifiedManifest},
+    verify::{self, Refusal, VerifiedDeclaration, VerifiedManifest},
 };
 
 use crate::{
@@ -60,7 +60,7 @@ pub enum Stop {
 /// A verification that was made, whatever came of it.
 #[derive(Debug)]
 pub struct Verification {
-    pub(crate) manifest: Option<VerifiedManifest>,
+    pub(crate) manifest: Option<VerifiedDeclaration>,
     pub(crate) gate: Option<Gate>,
     pub(crate) stop: Option<Stop>,
     pub(crate) violations: Vec<Violation>,
@@ -142,7 +142,7 @@ impl Verification {
     }
 
     /// The verified manifest, if the seal was believed. Nothing is said of the root itself.
-    pub fn manifest(&self) -> Option<&VerifiedManifest> {
+    pub fn manifest(&self) -> Option<&VerifiedDeclaration> {
         self.manifest.as_ref()
     }
 
@@ -172,21 +172,27 @@ impl Verification {
             own = seal::read_trust(root).map_err(unreadable)?;
             &own
         };
-        let seal = seal::read(root).map_err(unreadable)?;
-        let manifest = verify::verify(seal, trust).map_err(Stop::Refused)?;
-        let gate = options.gate.unwrap_or(manifest.declaration().verify.gate);
+        let (envelope, declaration) = seal::read_declared(root).map_err(unreadable)?;
+        let declared =
+            verify::verify_declaration(&envelope, &declaration, trust).map_err(Stop::Refused)?;
+        let gate = options.gate.unwrap_or(declared.declaration().verify.gate);
         self.gate = Some(gate);
-        let tree =
-            (gate != Gate::Signature).then(|| self.tree(root, &manifest, gate, options.progress));
         if gate == Gate::Signature {
-            self.identity(root, &manifest);
+            let tree = seal::hash_tree(root).map_err(unreadable)?;
+            declared.refuse_other_tree(tree).map_err(Stop::Refused)?;
+            self.identity(root, &declared);
+            self.manifest = Some(declared);
+            return Ok(());
         }
-        self.manifest = Some(manifest);
-        tree.unwrap_or(Ok(()))
+        let tree = seal::read_tree(root).map_err(unreadable)?;
+        let manifest = declared.with_tree(tree).map_err(Stop::Refused)?;
+        let compared = self.tree(root, &manifest, gate, options.progress);
+        self.manifest = Some(manifest.without_tree());
+        compared
     }
 
     /// Without the walk only this tells that a seal was put on another image's root.
-    fn identity(&mut self, root: &Root, manifest: &VerifiedManifest) {
+    fn identity(&mut self, root: &Root, manifest: &VerifiedDeclaration) {
         let image = &manifest.statement().image;
         match identity::read(root) {
             Ok(identity) => {

@@ -206,16 +206,27 @@ fn whole(what: &'static str, cause: std::io::Error) -> ScanError {
     }
 }
 
-/// Directories that wait, and how many are being read. The walk is over when both are none.
+/// Directories that wait to be read.
 struct Queue {
-    state: Mutex<(Vec<ImagePath>, usize)>,
+    state: Mutex<Waiting>,
     changed: Condvar,
+}
+
+/// The walk is over when no directory waits and none is being read.
+struct Waiting {
+    directories: Vec<ImagePath>,
+    being_read: usize,
+    idle_threads: usize,
 }
 
 impl Queue {
     fn new(first: ImagePath) -> Self {
         Self {
-            state: Mutex::new((vec![first], 0)),
+            state: Mutex::new(Waiting {
+                directories: vec![first],
+                being_read: 0,
+                idle_threads: 0,
+            }),
             changed: Condvar::new(),
         }
     }
@@ -223,28 +234,35 @@ impl Queue {
     fn next(&self) -> Option<ImagePath> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(directory) = state.0.pop() {
-                state.1 = state.1.saturating_add(1);
+            if let Some(directory) = state.directories.pop() {
+                state.being_read = state.being_read.saturating_add(1);
                 return Some(directory);
             }
-            if state.1 == 0 {
+            if state.being_read == 0 {
                 return None;
             }
+            state.idle_threads = state.idle_threads.saturating_add(1);
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.idle_threads = state.idle_threads.saturating_sub(1);
         }
     }
 
     /// One directory was read, and had these in it.
     fn done(&self, found: &mut Vec<ImagePath>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let wake = !found.is_empty();
-        state.0.append(found);
-        state.1 = state.1.saturating_sub(1);
-        if wake || state.1 == 0 {
+        // This thread takes one of them itself, and no more threads are woken than there is work for.
+        let wanted = found.len().saturating_sub(1).min(state.idle_threads);
+        state.directories.append(found);
+        state.being_read = state.being_read.saturating_sub(1);
+        let is_over = state.being_read == 0 && state.directories.is_empty();
+        drop(state);
+        if is_over {
             self.changed.notify_all();
+        } else {
+            (0..wanted).for_each(|_| self.changed.notify_one());
         }
     }
 }

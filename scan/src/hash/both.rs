@@ -52,19 +52,29 @@ fn side_by_side(
     let (mut state, mut verity) = (State::INITIAL, VerityHasher::new());
     loop {
         let filled = fill(reader, opened, buffer)?;
-        let bytes = buffer.get(..filled).unwrap_or_default();
-        let (leaves, rest) = bytes.as_chunks::<{ fsverity::BLOCK }>();
-        for leaf in leaves {
-            let mut leaf_state = State::INITIAL;
-            let blocks = leaf.as_chunks().0;
-            pair.both([&mut state, &mut leaf_state], [blocks, blocks]);
-            let size = u64::try_from(leaf.len()).unwrap_or(u64::MAX);
-            verity.push_block(pair.finish(leaf_state, &[], size));
+        let is_end = filled < buffer.len();
+        // A leaf that the file's end leaves short is hashed with zeros behind it.
+        let leaves = filled.next_multiple_of(fsverity::BLOCK);
+        if let Some(padding) = buffer.get_mut(filled..leaves) {
+            padding.fill(0);
         }
-        if filled < buffer.len() {
-            verity.update(rest);
-            let (blocks, rest) = rest.as_chunks();
-            pair.one(&mut state, blocks);
+        let (bytes, leaves) = (buffer.get(..filled), buffer.get(..leaves));
+        let (blocks, rest) = bytes.unwrap_or_default().as_chunks();
+        let mut blocks = blocks;
+        let mut left = filled;
+        for leaf in leaves.unwrap_or_default().as_chunks().0 {
+            let leaf: &[u8; fsverity::BLOCK] = leaf;
+            let mut leaf_state = State::INITIAL;
+            let leaf_blocks = leaf.as_chunks().0;
+            let done = pair.both([&mut state, &mut leaf_state], [blocks, leaf_blocks]);
+            blocks = blocks.get(done..).unwrap_or_default();
+            pair.one(&mut leaf_state, leaf_blocks.get(done..).unwrap_or_default());
+            let size = u64::try_from(leaf.len()).unwrap_or(u64::MAX);
+            let covered = left.min(leaf.len());
+            verity.push_leaf(pair.finish(leaf_state, &[], size), covered);
+            left -= covered;
+        }
+        if is_end {
             let sha256 = pair.finish(state, rest, opened.size());
             return Ok((sha256, verity.finish()));
         }

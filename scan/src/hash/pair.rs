@@ -52,8 +52,10 @@ impl<'a, J: Job<'a>> Source<'_, '_, J, J::Outcome> {
         loop {
             let mut job = self.queue.next()?;
             let begun = self.reader.open(job.seen()).and_then(|opened| {
-                let is_read = job.begin(self.reader, &opened)?;
-                Ok(is_read.then_some(opened))
+                if job.begin(self.reader, &opened)? {
+                    return Ok(Some(opened));
+                }
+                opened.must_be_unchanged().map(|()| None)
             });
             match begun {
                 Ok(Some(opened)) => return Some((job, opened)),

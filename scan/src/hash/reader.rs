@@ -20,7 +20,7 @@ pub(crate) struct Reader<'r> {
     xattrs: XattrReader,
 }
 
-/// A file that is open, and is the one that the walk saw.
+/// A file that is open. That it is the one that the walk saw is known at the end of reading it.
 pub(crate) struct Opened<'a> {
     file: OwnedFd,
     seen: &'a Seen,
@@ -38,20 +38,18 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Opens the file that the walk saw. Another one in its place is a doubt: what is there now was
-    /// not compared.
+    /// Opens the file that the walk saw, or what is in its place now: the end of reading it tells, and
+    /// nothing that it brought counts before that.
     pub(crate) fn open<'a>(&self, seen: &'a Seen) -> Result<Opened<'a>, Doubt> {
         let file = self
             .root
             .open_file(&seen.path, crosses(self.mounts, &seen.path))
             .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?;
-        let opened = Opened {
+        Ok(Opened {
             file,
             seen,
             left: seen.stat.size,
-        };
-        opened.must_be_unchanged()?;
-        Ok(opened)
+        })
     }
 
     /// The attributes of an open file.
@@ -103,7 +101,9 @@ impl Opened<'_> {
         self.seen.stat.size
     }
 
-    fn must_be_unchanged(&self) -> Result<(), Doubt> {
+    /// Another file in the place of the one that the walk saw, or a change to it since, is a doubt: what
+    /// is there now was not compared.
+    pub(super) fn must_be_unchanged(&self) -> Result<(), Doubt> {
         let stat = statx(&self.file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| Doubt::new(&self.seen.path, "look at it", errno))?;
         if self.seen.stat.is_unchanged(&Stat::of(&stat)) {
