@@ -1,0 +1,91 @@
+//! One request, and what its answer means.
+
+use std::error::Error;
+
+use reqwest::{RequestBuilder, StatusCode};
+
+use super::ImdsError;
+
+/// Why one attempt failed.
+pub(super) enum Fault {
+    /// It may go better the next time.
+    Passing(String),
+    /// 401: the token is not, or no longer, believed.
+    Unauthorized,
+    /// It will be so the next time too.
+    Final(ImdsError),
+}
+
+/// One request, and its whole answer. 404 is an answer: there is nothing.
+pub(super) async fn send(
+    request: RequestBuilder,
+    path: &str,
+    bound: usize,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let path = || path.to_owned();
+    let fault = |error: reqwest::Error| fault(&error, path());
+    let mut answer = request.send().await.map_err(fault)?;
+    let status = answer.status();
+    match status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::UNAUTHORIZED => return Err(Fault::Unauthorized),
+        StatusCode::FORBIDDEN => return Err(Fault::Final(ImdsError::Off { path: path() })),
+        _ if status.is_redirection() => {
+            return Err(Fault::Final(ImdsError::Redirected { path: path() }));
+        }
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            return Err(Fault::Passing(format!("it answered {}", status.as_u16())));
+        }
+        _ => {
+            return Err(Fault::Final(ImdsError::Status {
+                path: path(),
+                status: status.as_u16(),
+            }));
+        }
+    }
+    let too_large = || {
+        Fault::Final(ImdsError::TooLarge {
+            path: path(),
+            bound,
+        })
+    };
+    let mut body = Vec::new();
+    // What the answer says of its length is only its word.
+    while let Some(piece) = answer.chunk().await.map_err(fault)? {
+        if piece.len() > bound.saturating_sub(body.len()) {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
+/// What speaks no HTTP will not learn it; all else that happens to a connection can pass.
+fn fault(error: &reqwest::Error, path: String) -> Fault {
+    let is_parse = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_parse);
+    if is_parse {
+        return Fault::Final(ImdsError::NotHttp { path });
+    }
+    Fault::Passing(if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else if error.is_connect() {
+        format!("no connection: {}", innermost(error))
+    } else {
+        format!("the connection broke: {}", innermost(error))
+    })
+}
+
+/// The errors below this one, which itself shows the URL.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// What the operating system or the HTTP library says, neither of which quotes the answer.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    causes(error)
+        .last()
+        .map_or_else(|| "unknown".to_owned(), ToString::to_string)
+}
