@@ -1,0 +1,82 @@
+//! User-data of other kinds: what they are called, and what to do instead.
+
+use super::problem::Problem;
+
+/// What user-data is compared with: spaces before it and the case of its letters do not count, since
+/// they do not count for cloud-init. What cloud-init would take for its own is never taken for
+/// ours, although most of these lines are comments in TOML.
+const TEXTS: [(&str, &str, &str); 15] = [
+    ("#!", "a script (#!)", BAKE),
+    ("#cloud-config", "cloud-config", BAKE),
+    ("#cloud-boothook", "a boot hook of cloud-init", BAKE),
+    ("#include", "a list of addresses (#include)", BAKE),
+    ("#part-handler", "a part handler of cloud-init", BAKE),
+    ("#upstart-job", "an upstart job", BAKE),
+    ("## template:", "a template of cloud-init", BAKE),
+    ("#ps1", "a PowerShell script", BAKE),
+    ("<powershell>", "a PowerShell script", BAKE),
+    ("<script>", "a batch script", BAKE),
+    ("content-type:", "a MIME message", ALONE),
+    ("mime-version:", "a MIME message", ALONE),
+    ("from: ", "a MIME message", ALONE),
+    ("{", "JSON", ALONE),
+    ("---", "YAML", ALONE),
+];
+
+const BYTES: [(&[u8], &str, &str); 5] = [
+    (b"\x1f\x8b", "gzip", PLAIN),
+    (b"\xfd7zXZ\0", "xz", PLAIN),
+    (b"\x28\xb5\x2f\xfd", "zstd", PLAIN),
+    (b"BZh", "bzip2", PLAIN),
+    (b"PK\x03\x04", "a zip archive", PLAIN),
+];
+
+const BAKE: &str = "TOML with one table, [parameters]: user-data gives values and nothing in it is \
+    ever run; what has to be done goes into the image, as a [[first_boot]] step";
+const ALONE: &str = "TOML with one table, [parameters], by itself";
+const PLAIN: &str = "TOML with one table, [parameters], uncompressed";
+const ONCE: &str = "TOML with one table, [parameters]: encoded once at most, which the AWS command \
+    line does by itself";
+
+/// Base64 of the shortest document that says anything.
+const SHORTEST_BASE64: usize = 20;
+
+/// What this is, if it is something that user-data often is.
+pub(super) fn recognise(source: &str, bytes: &[u8]) -> Option<Problem> {
+    let (found, expected) = of_bytes(bytes)
+        .or_else(|| of_text(bytes.trim_ascii_start()))
+        .or_else(|| is_base64(bytes).then_some(("text in base64", ONCE)))?;
+    Some(Problem {
+        source: source.to_owned(),
+        key: None,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+fn of_bytes(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    BYTES
+        .into_iter()
+        .find(|(magic, ..)| bytes.starts_with(magic))
+        .map(|(_, found, expected)| (found, expected))
+}
+
+fn of_text(text: &[u8]) -> Option<(&'static str, &'static str)> {
+    TEXTS
+        .into_iter()
+        .find(|(start, ..)| {
+            text.get(..start.len())
+                .is_some_and(|beginning| beginning.eq_ignore_ascii_case(start.as_bytes()))
+        })
+        .map(|(_, found, expected)| (found, expected))
+}
+
+/// Who calls the API has to encode the document, and some then do it twice. No TOML with a table is
+/// of these characters alone.
+fn is_base64(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii();
+    text.len() >= SHORTEST_BASE64
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(byte))
+}

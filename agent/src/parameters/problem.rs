@@ -1,0 +1,97 @@
+//! What is wrong with the values that were given, for people to read: safe to print, and without the
+//! values.
+
+use std::fmt;
+
+use earmark_manifest::escape::Escaped;
+
+use super::gathering::is_refused;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `user-data`, `tags`, a path.
+    pub source: String,
+    /// What it is about, if it is not all of it. Anybody's words.
+    pub key: Option<String>,
+    /// What kind of thing is there. Never the thing.
+    pub found: String,
+    /// What would be right.
+    pub expected: String,
+}
+
+/// All that is wrong, at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub(super) Vec<Problem>);
+
+/// A console line has room for this many characters of a key, and of what would be right.
+const LONGEST_KEY: usize = 80;
+const LONGEST_EXPECTED: usize = 240;
+/// Who has more to mend than this begins with these.
+const MOST: usize = 40;
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().take(MOST).enumerate() {
+            let line_break = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_break}{problem}")?;
+        }
+        match self.0.len().saturating_sub(MOST) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.source)?;
+        if let Some(key) = &self.key {
+            let key = Escaped(key.as_bytes()).to_string();
+            write!(f, "{}: ", shortened(&key, LONGEST_KEY))?;
+        }
+        let expected = shortened(&printable(&self.expected), LONGEST_EXPECTED);
+        write!(f, "found {}, expected {expected}", self.found)
+    }
+}
+
+/// What kind of value this is. Of a secret not even the length is told.
+pub(super) fn class(value: &toml::Value, is_secret: bool) -> String {
+    match value {
+        toml::Value::String(text) if text.chars().any(is_refused) => {
+            "text with control characters".to_owned()
+        }
+        toml::Value::String(_) if is_secret => "text".to_owned(),
+        toml::Value::String(text) => format!("text of {} bytes", text.len()),
+        toml::Value::Integer(_) => "a whole number".to_owned(),
+        toml::Value::Float(_) => "a number with a fraction".to_owned(),
+        toml::Value::Boolean(_) => "a truth value".to_owned(),
+        toml::Value::Datetime(_) => "a date or a time".to_owned(),
+        toml::Value::Array(_) => "a list".to_owned(),
+        toml::Value::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// The words of a declaration, on one line and without what would drive a terminal. A pattern keeps
+/// its backslashes.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, ' '..='~') {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+    }
+    shown
+}
+
+/// Of text in ASCII.
+fn shortened(text: &str, longest: usize) -> String {
+    match text.get(..longest) {
+        Some(start) if text.len() > longest => format!("{start}..."),
+        _ => text.to_owned(),
+    }
+}
