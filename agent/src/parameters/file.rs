@@ -40,7 +40,11 @@ pub(super) fn read(root: &Root, path: &ImagePath) -> Result<Found, ScanError> {
         stat.map_err(|errno| failed("look at", path, errno.into()))
     };
     // A root that is looked at from outside, such as a test's, belongs to whoever made it.
-    let owner = look(rustix::fs::fstat(root.as_fd()), &ImagePath::root())?.st_uid;
+    let owner = if root.is_live() {
+        0
+    } else {
+        look(rustix::fs::fstat(root.as_fd()), &ImagePath::root())?.st_uid
+    };
     let problem = |path: &ImagePath, found: &str| {
         Found::Unfit(Problem {
             source: path.to_string(),

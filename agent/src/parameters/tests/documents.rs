@@ -1,6 +1,6 @@
 //! User-data that is something else.
 
-use super::{of_user_data, problems};
+use super::{super::gathering::Gathering, declared, of_user_data, problems};
 
 #[tokio::test]
 async fn user_data_of_other_kinds_is_refused_by_its_name() {
@@ -122,4 +122,38 @@ async fn only_the_one_table_is_taken() {
             .iter()
             .all(|line| line.len() < 400)
     );
+}
+
+#[test]
+fn no_change_of_a_byte_brings_a_secret_into_a_message() {
+    const GOOD: &[u8] = b"# A comment\n[parameters]\nenvironment = \"prod\"\ntoken = \"hunter2\"\n\
+        motto = 'hunter2'\nreplicas = 7\n";
+    let declaration = declared("ec2", r#"["user-data"]"#);
+    let refusal = |bytes: &[u8]| {
+        let mut gathering = Gathering::new(&declaration.parameters);
+        gathering.document("user-data", bytes);
+        gathering
+            .finish()
+            .err()
+            .map(|problems| problems.to_string())
+    };
+    assert_eq!(refusal(GOOD), None);
+    let mut refused = 0;
+    let mut check = |bytes: &[u8]| {
+        if let Some(shown) = refusal(bytes) {
+            refused += 1;
+            let is_plain = |character: char| matches!(character, ' '..='~' | '\n');
+            assert!(shown.chars().all(is_plain), "{shown:?}");
+            assert!(!shown.contains("unter2"), "{shown}");
+        }
+    };
+    for position in 0..GOOD.len() {
+        check(&GOOD[..position]);
+        for byte in 0..=u8::MAX {
+            let mut changed = GOOD.to_vec();
+            changed[position] = byte;
+            check(&changed);
+        }
+    }
+    assert!(refused > 10_000, "{refused}");
 }
