@@ -13,6 +13,7 @@
 
 mod apply;
 mod check;
+mod needs;
 mod overrides;
 mod plan;
 
@@ -88,7 +89,7 @@ fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
         format!("'{path}' has no effect: the agent's units take no changes")
     }));
     let targets = CommandLine::read(root).targets();
-    let plan = plan::plan(policy.on_failure(), &targets, &overrides);
+    let plan = plan::plan(&policy, &targets, &overrides);
     let problems = apply::apply(&plan, early);
     let exit = if problems.is_empty() {
         Exit::Done

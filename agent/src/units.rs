@@ -11,6 +11,8 @@ pub struct Unit {
 
 /// The one that decides.
 pub const VERIFY: &str = "earmark-verify.service";
+/// The one that brings about what a new host needs.
+pub const FIRST_BOOT: &str = "earmark-first-boot.service";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -20,10 +22,14 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 5] = [
+pub const UNITS: [Unit; 6] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
+    },
+    Unit {
+        name: FIRST_BOOT,
+        text: include_str!("../../systemd/earmark-first-boot.service"),
     },
     Unit {
         name: QUARANTINE,

@@ -10,6 +10,8 @@
 )]
 
 pub mod boot;
+pub mod container;
+pub mod imds;
 pub mod overlay;
 pub mod vm;
 

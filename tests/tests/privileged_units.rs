@@ -1,17 +1,16 @@
 //! The units, judged by systemd itself: read without a complaint, as exposed as the docs say, and
 //! booted in a container. What needs a kernel of its own is in `vm_boot*`.
 
-#[path = "privileged_units/container.rs"]
-mod container;
-
 use std::{fs, path::Path};
 
-use earmark_tests::overlay::Overlay;
+use earmark_tests::{
+    container::{Host, QUARANTINED, READY},
+    overlay::Overlay,
+};
 
-use self::container::{Host, QUARANTINED, READY};
-
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "earmark-agent.service",
+    "earmark-first-boot.service",
     "earmark-quarantine.target",
     "earmark-ready.target",
     "earmark-verified.target",
@@ -68,6 +67,8 @@ fn privileged_the_exposure_is_what_the_docs_say() {
     let docs = fs::read_to_string(docs).unwrap();
     for (unit, bound) in [
         ("earmark-agent.service", 2.0),
+        // Declared commands run in it, as root.
+        ("earmark-first-boot.service", 6.0),
         ("earmark-verify.service", 2.0),
     ] {
         let words = [
@@ -120,6 +121,7 @@ fn privileged_a_good_image_gets_ready_under_each_policy() {
         seen.in_order(&[
             verified[0],
             verified[1],
+            "earmark-first-boot.service",
             "earmark-ready.target",
             "workload.service",
         ]);

@@ -29,7 +29,7 @@ pub fn violations(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Viola
     let (mut overrides, _) = overrides::find(root);
     // Those for all services may have come after the generator ran, with other software.
     overrides.retain(|found| found.is_for_us);
-    let plan = plan::plan(policy.on_failure(), &line.targets(), &overrides);
+    let plan = plan::plan(policy, &line.targets(), &overrides);
     let at = |path: &Path| root.path().join(path);
 
     let mut violations = Vec::new();

@@ -68,10 +68,12 @@ pub(super) fn find(root: &Root) -> (BTreeSet<Override>, Vec<String>) {
 
 /// The directories that add to a unit, by what they add.
 fn directories(unit: &str) -> Vec<(&'static str, Vec<(String, bool)>)> {
-    let kind = unit.rsplit_once('.').map_or("", |(_, kind)| kind);
+    let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
     let own = |suffix: &str| vec![(format!("{unit}.{suffix}"), true)];
     let mut drop_ins = own("d");
-    drop_ins.push((format!("earmark-.{kind}.d"), true));
+    // `earmark-first-.service.d` and `earmark-.service.d`: for each name that begins so.
+    let prefixes = stem.match_indices('-').filter_map(|(at, _)| stem.get(..at));
+    drop_ins.extend(prefixes.map(|prefix| (format!("{prefix}-.{kind}.d"), true)));
     drop_ins.push((format!("{kind}.d"), false));
     let mut directories = vec![("d", drop_ins)];
     // A workload may well be wanted by the target that is made for it.

@@ -7,8 +7,11 @@ use std::{
 
 use earmark_manifest::declaration::OnFailure;
 
-use super::overrides::Override;
-use crate::units::{AGENT, QUARANTINE, READY, UNITS, Unit, VERIFY};
+use super::{needs, overrides::Override};
+use crate::{
+    policy::Policy,
+    units::{AGENT, FIRST_BOOT, QUARANTINE, READY, UNITS, Unit, VERIFY},
+};
 
 /// One file or link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,9 @@ const MASK: &str = "/dev/null";
 
 /// What follows from the policy, from the units that this boot is asked to start, and from what is
 /// configured against ours.
-pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<Override>) -> Plan {
+pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Override>) -> Plan {
+    let needs = policy.declaration().map_or_else(String::new, needs::needs);
+    let policy = policy.on_failure();
     let mut plan = Plan::new();
     let mut put = |path: String, item| plan.insert(PathBuf::from(path), item);
     // Copies, not links to the installed files: systemd skips a link to a unit of the same name, and
@@ -68,22 +73,24 @@ pub(super) fn plan(policy: OnFailure, targets: &[String], overrides: &BTreeSet<O
     }
     // Last, so that no drop-in of the same name takes its place.
     for (unit, settings) in settings(policy) {
-        let text = format!("{HEAD}{settings}");
+        let needs = if unit == FIRST_BOOT { &*needs } else { "" };
+        let text = format!("{HEAD}{settings}{needs}");
         let path = PathBuf::from(format!("{unit}.d/50-policy.conf"));
         plan.insert(path, Item::File(text));
     }
     plan
 }
 
-/// A unit's own text. Under `report`, also a verification that could not be started, or was not done
-/// in time, holds nothing up: there is no exit code for that, which settings could take for success.
+/// A unit's own text. Under `report`, also a stage that could not be started, or was not done in
+/// time, holds nothing up: there is no exit code for that, which settings could take for success.
 fn text(unit: &Unit, policy: OnFailure) -> String {
-    match policy {
-        OnFailure::Report => unit
-            .text
-            .replace(&format!("Requires={VERIFY}"), &format!("Wants={VERIFY}")),
-        OnFailure::Quarantine | OnFailure::Halt => unit.text.to_owned(),
-    }
+    let stages = match policy {
+        OnFailure::Report => &[VERIFY, FIRST_BOOT][..],
+        OnFailure::Quarantine | OnFailure::Halt => &[],
+    };
+    stages.iter().fold(unit.text.to_owned(), |text, stage| {
+        text.replace(&format!("Requires={stage}"), &format!("Wants={stage}"))
+    })
 }
 
 fn dependency(unit: &str) -> Item {
@@ -95,23 +102,34 @@ const HEAD: &str = "# Written at each boot by earmark-generator, from the policy
 /// How the service manager carries the policy out.
 fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
     match policy {
-        // However the verification ends, the boot goes on, and the record says how it ended.
-        OnFailure::Report => vec![(
-            VERIFY,
-            "[Service]\nSuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS\n"
-                .to_owned(),
-        )],
+        // However a stage ends, the boot goes on, and the record says how it ended.
+        OnFailure::Report => {
+            let goes_on = |codes: &str| {
+                format!(
+                    "[Service]\nSuccessExitStatus={codes} \
+                     SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS\n"
+                )
+            };
+            vec![
+                (VERIFY, goes_on("1 2 10 11")),
+                (FIRST_BOOT, goes_on("1 2 10 11 12")),
+            ]
+        }
         OnFailure::Quarantine => {
             let isolate = format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n");
-            vec![(AGENT, isolate.clone()), (VERIFY, isolate)]
+            [AGENT, FIRST_BOOT, VERIFY]
+                .map(|unit| (unit, isolate.clone()))
+                .into()
         }
         // A start that fails because something that it requires failed is no failure of the unit,
         // so that FailureAction= alone would miss it. The service has only the other: systemd acts
-        // on FailureAction= at each crash, also of a service that it is about to start again.
+        // on FailureAction= at each crash, also of a service that it is about to start again. So has
+        // first boot: its host did verify, and goes down in order, with its journal on the disk.
         OnFailure::Halt => {
             let off = "OnFailure=poweroff.target\nOnFailureJobMode=replace-irreversibly\n";
             vec![
                 (AGENT, format!("[Unit]\n{off}")),
+                (FIRST_BOOT, format!("[Unit]\n{off}")),
                 (
                     VERIFY,
                     format!("[Unit]\nFailureAction=poweroff-force\n{off}"),

@@ -9,21 +9,24 @@ use crate::{testing::TestRoot, units::UNITS};
 const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
+earmark-first-boot.service = the unit
 earmark-quarantine.target = the unit
-earmark-ready.target = the unit
 earmark-verify.service = the unit
 multi-user.target.wants/earmark-agent.service -> ../earmark-agent.service
 multi-user.target.wants/earmark-ready.target -> ../earmark-ready.target
 ";
 const REPORT: &str = "\
 default.target.wants/earmark-verify.service -> ../earmark-verify.service
-earmark-verified.target = the unit, wanting what it requires
+earmark-first-boot.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 12 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
+earmark-ready.target = the unit, wanting earmark-first-boot.service
+earmark-verified.target = the unit, wanting earmark-verify.service
 earmark-verify.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
 sysinit.target.wants/earmark-verify.service -> ../earmark-verify.service
 ";
 const STRICT: &str = "\
 debug-shell.service -> /dev/null
 default.target.requires/earmark-verify.service -> ../earmark-verify.service
+earmark-ready.target = the unit
 earmark-verified.target = the unit
 emergency.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
 rescue.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
@@ -31,10 +34,12 @@ sysinit.target.requires/earmark-verify.service -> ../earmark-verify.service
 ";
 const QUARANTINE: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
+earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-verify.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 ";
 const HALT: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-verify.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 ";
 
@@ -81,12 +86,21 @@ fn listing(early: &Path) -> Vec<String> {
                 directories.push(path);
             } else {
                 let text = fs::read_to_string(&path).unwrap();
+                let wanting = |unit: &str| {
+                    let stages = ["earmark-verify.service", "earmark-first-boot.service"];
+                    stages.into_iter().find(|stage| {
+                        let required = format!("\nRequires={stage}\n");
+                        unit.contains(&required)
+                            && unit.replace(&required, &format!("\nWants={stage}\n")) == text
+                    })
+                };
                 lines.push(match units.get(&*name) {
                     Some(unit) if *unit == text => format!("{name} = the unit"),
-                    Some(unit) if unit.replace("Requires=e", "Wants=e") == text => {
-                        format!("{name} = the unit, wanting what it requires")
-                    }
-                    _ => {
+                    Some(unit) => match wanting(unit) {
+                        Some(stage) => format!("{name} = the unit, wanting {stage}"),
+                        None => format!("{name} = another text"),
+                    },
+                    None => {
                         let settings = text.lines().filter(|line| !line.starts_with('#'));
                         format!("{name}: {}", settings.collect::<Vec<_>>().join(" "))
                     }
@@ -106,6 +120,43 @@ fn the_policy_is_what_the_signed_declaration_says() {
     must_write(&quarantine, &[ALWAYS, STRICT, QUARANTINE], reason);
     let halt = TestRoot::sealed("on_failure = \"halt\"");
     must_write(&halt, &[ALWAYS, STRICT, HALT], reason);
+}
+
+/// Steps get the time that they declare, and the network where their values come from it.
+#[test]
+fn first_boot_gets_what_its_steps_need() {
+    const STEPS: &str = "\
+[verify]
+on_failure = \"quarantine\"
+[tree]
+state = [\"/srv/data\"]
+[[first_boot]]
+name = \"join\"
+command = { argv = [\"/usr/lib/web/join\"], timeout = \"2h\" }
+[[first_boot]]
+name = \"volume\"
+volume = { device = \"/dev/nvme1n1\", filesystem = \"xfs\", mount = \"/srv/data\" }
+[[first_boot]]
+name = \"start\"
+unit = { start = [\"web.service\"] }
+";
+    const DROP_IN: &str = "earmark-first-boot.service.d/50-policy.conf: ";
+    let policy = QUARANTINE.lines().filter(|line| !line.starts_with(DROP_IN));
+    let policy = policy.collect::<Vec<_>>().join("\n");
+    let isolate = "[Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate";
+    let time = "[Service] TimeoutStartSec=10080s";
+    let network = "[Unit] Wants=network-online.target After=network-online.target";
+    for (platform, lines) in [
+        ("file", format!("{isolate} {time}")),
+        ("ec2", format!("{isolate} {network} {time}")),
+    ] {
+        let root = TestRoot::declared(&format!("platform = \"{platform}\"\n{STEPS}"));
+        let drop_in = format!("{DROP_IN}{lines}");
+        must_write(&root, &[ALWAYS, STRICT, &policy, &drop_in], "signed");
+    }
+    // The control: without steps an instance waits for nothing.
+    let root = TestRoot::declared("platform = \"ec2\"\n[verify]\non_failure = \"quarantine\"\n");
+    must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "signed");
 }
 
 #[test]
@@ -180,6 +231,7 @@ fn our_units_take_no_drop_ins_from_anywhere() {
         "/etc/systemd/system/earmark-verify.service.d/README",
         "/run/systemd/system/earmark-agent.service.d/override.conf",
         "/usr/local/lib/systemd/system/earmark-.service.d/all.conf",
+        "/run/systemd/system/earmark-first-.service.d/first.conf",
         "/usr/lib/systemd/system/service.d/10-timeout.conf",
         "/lib/systemd/system/target.d/x.conf",
         "/etc/systemd/system/earmark-quarantine.target.wants/sshd.service",
@@ -198,6 +250,9 @@ fn our_units_take_no_drop_ins_from_anywhere() {
 earmark-agent.service.d/10-timeout.conf -> /dev/null
 earmark-agent.service.d/all.conf -> /dev/null
 earmark-agent.service.d/override.conf -> /dev/null
+earmark-first-boot.service.d/10-timeout.conf -> /dev/null
+earmark-first-boot.service.d/all.conf -> /dev/null
+earmark-first-boot.service.d/first.conf -> /dev/null
 earmark-quarantine.target.d/x.conf -> /dev/null
 earmark-quarantine.target.wants/sshd.service -> /dev/null
 earmark-ready.target.d/override.conf -> /dev/null

@@ -76,6 +76,10 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-verify.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-first-boot.service",
+                "systemd/earmark-first-boot.service",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-verified.target",
                 "systemd/earmark-verified.target",
             ),

@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::{FileExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use earmark_tests::{Run, overlay::Overlay, program, run};
 use serde_json::Value;
+
+use crate::{Run, overlay::Overlay, program, run};
 
 /// Everything that the default target asks for is there.
 pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
@@ -38,6 +39,7 @@ cp /run/earmark/status.json /run/test/status.json
 cp /proc/net/tcp /run/test/tcp
 pgrep_session() { grep -lsx 'session-sleep' /proc/[0-9]*/comm; }
 pgrep_session > /run/test/session
+[ ! -e /run/test/look ] || . /run/test/look > /run/test/looked 2>&1
 journalctl --no-pager --boot --output=short-monotonic > /run/test/journal
 touch /run/test/done
 systemctl poweroff --force --force
@@ -106,32 +108,53 @@ const UNITS: [(&str, &str, &str); 7] = [
     ("listener.service", LISTENING, ""),
 ];
 /// What is asked about.
-const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-ready.target \
-    earmark-agent.service earmark-quarantine.target workload.service login.service listener.socket \
+const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-first-boot.service \
+    earmark-ready.target earmark-agent.service earmark-quarantine.target workload.service login.service listener.socket \
     ssh.service multi-user.target sysinit.target local-fs.target network-pre.target \
     systemd-tmpfiles-setup.service systemd-journald.service";
 
 /// A baked and sealed root, to be booted.
+#[derive(Debug)]
 pub struct Host {
     image: Overlay,
+    more: Vec<String>,
 }
 
 /// What was seen of a boot.
+#[derive(Debug)]
 pub struct Seen {
+    /// The journal of the boot.
     pub journal: String,
+    /// What the agent keeps for others.
     pub status: Value,
+    /// Whether the workload ever started.
     pub workload_started: bool,
+    /// What the test's own look at it said.
+    pub looked: String,
     states: BTreeMap<String, (String, u64)>,
     tcp: String,
     session: String,
 }
 
 impl Host {
+    /// Of an image with this policy.
     pub fn new(policy: &str) -> Self {
+        Self::declared(policy, "", |_| ())
+    }
+
+    /// Of an image whose declaration goes on like this after `[verify]`, and that has more in it.
+    pub fn declared(policy: &str, rest: &str, bake: impl FnOnce(&Overlay)) -> Self {
+        Self::of_root("EARMARK_ROOT_SMALL", policy, rest, bake)
+    }
+
+    /// The same, of the root that the environment variable names.
+    pub fn of_root(variable: &str, policy: &str, rest: &str, bake: impl FnOnce(&Overlay)) -> Self {
         let host = Self {
-            image: Overlay::new("EARMARK_ROOT_SMALL"),
+            image: Overlay::new(variable),
+            more: Vec::new(),
         };
         host.image.install_agent();
+        bake(&host.image);
         fs::create_dir(host.image.at("usr/lib/test")).unwrap();
         fs::write(host.image.at("usr/lib/test/observe"), OBSERVE).unwrap();
         fs::copy(
@@ -147,14 +170,28 @@ impl Host {
                 symlink(Path::new("..").join(name), system.join(wants).join(name)).unwrap();
             }
         }
-        host.seal(policy);
+        host.seal(policy, rest);
         host
     }
 
-    fn seal(&self, policy: &str) {
+    /// The same, with more words for `systemd-nspawn`.
+    #[must_use]
+    pub fn with(mut self, more: &str) -> Self {
+        let words = more.split_whitespace().map(str::to_owned);
+        self.more.extend(words);
+        self
+    }
+
+    /// A path of its root.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.image.at(path)
+    }
+
+    fn seal(&self, policy: &str, rest: &str) {
         let spec = format!(
-            "[image]\nname = \"host\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n\
-             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n"
+            "[image]\nname = \"host\"\nplatform = \"file\"\n\
+             [tree]\nprofile = \"debian-12\"\nstate = [\"/srv/data\", \"/srv/volume\"]\n\
+             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n{rest}"
         );
         fs::write(self.image.beside("earmark.toml"), spec).unwrap();
         let earmark = |words: &str| {
@@ -198,6 +235,7 @@ impl Host {
         fs::write(&path, kept).unwrap();
     }
 
+    /// Writes a file of the root.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.image.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -205,8 +243,15 @@ impl Host {
     }
 
     /// Boots until the shell condition holds.
+    #[track_caller]
     pub fn boot(&self, until: &str) -> Seen {
-        let run = self.nspawn(until);
+        self.boot_and_look(until, "")
+    }
+
+    /// The same, and then runs a script.
+    #[track_caller]
+    pub fn boot_and_look(&self, until: &str, look: &str) -> Seen {
+        let run = self.nspawn(until, look);
         let seen = self.seen();
         let settled = fs::read_to_string(self.shared("settled")).unwrap_or_default();
         assert!(
@@ -222,7 +267,7 @@ impl Host {
 
     /// Boots, and expects that the host switches itself off before it is ready.
     pub fn boot_until_off(&self) -> Seen {
-        let run = self.nspawn("false");
+        let run = self.nspawn("false", "");
         assert!(
             !self.shared("done").exists(),
             "it stayed on: {}{}",
@@ -232,16 +277,21 @@ impl Host {
         self.seen()
     }
 
-    fn nspawn(&self, until: &str) -> Run {
+    fn nspawn(&self, until: &str, look: &str) -> Run {
         let shared = self.shared("");
+        if shared.exists() {
+            // What it said in a boot before this one is not what it says now.
+            fs::remove_dir_all(&shared).unwrap();
+        }
         fs::create_dir_all(&shared).unwrap();
+        fs::write(shared.join("look"), look).unwrap();
         fs::write(shared.join("until"), until).unwrap();
         fs::write(shared.join("units"), ASKED).unwrap();
         fs::write(shared.join("cmdline"), "console=ttyS0 quiet\n").unwrap();
         // Containers of one service manager share a control group: one at a time.
-        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/exercise.lock");
-        let lock = fs::File::create(lock).unwrap();
-        lock.lock().unwrap();
+        let turn = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/exercise.lock");
+        let turn = fs::File::create(turn).unwrap();
+        turn.lock().unwrap();
         let words = "--kill-after=10 120 systemd-nspawn --quiet --boot --private-network \
                      --register=no --keep-unit --console=read-only --resolv-conf=off --timezone=off \
                      --link-journal=no";
@@ -258,11 +308,12 @@ impl Host {
             format!("--directory={}", self.image.root().display()),
             format!("--bind={}:{SHARED}", shared.display()),
         ];
-        let words = words.split_whitespace().map(str::to_owned).chain(more);
+        let words = words.split_whitespace().map(str::to_owned);
+        let words = words.chain(more).chain(self.more.iter().cloned());
         run("timeout", words, None)
     }
 
-    fn shared(&self, name: &str) -> std::path::PathBuf {
+    fn shared(&self, name: &str) -> PathBuf {
         self.image.beside("shared").join(name)
     }
 
@@ -278,6 +329,7 @@ impl Host {
             journal: read("journal"),
             status: serde_json::from_str(&read("status.json")).unwrap_or_default(),
             workload_started: self.shared("workload").exists(),
+            looked: read("looked"),
             states: states.lines().filter_map(state).collect(),
             tcp: read("tcp"),
             session: read("session"),
@@ -286,6 +338,7 @@ impl Host {
 }
 
 impl Seen {
+    /// The state that a unit is in.
     pub fn state(&self, unit: &str) -> &str {
         let (state, _) = self
             .states
