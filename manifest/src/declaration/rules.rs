@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use crate::{
     class::{PathClass, Pattern, Rule, RuleError, RuleKind, RuleSet},
+    layout,
     path::ImagePath,
     profile::{self, Profile, ReasonedRule},
 };
@@ -86,7 +87,10 @@ pub(super) fn collect(tree: &TreeDocument, steps: &[Step]) -> Result<Vec<Reasone
         }
     }
     match RuleSet::resolve(rules.iter().map(|rule| rule.rule.clone()).collect()) {
-        Ok(_) => Ok(rules),
+        Ok(set) => match steps.iter().find_map(|step| wrong_mount(&set, step)) {
+            Some(problem) => Err(problem),
+            None => Ok(rules),
+        },
         Err(error) => {
             let about: Vec<&Pattern> = match &error {
                 RuleError::BeneathState { rule, state, .. } => vec![rule, state],
@@ -102,6 +106,39 @@ pub(super) fn collect(tree: &TreeDocument, steps: &[Step]) -> Result<Vec<Reasone
             })
         }
     }
+}
+
+/// A volume that is mounted over what is sealed would make each verification fail from then on, and
+/// one over the agent's own state would hide that first boot has been.
+fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
+    let Action::Volume { mount, .. } = &step.action else {
+        return None;
+    };
+    let problem = |problem| {
+        Some(Problem {
+            at: step.at.clone(),
+            problem,
+        })
+    };
+    let covers = |path: &str| {
+        let path = ImagePath::from_absolute(path.as_bytes());
+        path.is_ok_and(|path| path.is_beneath(mount) || mount.is_beneath(&path))
+    };
+    if let Some(state) = layout::AGENT_STATE.into_iter().find(|path| covers(path)) {
+        return problem(format!(
+            "'{mount}' is no place for a volume: the agent needs {state}"
+        ));
+    }
+    let mut at = Some(mount.clone());
+    while let Some(path) = at {
+        if rules.class_of(&path) == PathClass::State {
+            return None;
+        }
+        at = path.parent();
+    }
+    problem(format!(
+        "'{mount}' is sealed: a volume is mounted on a path of [tree] state"
+    ))
 }
 
 /// What a step writes may change, and what it runs or reads must be good before it does.
