@@ -154,9 +154,17 @@ impl<'a> Disk<'a> {
     /// Boots, and cuts the power as soon as the console or the observer says `marker`.
     #[track_caller]
     pub fn boot_until_said(&self, boot: &Boot, marker: &str) -> Seen {
+        self.boot_until(boot, |seen| {
+            seen.console.contains(marker) || seen.steps.0.contains(marker)
+        })
+    }
+
+    /// Boots, and cuts the power as soon as it has said enough.
+    #[track_caller]
+    pub fn boot_until(&self, boot: &Boot, enough: impl Fn(&Seen) -> bool) -> Seen {
         self.watch(boot, |seen, off| {
             assert!(!off, "it switched itself off: {}", seen.console);
-            seen.console.contains(marker) || seen.steps.0.contains(marker)
+            enough(seen)
         })
     }
 

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -88,6 +88,14 @@ pub struct Sealing {
     pub on_failure: &'static str,
     /// Which key signs: `release`, which images trust, or another.
     pub key: &'static str,
+    /// `image.platform`
+    pub platform: &'static str,
+    /// How the declaration goes on.
+    pub rest: &'static str,
+    /// Files that the image has besides: path, text and mode.
+    pub files: &'static [(&'static str, &'static str, u32)],
+    /// Files that it does not have.
+    pub without: &'static [&'static str],
 }
 
 /// What everything is made from.
@@ -140,6 +148,10 @@ impl Sealing {
             gate: "critical",
             on_failure,
             key: "release",
+            platform: "file",
+            rest: "",
+            files: &[],
+            without: &[],
         }
     }
 
@@ -148,18 +160,25 @@ impl Sealing {
             r#"[image]
 name = "{}"
 epoch = 2
-platform = "file"
+platform = "{}"
 
 [tree]
 profile = "debian-12"
-state = ["/srv/data"]
+state = ["/srv/data", "/srv/volume"]
 
 [verify]
 gate = "{}"
 on_failure = "{}"
-"#,
-            self.image, self.gate, self.on_failure
+{}"#,
+            self.image, self.platform, self.gate, self.on_failure, self.rest
         )
+    }
+
+    /// What its files are called here: another name for another content.
+    fn file(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.declaration(), self.files, self.without).hash(&mut hasher);
+        format!("{}-{:08x}", self.name, hasher.finish() >> 32)
     }
 }
 
@@ -254,7 +273,7 @@ impl Image {
     /// The disk of the image that is sealed so.
     pub fn disk(&self, sealing: &Sealing) -> PathBuf {
         let _lock = self.lock();
-        let disk = self.directory.join(format!("{}.disk", sealing.name));
+        let disk = self.directory.join(format!("{}.disk", sealing.file()));
         if !disk.exists() {
             let root = self.seal(sealing);
             make_disk(&root, &disk);
@@ -266,7 +285,7 @@ impl Image {
     /// `/usr/lib/earmark` of the image that is sealed so: its seal, and what it trusts.
     pub fn earmark(&self, sealing: &Sealing) -> PathBuf {
         let _lock = self.lock();
-        let copy = self.directory.join(format!("{}.earmark", sealing.name));
+        let copy = self.directory.join(format!("{}.earmark", sealing.file()));
         if !copy.exists() {
             let root = self.seal(sealing);
             copy_tree(&root.join("usr/lib/earmark"), &copy);
@@ -294,7 +313,9 @@ impl Image {
         fs::create_dir_all(partial.join("logs")).expect("a directory");
         let (plain, baked) = (partial.join("plain"), partial.join("baked"));
         copy_tree(&self.inputs.root, &plain);
-        fs::create_dir_all(plain.join("srv/data")).expect("a directory");
+        for directory in ["srv/data", "srv/volume"] {
+            fs::create_dir_all(plain.join(directory)).expect("a directory");
+        }
         for (name, text, wants) in UNITS {
             let unit = Path::new("/usr/lib/systemd/system").join(name);
             fs::write(plain.join(unit.strip_prefix("/").unwrap()), text).expect("a unit");
@@ -333,13 +354,22 @@ impl Image {
             self.earmark_program(&["keygen"], &[("--out", &key)]);
             self.earmark_program(&["trust"], &[("--key", &public), ("--out", &trust)]);
         }
-        let declaration = at(sealing.name, "toml");
+        let declaration = at(&sealing.file(), "toml");
         fs::write(&declaration, sealing.declaration()).expect("a declaration");
-        let root = at(sealing.name, "root");
+        let root = at(&sealing.file(), "root");
         if root.exists() {
             fs::remove_dir_all(&root).expect("a root that was interrupted away");
         }
         copy_tree(&self.baked(), &root);
+        for path in sealing.without {
+            fs::remove_file(root.join(path)).expect("a file away");
+        }
+        for (path, text, mode) in sealing.files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).expect("a directory");
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).expect("a mode");
+        }
         self.earmark_program(
             &["seal", "--version", "1.0.0"],
             &[

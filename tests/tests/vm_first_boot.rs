@@ -1,0 +1,433 @@
+//! Real first boots: of five steps, with the power cut at twenty-five points of them, and with values
+//! that come from a metadata service at its address.
+
+use std::{cell::Cell, fs, thread::sleep, time::Duration};
+
+use earmark_tests::{
+    boot::{Boot, Disk, QUARANTINE, READY, REPORT, Sealing, Seen, image},
+    imds::Imds,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// One that the kernel calls as it likes.
+const VOLUME: &str = "vol0123456789abcdef0";
+const VOLUME_SIZE: u64 = 64 << 20;
+
+const VALUES: &str = "[parameters]\nenvironment = \"prod\"\n";
+/// Its effects, each on the disk before the next.
+const JOIN: &str = "#!/bin/sh
+set -eu
+echo \"begin $1\" >> /srv/data/joined
+echo \"$1\" >> /srv/volume/joined
+sync
+sleep 0.5
+echo \"end $1\" >> /srv/data/joined
+sync
+";
+const WEB: &str = "\
+[Unit]
+Requires=earmark-ready.target
+After=earmark-ready.target
+[Service]
+ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
+";
+const FILES: &[(&str, &str, u32)] = &[
+    ("etc/web/README", "Rendered at first boot.\n", 0o644),
+    ("usr/lib/systemd/system/web.service", WEB, 0o644),
+    ("usr/lib/web/join", JOIN, 0o755),
+    (
+        "usr/share/web/config.toml.tpl",
+        "environment = \"{{ environment }}\"\n",
+        0o644,
+    ),
+    ("usr/share/web/values.toml", VALUES, 0o644),
+];
+/// A volume's device is there for systemd when udev says so. And without sshd: a power cut leaves it
+/// without its host key, for which ssh-keygen does not wait until the disk has it.
+const MASKED: &[&str] = &[
+    "etc/systemd/system/multi-user.target.wants/ssh.service",
+    "etc/systemd/system/systemd-udev-trigger.service",
+    "etc/systemd/system/systemd-udevd-control.socket",
+    "etc/systemd/system/systemd-udevd-kernel.socket",
+    "etc/systemd/system/systemd-udevd.service",
+];
+
+macro_rules! steps {
+    ($values:literal, $hostname:literal, $interrupted:literal) => {
+        concat!(
+            "[parameters.environment]\ntype = \"enum\"\nvalues = [\"prod\", \"staging\"]\nrequired = true\n\
+             [values]\nfrom = [\"",
+            $values,
+            "\"]\n[[first_boot]]\nname = \"name\"\nhostname = { template = \"",
+            $hostname,
+            "\" }\n\
+             [[first_boot]]\nname = \"render\"\nfile = { path = \"/etc/web/config.toml\", \
+             template = \"/usr/share/web/config.toml.tpl\", mode = \"0640\", owner = \"root\" }\n\
+             [[first_boot]]\nname = \"volume\"\nvolume = { device = \"vol-0123456789abcdef0\", \
+             filesystem = \"ext4\", mount = \"/srv/volume\", grow = true }\n\
+             [[first_boot]]\nname = \"join\"\ninterrupted = \"",
+            $interrupted,
+            "\"\ncommand = { argv = [\"/usr/lib/web/join\", \"{{ environment }}\"], timeout = \"5m\" }\n\
+             [[first_boot]]\nname = \"serve\"\nunit = { enable = [\"web.service\"] }\n"
+        )
+    };
+}
+
+const RETRY: Sealing = Sealing {
+    name: "first-boot-retry",
+    rest: steps!(
+        "/usr/share/web/values.toml",
+        "web-{{ environment }}",
+        "retry"
+    ),
+    files: FILES,
+    without: MASKED,
+    ..QUARANTINE
+};
+/// Under `report`, so that there is a host left to be looked at.
+const FAIL: Sealing = Sealing {
+    name: "first-boot-fail",
+    rest: steps!(
+        "/usr/share/web/values.toml",
+        "web-{{ environment }}",
+        "fail"
+    ),
+    files: FILES,
+    without: MASKED,
+    ..REPORT
+};
+const EC2: Sealing = Sealing {
+    name: "first-boot-ec2",
+    platform: "ec2",
+    rest: steps!("user-data", "web-{{ instance_id }}", "retry"),
+    files: FILES,
+    without: MASKED,
+    ..QUARANTINE
+};
+
+const LOOK: &str = "
+step hostname cat /proc/sys/kernel/hostname
+step config cat /etc/web/config.toml
+step mount grep ' /srv/volume ' /proc/self/mountinfo
+step volume cat /srv/volume/joined
+step joined cat /srv/data/joined
+step size df --output=size -B1M /srv/volume
+step web systemctl is-active web.service
+step shown earmark-agent first-boot --json
+";
+
+/// A host with a volume beside its disk.
+struct Host {
+    disk: Disk<'static>,
+    beside: TempDir,
+}
+
+impl Host {
+    fn new(sealing: &Sealing, name: &str) -> Self {
+        let beside = TempDir::new().unwrap();
+        let volume = fs::File::create(beside.path().join("volume")).unwrap();
+        volume.set_len(VOLUME_SIZE).unwrap();
+        Self {
+            disk: Disk::new(image(), sealing, name),
+            beside,
+        }
+    }
+
+    fn devices(&self) -> String {
+        format!(
+            "-drive file={}/volume,format=raw,if=none,id=volume -device nvme,drive=volume,serial={VOLUME}",
+            self.beside.path().display()
+        )
+    }
+
+    #[track_caller]
+    fn boot(&self) -> Seen {
+        let devices = self.devices();
+        let boot = Boot {
+            devices: &devices,
+            look: LOOK,
+            until: READY,
+            ..Boot::default()
+        };
+        self.disk.boot(&boot).settled()
+    }
+
+    /// Boots, and cuts the power so long after the steps began.
+    #[track_caller]
+    fn boot_and_cut(&self, after: Duration) {
+        self.boot_telling(|seen| {
+            let begun = seen.console.contains(BEGINS);
+            if begun {
+                sleep(after);
+            }
+            begun
+        });
+    }
+
+    /// How long the steps of such a boot take, on this machine.
+    #[track_caller]
+    fn measure(&self) -> Duration {
+        let began = Cell::new(None);
+        let seen = self.boot_telling(|seen| {
+            if began.get().is_none() && seen.console.contains(BEGINS) {
+                began.set(Some(seen.took));
+            }
+            seen.console.contains(ENDS)
+        });
+        let began = began.get().expect("the beginning of the steps");
+        let took = seen.took.saturating_sub(began);
+        eprintln!("the steps take {took:.1?}");
+        took
+    }
+
+    /// Boots with the journal on the console, where it is seen when the steps begin.
+    #[track_caller]
+    fn boot_telling(&self, enough: impl Fn(&Seen) -> bool) -> Seen {
+        let devices = self.devices();
+        let boot = Boot {
+            devices: &devices,
+            append: "systemd.journald.forward_to_console=1",
+            ..Boot::default()
+        };
+        self.disk.boot_until(&boot, enough)
+    }
+}
+
+const BEGINS: &str = "step 'name' begins";
+const ENDS: &str = "first boot is done";
+
+/// What the steps bring about, but for those that happen once.
+#[track_caller]
+fn must_have_everything(seen: &Seen, hostname: &str, environment: &str) {
+    let said = |name: &str| seen.step(name).must(0).out;
+    assert_eq!(said("hostname").trim(), hostname);
+    assert_eq!(
+        said("config").trim(),
+        format!("environment = \"{environment}\"")
+    );
+    let mount = said("mount");
+    assert!(
+        mount.contains("nosuid,nodev") && mount.contains(" - ext4 /dev/nvme"),
+        "{mount}"
+    );
+    assert_eq!(said("web").trim(), "active");
+    for unit in ["earmark-ready.target", "workload.service"] {
+        assert!(seen.is_active(unit), "{unit}: {}", seen.steps.0);
+    }
+    // What the steps wrote is as it is recorded, and nothing else was.
+    assert_eq!(seen.violations(), [""; 0]);
+    let status = seen.status();
+    let verdict = status["verdict"].as_str().unwrap_or_default();
+    assert!(["partial", "verified"].contains(&verdict), "{status:#}");
+}
+
+/// How often each step began, in their order, and whether the last of these failed.
+#[track_caller]
+fn shown(seen: &Seen) -> (Vec<u64>, Value) {
+    let shown: Value = serde_json::from_str(&seen.step("shown").out).expect("JSON");
+    let steps = shown["steps"].as_array().expect("steps");
+    let attempts = steps.iter().map(|step| step["attempts"].as_u64().unwrap());
+    (attempts.collect(), shown)
+}
+
+fn mebibytes(seen: &Seen) -> u64 {
+    let said = seen.step("size").must(0).out;
+    said.lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn vm_first_boot_of_five_steps_happens_once() {
+    let host = Host::new(&RETRY, "first-boot");
+    for boot in 1..=2 {
+        let seen = host.boot();
+        // At the second boot the volume is larger, and the file system grows to it.
+        assert_eq!(mebibytes(&seen) > VOLUME_SIZE >> 20, boot == 2);
+        let volume = host.beside.path().join("volume");
+        let volume = fs::File::options().write(true).open(volume).unwrap();
+        volume.set_len(2 * VOLUME_SIZE).unwrap();
+        must_have_everything(&seen, "web-prod", "prod");
+        assert_eq!(seen.step("joined").out.trim(), "begin prod\nend prod");
+        assert_eq!(seen.step("volume").out.trim(), "prod");
+        let (attempts, shown) = shown(&seen);
+        assert_eq!(attempts, [1; 5], "boot {boot}: {shown:#}");
+        assert_eq!(shown["state"], "done");
+        let ready = seen.micros("earmark-ready.target", "ActiveEnterTimestampMonotonic");
+        let ended = seen.micros(
+            "earmark-first-boot.service",
+            "ExecMainExitTimestampMonotonic",
+        );
+        assert!(ended > 0 && ended <= ready, "{ended}, {ready}");
+    }
+}
+
+/// Together the two are twenty-five points.
+const POINTS: u32 = 25;
+
+#[test]
+fn vm_power_cuts_in_first_boot_and_steps_that_run_again() {
+    let whole = Host::new(&RETRY, "cut-retry").measure();
+    let mut interrupted = 0;
+    for point in (0..POINTS).step_by(2) {
+        let host = Host::new(&RETRY, &format!("cut-{point}"));
+        host.boot_and_cut(whole * point / POINTS);
+        let seen = host.boot();
+        must_have_everything(&seen, "web-prod", "prod");
+        let (attempts, shown) = shown(&seen);
+        eprintln!("point {point}: {attempts:?}");
+        assert_eq!(shown["state"], "done", "point {point}: {shown:#}");
+        // One power cut falls into one step at most: that one began twice, all others once.
+        let total: u64 = attempts.iter().sum();
+        let all = attempts.iter().all(|&count| count >= 1);
+        assert!(all && total <= 6, "point {point}: {attempts:?}");
+        interrupted += total - 5;
+        let joined = seen.step("joined").must(0).out;
+        let count = |line: &str| joined.lines().filter(|found| *found == line).count();
+        let (begun, ended) = (count("begin prod"), count("end prod"));
+        let most = usize::try_from(attempts[3]).unwrap();
+        assert!(
+            (1..=most).contains(&begun) && (1..=begun).contains(&ended),
+            "point {point}: {joined}"
+        );
+        assert!(joined.trim_end().ends_with("end prod"), "{joined}");
+        // A volume that was formatted again after it was used would have lost this.
+        let kept = seen.step("volume").must(0).out.trim().lines().count();
+        assert!(kept >= ended, "point {point}: {kept}, {joined}");
+    }
+    // Or the power was cut at other times than this test is about.
+    assert!(interrupted >= 3, "{interrupted} steps were interrupted");
+}
+
+#[test]
+fn vm_power_cuts_in_first_boot_and_a_step_that_does_not_run_again() {
+    let whole = Host::new(&FAIL, "cut-fail").measure();
+    let mut failed = 0;
+    for point in (1..POINTS).step_by(2) {
+        let host = Host::new(&FAIL, &format!("cut-{point}"));
+        host.boot_and_cut(whole * point / POINTS);
+        let seen = host.boot();
+        let (attempts, shown) = shown(&seen);
+        eprintln!("point {point}: {attempts:?} {}", shown["state"]);
+        let joined = seen.step("joined").out;
+        let begun = joined.lines().filter(|line| line.starts_with("begin"));
+        let begun = begun.count();
+        if shown["state"] == "done" {
+            must_have_everything(&seen, "web-prod", "prod");
+            assert_eq!(joined.trim(), "begin prod\nend prod", "point {point}");
+            let total: u64 = attempts.iter().sum();
+            assert!(
+                attempts[3] == 1 && total <= 6,
+                "point {point}: {attempts:?}"
+            );
+        } else {
+            // It was in that step, which began once, and no step after it did.
+            failed += 1;
+            assert_eq!(shown["state"], "failed", "point {point}: {shown:#}");
+            assert_eq!(attempts, [1, 1, 1, 1, 0], "point {point}");
+            assert!(begun <= 1, "point {point}: {joined}");
+            let said = seen.said().join("\n");
+            let reason = "FIRST BOOT FAILED: step 'join': a crash cut it short";
+            assert!(said.contains(reason), "{said}");
+            assert_eq!(seen.step("hostname").out.trim(), "web-prod");
+            assert!(!seen.is_active("web.service"));
+        }
+    }
+    assert!(failed >= 1, "no power cut fell into the step");
+}
+
+/// The network of QEMU, in which the metadata service has its own address.
+const UPLINK: &str = "
+mkdir -p /run/systemd/system
+cat > /run/systemd/system/uplink.service <<UNIT
+[Unit]
+DefaultDependencies=no
+After=network-pre.target
+Wants=network-pre.target
+Before=network.target network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip link set dev eth0 up
+ExecStart=/usr/sbin/ip address add 169.254.0.15/16 dev eth0
+UNIT
+";
+
+#[test]
+fn vm_values_come_from_the_metadata_service_at_its_address() {
+    const INSTANCE: &str = "i-0123456789abcdef0";
+    let user_data = "[parameters]\nenvironment = \"staging\"\n";
+    let imds = Imds::of_instance(INSTANCE, user_data);
+    let host = Host::new(&EC2, "imds");
+    let devices = format!("{} {}", host.devices(), imds.network(host.beside.path()));
+    let boot = Boot {
+        devices: &devices,
+        prepare: UPLINK,
+        // The card keeps the name that the kernel gives it.
+        append: "net.ifnames=0",
+        look: LOOK,
+        ..Boot::default()
+    };
+    let seen = host.disk.boot(&boot).settled();
+    must_have_everything(&seen, &format!("web-{INSTANCE}"), "staging");
+    let asked = imds.asked();
+    assert_eq!(
+        asked.first().map(String::as_str),
+        Some("PUT /latest/api/token 200"),
+        "{asked:?}"
+    );
+    for request in [
+        "GET /latest/user-data 200",
+        "GET /latest/dynamic/instance-identity/document 200",
+    ] {
+        assert!(asked.iter().any(|line| line == request), "{asked:?}");
+    }
+    // Never as version 1 asks, without a token.
+    assert!(!asked.iter().any(|line| line.ends_with("401")), "{asked:?}");
+
+    // The same disk, started as another instance: a clone, which begins afresh and says so.
+    let clone = Imds::of_instance("i-0fedcba9876543210", user_data);
+    let devices = format!("{} {}", host.devices(), clone.network(host.beside.path()));
+    let seen = host
+        .disk
+        .boot(&Boot {
+            devices: &devices,
+            ..boot
+        })
+        .settled();
+    must_have_everything(&seen, "web-i-0fedcba9876543210", "staging");
+    let (attempts, shown) = shown(&seen);
+    assert_eq!(attempts, [1; 5], "{shown:#}");
+    assert_eq!(shown["cloned_from"], INSTANCE, "{shown:#}");
+    assert_eq!(seen.step("joined").out.trim().lines().count(), 4);
+}
+
+/// A script where values belong is refused before any step, with the way to do it right.
+#[test]
+fn vm_user_data_that_brings_code_is_refused() {
+    const SCRIPT: &str = "#!/bin/sh\ntouch /srv/data/evil\n";
+    let imds = Imds::of_instance("i-0123456789abcdef0", SCRIPT);
+    let host = Host::new(&EC2, "imds-script");
+    let devices = format!("{} {}", host.devices(), imds.network(host.beside.path()));
+    let boot = Boot {
+        devices: &devices,
+        prepare: UPLINK,
+        append: "net.ifnames=0",
+        until: earmark_tests::boot::QUARANTINED,
+        look: LOOK,
+        ..Boot::default()
+    };
+    let seen = host.disk.boot(&boot).settled();
+    seen.must_be_shut();
+    let said = seen.said().join("\n");
+    assert!(
+        said.contains("FIRST BOOT FAILED") && said.contains("script"),
+        "{said}"
+    );
+    assert_ne!(seen.step("hostname").out.trim(), "web-i-0123456789abcdef0");
+    host.disk.change(|root| {
+        assert!(!root.join("srv/data/evil").exists());
+        assert!(!root.join("etc/web/config.toml").exists());
+    });
+}
