@@ -1,7 +1,7 @@
 //! Real first boots: of five steps, with the power cut at twenty-five points of them, and with values
 //! that come from a metadata service at its address.
 
-use std::{cell::Cell, fs, thread::sleep, time::Duration};
+use std::{cell::RefCell, fs, thread::sleep, time::Duration};
 
 use earmark_tests::{
     boot::{Boot, Disk, QUARANTINE, READY, REPORT, Sealing, Seen, image},
@@ -155,11 +155,13 @@ impl Host {
         self.disk.boot(&boot).settled()
     }
 
-    /// Boots, and cuts the power so long after the steps began.
+    /// Boots, and cuts the power at a point: so many fifths into one of the steps.
     #[track_caller]
-    fn boot_and_cut(&self, after: Duration) {
+    fn boot_and_cut(&self, durations: &[Duration], point: usize) {
+        let (step, fifths) = (point / FIFTHS, point % FIFTHS);
+        let after = durations[step] * u32::try_from(fifths).unwrap() / 5;
         self.boot_telling(|seen| {
-            let begun = seen.console.contains(BEGINS);
+            let begun = seen.console.contains(&begins(step));
             if begun {
                 sleep(after);
             }
@@ -167,20 +169,27 @@ impl Host {
         });
     }
 
-    /// How long the steps of such a boot take, on this machine.
+    /// How long each step of such a boot takes, on this machine.
     #[track_caller]
-    fn measure(&self) -> Duration {
-        let began = Cell::new(None);
-        let seen = self.boot_telling(|seen| {
-            if began.get().is_none() && seen.console.contains(BEGINS) {
-                began.set(Some(seen.took));
+    fn measure(&self) -> Vec<Duration> {
+        let told = RefCell::new(Vec::new());
+        self.boot_telling(|seen| {
+            let mut told = told.borrow_mut();
+            while told.len() < STEPS.len() && seen.console.contains(&begins(told.len())) {
+                told.push(seen.took);
             }
-            seen.console.contains(ENDS)
+            let ended = seen.console.contains(ENDS);
+            if ended {
+                told.push(seen.took);
+            }
+            ended
         });
-        let began = began.get().expect("the beginning of the steps");
-        let took = seen.took.saturating_sub(began);
-        eprintln!("the steps take {took:.1?}");
-        took
+        let told = told.into_inner();
+        let durations = told.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        let durations: Vec<Duration> = durations.collect();
+        eprintln!("the steps take {durations:.1?}");
+        assert_eq!(durations.len(), STEPS.len());
+        durations
     }
 
     /// Boots with the journal on the console, where it is seen when the steps begin.
@@ -196,7 +205,16 @@ impl Host {
     }
 }
 
-const BEGINS: &str = "step 'name' begins";
+const STEPS: [&str; 5] = ["name", "render", "volume", "join", "serve"];
+/// In each of them.
+const FIFTHS: usize = 5;
+const POINTS: usize = STEPS.len() * FIFTHS;
+
+/// What the console says when a step begins.
+fn begins(step: usize) -> String {
+    format!("step '{}' begins", STEPS[step])
+}
+
 const ENDS: &str = "first boot is done";
 
 /// What the steps bring about, but for those that happen once.
@@ -263,16 +281,14 @@ fn vm_first_boot_of_five_steps_happens_once() {
     }
 }
 
-/// Together the two are twenty-five points.
-const POINTS: u32 = 25;
-
+/// Together with the next one at twenty-five points.
 #[test]
 fn vm_power_cuts_in_first_boot_and_steps_that_run_again() {
-    let whole = Host::new(&RETRY, "cut-retry").measure();
+    let durations = Host::new(&RETRY, "cut-retry").measure();
     let mut interrupted = 0;
     for point in (0..POINTS).step_by(2) {
         let host = Host::new(&RETRY, &format!("cut-{point}"));
-        host.boot_and_cut(whole * point / POINTS);
+        host.boot_and_cut(&durations, point);
         let seen = host.boot();
         must_have_everything(&seen, "web-prod", "prod");
         let (attempts, shown) = shown(&seen);
@@ -302,11 +318,11 @@ fn vm_power_cuts_in_first_boot_and_steps_that_run_again() {
 
 #[test]
 fn vm_power_cuts_in_first_boot_and_a_step_that_does_not_run_again() {
-    let whole = Host::new(&FAIL, "cut-fail").measure();
+    let durations = Host::new(&FAIL, "cut-fail").measure();
     let mut failed = 0;
     for point in (1..POINTS).step_by(2) {
         let host = Host::new(&FAIL, &format!("cut-{point}"));
-        host.boot_and_cut(whole * point / POINTS);
+        host.boot_and_cut(&durations, point);
         let seen = host.boot();
         let (attempts, shown) = shown(&seen);
         eprintln!("point {point}: {attempts:?} {}", shown["state"]);
