@@ -212,6 +212,15 @@ async fn control_characters_and_what_is_too_long_are_refused() {
             "[parameters]\nenvironment = \"prod\"\nmotto = \"{value}\"\n"
         ))
     };
+    // Of a secret not even the length is told.
+    let secret = format!(
+        "[parameters]\nenvironment = \"prod\"\ntoken = \"{:2000}\"\n",
+        "x"
+    );
+    assert_eq!(
+        problems(of_user_data(secret).await),
+        ["user-data: parameters.token: found text, expected text of at most 1024 bytes"]
+    );
     assert!(long(16_384).await.is_ok());
     assert!(problems(long(16_385).await)[0].contains("text of 16385 bytes"));
     assert!(problems(long(65_000).await)[0].contains("text of 65000 bytes"));

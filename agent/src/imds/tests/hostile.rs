@@ -156,7 +156,7 @@ async fn what_is_no_http_is_told_apart() {
         let server = but_user_data(move |stream| {
             let _ = stream.write_all(&garbage);
         });
-        let error = server.client(SHORT).user_data().await.unwrap_err();
+        let error = server.client(LONG).user_data().await.unwrap_err();
         assert_eq!(error, ImdsError::NotHttp { path: user_data() }, "{shown:?}");
     }
 }
