@@ -10,6 +10,8 @@ mod parameters;
 mod rules;
 mod template;
 mod text;
+mod values;
+mod volume;
 
 pub use first_boot::{Action, Interrupted, Step};
 pub use fleet::{ChannelUrl, Report, Sink};
@@ -18,6 +20,8 @@ pub use parameters::{Parameter, ParameterKind};
 pub use rules::DeclaredRule;
 pub use template::{Template, TemplatePart};
 pub use text::{ByteRate, Interval, OctalMode};
+pub use values::{ValueSource, Values};
+pub use volume::{EbsVolume, Filesystem, VolumeDevice};
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -44,6 +48,8 @@ pub struct Declaration {
     pub verify: Verify,
     /// `[parameters.*]`, by name.
     pub parameters: BTreeMap<ParameterName, Parameter>,
+    /// `[values]`.
+    pub values: Values,
     /// `[[first_boot]]`, in order.
     pub first_boot: Vec<Step>,
     /// `[lockdown]`.
@@ -213,6 +219,8 @@ impl Declaration {
         }
         let first_boot = first_boot::check(document.first_boot, &parameters)?;
         let rules = rules::collect(&document.tree, &first_boot)?;
+        let platform = document.image.0.platform;
+        let values = values::check(document.values.map(|values| values.0), platform)?;
         Ok(Self {
             image: document.image.0,
             tree: TreeDeclaration {
@@ -227,6 +235,7 @@ impl Declaration {
             },
             verify: document.verify.0,
             parameters,
+            values,
             first_boot,
             lockdown: document.lockdown.0,
             report: document.report.map(|report| report.0),
@@ -294,6 +303,7 @@ struct Document {
     verify: Table<Verify>,
     #[serde(default)]
     parameters: BTreeMap<Spanned<String>, Spanned<Table<parameters::ParameterDocument>>>,
+    values: Option<Table<values::ValuesDocument>>,
     #[serde(default)]
     first_boot: Vec<Spanned<Table<first_boot::StepDocument>>>,
     #[serde(default)]

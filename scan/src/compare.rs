@@ -1,7 +1,11 @@
 //! Compares what a walk met with a signed tree: both are in the order of their paths, so that one
 //! pass over each tells what is added, missing and different.
 
-use std::{cmp::Ordering, collections::BTreeMap, io::BufRead};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    io::BufRead,
+};
 
 use earmark_manifest::{
     class::PathClass,
@@ -16,7 +20,7 @@ use crate::{
     check::Check,
     hash::Job,
     judge::Judge,
-    rendered::{RenderedFile, RenderedFiles},
+    rendered::{self, RenderedFile, RenderedFiles},
     walk::{Seen, Walked},
 };
 
@@ -60,6 +64,7 @@ pub(crate) fn compare<'a, R: BufRead>(
             gid: 0,
         },
         groups: BTreeMap::new(),
+        rendered_seen: BTreeSet::new(),
         violations: Vec::new(),
         hand_out,
         files_read: 0,
@@ -88,6 +93,7 @@ pub(crate) fn compare<'a, R: BufRead>(
     }
     seen.for_each(|seen| comparer.unrecorded(Some(seen)));
     comparer.finish_groups();
+    comparer.missing_rendered();
     Ok(Comparison {
         violations: comparer.violations,
         files_read: comparer.files_read,
@@ -103,6 +109,8 @@ struct Comparer<'a, 'r> {
     /// The owner of the root directory.
     top: Owner,
     groups: BTreeMap<LinkGroup, Group<'a>>,
+    /// Recorded rendered files that are there.
+    rendered_seen: BTreeSet<&'a ImagePath>,
     violations: Vec<Violation>,
     hand_out: &'r mut dyn FnMut(Check<'a>),
     files_read: u64,
@@ -160,8 +168,20 @@ impl<'a> Comparer<'a, '_> {
         let Some(seen) = seen else { return };
         match self.rendered_file(seen.class, &seen.path) {
             Some(file) => self.check_rendered(seen, &file),
+            None if self.is_being_rendered(seen) => {}
             None => Judge::of(seen, &mut self.violations).unrecorded(&self.top),
         }
+    }
+
+    /// What a power cut left of a step that was writing into this directory.
+    fn is_being_rendered(&self, seen: &Seen) -> bool {
+        let directory = seen.path.parent();
+        seen.stat.file_type().is_file()
+            && seen.path.as_bytes().rsplit(|byte| *byte == b'/').next() == Some(rendered::TEMPORARY)
+            && self
+                .rendered
+                .iter()
+                .any(|(path, file)| file.pending && path.parent() == directory)
     }
 
     fn missing(&mut self, entry: &Entry) {
@@ -183,11 +203,35 @@ impl<'a> Comparer<'a, '_> {
         }
     }
 
+    /// The walk alone does not tell that a file is gone which the tree has no entry of.
+    fn missing_rendered(&mut self) {
+        let rendered = self.rendered;
+        for (path, file) in rendered {
+            let in_doubt = |doubt: &crate::Doubt| path.is_beneath(&doubt.path);
+            let told = self
+                .violations
+                .iter()
+                .any(|violation| violation.path == *path);
+            if !file.pending
+                && !told
+                && !self.rendered_seen.contains(path)
+                && !self.walked.doubts.iter().any(in_doubt)
+            {
+                let expected = "the file that a first-boot step wrote".to_owned();
+                self.violation(path, ViolationKind::Missing, expected, "nothing".to_owned());
+            }
+        }
+    }
+
     fn rendered_file(&self, class: PathClass, path: &ImagePath) -> Option<RenderedFile> {
         (class == PathClass::Rendered).then(|| self.rendered.get(path).copied())?
     }
 
     fn check_rendered(&mut self, seen: &'a Seen, file: &RenderedFile) {
+        self.rendered_seen.insert(&seen.path);
+        if file.pending && seen.stat.file_type().is_file() {
+            return;
+        }
         if Judge::of(seen, &mut self.violations).rendered(file) {
             self.check(Check::new(seen, file.sha256, None, Box::default()));
         }

@@ -30,7 +30,7 @@ pub mod identity;
 mod judge;
 pub mod measure;
 mod progress;
-mod rendered;
+pub mod rendered;
 mod report;
 mod root;
 pub mod seal;

@@ -10,28 +10,39 @@ use earmark_manifest::{
     layout,
     path::ImagePath,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Doubt, Root};
 
-/// A file as its step wrote it.
+/// A file as its step wrote it, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RenderedFile {
-    pub(crate) sha256: Sha256Digest,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct RenderedFile {
+    /// Of its content.
+    pub sha256: Sha256Digest,
+    /// Permission bits.
+    pub mode: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// The step began to write it, and is not known to have ended: it may be there or not, as it was
+    /// or as it is to be. First boot, which follows, writes it again.
+    pub pending: bool,
 }
 
+/// The name that a file has until it is whole, in the directory that it is for. It is tolerated there
+/// as long as a file of that directory is pending.
+pub const TEMPORARY: &[u8] = b".earmark-rendering";
+
 /// The rendered files of a host, by path.
-pub(crate) type RenderedFiles = BTreeMap<ImagePath, RenderedFile>;
+pub type RenderedFiles = BTreeMap<ImagePath, RenderedFile>;
 
 /// A record is at most this long: one line for each of at most 64 steps, with room to spare.
 const BOUND: usize = 512 * 1024;
 
 /// The files that steps of this manifest wrote; none before first boot, and none if the record is of
 /// another manifest, whose steps were others.
-pub(crate) fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doubt> {
+pub fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doubt> {
     let Ok(path) = ImagePath::from_absolute(layout::RENDERED.as_bytes()) else {
         return Ok(BTreeMap::new());
     };
@@ -61,13 +72,33 @@ pub(crate) fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFile
                 mode: file.mode,
                 uid: file.uid,
                 gid: file.gid,
+                pending: file.pending,
             },
         ))
     });
     files.collect()
 }
 
-#[derive(Deserialize)]
+/// The bytes of a record, as [`read`] reads it. Paths of steps came from TOML, and so are UTF-8.
+pub fn to_bytes(manifest: ManifestDigest, files: &RenderedFiles) -> Vec<u8> {
+    let files = files.iter().map(|(path, file)| FileRecord {
+        path: format!("/{}", String::from_utf8_lossy(path.as_bytes())),
+        sha256: file.sha256.to_string(),
+        mode: file.mode,
+        uid: file.uid,
+        gid: file.gid,
+        pending: file.pending,
+    });
+    let record = Record {
+        schema: 1,
+        manifest: manifest.to_string(),
+        files: files.collect(),
+    };
+    // Strings and numbers: there is nothing in it that JSON could not say.
+    serde_json::to_vec_pretty(&record).unwrap_or_default()
+}
+
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     schema: u64,
@@ -75,7 +106,7 @@ struct Record {
     files: Vec<FileRecord>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct FileRecord {
     path: String,
@@ -83,4 +114,6 @@ struct FileRecord {
     mode: u32,
     uid: u32,
     gid: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pending: bool,
 }

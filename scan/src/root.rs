@@ -119,8 +119,8 @@ impl Root {
         }
     }
 
-    /// Opens a regular file, with the bytes that it is said to have.
-    fn open_regular(&self, path: &ImagePath) -> Result<(std::fs::File, u64), ScanError> {
+    /// Opens a regular file to be read, as [`Root::read`] does, with the bytes that it is said to have.
+    pub fn open_regular(&self, path: &ImagePath) -> Result<(std::fs::File, u64), ScanError> {
         let file = self
             .open_file(path, true)
             .map_err(|errno| failed("open", path, errno.into()))?;

@@ -155,12 +155,20 @@ fn step_text(step: &Step) -> String {
         Action::Command {
             executable,
             arguments,
+            environment,
+            secrets,
             timeout,
         } => {
             let mut text = format!("run {executable}");
             for argument in arguments {
                 text.push(' ');
                 text.push_str(&quoted(&template_text(argument)));
+            }
+            for (name, template) in environment {
+                let _ = write!(text, ", {name}={}", quoted(&template_text(template)));
+            }
+            for secret in secrets {
+                let _ = write!(text, ", with the secret {secret}");
             }
             let _ = write!(text, " (at most {timeout})");
             text
@@ -194,7 +202,7 @@ fn step_text(step: &Step) -> String {
             mount,
             grow,
         } => {
-            let kind = format!("{filesystem:?}").to_lowercase();
+            let (device, kind) = (template_text(device), filesystem.name());
             let grow = if *grow { ", grown to the device" } else { "" };
             format!("mount {device} on {mount}, with a new {kind} file system if it is blank{grow}")
         }

@@ -15,7 +15,10 @@ use crate::{
     strict::Table,
 };
 
-use super::{Interval, OctalMode, Parameter, Problem, template::Template, text::AbsolutePath};
+use super::{
+    Filesystem, Interval, OctalMode, Parameter, Problem, template::Template, text::AbsolutePath,
+    volume::VolumeDocument,
+};
 
 /// A first-boot step.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub enum Action {
         executable: ImagePath,
         /// Its arguments, without the program itself.
         arguments: Vec<Template>,
+        /// Its environment, beside a fixed `PATH` and `LANG`.
+        environment: BTreeMap<String, Template>,
+        /// Secret parameters that it gets, as files.
+        secrets: Vec<ParameterName>,
         /// Longer than this is a failure.
         timeout: Interval,
     },
@@ -69,8 +76,8 @@ pub enum Action {
     },
     /// A volume is mounted, and made a file system on if it is blank.
     Volume {
-        /// The block device.
-        device: ImagePath,
+        /// The block device: what [`super::VolumeDevice`] reads, once the values are in place.
+        device: Template,
         /// The kind of file system.
         filesystem: Filesystem,
         /// Where it is mounted.
@@ -80,25 +87,15 @@ pub enum Action {
     },
 }
 
-/// What happens to a step that a crash cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// What happens to a step that a crash cut short. What a step does not say depends on what it does: a
+/// command may have done half of anything, so that it fails; the others can be done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interrupted {
     /// First boot fails: a person looks.
-    #[default]
     Fail,
     /// The step runs again.
     Retry,
-}
-
-/// A kind of file system that a volume may be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Filesystem {
-    /// ext4.
-    Ext4,
-    /// XFS.
-    Xfs,
 }
 
 /// Names that templates may use beside the declared parameters.
@@ -180,10 +177,26 @@ pub(super) fn check(
                 _ => {}
             }
         }
+        if let Action::Command { secrets, .. } = &action {
+            let is_secret = |name| {
+                parameters
+                    .get(name)
+                    .is_some_and(|parameter| parameter.secret)
+            };
+            if let Some(name) = secrets.iter().find(|name| !is_secret(name)) {
+                let problem =
+                    format!("secrets: '{name}' is not a declared parameter with secret = true");
+                return fail(span, problem);
+            }
+        }
+        let usual = match action {
+            Action::Command { .. } => Interrupted::Fail,
+            _ => Interrupted::Retry,
+        };
         steps.push(Step {
             name: document.name.into_inner(),
             action,
-            interrupted: document.interrupted,
+            interrupted: document.interrupted.unwrap_or(usual),
             at,
         });
     }
@@ -192,9 +205,17 @@ pub(super) fn check(
 
 fn used_names(action: &Action) -> Vec<&ParameterName> {
     match action {
-        Action::Command { arguments, .. } => arguments.iter().flat_map(Template::names).collect(),
+        Action::Command {
+            arguments,
+            environment,
+            ..
+        } => {
+            let templates = arguments.iter().chain(environment.values());
+            templates.flat_map(Template::names).collect()
+        }
         Action::Hostname { template } => template.names().collect(),
-        Action::File { .. } | Action::Unit { .. } | Action::Volume { .. } => Vec::new(),
+        Action::Volume { device, .. } => device.names().collect(),
+        Action::File { .. } | Action::Unit { .. } => Vec::new(),
     }
 }
 
@@ -202,8 +223,7 @@ fn used_names(action: &Action) -> Vec<&ParameterName> {
 #[serde(deny_unknown_fields)]
 pub(super) struct StepDocument {
     name: Spanned<StepName>,
-    #[serde(default)]
-    interrupted: Interrupted,
+    interrupted: Option<Interrupted>,
     command: Option<Spanned<Table<CommandDocument>>>,
     file: Option<Spanned<Table<FileDocument>>>,
     hostname: Option<Spanned<Table<HostnameDocument>>>,
@@ -216,12 +236,21 @@ pub(super) struct StepDocument {
 struct CommandDocument {
     argv: Vec<String>,
     timeout: Option<Interval>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    secrets: Vec<ParameterName>,
 }
 
 impl CommandDocument {
     fn check(self) -> Result<Action, String> {
         let mut argv = self.argv.into_iter();
         let program = argv.next().ok_or("argv needs at least the program")?;
+        let mut environment = BTreeMap::new();
+        for (name, template) in self.environment {
+            check_variable(&name)?;
+            environment.insert(name, template.parse()?);
+        }
         Ok(Action::Command {
             executable: AbsolutePath::try_from(program)
                 .map_err(|error| format!("argv: {error}"))?
@@ -229,8 +258,29 @@ impl CommandDocument {
             arguments: argv
                 .map(|argument| argument.parse())
                 .collect::<Result<_, _>>()?,
+            environment,
+            secrets: self.secrets,
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
         })
+    }
+}
+
+/// A variable that the dynamic loader acts on would make code of a value.
+fn check_variable(name: &str) -> Result<(), String> {
+    let good = !name.is_empty()
+        && name.len() <= 64
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let ours = ["PATH", "CREDENTIALS_DIRECTORY"].contains(&name);
+    if good && !ours && !name.starts_with("LD_") {
+        Ok(())
+    } else {
+        Err(format!(
+            "environment: expected a name such as APP_ENV, and not PATH, CREDENTIALS_DIRECTORY or LD_…; found '{}'",
+            crate::escape::Escaped(name.as_bytes())
+        ))
     }
 }
 
@@ -312,30 +362,6 @@ impl UnitDocument {
         Ok(Action::Unit {
             enable: self.enable,
             start: self.start,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VolumeDocument {
-    device: AbsolutePath,
-    filesystem: Filesystem,
-    mount: AbsolutePath,
-    #[serde(default)]
-    grow: bool,
-}
-
-impl VolumeDocument {
-    fn check(self) -> Result<Action, String> {
-        if !self.device.0.as_bytes().starts_with(b"dev/") {
-            return Err(format!("device '{}' is not beneath /dev", self.device.0));
-        }
-        Ok(Action::Volume {
-            device: self.device.0,
-            filesystem: self.filesystem,
-            mount: self.mount.0,
-            grow: self.grow,
         })
     }
 }

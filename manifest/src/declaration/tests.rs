@@ -121,6 +121,33 @@ fn a_running_host_is_verified_as_often_and_as_gently_as_declared() {
     assert_eq!(verify.rate.unwrap().to_string(), "20MiB");
 }
 
+#[test]
+fn values_come_from_where_the_image_says() {
+    let from = |text: &str| {
+        let declaration = Declaration::parse(text.as_bytes());
+        declaration.map(|declaration| declaration.values.from)
+    };
+    let file = |path: &str| ValueSource::File(ImagePath::from_absolute(path.as_bytes()).unwrap());
+    let head = |platform: &str| format!("[image]\nname = \"web\"\nplatform = \"{platform}\"\n");
+    assert_eq!(from(&head("ec2")).unwrap(), [ValueSource::UserData]);
+    assert_eq!(
+        from(&head("file")).unwrap(),
+        [file("/var/lib/earmark/values.toml")]
+    );
+    let all = "[values]\nfrom = [\"tags\", \"/var/lib/values.toml\", \"user-data\"]\n";
+    assert_eq!(
+        from(&(head("ec2") + all)).unwrap(),
+        [
+            ValueSource::Tags,
+            file("/var/lib/values.toml"),
+            ValueSource::UserData
+        ]
+    );
+    let error = from(&(head("file") + all)).unwrap_err();
+    assert_eq!((error.line, error.column), (5, 9), "{error}");
+    assert!(error.problem.contains("platform = \"ec2\""), "{error}");
+}
+
 /// Each wrong value, the line and column that are named, and what would be right.
 #[test]
 fn each_wrong_value_is_refused_at_its_place() {
@@ -326,6 +353,48 @@ fn each_wrong_value_is_refused_at_its_place() {
             "every = \"0m\"",
             (49, 9),
             "length of time",
+        ),
+        (
+            "[lockdown]",
+            "[values]\nfrom = []\n[lockdown]",
+            (44, 8),
+            "expected at least one of",
+        ),
+        (
+            "[lockdown]",
+            "[values]\nfrom = [\"tags\", \"imds\"]\n[lockdown]",
+            (44, 17),
+            "\"user-data\", \"tags\" and absolute paths",
+        ),
+        (
+            "[lockdown]",
+            "[values]\nfrom = [\"tags\", \"tags\"]\n[lockdown]",
+            (44, 17),
+            "there twice",
+        ),
+        (
+            "platform = \"ec2\"\n",
+            "platform = \"file\"\nvalues.from = [\"tags\"]\n",
+            (6, 1),
+            "unknown field",
+        ),
+        (
+            "timeout = \"2m\"",
+            "secrets = [\"environment\"]",
+            (31, 11),
+            "secret = true",
+        ),
+        (
+            "timeout = \"2m\"",
+            "environment = { PASSWORD = \"{{ password }}\" }",
+            (31, 11),
+            "is secret",
+        ),
+        (
+            "timeout = \"2m\"",
+            "environment = { LD_PRELOAD = \"{{ environment }}\" }",
+            (31, 11),
+            "LD_",
         ),
         (
             "https://releases",
