@@ -20,6 +20,7 @@ Exit codes:
   2   usage
   10  not verified: the root is not the image that was signed
   11  cannot decide: something is missing or cannot be read
+  12  first boot failed: a step, or the values that it was given
 
 Examples:
   earmark-agent verify
@@ -35,6 +36,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say what first boot did, and what is next
+    FirstBoot(FirstBootArgs),
     /// Keep verifying in the background: the service's own command
     Run(RunArgs),
     /// Say what this host is, from its last verification
@@ -67,6 +70,27 @@ pub struct VerifyArgs {
     /// As at boot: check the policy, too, and tell console, journal and motd
     #[arg(long)]
     pub boot: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `earmark-agent first-boot`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --run it shows the journal of first boot, which only root may read: each
+declared step, when it ran, how long it took, how it ended, and which is next.
+
+With --run it is the command of earmark-first-boot.service: it carries out, in
+order, the steps that are not done on this instance of this image. What an
+earlier boot finished is not done again.
+
+Examples:
+  earmark-agent first-boot
+  earmark-agent first-boot --json")]
+pub struct FirstBootArgs {
+    /// Carry out what is still to be done: the service's own command
+    #[arg(long)]
+    pub run: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -161,7 +185,7 @@ mod tests {
             })
             .collect();
         let expected = [
-            "root", "root", "json", "gate", "rate", "boot", "root", "json",
+            "run", "root", "json", "root", "root", "json", "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// Something is missing or cannot be read.
     Undecided,
+    /// First boot stopped: a step or its values failed.
+    FirstBoot,
 }
 
 impl From<Exit> for ExitCode {
@@ -24,6 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::Internal => 1,
             Exit::Usage => 2,
             Exit::Undecided => 11,
+            Exit::FirstBoot => 12,
         }
         .into()
     }

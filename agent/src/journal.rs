@@ -15,16 +15,54 @@ pub mod message_id {
     pub const VIOLATED: &str = "da0d760f26d54f0ca58a55e59b93e743";
     /// That could not be decided.
     pub const UNDECIDED: &str = "e333ab9791e943519763fe1dec0861dd";
+    /// All steps of first boot are done.
+    pub const FIRST_BOOT_DONE: &str = "5f0d7a1d6d6c4c2e9a1b0f4f5f3b8d21";
+    /// First boot stopped at its place.
+    pub const FIRST_BOOT_FAILED: &str = "0c9e6a5e0e6f4f3db2f7d3a9c1e84b76";
 }
 
 /// Writes the entry of a report; an error if there is no journal.
 pub fn say(report: &Report, line: &str) -> std::io::Result<()> {
+    with_journal(|| send(report, line))
+}
+
+/// How first boot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstBoot {
+    /// All steps are done.
+    Done,
+    /// It stopped.
+    Failed,
+}
+
+/// Writes the entry of a first boot; an error if there is no journal.
+pub fn say_first_boot(result: FirstBoot, line: &str, more: &[String]) -> std::io::Result<()> {
+    with_journal(|| {
+        let more = more.join("\n");
+        match result {
+            FirstBoot::Done => tracing::event!(
+                tracing::Level::INFO,
+                MESSAGE_ID = message_id::FIRST_BOOT_DONE,
+                NOTES = more,
+                "{line}"
+            ),
+            FirstBoot::Failed => tracing::event!(
+                tracing::Level::ERROR,
+                MESSAGE_ID = message_id::FIRST_BOOT_FAILED,
+                OUTPUT = more,
+                "{line}"
+            ),
+        }
+    })
+}
+
+fn with_journal(say: impl FnOnce()) -> std::io::Result<()> {
     // Without the usual prefix, which would make `F_IMAGE_ID` of `IMAGE_ID`.
     let layer = tracing_journald::layer()?
         .with_field_prefix(None)
         .with_syslog_identifier("earmark-agent".to_owned());
     let journal = Dispatch::new(Registry::default().with(layer));
-    tracing::dispatcher::with_default(&journal, || send(report, line));
+    tracing::dispatcher::with_default(&journal, say);
     Ok(())
 }
 
@@ -60,9 +98,18 @@ fn send(report: &Report, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::message_id::{PARTIAL, UNDECIDED, VERIFIED, VIOLATED};
+    use super::message_id::{
+        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, PARTIAL, UNDECIDED, VERIFIED, VIOLATED,
+    };
 
-    const IDS: [&str; 4] = [VERIFIED, PARTIAL, VIOLATED, UNDECIDED];
+    const IDS: [&str; 6] = [
+        VERIFIED,
+        PARTIAL,
+        VIOLATED,
+        UNDECIDED,
+        FIRST_BOOT_DONE,
+        FIRST_BOOT_FAILED,
+    ];
 
     #[test]
     fn message_ids_are_what_the_journal_takes_and_differ() {
@@ -72,7 +119,7 @@ mod tests {
         }
         assert_eq!(
             IDS.iter().collect::<std::collections::BTreeSet<_>>().len(),
-            4
+            IDS.len()
         );
     }
 

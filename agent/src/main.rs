@@ -27,9 +27,12 @@ mod cli;
 mod cmdline;
 mod console;
 mod exit;
+mod first_boot;
 mod generator;
 mod host;
+mod imds;
 mod journal;
+mod parameters;
 mod policy;
 mod process;
 mod record;
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Err(error) => return cli::refuse(&error),
     };
     let result = match command {
+        cli::Command::FirstBoot(args) => first_boot::run(&args),
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Status(args) => status::run(&args),
         cli::Command::Verify(args) => verify::run(&args),

@@ -45,7 +45,8 @@ pub fn print(report: &Report, json: bool) -> Result<()> {
     write(&text)
 }
 
-fn write(text: &str) -> Result<()> {
+/// Writes to standard output, all of it or an error.
+pub fn write(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

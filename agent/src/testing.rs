@@ -1,6 +1,7 @@
 //! What the tests beside the code share: small roots, sealed with a key that is made for them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -8,13 +9,14 @@ use std::{
 
 use earmark_manifest::{
     crypto::{self, Algorithm, PrivateKey},
+    declaration::Declaration,
     envelope::Envelope,
     layout,
     statement::{BuildRecord, ImageIdentity, Statement},
-    tree::TreeSummary,
+    tree::{self, Tree, TreeSummary},
     trust::{Purpose, Trust, TrustedKey, public_pem},
 };
-use earmark_scan::Root;
+use earmark_scan::{Root, measure};
 use tempfile::TempDir;
 
 /// A temporary root.
@@ -23,7 +25,12 @@ pub struct TestRoot(TempDir);
 impl TestRoot {
     /// With nothing but a kernel's command line.
     pub fn bare() -> Self {
-        let root = Self(TempDir::new().unwrap());
+        Self::bare_in(&std::env::temp_dir())
+    }
+
+    /// The same on the file system of this directory.
+    pub fn bare_in(directory: &Path) -> Self {
+        let root = Self(TempDir::new_in(directory).unwrap());
         root.write("/proc/cmdline", b"root=/dev/vda1 ro quiet\n");
         root.write("/run/.keep", b"");
         root
@@ -31,16 +38,49 @@ impl TestRoot {
 
     /// With a trust file and a seal whose declaration has this in `[verify]`. Its tree is no tree.
     pub fn sealed(verify: &str) -> Self {
+        Self::declared(&format!("platform = \"file\"\n[verify]\n{verify}\n"))
+    }
+
+    /// With a trust file and a seal whose declaration goes on like this after its name. Its tree is no
+    /// tree.
+    pub fn declared(rest: &str) -> Self {
         let root = Self::bare();
-        let declaration =
-            format!("[image]\nname = \"web\"\nplatform = \"file\"\n[verify]\n{verify}\n");
+        let tree = Tree {
+            stored: Vec::new(),
+            digest: crypto::sha256(b""),
+            summary: TreeSummary {
+                entries: 1,
+                bytes: 0,
+            },
+        };
+        root.put_seal(&format!("[image]\nname = \"web\"\n{rest}"), &tree);
+        root
+    }
+
+    /// Seals what is in it now, with a declaration that goes on like this after its name.
+    pub fn seal(&self, rest: &str) {
+        let declaration = format!("[image]\nname = \"web\"\n{rest}");
+        let declared = Declaration::parse(declaration.as_bytes()).unwrap();
+        let rules = declared.rule_set().unwrap();
+        let plan = measure::Plan {
+            rules: &rules,
+            mounts: &[],
+            replaced: &BTreeMap::new(),
+            progress: &(),
+        };
+        let entries = measure::measure(&self.open(), &plan).unwrap();
+        let tree = tree::write(&rules, &entries).unwrap();
+        self.put_seal(&declaration, &tree);
+    }
+
+    fn put_seal(&self, declaration: &str, tree: &Tree) {
         let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
         let key = PrivateKey::from_pkcs8(&der).unwrap();
         let pem = public_pem(&key.public().unwrap());
         let trusted = TrustedKey::from_pem(pem.as_bytes(), [Purpose::Image].into()).unwrap();
         let trust = Trust::new(None, 1, vec![trusted]).unwrap();
         let statement = Statement {
-            tree: crypto::sha256(b""),
+            tree: tree.digest,
             declaration: crypto::sha256(declaration.as_bytes()),
             image: ImageIdentity {
                 name: "web".parse().unwrap(),
@@ -50,18 +90,14 @@ impl TestRoot {
             },
             build: BuildRecord::default(),
             parent: None,
-            summary: TreeSummary {
-                entries: 1,
-                bytes: 0,
-            },
+            summary: tree.summary,
             minimum_agent: "0.1.0".parse().unwrap(),
         };
         let envelope = Envelope::sign(statement.to_payload().unwrap(), &key).unwrap();
-        root.write(layout::TRUST, trust.to_toml().as_bytes());
-        root.write(layout::MANIFEST, &envelope.to_json());
-        root.write(layout::DECLARATION, declaration.as_bytes());
-        root.write(layout::TREE, b"");
-        root
+        self.write(layout::TRUST, trust.to_toml().as_bytes());
+        self.write(layout::MANIFEST, &envelope.to_json());
+        self.write(layout::DECLARATION, declaration.as_bytes());
+        self.write(layout::TREE, &tree.stored);
     }
 
     /// As what the agent opens.

@@ -1,5 +1,4 @@
-//! The one helper that starts processes: what can be started is an enumeration, the environment is
-//! empty, the status is looked at, and there is a time after which it is killed.
+//! Starts this very program again.
 
 use std::{path::Path, process::Stdio, time::Duration};
 

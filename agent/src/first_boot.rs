@@ -1,0 +1,150 @@
+//! The stage `first-boot`: carries out what the signed declaration says that a new host needs, once,
+//! and tells what became of it.
+//!
+//! Data flows one way: verified manifest -> sealed files, journal, instance, values -> one step after
+//! the other -> journal -> console, journal of the system, and the screen of `earmark-agent first-boot`.
+
+mod accounts;
+mod bindings;
+mod credentials;
+pub mod executable;
+mod identity;
+mod journal;
+mod kept;
+mod perform;
+mod sealed;
+mod show;
+pub mod steps;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use earmark_manifest::verify::{self, VerifiedManifest};
+use earmark_scan::{Root, seal, verify::Verdict};
+
+use self::{journal::Journal, perform::Outcome};
+use crate::{
+    cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, policy::Policy,
+    record, summary,
+};
+use earmark_manifest::declaration::{Declaration, OnFailure};
+
+/// Shows what first boot did, or carries it out.
+pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
+    let root = Root::open(&args.common.root)?;
+    if !args.run {
+        return show::run(&root, args.common.json);
+    }
+    if !root.is_live() {
+        eprintln!(
+            "earmark-agent: first boot is carried out on the running host alone: leave out --root"
+        );
+        return Ok(Exit::Usage.into());
+    }
+    let policy = Policy::of(&root);
+    if matches!(policy, Policy::Unsealed) {
+        eprintln!("earmark-agent: the image is not sealed: it has no first boot");
+        return Ok(Exit::Done.into());
+    }
+    // A host without steps is not looked at twice: what the verification found is its own business.
+    let steps = policy
+        .declaration()
+        .map(|declaration| declaration.first_boot.len());
+    let outcome = if steps == Some(0) {
+        Ok(Outcome::Nothing)
+    } else {
+        carry_out(&root, &policy)
+    };
+    Ok(tell(&root, &policy, outcome).into())
+}
+
+fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
+    // A host without steps is none that could be held up here, by a record that could not be kept.
+    let is_empty = |declaration: &Declaration| declaration.first_boot.is_empty();
+    if policy.declaration().is_some_and(is_empty) {
+        return Ok(Outcome::Nothing);
+    }
+    let manifest = believed(root)?;
+    // The units' order says so, too. Under `report` a host goes on that did not verify, and says so.
+    if policy.on_failure() != OnFailure::Report {
+        must_be_verified(root)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(perform::perform(root, &manifest))
+}
+
+fn believed(root: &Root) -> Result<VerifiedManifest> {
+    let trust = seal::read_trust(root)?;
+    verify::verify(seal::read(root)?, &trust).context("the seal is not believed")
+}
+
+fn must_be_verified(root: &Root) -> Result<()> {
+    let report = record::read(root)?.context("no verification of this boot is on record")?;
+    let is_good = matches!(report.verdict, Verdict::Verified | Verdict::Partial);
+    anyhow::ensure!(
+        is_good && host::is_this_boot(report.boot_id.as_deref()),
+        "this host was not verified in this boot"
+    );
+    Ok(())
+}
+
+/// Tells the console and the journal, as far as there is something to tell.
+fn tell(root: &Root, policy: &Policy, outcome: Result<Outcome>) -> Exit {
+    let image = match record::read(root) {
+        Ok(Some(report)) => summary::image(&report),
+        _ => "this host".to_owned(),
+    };
+    let say = |line: &str| console::say(&summary::clean(line));
+    let (exit, line, tail) = match outcome {
+        Ok(Outcome::Nothing) => return Exit::Done,
+        Ok(Outcome::Done { steps, notes }) => {
+            for note in &notes {
+                say(&format!("{image}: first boot: {note}"));
+            }
+            if steps == 0 && notes.is_empty() {
+                return Exit::Done;
+            }
+            let line = match steps {
+                0 => format!("{image}: first boot was done before"),
+                1 => format!("{image}: first boot is done, 1 step"),
+                steps => format!("{image}: first boot is done, {steps} steps"),
+            };
+            (Exit::Done, line, notes)
+        }
+        Ok(Outcome::Failed { step, reason, tail }) => {
+            let place = step.map_or_else(String::new, |step| format!("step '{step}': "));
+            let policy = policy.on_failure().name();
+            let mut lines = reason.lines();
+            let first = lines.next().unwrap_or_default();
+            let line = format!("{image}: FIRST BOOT FAILED: {place}{first} (policy {policy})");
+            let more = lines.map(str::to_owned).chain(tail).collect();
+            (Exit::FirstBoot, line, more)
+        }
+        Err(error) => {
+            let policy = policy.on_failure().name();
+            let line = format!("{image}: FIRST BOOT UNDECIDED: {error:#} (policy {policy})");
+            (Exit::Undecided, line, Vec::new())
+        }
+    };
+    say(&line);
+    if exit != Exit::Done {
+        for line in &tail {
+            say(&format!("  {line}"));
+        }
+    }
+    let result = if exit == Exit::Done {
+        system_journal::FirstBoot::Done
+    } else {
+        system_journal::FirstBoot::Failed
+    };
+    if let Err(error) = system_journal::say_first_boot(result, &summary::clean(&line), &tail) {
+        eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+    }
+    exit
+}

@@ -1,0 +1,86 @@
+//! Which instance this is: what tells a host from a clone of its disk.
+
+use earmark_manifest::{declaration::Platform, path::ImagePath};
+use earmark_scan::Root;
+
+use crate::imds::{self, Imds};
+
+/// The firmware's id of this machine, which does not lie on the disk.
+const PRODUCT_UUID: &str = "/sys/class/dmi/id/product_uuid";
+const MACHINE_ID: &str = "/etc/machine-id";
+const BOUND: usize = 256;
+
+/// The instance's id; else why it is not known.
+///
+/// On EC2 it is asked for without a network where the hardware tells (Nitro), else from the metadata
+/// service. Elsewhere the firmware's machine id is better than `/etc/machine-id`, which a copy of the
+/// disk has, too.
+pub async fn instance(
+    root: &Root,
+    platform: Platform,
+    imds: Option<&Imds>,
+) -> Result<String, String> {
+    match platform {
+        Platform::Ec2 => {
+            if let Some(id) = imds::instance_id_from_dmi(root) {
+                return Ok(id.to_string());
+            }
+            let imds = imds.ok_or("the metadata service was not asked")?;
+            let identity = imds.identity().await.map_err(|error| error.to_string())?;
+            Ok(identity.instance_id.to_string())
+        }
+        Platform::File => product_uuid(root)
+            .or_else(|| machine_id(root))
+            .ok_or_else(|| format!("neither {PRODUCT_UUID} nor {MACHINE_ID} says it")),
+    }
+}
+
+/// `/sys` is reached through links of the kernel's own, which the root does not follow.
+fn product_uuid(root: &Root) -> Option<String> {
+    const WITHOUT_LINKS: &str = "/sys/devices/virtual/dmi/id/product_uuid";
+    let id = read(root, WITHOUT_LINKS)?.to_ascii_lowercase();
+    let is_uuid = id.len() == 36
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let is_filled = id.bytes().any(|byte| !b"0f-".contains(&byte));
+    (is_uuid && is_filled).then_some(id)
+}
+
+fn machine_id(root: &Root) -> Option<String> {
+    let id = read(root, MACHINE_ID)?;
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then_some(id)
+}
+
+fn read(root: &Root, path: &str) -> Option<String> {
+    let path = ImagePath::from_absolute(path.as_bytes()).ok()?;
+    let bytes = root.read_opt(&path, BOUND).ok()??;
+    let text = String::from_utf8(bytes).ok()?;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestRoot;
+
+    fn of(root: &TestRoot) -> Option<String> {
+        product_uuid(&root.open()).or_else(|| machine_id(&root.open()))
+    }
+
+    #[test]
+    fn the_firmware_is_asked_first_and_only_ids_are_taken() {
+        const UUID: &str = "sys/devices/virtual/dmi/id/product_uuid";
+        let root = TestRoot::bare();
+        assert_eq!(of(&root), None);
+        root.write(MACHINE_ID, b"uninitialized\n");
+        assert_eq!(of(&root), None);
+        root.write(MACHINE_ID, b"0123456789abcdef0123456789abcdef\n");
+        assert_eq!(of(&root).unwrap(), "0123456789abcdef0123456789abcdef");
+        root.write(UUID, b"00000000-0000-0000-0000-000000000000\n");
+        assert_eq!(of(&root).unwrap(), "0123456789abcdef0123456789abcdef");
+        root.write(UUID, b"EC2E1916-9099-7CAF-FD21-012345ABCDEF\n");
+        assert_eq!(of(&root).unwrap(), "ec2e1916-9099-7caf-fd21-012345abcdef");
+    }
+}

@@ -1,0 +1,172 @@
+//! The journal of first boot: which steps began and ended, on this instance, of this image.
+//!
+//! It is small, and replaced whole with a digest over it, so that a power cut leaves the one before
+//! or the one after, and anything else is found: a journal that was cut short or changed is no
+//! reason to run a step twice, nor to skip one. Does not protect against somebody who can write it
+//! as root, and with it the digest (tier T0).
+
+use anyhow::{Context, Result, bail};
+use earmark_manifest::{
+    crypto,
+    digest::{ManifestDigest, Sha256Digest},
+    layout,
+    name::StepName,
+    path::ImagePath,
+};
+use earmark_scan::Root;
+use serde::{Deserialize, Serialize};
+
+use super::{kept::KeptValues, store};
+
+/// Its name in the agent's state directory.
+const NAME: &str = "first-boot.journal";
+/// The name of one that is another instance's or another image's.
+const OLD: &str = "first-boot.journal.old";
+/// What it begins with, before its digest.
+const MAGIC: &str = "earmark-first-boot-1 ";
+/// 64 steps with their results, and room to spare.
+const BOUND: usize = 512 * 1024;
+
+/// A journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// The instance that it is of: an EC2 instance id, or a machine id.
+    pub instance: String,
+    /// The image that it is of.
+    pub manifest: String,
+    /// The instance whose disk this one began with, if that had a first boot.
+    pub cloned_from: Option<String>,
+    /// The values that the steps have.
+    pub values: Option<KeptValues>,
+    /// Steps that began, in their order.
+    pub steps: Vec<StepRecord>,
+    /// Whether all are done.
+    pub is_complete: bool,
+}
+
+/// What is known of a step that began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRecord {
+    /// Which.
+    pub name: StepName,
+    /// How far it came.
+    pub state: StepState,
+    /// How often it began.
+    pub attempts: u32,
+    /// When it last began, in seconds since 1970, if the clock was set.
+    pub time: Option<u64>,
+    /// How long it took.
+    pub milliseconds: Option<u64>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// How far a step came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// It began. If nothing is running now, a crash cut it short.
+    Started,
+    /// It brought about what it declares.
+    Done,
+    /// It ended, and did not.
+    Failed,
+}
+
+impl Journal {
+    /// With no step begun.
+    pub fn new(instance: &str, manifest: ManifestDigest) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            manifest: manifest.to_string(),
+            cloned_from: None,
+            values: None,
+            steps: Vec::new(),
+            is_complete: false,
+        }
+    }
+
+    /// The journal beneath a root, if there is one.
+    pub fn read(root: &Root) -> Result<Option<Self>> {
+        let path =
+            ImagePath::from_absolute(format!("{}/{NAME}", layout::AGENT_STATE[1]).as_bytes())?;
+        let Some(bytes) = root.read_opt(&path, BOUND)? else {
+            return Ok(None);
+        };
+        let journal = Self::parse(&bytes).with_context(|| {
+            format!("'{path}' is not as it was written: first boot cannot tell what it did")
+        })?;
+        Ok(Some(journal))
+    }
+
+    /// Puts it on the disk.
+    pub fn write(&self, root: &Root) -> Result<()> {
+        let body = serde_json::to_vec_pretty(self).context("failed to write the journal")?;
+        let mut bytes = format!("{MAGIC}{}\n", crypto::sha256(&body)).into_bytes();
+        bytes.extend(body);
+        store::replace(root, NAME, &bytes)
+    }
+
+    /// Keeps the one on the disk aside.
+    pub fn set_aside(root: &Root) -> Result<()> {
+        store::rename(root, NAME, OLD)
+    }
+
+    /// What is known of a step.
+    pub fn step(&self, name: &StepName) -> Option<&StepRecord> {
+        self.steps.iter().find(|step| step.name == *name)
+    }
+
+    /// Notes that a step begins.
+    pub fn begin(&mut self, name: &StepName, time: Option<u64>) {
+        let attempts = self.step(name).map_or(0, |step| step.attempts);
+        self.put(StepRecord {
+            name: name.clone(),
+            state: StepState::Started,
+            attempts: attempts.saturating_add(1),
+            time,
+            milliseconds: None,
+            reason: None,
+        });
+    }
+
+    /// Notes how a step that began has ended; `reason` is why it failed.
+    pub fn end(&mut self, name: &StepName, milliseconds: Option<u64>, reason: Option<String>) {
+        let Some(began) = self.step(name).cloned() else {
+            return;
+        };
+        let state = match reason {
+            None => StepState::Done,
+            Some(_) => StepState::Failed,
+        };
+        self.put(StepRecord {
+            state,
+            milliseconds,
+            reason,
+            ..began
+        });
+    }
+
+    fn put(&mut self, record: StepRecord) {
+        match self.steps.iter_mut().find(|step| step.name == record.name) {
+            Some(step) => *step = record,
+            None => self.steps.push(record),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (head, body) = bytes.split_at(end.context("it has no first line")?);
+        let body = body.get(1..).unwrap_or_default();
+        let digest = std::str::from_utf8(head)
+            .ok()
+            .and_then(|head| head.strip_prefix(MAGIC))
+            .context("its first line is not that of a journal")?;
+        if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
+            bail!("its digest is of other content");
+        }
+        serde_json::from_slice(body).context("this version does not read it")
+    }
+}

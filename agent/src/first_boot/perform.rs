@@ -1,0 +1,257 @@
+//! Carries the steps out: each exactly once, in their order, with a record on the disk before and
+//! after it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use earmark_manifest::{
+    declaration::{Declaration, Interrupted, Platform, Step, ValueSource},
+    verify::VerifiedManifest,
+};
+use earmark_scan::Root;
+
+use super::{
+    bindings::Bindings,
+    identity,
+    journal::{Journal, StepState},
+    kept::KeptValues,
+    sealed::SealedFiles,
+    steps::{self, Context, StepFailure},
+};
+use crate::{
+    host,
+    imds::Imds,
+    parameters::{self, Values},
+};
+
+/// All that is asked of the metadata service at first boot takes at most this: a new instance's
+/// network and its service can take a minute to be there.
+const PATIENT: Duration = Duration::from_mins(3);
+/// Later it is only asked whether something changed, which nothing waits for.
+const BRIEF: Duration = Duration::from_secs(5);
+
+/// How first boot ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The image declares no steps.
+    Nothing,
+    /// All steps are done; by this run, if the number is not 0.
+    Done {
+        /// Steps that this run did.
+        steps: usize,
+        /// What is to be told and stops nothing, a line each.
+        notes: Vec<String>,
+    },
+    /// It stopped at its place.
+    Failed {
+        /// The step; none, if it did not come to one.
+        step: Option<String>,
+        /// Why, in a line or, of values, several.
+        reason: String,
+        /// The last lines that the step printed.
+        tail: Vec<String>,
+    },
+}
+
+/// Carries out what is still to be done. `Err` is a doubt: what was done before cannot be told.
+pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome> {
+    let declaration = manifest.declaration();
+    if declaration.first_boot.is_empty() {
+        return Ok(Outcome::Nothing);
+    }
+    let sealed = SealedFiles::of(manifest)?;
+    let found = Journal::read(root)?;
+    let is_ours = |journal: &Journal| journal.manifest == manifest.digest().to_string();
+    let was_complete = found
+        .as_ref()
+        .is_some_and(|journal| journal.is_complete && is_ours(journal));
+    let imds = imds(declaration, if was_complete { BRIEF } else { PATIENT })?;
+    let instance = identity::instance(root, declaration.image.platform, imds.as_ref()).await;
+    let mut notes = Vec::new();
+    let instance = match (instance, &found) {
+        (Ok(instance), _) => instance,
+        // A later boot without its metadata service: nothing says that this is a clone.
+        (Err(problem), Some(journal)) if was_complete => {
+            notes.push(format!("which instance this is cannot be told: {problem}"));
+            journal.instance.clone()
+        }
+        (Err(problem), _) => {
+            return Ok(failed(format!(
+                "which instance this is cannot be told: {problem}"
+            )));
+        }
+    };
+    let mut journal = take_up(root, found, manifest, &instance)?;
+    let values = match values(root, declaration, imds.as_ref(), &mut journal, &mut notes).await {
+        Ok(values) => values,
+        Err(problem) => return Ok(failed(problem)),
+    };
+    let bindings = Bindings::new(manifest, &instance, values);
+    let context = Context {
+        root,
+        manifest,
+        sealed: &sealed,
+        bindings: &bindings,
+    };
+    let mut run = Run {
+        context,
+        journal,
+        done: 0,
+    };
+    for step in &declaration.first_boot {
+        if let Err(failure) = run.step(step).await? {
+            return Ok(Outcome::Failed {
+                step: Some(step.name.to_string()),
+                reason: failure.reason,
+                tail: failure.tail,
+            });
+        }
+    }
+    if !run.journal.is_complete {
+        run.journal.is_complete = true;
+        run.journal.write(root)?;
+    }
+    if let Some(origin) = &run.journal.cloned_from {
+        notes.push(format!(
+            "this disk began as that of {origin}: this host is a clone"
+        ));
+    }
+    Ok(Outcome::Done {
+        steps: run.done,
+        notes,
+    })
+}
+
+fn failed(reason: String) -> Outcome {
+    Outcome::Failed {
+        step: None,
+        reason,
+        tail: Vec::new(),
+    }
+}
+
+/// The metadata service, if anything is to be asked of it.
+fn imds(declaration: &Declaration, deadline: Duration) -> Result<Option<Imds>> {
+    let is_asked = declaration.image.platform == Platform::Ec2
+        || declaration
+            .values
+            .from
+            .iter()
+            .any(|source| matches!(source, ValueSource::UserData | ValueSource::Tags));
+    is_asked
+        .then(|| Imds::new(deadline).context("failed to make a client of the metadata service"))
+        .transpose()
+}
+
+/// The journal that counts: the one that was found, if it is this instance's and this image's.
+fn take_up(
+    root: &Root,
+    found: Option<Journal>,
+    manifest: &VerifiedManifest,
+    instance: &str,
+) -> Result<Journal> {
+    let mut new = Journal::new(instance, manifest.digest());
+    let Some(found) = found else {
+        return Ok(new);
+    };
+    if found.instance == instance && found.manifest == new.manifest {
+        return Ok(found);
+    }
+    // Its steps were another host's, or another image's: these start afresh, and it is said.
+    new.cloned_from = if found.instance == instance {
+        found.cloned_from
+    } else {
+        Some(found.instance)
+    };
+    Journal::set_aside(root)?;
+    Ok(new)
+}
+
+/// The values of the parameters: at first boot those that are given now; later those that it had.
+async fn values(
+    root: &Root,
+    declaration: &Declaration,
+    imds: Option<&Imds>,
+    journal: &mut Journal,
+    notes: &mut Vec<String>,
+) -> Result<Values, String> {
+    let gathered = parameters::gather(root, declaration, imds).await;
+    let kept = journal.values.take();
+    match (gathered, kept) {
+        (Ok(now), None) => {
+            journal.values = Some(KeptValues::of(&now));
+            Ok(now)
+        }
+        (Ok(now), Some(kept)) => {
+            for name in kept.changed(&now) {
+                notes.push(if journal.is_complete {
+                    format!("the value of '{name}' is another one now, which is not applied: replace the host")
+                } else {
+                    format!("the value of '{name}' is another one now: steps that are not done get it")
+                });
+            }
+            if journal.is_complete {
+                let plain = kept.plain();
+                journal.values = Some(kept);
+                Ok(plain)
+            } else {
+                journal.values = Some(KeptValues::of(&now));
+                Ok(now)
+            }
+        }
+        (Err(problem), Some(kept)) if journal.is_complete => {
+            notes.push(format!("whether values changed cannot be told: {problem}"));
+            let plain = kept.plain();
+            journal.values = Some(kept);
+            Ok(plain)
+        }
+        (Err(problem), kept) => {
+            journal.values = kept;
+            Err(problem.to_string())
+        }
+    }
+}
+
+struct Run<'a> {
+    context: Context<'a>,
+    journal: Journal,
+    done: usize,
+}
+
+impl Run<'_> {
+    /// One step. The outer error is a journal that cannot be written: then the step does not begin, or
+    /// is found as interrupted by the next boot.
+    async fn step(&mut self, step: &Step) -> Result<Result<(), StepFailure>> {
+        let record = self.journal.step(&step.name);
+        match (record.map(|record| record.state), step.interrupted) {
+            (Some(StepState::Done), _) => {
+                return Ok(steps::apply(&self.context, step, false).await);
+            }
+            (Some(StepState::Started), Interrupted::Fail) => {
+                let reason = "a crash cut it short, and it does not say interrupted = \"retry\"";
+                self.journal.end(&step.name, None, Some(reason.to_owned()));
+                self.journal.write(self.context.root)?;
+                return Ok(Err(reason.to_owned().into()));
+            }
+            (Some(StepState::Failed), Interrupted::Fail) => {
+                let reason = record.and_then(|record| record.reason.clone());
+                let reason = reason.unwrap_or_default();
+                return Ok(Err(format!("it failed in an earlier boot: {reason}").into()));
+            }
+            _ => {}
+        }
+        self.journal.begin(&step.name, host::time());
+        self.journal.write(self.context.root)?;
+        eprintln!("earmark-agent: step '{}' begins", step.name);
+        let start = Instant::now();
+        let result = steps::apply(&self.context, step, true).await;
+        let took = u64::try_from(start.elapsed().as_millis()).ok();
+        let reason = result.as_ref().err().map(|failure| failure.reason.clone());
+        self.journal.end(&step.name, took, reason);
+        self.journal.write(self.context.root)?;
+        if result.is_ok() {
+            self.done = self.done.saturating_add(1);
+        }
+        Ok(result)
+    }
+}

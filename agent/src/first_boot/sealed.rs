@@ -1,0 +1,154 @@
+//! What the signed tree says of the files that a step uses: programs, templates, units.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use earmark_manifest::{
+    class::PathClass, digest::Sha256Digest, entry::Node, path::ImagePath, verify::VerifiedManifest,
+};
+
+/// Links that lead on and on are no way to anything.
+const MOST_LINKS: usize = 16;
+
+/// A sealed regular file.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedFile {
+    /// Of its content.
+    pub sha256: Sha256Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Part of the signed tree: sealed files that are critical or can be run, and all links.
+///
+/// Links are followed as they were signed, not as they are on the disk: a link that was changed leads
+/// a step nowhere else, and the file at its end is opened without following any.
+#[derive(Debug, Default)]
+pub struct SealedFiles {
+    files: BTreeMap<ImagePath, SealedFile>,
+    links: BTreeMap<ImagePath, Box<[u8]>>,
+}
+
+impl SealedFiles {
+    /// Reads the tree of a verified manifest once.
+    pub fn of(manifest: &VerifiedManifest) -> Result<Self> {
+        let mut tree = manifest.tree().context("failed to read the signed tree")?;
+        let rules = tree.rules().clone();
+        let mut sealed = Self::default();
+        for entry in &mut tree {
+            let entry = entry.context("failed to read the signed tree")?;
+            if entry.class != PathClass::Sealed {
+                continue;
+            }
+            match entry.node {
+                Node::Regular(Some(content)) => {
+                    let mode = entry.owner.map_or(0, |owner| owner.mode);
+                    if mode & 0o111 != 0 || rules.is_critical(&entry.path) {
+                        let file = SealedFile {
+                            sha256: content.sha256,
+                            size: content.size,
+                            mode,
+                        };
+                        sealed.files.insert(entry.path, file);
+                    }
+                }
+                Node::Symlink(Some(target)) => drop(sealed.links.insert(entry.path, target)),
+                _ => {}
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// The sealed file that `path` leads to, and its path without links.
+    pub fn find(&self, path: &ImagePath) -> Result<(ImagePath, SealedFile), String> {
+        let resolved = self.resolve(path)?;
+        match self.files.get(&resolved) {
+            Some(file) => Ok((resolved, *file)),
+            None => Err(format!("'{path}' is not a sealed file of the image")),
+        }
+    }
+
+    /// Follows the signed links of a path, one part after the other.
+    fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
+        let mut left = MOST_LINKS;
+        let mut todo: Vec<Vec<u8>> = parts(path.as_bytes());
+        let mut done = ImagePath::root();
+        while let Some(part) = todo.pop() {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    done = done.parent().unwrap_or_default();
+                    continue;
+                }
+                _ => {}
+            }
+            let next = done
+                .join(&part)
+                .map_err(|error| format!("'{path}': {error}"))?;
+            let Some(target) = self.links.get(&next) else {
+                done = next;
+                continue;
+            };
+            left = left
+                .checked_sub(1)
+                .ok_or_else(|| format!("'{path}' goes through too many links"))?;
+            if target.first() == Some(&b'/') {
+                done = ImagePath::root();
+            }
+            todo.extend(parts(target));
+        }
+        Ok(done)
+    }
+}
+
+/// The parts of a path, the first one last.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec);
+    parts.rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::from_absolute(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn links_are_followed_as_they_were_signed_and_never_out_of_the_image() {
+        let mut sealed = SealedFiles::default();
+        let file = SealedFile {
+            sha256: earmark_manifest::crypto::sha256(b""),
+            size: 0,
+            mode: 0o755,
+        };
+        sealed.files.insert(path("/usr/bin/dash"), file);
+        for (from, to) in [
+            ("/bin", "usr/bin"),
+            ("/usr/bin/sh", "dash"),
+            ("/usr/bin/up", "../../../../../bin/./sh"),
+            ("/usr/bin/absolute", "/bin/sh"),
+            ("/usr/bin/loop", "loop"),
+        ] {
+            sealed.links.insert(path(from), to.as_bytes().into());
+        }
+        for good in ["/usr/bin/dash", "/bin/sh", "/bin/up", "/usr/bin/absolute"] {
+            assert_eq!(
+                sealed.find(&path(good)).unwrap().0,
+                path("/usr/bin/dash"),
+                "{good}"
+            );
+        }
+        assert!(
+            sealed
+                .find(&path("/bin/loop"))
+                .unwrap_err()
+                .contains("many")
+        );
+        let absent = sealed.find(&path("/bin/bash")).unwrap_err();
+        assert_eq!(absent, "'/bin/bash' is not a sealed file of the image");
+    }
+}

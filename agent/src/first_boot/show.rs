@@ -1,0 +1,154 @@
+//! `earmark-agent first-boot`: what ran, when, how long, with what result, and what is next.
+
+use std::{fmt::Write, process::ExitCode};
+
+use anyhow::Result;
+use earmark_manifest::declaration::Declaration;
+use earmark_scan::Root;
+use serde::Serialize;
+
+use super::{
+    Journal,
+    journal::{StepRecord, StepState},
+};
+use crate::{exit::Exit, host, policy::Policy, status, summary::clean};
+
+/// What is shown. Its JSON is schema 1.
+#[derive(Debug, Serialize)]
+struct Shown {
+    schema: u32,
+    state: &'static str,
+    instance: Option<String>,
+    manifest: Option<String>,
+    cloned_from: Option<String>,
+    steps: Vec<ShownStep>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownStep {
+    name: String,
+    state: &'static str,
+    attempts: u32,
+    time: Option<u64>,
+    milliseconds: Option<u64>,
+    reason: Option<String>,
+}
+
+/// Shows it. The exit code is 12 if it failed, 11 if it cannot be told.
+pub fn run(root: &Root, json: bool) -> Result<ExitCode> {
+    let policy = Policy::of(root);
+    let Some(declaration) = policy.declaration() else {
+        eprintln!("earmark-agent: no first boot: {}", policy.reason());
+        return Ok(Exit::Undecided.into());
+    };
+    let journal = match Journal::read(root) {
+        Ok(journal) => journal,
+        Err(error) => {
+            eprintln!("earmark-agent: {error:#}");
+            return Ok(Exit::Undecided.into());
+        }
+    };
+    let shown = Shown::of(declaration, journal.as_ref());
+    let text = if json {
+        format!("{}\n", serde_json::to_string_pretty(&shown)?)
+    } else {
+        shown.screen()
+    };
+    status::write(&text)?;
+    let exit = if shown.state == "failed" {
+        Exit::FirstBoot
+    } else {
+        Exit::Done
+    };
+    Ok(exit.into())
+}
+
+impl Shown {
+    fn of(declaration: &Declaration, journal: Option<&Journal>) -> Self {
+        let steps: Vec<ShownStep> = declaration
+            .first_boot
+            .iter()
+            .map(|step| {
+                let record = journal.and_then(|journal| journal.step(&step.name));
+                ShownStep::of(step.name.as_str(), record)
+            })
+            .collect();
+        let next = steps.iter().find(|step| step.state != "done");
+        let state = match (&next, journal) {
+            _ if steps.is_empty() => "nothing declared",
+            (None, _) => "done",
+            (Some(step), _) if step.state == "failed" => "failed",
+            (Some(_), Some(_)) => "not finished",
+            (Some(_), None) => "not begun",
+        };
+        Self {
+            schema: 1,
+            state,
+            instance: journal.map(|journal| journal.instance.clone()),
+            manifest: journal.map(|journal| journal.manifest.clone()),
+            cloned_from: journal.and_then(|journal| journal.cloned_from.clone()),
+            next: next.map(|step| step.name.clone()),
+            steps,
+        }
+    }
+
+    fn screen(&self) -> String {
+        let mut text = format!("first boot: {}\n", self.state);
+        if let Some(instance) = &self.instance {
+            let _ = writeln!(text, "instance    {}", clean(instance));
+        }
+        if let Some(origin) = &self.cloned_from {
+            let _ = writeln!(
+                text,
+                "cloned      its disk began as that of {}",
+                clean(origin)
+            );
+        }
+        if !self.steps.is_empty() {
+            text.push('\n');
+        }
+        let width = self.steps.iter().map(|step| step.name.len()).max();
+        let width = width.unwrap_or_default();
+        for step in &self.steps {
+            let _ = write!(text, "  {:width$}  {:11}", step.name, step.state);
+            if let Some(time) = step.time {
+                let _ = write!(text, "  {}", host::utc(time));
+            }
+            if let Some(milliseconds) = step.milliseconds {
+                let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+                let _ = write!(text, "  {seconds}.{:01} s", rest / 100);
+            }
+            if step.attempts > 1 {
+                let _ = write!(text, "  attempt {}", step.attempts);
+            }
+            text.push('\n');
+            if let Some(reason) = &step.reason {
+                let _ = writeln!(text, "  {:width$}  {}", "", clean(reason));
+            }
+        }
+        if let Some(next) = &self.next {
+            let _ = writeln!(text, "\nnext: {next}");
+        }
+        text
+    }
+}
+
+impl ShownStep {
+    fn of(name: &str, record: Option<&StepRecord>) -> Self {
+        let state = match record.map(|record| record.state) {
+            None => "to do",
+            Some(StepState::Started) => "interrupted",
+            Some(StepState::Done) => "done",
+            Some(StepState::Failed) => "failed",
+        };
+        Self {
+            name: name.to_owned(),
+            state,
+            attempts: record.map_or(0, |record| record.attempts),
+            time: record.and_then(|record| record.time),
+            milliseconds: record.and_then(|record| record.milliseconds),
+            reason: record.and_then(|record| record.reason.clone()),
+        }
+    }
+}

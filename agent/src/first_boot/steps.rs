@@ -1,0 +1,110 @@
+//! What steps do, one file for each kind.
+
+pub mod command;
+pub mod file;
+pub mod hostname;
+mod tool;
+pub mod unit;
+pub mod volume;
+
+use std::fmt;
+
+use earmark_manifest::{
+    declaration::{Action, Step},
+    verify::VerifiedManifest,
+};
+use earmark_scan::Root;
+
+use super::{bindings::Bindings, sealed::SealedFiles};
+
+/// What every step works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The root that it works in.
+    pub root: &'a Root,
+    /// Whose steps these are.
+    pub manifest: &'a VerifiedManifest,
+    /// What of the image it may use.
+    pub sealed: &'a SealedFiles,
+    /// What its templates' names stand for.
+    pub bindings: &'a Bindings,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// In a line.
+    pub reason: String,
+    /// The last lines of what it printed, if it printed.
+    pub tail: Vec<String>,
+}
+
+/// How a step ended.
+pub type StepResult = Result<(), StepFailure>;
+
+impl From<String> for StepFailure {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            tail: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for StepFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Brings about what a step declares, at first boot (`is_first`) or at one that follows it. Then only
+/// what lives in memory is brought about again: a started unit, a mounted volume, the host's name.
+pub async fn apply(context: &Context<'_>, step: &Step, is_first: bool) -> StepResult {
+    match &step.action {
+        Action::Command { .. } | Action::File { .. } if !is_first => Ok(()),
+        Action::Command {
+            executable,
+            arguments,
+            environment,
+            secrets,
+            timeout,
+        } => {
+            let command = command::Command {
+                executable,
+                arguments,
+                environment,
+                secrets,
+                timeout: timeout.duration(),
+            };
+            command.run(context, step.name.as_str()).await
+        }
+        Action::File {
+            path,
+            template,
+            mode,
+            owner,
+            group,
+        } => {
+            let file = file::File {
+                path,
+                template,
+                mode: mode.0,
+                owner,
+                group: group.as_ref(),
+            };
+            file.write(context)
+        }
+        Action::Hostname { template } => hostname::apply(context, template),
+        Action::Unit { enable, start } => unit::apply(context, enable, start).await,
+        Action::Volume {
+            device,
+            filesystem,
+            mount,
+            grow,
+        } => volume::apply(context, device, *filesystem, mount, *grow, is_first).await,
+        // The vocabulary of a newer format; the manifest's minimum agent should have stopped it.
+        _ => Err("this version does not know this kind of step"
+            .to_owned()
+            .into()),
+    }
+}

@@ -1,0 +1,68 @@
+//! `command`: a program of the image runs to its end, with arguments and never a shell.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use earmark_manifest::{declaration::Template, name::ParameterName, path::ImagePath};
+
+use super::{Context, StepFailure, StepResult};
+use crate::{
+    first_boot::{credentials::Credentials, executable::Executable},
+    process::{self, StepRun},
+};
+
+/// A command as it is declared.
+#[derive(Debug)]
+pub struct Command<'a> {
+    /// The program.
+    pub executable: &'a ImagePath,
+    /// Its arguments.
+    pub arguments: &'a [Template],
+    /// Its environment.
+    pub environment: &'a BTreeMap<String, Template>,
+    /// Secret parameters that it gets as files.
+    pub secrets: &'a [ParameterName],
+    /// Longer is a failure.
+    pub timeout: Duration,
+}
+
+impl Command<'_> {
+    /// Runs it for the step `name`.
+    pub async fn run(&self, context: &Context<'_>, name: &str) -> StepResult {
+        let render = |template| context.bindings.render(template);
+        let arguments: Vec<String> = self
+            .arguments
+            .iter()
+            .map(render)
+            .collect::<Result<_, _>>()?;
+        let mut environment = Vec::new();
+        for (variable, template) in self.environment {
+            environment.push((variable.clone(), render(template)?));
+        }
+        let executable = Executable::open(context, self.executable)?;
+        // Removed when it goes out of scope, however the step ends.
+        let credentials = Credentials::make(context, self.secrets)?;
+        if credentials.is_some() {
+            environment.push(("CREDENTIALS_DIRECTORY".to_owned(), Credentials::path()));
+        }
+        let run = StepRun {
+            executable: &executable,
+            arguments: &arguments,
+            environment: &environment,
+            timeout: self.timeout,
+        };
+        let finished = process::run_step(&run, &format!("step '{name}'")).await?;
+        if finished.left_behind > 0 {
+            eprintln!(
+                "earmark-agent: step '{name}' left {} processes behind, which were killed: declare a unit for what is to go on",
+                finished.left_behind
+            );
+        }
+        if finished.code == Some(0) {
+            return Ok(());
+        }
+        Err(StepFailure {
+            reason: finished.how,
+            tail: finished.tail,
+        })
+    }
+}

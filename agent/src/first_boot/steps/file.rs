@@ -1,0 +1,128 @@
+//! `file`: a template of the image, with values in the places of names, becomes a file.
+
+use std::io::Write;
+
+use earmark_manifest::{crypto, declaration::Template, name::AccountName, path::ImagePath};
+use earmark_scan::rendered::{self, RenderedFile};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
+
+use super::{Context, StepFailure, StepResult};
+use crate::first_boot::{accounts, store};
+
+/// A template is at most this long.
+const BOUND: usize = 1024 * 1024;
+
+/// A file as it is declared.
+#[derive(Debug)]
+pub struct File<'a> {
+    /// The file.
+    pub path: &'a ImagePath,
+    /// What it is made of.
+    pub template: &'a ImagePath,
+    /// Permission bits.
+    pub mode: u32,
+    /// User.
+    pub owner: &'a AccountName,
+    /// Group; the user's own, if absent.
+    pub group: Option<&'a AccountName>,
+}
+
+impl File<'_> {
+    /// Writes the file, whole or not at all, and records what it wrote for later verifications.
+    ///
+    /// The record comes first, as pending: whatever a power cut leaves between the two, the next boot's
+    /// verification expects it, and the step that follows it writes the file again.
+    pub fn write(&self, context: &Context<'_>) -> StepResult {
+        let text = self.render(context)?;
+        let (uid, gid) = accounts::owner(context.root, self.owner, self.group)?;
+        let file = RenderedFile {
+            sha256: crypto::sha256(text.as_bytes()),
+            mode: self.mode,
+            uid,
+            gid,
+            pending: true,
+        };
+        self.record(context, file)?;
+        self.replace(context, &file, text.as_bytes())
+            .map_err(|error| format!("failed to write '{}': {error}", self.path))?;
+        self.record(
+            context,
+            RenderedFile {
+                pending: false,
+                ..file
+            },
+        )
+    }
+
+    fn render(&self, context: &Context<'_>) -> Result<String, StepFailure> {
+        let (path, sealed) = context.sealed.find(self.template)?;
+        let bytes = context
+            .root
+            .read(&path, BOUND)
+            .map_err(|error| error.to_string())?;
+        if crypto::sha256(&bytes) != sealed.sha256 {
+            return Err(
+                format!("'{path}' is not the file that was signed: it was not used").into(),
+            );
+        }
+        let text = String::from_utf8(bytes).map_err(|_| format!("'{path}' is not UTF-8"))?;
+        let template: Template = text
+            .parse()
+            .map_err(|problem| format!("'{path}': {problem}"))?;
+        let render = context.bindings.render(&template);
+        Ok(render.map_err(|problem| format!("'{path}': {problem}"))?)
+    }
+
+    fn record(&self, context: &Context<'_>, file: RenderedFile) -> StepResult {
+        let manifest = context.manifest.digest();
+        let mut files =
+            rendered::read(context.root, manifest).map_err(|doubt| doubt.to_string())?;
+        files.insert(self.path.clone(), file);
+        let bytes = rendered::to_bytes(manifest, &files);
+        store::replace(context.root, "rendered.json", &bytes)
+            .map_err(|error| format!("{error:#}").into())
+    }
+
+    fn replace(
+        &self,
+        context: &Context<'_>,
+        file: &RenderedFile,
+        bytes: &[u8],
+    ) -> std::io::Result<()> {
+        let parent = self.path.parent().unwrap_or_default();
+        let name = self.path.as_bytes().rsplit(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let at: &[u8] = if parent.is_root() {
+            b"."
+        } else {
+            parent.as_bytes()
+        };
+        let directory =
+            rustix::fs::openat2(context.root.as_fd(), at, flags, Mode::empty(), resolve)?;
+        let temporary = rendered::TEMPORARY;
+        // One of a run that was cut short.
+        let _ = rustix::fs::unlinkat(&directory, temporary, AtFlags::empty());
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Nobody else may read it before it has its owner and mode.
+        let new = rustix::fs::openat(&directory, temporary, flags, Mode::from_raw_mode(0o600))?;
+        let written = (|| {
+            let mut new = std::fs::File::from(new);
+            new.write_all(bytes)?;
+            let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
+            rustix::fs::fchown(&new, Some(uid), Some(gid))?;
+            rustix::fs::fchmod(&new, Mode::from_raw_mode(file.mode))?;
+            new.sync_all()?;
+            rustix::fs::renameat(&directory, temporary, &directory, name)?;
+            rustix::fs::fsync(&directory)?;
+            Ok(())
+        })();
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(&directory, temporary, AtFlags::empty());
+        }
+        written
+    }
+}

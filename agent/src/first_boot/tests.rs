@@ -1,0 +1,525 @@
+//! First boot on small roots: each step once, whatever a crash, a swap or a hostile value does.
+//!
+//! Steps that run programs have the host's own shell copied into the root; what they write goes where
+//! a value says, since nothing changes its root directory here.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use earmark_manifest::verify::VerifiedManifest;
+use earmark_scan::{Progress, Root, rendered, seal, verify as check};
+use tempfile::TempDir;
+
+use super::{
+    journal::{Journal, StepState},
+    perform::{Outcome, perform},
+};
+use crate::testing::TestRoot;
+
+const MACHINE_ID: &str = "/etc/machine-id";
+const VALUES: &str = "/var/lib/earmark/values.toml";
+const JOURNAL: &str = "/var/lib/earmark/first-boot.journal";
+
+/// A root with a shell, and a directory outside it that steps write to.
+struct Bench {
+    root: TestRoot,
+    out: TempDir,
+}
+
+impl Bench {
+    /// With these scripts in `/usr/bin`, sealed with these steps.
+    fn new(scripts: &[(&str, &str)], steps: &str) -> Self {
+        Self::make(
+            &std::env::temp_dir(),
+            scripts,
+            "env = {{ env }}\nhost = {{ image_name }}\n",
+            steps,
+        )
+    }
+
+    /// With another template.
+    fn with_template(template: &str, steps: &str) -> Self {
+        Self::make(&std::env::temp_dir(), &[], template, steps)
+    }
+
+    fn make(place: &Path, scripts: &[(&str, &str)], template: &str, steps: &str) -> Self {
+        let (root, out) = (TestRoot::bare_in(place), TempDir::new().unwrap());
+        root.write("/usr/bin/dash", &fs::read("/bin/sh").unwrap());
+        root.write("/usr/bin/touch", &fs::read("/usr/bin/touch").unwrap());
+        root.write("/etc/passwd", b"root:x:0:0::/:/bin/sh\n");
+        root.write(MACHINE_ID, b"0123456789abcdef0123456789abcdef\n");
+        root.write("/etc/app/.keep", b"");
+        root.write("/usr/lib/.keep", b"");
+        root.write("/var/lib/earmark/.keep", b"");
+        root.link("/bin", "usr/bin");
+        symlink("dash", root.at("/usr/bin/sh")).unwrap();
+        for (name, text) in scripts {
+            root.write(&format!("/usr/bin/{name}"), text.as_bytes());
+        }
+        for entry in fs::read_dir(root.at("/usr/bin")).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_symlink() {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+        let bench = Self { root, out };
+        bench.root.write("/usr/share/app.tpl", template.as_bytes());
+        let values = format!("[parameters]\nout = \"{}\"\n", bench.out.path().display());
+        bench.root.write(VALUES, values.as_bytes());
+        let owner = rustix::process::getuid().as_raw().to_string();
+        let steps = steps.replace("OWNER", &owner);
+        bench.root.seal(&format!("{DECLARATION}{steps}"));
+        bench
+    }
+
+    fn open(&self) -> Root {
+        self.root.open()
+    }
+
+    fn manifest(&self) -> VerifiedManifest {
+        let root = self.open();
+        let trust = seal::read_trust(&root).unwrap();
+        earmark_manifest::verify::verify(seal::read(&root).unwrap(), &trust).unwrap()
+    }
+
+    fn try_perform(&self) -> anyhow::Result<Outcome> {
+        // Whatever a step leaves behind is killed: also the step of a test that runs at the same time.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(perform(&self.open(), &self.manifest()))
+    }
+
+    fn perform(&self) -> Outcome {
+        self.try_perform().unwrap()
+    }
+
+    /// Why it failed, at which step.
+    fn fails(&self) -> (Option<String>, String, Vec<String>) {
+        match self.perform() {
+            Outcome::Failed { step, reason, tail } => (step, reason, tail),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.out.path().join(name)
+    }
+
+    fn written(&self, name: &str) -> String {
+        fs::read_to_string(self.out(name)).unwrap_or_default()
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::read(&self.open()).unwrap().unwrap()
+    }
+
+    /// What a full verification finds.
+    fn violations(&self) -> Vec<String> {
+        let options = check::Options {
+            trust: None,
+            gate: Some(earmark_manifest::declaration::Gate::Full),
+            progress: &() as &dyn Progress,
+        };
+        let report = check::verify(&self.open(), &options).report();
+        let found = report.violations.iter().chain(&report.undecided);
+        found
+            .map(|found| format!("{} {}", found.kind, found.path))
+            .collect()
+    }
+}
+
+fn done(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done { steps, .. } => *steps,
+        other => panic!("{other:?}"),
+    }
+}
+
+const DECLARATION: &str = r#"platform = "file"
+[tree]
+state = [{ path = "/proc", reason = "Kernel." }, { path = "/run", reason = "Volatile." }]
+[parameters.out]
+type = "string"
+required = true
+[parameters.env]
+type = "string"
+default = "prod"
+[parameters.token]
+type = "string"
+secret = true
+"#;
+
+const RENDER: &str = r#"
+[[first_boot]]
+name = "render"
+file = { path = "/etc/app/config", template = "/usr/share/app.tpl", mode = "0640", owner = "OWNER" }
+"#;
+
+const COUNT: (&str, &str) = ("count", "#!/bin/sh -e\necho ran \"$@\" >> \"$1\"/count\n");
+
+fn command(name: &str, more: &str) -> String {
+    format!(
+        "[[first_boot]]\nname = \"{name}\"\ncommand = {{ argv = [\"/bin/{name}\", \"{{{{ out }}}}\", \"{{{{ env }}}}\"] {more} }}\n"
+    )
+}
+
+#[test]
+fn each_step_is_done_once_and_what_it_wrote_verifies() {
+    let bench = Bench::new(&[COUNT], &(RENDER.to_owned() + &command("count", "")));
+    assert_eq!(bench.violations(), Vec::<String>::new());
+    assert_eq!(done(&bench.perform()), 2);
+    let file = bench.root.at("/etc/app/config");
+    assert_eq!(fs::read(&file).unwrap(), b"env = prod\nhost = web\n");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o7777,
+        0o640
+    );
+    let ran = format!("ran {} prod\n", bench.out.path().display());
+    assert_eq!(bench.written("count"), ran);
+    assert_eq!(bench.violations(), Vec::<String>::new());
+    // A second run does nothing.
+    assert_eq!(done(&bench.perform()), 0);
+    assert_eq!(bench.written("count"), ran);
+    // What was written is held to it.
+    fs::write(&file, b"env = evil\n").unwrap();
+    assert_eq!(bench.violations(), ["content /etc/app/config"]);
+}
+
+#[test]
+fn a_crash_at_any_place_repeats_nothing_and_skips_nothing() {
+    for (interrupted, again) in [("", false), ("interrupted = \"retry\"\n", true)] {
+        let steps = command("count", "") + interrupted;
+        let bench = Bench::new(&[COUNT], &steps);
+        assert_eq!(done(&bench.perform()), 1);
+        // The power went between the record before the step and the one after it.
+        let mut journal = bench.journal();
+        journal.is_complete = false;
+        journal.steps[0].state = StepState::Started;
+        journal.write(&bench.open()).unwrap();
+        if again {
+            assert_eq!(done(&bench.perform()), 1);
+            assert_eq!(bench.written("count").lines().count(), 2);
+            assert_eq!(bench.journal().steps[0].attempts, 2);
+        } else {
+            let (step, reason, _) = bench.fails();
+            assert_eq!(step.as_deref(), Some("count"));
+            assert!(reason.contains("a crash cut it short"), "{reason}");
+            // Nor later: a person looks.
+            let (_, reason, _) = bench.fails();
+            assert!(reason.contains("in an earlier boot"), "{reason}");
+            assert_eq!(bench.written("count").lines().count(), 1);
+        }
+        // The power went after the last step, before the whole was complete.
+        let mut journal = bench.journal();
+        journal.is_complete = false;
+        journal.steps[0].state = StepState::Done;
+        journal.write(&bench.open()).unwrap();
+        let before = bench.written("count");
+        assert_eq!(done(&bench.perform()), 0);
+        assert_eq!(bench.written("count"), before);
+        assert!(bench.journal().is_complete);
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_file_is_written_is_no_violation() {
+    let bench = Bench::new(&[], RENDER);
+    assert_eq!(done(&bench.perform()), 1);
+    // Its record says pending, and the file is there in part, under the name that it has until then.
+    let manifest = bench.manifest().digest();
+    let mut files = rendered::read(&bench.open(), manifest).unwrap();
+    for file in files.values_mut() {
+        file.pending = true;
+    }
+    let record = rendered::to_bytes(manifest, &files);
+    bench.root.write("/var/lib/earmark/rendered.json", &record);
+    bench.root.write("/etc/app/.earmark-rendering", b"env");
+    bench.root.remove("/etc/app/config");
+    let mut journal = bench.journal();
+    journal.is_complete = false;
+    journal.steps[0].state = StepState::Started;
+    journal.write(&bench.open()).unwrap();
+    assert_eq!(bench.violations(), Vec::<String>::new());
+    assert_eq!(done(&bench.perform()), 1);
+    assert!(!bench.root.at("/etc/app/.earmark-rendering").exists());
+    assert_eq!(bench.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_journal_that_is_not_as_it_was_written_stops_everything() {
+    let bench = Bench::new(&[COUNT], &command("count", ""));
+    assert_eq!(done(&bench.perform()), 1);
+    let good = fs::read(bench.root.at(JOURNAL)).unwrap();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut longer = good.clone();
+    longer.push(b' ');
+    for bad in [
+        &b""[..],
+        &good[..good.len() / 2],
+        &good[..good.len() - 1],
+        &flipped,
+        &longer,
+    ] {
+        bench.root.write(JOURNAL, bad);
+        let error = format!("{:#}", bench.try_perform().unwrap_err());
+        assert!(error.contains(JOURNAL), "{error}");
+    }
+    assert_eq!(bench.written("count").lines().count(), 1);
+    bench.root.write(JOURNAL, &good);
+    assert_eq!(done(&bench.perform()), 0);
+    // A directory in its place cannot be read either.
+    bench.root.remove(JOURNAL);
+    fs::create_dir(bench.root.at(JOURNAL)).unwrap();
+    assert!(bench.try_perform().is_err());
+}
+
+#[test]
+fn a_disk_of_another_instance_is_a_clone_and_starts_afresh() {
+    let bench = Bench::new(&[COUNT], &command("count", ""));
+    assert_eq!(done(&bench.perform()), 1);
+    let mut journal = bench.journal();
+    journal.instance = "i-0123456789abcdef0".to_owned();
+    journal.write(&bench.open()).unwrap();
+    match bench.perform() {
+        Outcome::Done { steps: 1, notes } => {
+            assert!(
+                notes
+                    .iter()
+                    .any(|note| note.contains("i-0123456789abcdef0")),
+                "{notes:?}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.written("count").lines().count(), 2);
+    assert_eq!(
+        bench.journal().cloned_from.as_deref(),
+        Some("i-0123456789abcdef0")
+    );
+    // It is still a clone at the next boot, and does nothing again.
+    match bench.perform() {
+        Outcome::Done { steps: 0, notes } => assert_eq!(notes.len(), 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_changed_value_is_told_and_not_applied() {
+    let bench = Bench::new(&[COUNT], &(command("count", "") + RENDER));
+    assert_eq!(done(&bench.perform()), 2);
+    let out = bench.out.path().display();
+    let changed = format!("[parameters]\nout = \"{out}\"\nenv = \"staging\"\ntoken = \"new\"\n");
+    bench.root.write(VALUES, changed.as_bytes());
+    match bench.perform() {
+        Outcome::Done { steps: 0, notes } => {
+            assert_eq!(notes.len(), 2, "{notes:?}");
+            assert!(
+                notes[0].contains("'env'") && notes[1].contains("'token'"),
+                "{notes:?}"
+            );
+            assert!(!notes.concat().contains("staging"), "{notes:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_program_that_is_not_the_signed_one_is_not_run() {
+    type Tamper = fn(&TestRoot);
+    let cases: [(&str, Tamper, &str); 6] = [
+        (
+            "changed",
+            |root| root.write("/usr/bin/count", b"#!/bin/sh\nexit 0\n"),
+            "not the file",
+        ),
+        (
+            "same size",
+            |root| {
+                let text = COUNT.1.replace("ran", "RAN");
+                root.write("/usr/bin/count", text.as_bytes());
+            },
+            "not the file",
+        ),
+        (
+            "a link",
+            |root| {
+                fs::rename(root.at("/usr/bin/count"), root.at("/run/count")).unwrap();
+                root.link("/usr/bin/count", "../../run/count");
+            },
+            "/usr/bin/count",
+        ),
+        (
+            "a pipe",
+            |root| {
+                root.remove("/usr/bin/count");
+                let (mode, kind) = (rustix::fs::Mode::RWXU, rustix::fs::FileType::Fifo);
+                let path = root.at("/usr/bin/count");
+                rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+            },
+            "regular file",
+        ),
+        (
+            "its interpreter",
+            |root| root.write("/usr/bin/dash", b"\x7fELF"),
+            "not the file",
+        ),
+        (
+            "gone",
+            |root| root.remove("/usr/bin/count"),
+            "/usr/bin/count",
+        ),
+    ];
+    for (what, tamper, says) in cases {
+        let bench = Bench::new(&[COUNT], &command("count", ""));
+        tamper(&bench.root);
+        let (step, reason, _) = bench.fails();
+        assert_eq!(step.as_deref(), Some("count"), "{what}");
+        assert!(reason.contains(says), "{what}: {reason}");
+        assert_eq!(bench.written("count"), "", "{what}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_is_named_with_its_status_and_its_last_lines() {
+    let script = "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo line $i; done; echo bad >&2; exit 3\n";
+    let bench = Bench::new(
+        &[("fails", script), COUNT],
+        &(command("fails", "") + &command("count", "")),
+    );
+    let (step, reason, tail) = bench.fails();
+    assert_eq!(
+        (step.as_deref(), reason.as_str()),
+        (Some("fails"), "exit status 3")
+    );
+    assert!(
+        tail.contains(&"line 6".to_owned()) && tail.len() == 5,
+        "{tail:?}"
+    );
+    // What comes after it did not run, and does not at the next boot either.
+    assert_eq!(bench.written("count"), "");
+    assert!(bench.fails().1.contains("exit status 3"));
+    assert_eq!(bench.journal().steps[0].attempts, 1);
+}
+
+#[test]
+fn nothing_that_a_step_starts_outlives_it() {
+    let daemon = "#!/bin/sh\n( sleep 300 & echo $! > \"$1\"/pid ) > /dev/null 2>&1\n";
+    let stubborn = "#!/bin/sh\ntrap '' TERM\necho $$ > \"$1\"/pid\nwhile :; do sleep 1; done\n";
+    for (script, more, ends) in [
+        (daemon, "", None),
+        (stubborn, ", timeout = \"1s\"", Some("more than 1 s")),
+    ] {
+        let bench = Bench::new(&[("starts", script)], &command("starts", more));
+        match (bench.perform(), ends) {
+            (Outcome::Done { steps: 1, .. }, None) => {}
+            (Outcome::Failed { reason, .. }, Some(says)) => {
+                assert!(reason.contains(says), "{reason}")
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+        let pid = bench.written("pid");
+        assert!(!pid.is_empty());
+        let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        let is_gone = state.map_or(true, |stat| stat.contains(") Z "));
+        assert!(is_gone, "process {pid} is still there");
+    }
+}
+
+#[test]
+fn values_are_text_whatever_they_look_like() {
+    let bench = Bench::new(&[COUNT], &(command("count", "") + RENDER));
+    let out = bench.out.path().display();
+    let hostile = r#"$(touch \"$1\"/pwned); `id`; {{ token }} & | > < %s \\ end"#;
+    let values = format!("[parameters]\nout = \"{out}\"\nenv = \"{hostile}\"\n");
+    bench.root.write(VALUES, values.as_bytes());
+    assert_eq!(done(&bench.perform()), 2);
+    assert!(!bench.out("pwned").exists());
+    assert!(bench.written("count").contains("{{ token }} & | > <"));
+    let config = fs::read_to_string(bench.root.at("/etc/app/config")).unwrap();
+    assert!(
+        config.contains("$(touch") && config.contains("{{ token }}"),
+        "{config}"
+    );
+}
+
+#[test]
+fn a_template_is_strict() {
+    for (template, says) in [
+        ("{{ token }}", "'token' has no value"),
+        ("{{ tokem }}", "'tokem' has no value"),
+        ("{{ env", "without '}}'"),
+        ("{% if env %}", ""),
+    ] {
+        let bench = Bench::with_template(template, RENDER);
+        if says.is_empty() {
+            assert_eq!(done(&bench.perform()), 1);
+            let text = fs::read(bench.root.at("/etc/app/config")).unwrap();
+            assert_eq!(text, template.as_bytes());
+            continue;
+        }
+        let (step, reason, _) = bench.fails();
+        assert_eq!(step.as_deref(), Some("render"));
+        assert!(
+            reason.contains("/usr/share/app.tpl") && reason.contains(says),
+            "{reason}"
+        );
+        assert!(!bench.root.at("/etc/app/config").exists());
+    }
+    let bench = Bench::new(&[], RENDER);
+    bench.root.write(
+        "/usr/share/app.tpl",
+        b"env = {{ token }}\nhost = {{ env }}\n",
+    );
+    let (_, reason, _) = bench.fails();
+    assert!(reason.contains("not the file that was signed"), "{reason}");
+}
+
+#[test]
+fn a_secret_is_a_file_in_memory_as_long_as_its_step_runs() {
+    let script = "#!/bin/sh -e\ndir=$2$CREDENTIALS_DIRECTORY\nls -ld \"$dir\" \"$dir\"/token > \"$1\"/modes\n\
+                  cat \"$dir\"/token > \"$1\"/token\n(env; echo \"$@\") > \"$1\"/seen\n";
+    let steps = command("uses", ", secrets = [\"token\"]");
+    for (place, in_memory) in [("/dev/shm", true), ("/var/tmp", false)] {
+        let bench = Bench::make(Path::new(place), &[("uses", script)], "", &steps);
+        let (out, root) = (
+            bench.out.path().display(),
+            bench.root.at("").display().to_string(),
+        );
+        let root = root.trim_end_matches('/');
+        let values =
+            format!("[parameters]\nout = \"{out}\"\nenv = \"{root}\"\ntoken = \"hunter2\"\n");
+        bench.root.write(VALUES, values.as_bytes());
+        if in_memory {
+            assert_eq!(done(&bench.perform()), 1);
+            assert_eq!(bench.written("token"), "hunter2");
+            let modes = bench.written("modes");
+            assert!(
+                modes.starts_with("drwx------") && modes.contains("\n-rw-------"),
+                "{modes}"
+            );
+            assert!(!bench.written("seen").contains("hunter2"));
+        } else {
+            let (_, reason, _) = bench.fails();
+            assert!(reason.contains("it would be on a disk"), "{reason}");
+            assert_eq!(bench.written("token"), "");
+        }
+        assert!(
+            !bench
+                .root
+                .at("/run/earmark-first-boot/credentials")
+                .exists()
+        );
+        let journal = fs::read_to_string(bench.root.at(JOURNAL)).unwrap();
+        assert!(!journal.contains("hunter2"), "{journal}");
+    }
+}
