@@ -372,6 +372,28 @@ fn a_rendered_file_is_held_to_what_its_step_wrote() {
         record(&manifest, &found).as_bytes(),
     );
     bench.verify().must(0);
+    // A file that a step wrote does not go away by itself, and its step leaves nothing beside it.
+    let file = bench.root().join("etc/web/config.toml");
+    fs::rename(&file, bench.root().join("etc/web/.earmark-rendering")).unwrap();
+    assert_eq!(
+        bench.verify().must(10).violations(),
+        [
+            "added /etc/web/.earmark-rendering",
+            "missing /etc/web/config.toml"
+        ]
+    );
+    // Until it is known to be written, a power cut may have left any of that.
+    let pending = record(&manifest, &found).replace("}]", ",\"pending\":true}]");
+    bench.write("var/lib/earmark/rendered.json", pending.as_bytes());
+    bench.verify().must(0);
+    fs::rename(bench.root().join("etc/web/.earmark-rendering"), &file).unwrap();
+    bench.verify().must(0);
+    bench.write("etc/web/.earmark-other", b"");
+    assert_eq!(
+        bench.verify().must(10).violations(),
+        ["added /etc/web/.earmark-other"]
+    );
+    fs::remove_file(bench.root().join("etc/web/.earmark-other")).unwrap();
     // A record of another manifest is none; one that does not parse is a doubt.
     bench.write(
         "var/lib/earmark/rendered.json",

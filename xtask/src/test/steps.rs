@@ -57,6 +57,7 @@ pub fn privileged() -> Result<String> {
             "acl",
             "attr",
             "binutils",
+            "busybox-static",
             "e2fsprogs",
             "fsverity",
             "libcap2-bin",
