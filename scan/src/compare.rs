@@ -4,7 +4,6 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    io::BufRead,
 };
 
 use earmark_manifest::{
@@ -12,7 +11,7 @@ use earmark_manifest::{
     declaration::Gate,
     entry::{Entry, LinkGroup, Node, Owner},
     path::ImagePath,
-    tree::{TreeError, TreeReader, TreeSummary},
+    tree::TreeError,
 };
 
 use crate::{
@@ -33,7 +32,6 @@ pub(crate) struct Comparison {
     pub(crate) bytes_read: u64,
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
-    pub(crate) summary: TreeSummary,
 }
 
 /// Whether a verification with this gate reads the content of a regular file.
@@ -49,8 +47,8 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
 
 /// Compares, and hands out each file whose content is to be read as soon as that is known. `Err` is
 /// a signed tree that cannot be read to its end.
-pub(crate) fn compare<'a, R: BufRead>(
-    tree: &mut TreeReader<R>,
+pub(crate) fn compare<'a>(
+    tree: &mut dyn Iterator<Item = Result<Entry, TreeError>>,
     walked: &'a Walked,
     rendered: &RenderedFiles,
     hand_out: &mut dyn FnMut(Check<'a>),
@@ -72,7 +70,7 @@ pub(crate) fn compare<'a, R: BufRead>(
         unread: 0,
     };
     let mut seen = walked.seen.iter().peekable();
-    for entry in &mut *tree {
+    for entry in tree {
         let entry = entry?;
         if let (true, Some(owner)) = (entry.path.is_root(), entry.owner) {
             comparer.top = owner;
@@ -99,7 +97,6 @@ pub(crate) fn compare<'a, R: BufRead>(
         files_read: comparer.files_read,
         bytes_read: comparer.bytes_read,
         unread: comparer.unread,
-        summary: tree.summary(),
     })
 }
 

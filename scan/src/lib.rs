@@ -22,6 +22,7 @@
     )
 )]
 
+mod ahead;
 mod check;
 mod compare;
 mod fsverity_ioctl;

@@ -11,6 +11,7 @@ use earmark_manifest::{
 
 use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
+    ahead::ahead,
     check::{Check, Outcome},
     compare,
     hash::{self, Job},
@@ -253,15 +254,19 @@ impl Verification {
             mounts,
             progress,
             |check: &Check<'_>| check.seen(),
-            |hand_out| compare::compare(&mut tree, &walked, &rendered, hand_out),
+            |hand_out| {
+                ahead(&mut tree, |entries| {
+                    compare::compare(entries, &walked, &rendered, hand_out)
+                })
+            },
             hash::digests,
         );
         let compared = compared.map_err(|error| unusable(&error))?;
-        if compared.summary != manifest.statement().summary {
+        if tree.summary() != manifest.statement().summary {
             return Err(unusable(&"the tree is not as large as the manifest says"));
         }
         self.violations = compared.violations;
-        self.counts.entries = compared.summary.entries;
+        self.counts.entries = tree.summary().entries;
         self.counts.files_unread = compared.unread;
         self.counts.files_read = compared.files_read;
         self.counts.bytes_read = compared.bytes_read;

@@ -181,21 +181,41 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
             })
             .collect::<Result<Vec<Walked>, ScanError>>()
     })?;
-    let mut walked = Walked {
-        seen: vec![top],
-        doubts: Vec::new(),
-    };
-    walked
-        .seen
-        .reserve_exact(parts.iter().map(|part| part.seen.len()).sum());
-    for mut part in parts {
-        walked.seen.append(&mut part.seen);
-        walked.doubts.append(&mut part.doubts);
+    let (seen, doubts): (Vec<_>, Vec<_>) = parts
+        .into_iter()
+        .map(|part| (part.seen, part.doubts))
+        .unzip();
+    let mut doubts = doubts.concat();
+    doubts.sort_by(|a, b| a.path.cmp(&b.path));
+    let seen = merge(top, seen);
+    Ok(Walked { seen, doubts })
+}
+
+/// Puts the root, and what each thread met, in the order of the paths. Each part is in order already,
+/// and has what lies in a directory together, so that many entries follow each other from one part.
+fn merge(root: Seen, parts: Vec<Vec<Seen>>) -> Vec<Seen> {
+    let count = parts.iter().map(Vec::len).sum::<usize>();
+    let mut merged = Vec::with_capacity(count.saturating_add(1));
+    merged.push(root);
+    let mut parts: Vec<_> = parts
+        .into_iter()
+        .map(|part| part.into_iter().peekable())
+        .collect();
+    loop {
+        let heads = parts.iter_mut().enumerate();
+        let mut heads: Vec<_> = heads
+            .filter_map(|(at, part)| Some((&part.peek()?.path, at)))
+            .collect();
+        heads.sort_unstable();
+        let Some((_, first)) = heads.first().copied() else {
+            return merged;
+        };
+        let limit = heads.get(1).map(|(path, _)| (*path).clone());
+        let until = |seen: &Seen| limit.as_ref().is_none_or(|limit| seen.path <= *limit);
+        if let Some(part) = parts.get_mut(first) {
+            merged.extend(std::iter::from_fn(|| part.next_if(until)));
+        }
     }
-    // Each thread's part is in order already, which this sort makes use of.
-    walked.seen.sort_by(|a, b| a.path.cmp(&b.path));
-    walked.doubts.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(walked)
 }
 
 fn whole(what: &'static str, cause: std::io::Error) -> ScanError {

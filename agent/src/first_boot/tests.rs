@@ -423,7 +423,7 @@ fn nothing_that_a_step_starts_outlives_it() {
         match (bench.perform(), ends) {
             (Outcome::Done { steps: 1, .. }, None) => {}
             (Outcome::Failed { reason, .. }, Some(says)) => {
-                assert!(reason.contains(says), "{reason}")
+                assert!(reason.contains(says), "{reason}");
             }
             (other, _) => panic!("{other:?}"),
         }

@@ -47,10 +47,14 @@ struct Source<'s, 'r, J, O> {
 }
 
 impl<'a, J: Job<'a>> Source<'_, '_, J, J::Outcome> {
-    /// The next file whose content is to be read.
-    fn next(&mut self) -> Option<(J, Opened<'a>)> {
+    /// The next file whose content is to be read; `waits` for one, if there is none yet.
+    fn next(&mut self, waits: bool) -> Option<(J, Opened<'a>)> {
         loop {
-            let mut job = self.queue.next()?;
+            let mut job = if waits {
+                self.queue.next()?
+            } else {
+                self.queue.try_next()?
+            };
             let begun = self.reader.open(job.seen()).and_then(|opened| {
                 if job.begin(self.reader, &opened)? {
                     return Ok(Some(opened));
@@ -72,7 +76,7 @@ impl<'a, J: Job<'a>> Source<'_, '_, J, J::Outcome> {
 
 fn one_by_one<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>) {
     let mut buffer = vec![0; BUFFER];
-    while let Some((job, mut opened)) = source.next() {
+    while let Some((job, mut opened)) = source.next(true) {
         let mut hasher = Sha256::new();
         let content = loop {
             match source.reader.read(&mut opened, &mut buffer) {
@@ -88,7 +92,9 @@ fn one_by_one<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>) {
 fn in_pairs<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>, pair: Sha256Pair) {
     let (mut left, mut right) = (Lane::new(pair), Lane::new(pair));
     loop {
-        match (left.fill(source), right.fill(source)) {
+        // Neither waits for a file while the other has one to hash: that goes on alone.
+        let is_left = left.fill(source, right.file.is_none());
+        match (is_left, right.fill(source, !is_left)) {
             (true, true) => {
                 let ((left_state, left_blocks), (right_state, right_blocks)) =
                     (left.waiting(), right.waiting());
@@ -125,11 +131,12 @@ impl<'a, J: Job<'a>> Lane<'a, J> {
         }
     }
 
-    /// Reads until a block is waiting. Files end and begin on the way; false is the end of them all.
-    fn fill(&mut self, source: &mut Source<'_, '_, J, J::Outcome>) -> bool {
+    /// Reads until a block is waiting. Files end and begin on the way. False is the end of them all;
+    /// unless it `waits`, it may also be that none waits now.
+    fn fill(&mut self, source: &mut Source<'_, '_, J, J::Outcome>, waits: bool) -> bool {
         while self.end - self.start < BLOCK {
             let Some((_, opened)) = &mut self.file else {
-                self.file = source.next();
+                self.file = source.next(waits);
                 if self.file.is_none() {
                     return false;
                 }

@@ -75,6 +75,11 @@ impl<I> Queue<I> {
         }
     }
 
+    /// The next one, if one waits now.
+    pub(crate) fn try_next(&self) -> Option<I> {
+        self.lock().0.pop()
+    }
+
     fn lock(&self) -> MutexGuard<'_, (Vec<I>, bool)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
