@@ -249,6 +249,8 @@ mod tests {
 [image]
 name = "web"
 platform = "ec2"
+[tree]
+state = ["/srv/data"]
 [verify]
 on_failure = "quarantine"
 [parameters.environment]
@@ -289,8 +291,8 @@ packages = "allow"
         );
         assert_eq!(
             text(Section::FirstBoot, "volume"),
-            "mount /dev/nvme1n1 on /srv/data, with a new ext4 file system if it is blank; fails if \
-             a crash cut it short"
+            "mount /dev/nvme1n1 on /srv/data, with a new ext4 file system if it is blank; runs \
+             again if a crash cut it short"
         );
         assert_eq!(
             text(Section::Lockdown, "remote_access"),

@@ -1,6 +1,6 @@
 //! Names in directories that change together or not at all.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, thread, time::Duration};
 
 use rustix::{
     fs::{self, AtFlags, FlockOperation, Mode, RenameFlags, Stat},
@@ -46,9 +46,23 @@ pub(super) fn temporary_name(name: &str) -> String {
     format!("{TEMPORARY}{name}")
 }
 
-/// Keeps a second run out. The lock ends with the descriptor.
+/// How often the lock is tried for, and how long is waited in between: a second in all.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Keeps a second run out. The lock ends with the last copy of the descriptor: a process that one of
+/// its threads was just starting has one, until it becomes another program.
 pub(super) fn lock(directory: &OwnedFd) -> io::Result<()> {
-    fs::flock(directory, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
+    let lock = || fs::flock(directory, FlockOperation::NonBlockingLockExclusive);
+    let mut locked = lock();
+    for _ in 1..TRIES {
+        if locked != Err(Errno::WOULDBLOCK) {
+            break;
+        }
+        thread::sleep(PAUSE);
+        locked = lock();
+    }
+    locked.map_err(|errno| match errno {
         Errno::WOULDBLOCK => io::Error::other("another earmark is at work in this root"),
         errno => errno.into(),
     })
