@@ -17,6 +17,7 @@ platform = "file"
 
 [tree]
 state = [
+    { path = "/dev", reason = "Volatile." },
     { path = "/proc", reason = "The kernel's." },
     { path = "/run", reason = "Volatile." },
     "/var/lib",
@@ -63,7 +64,7 @@ impl Host {
         );
         let bench = Bench::new();
         let root = bench.root();
-        for directory in ["proc", "var/lib/earmark"] {
+        for directory in ["dev", "proc", "var/lib/earmark"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
         for (from, to) in [
@@ -79,6 +80,7 @@ impl Host {
         bench.write("var/lib/earmark/values.toml", values);
         fs::write(bench.path("earmark.toml"), STEPS).unwrap();
         bench.seal().must(0);
+        mount(&["--bind", "/dev"], &root.join("dev"));
         mount(&["--bind", "/proc"], &root.join("proc"));
         mount(&["-t", "tmpfs", "tmpfs"], &root.join("run"));
         Self { bench }
@@ -132,7 +134,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for directory in ["proc", "run"] {
+        for directory in ["dev", "proc", "run"] {
             let directory = self.bench.root().join(directory);
             run("umount", ["--lazy".as_ref(), directory.as_os_str()], None);
         }
