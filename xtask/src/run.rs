@@ -181,6 +181,14 @@ impl Run {
             eprintln!("    $ {}", self.line());
         }
         let mut command = Command::new(&self.program);
+        // What cargo says of this program is not so of what it starts. ring is compiled again whenever
+        // one of these is another, and with it everything of ours.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&*name);
+            }
+        }
         command
             .args(&self.args)
             .envs(self.env)

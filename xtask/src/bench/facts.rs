@@ -12,6 +12,7 @@ use crate::run::Run;
 
 #[derive(Debug)]
 pub struct Facts {
+    revision: String,
     machine: String,
     load: String,
     entries: u64,
@@ -71,6 +72,7 @@ impl Facts {
         );
         let versions = VERSIONS.iter().map(|line| Ok(sh(line)?.trim().to_owned()));
         Ok(Self {
+            revision: revision(),
             machine,
             load: fs::read_to_string("/proc/loadavg")?
                 .split(' ')
@@ -121,8 +123,9 @@ impl Facts {
 
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "- Machine: {}. Load when it began: {}.\n- Root: {} entries, {} regular files, {:.2} GB \
+            "- Revision: {}.\n- Machine: {}. Load when it began: {}.\n- Root: {} entries, {} regular files, {:.2} GB \
              (`cargo xtask roots server`).\n- SHA-256 on one core: {:.2} GB/s (openssl, 64 KiB).\n- ",
+            self.revision,
             self.machine,
             self.load,
             self.entries,
@@ -137,6 +140,15 @@ impl Facts {
     fn hash_s(&self, bytes: u64) -> f64 {
         float(bytes) / (f64::from(self.cores) * self.sha256_bytes_per_s)
     }
+}
+
+/// What was measured; of a source tree without git, that.
+fn revision() -> String {
+    let describe = || {
+        let describe = Run::words("git describe --always --dirty --abbrev=12");
+        describe.dir(crate::workspace()?).quiet().output()
+    };
+    describe().map_or_else(|_| "unknown".to_owned(), |said| said.trim().to_owned())
 }
 
 /// What we read of the agent's report.
