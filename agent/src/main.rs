@@ -32,6 +32,7 @@ mod generator;
 mod host;
 mod imds;
 mod journal;
+mod lockdown;
 mod parameters;
 mod policy;
 mod process;

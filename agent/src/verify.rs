@@ -9,8 +9,8 @@ use earmark_scan::{
 };
 
 use crate::{
-    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, host, policy::Policy,
-    record, status, throttle::Throttle,
+    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, host, lockdown,
+    policy::Policy, record, status, throttle::Throttle,
 };
 
 /// Verifies the root. The exit code is the verdict's, whatever becomes of the record of it.
@@ -57,8 +57,13 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
     }
     let line = CommandLine::read(root);
     let mut violations = line.violations();
+    let mut doubts = line.doubts().to_vec();
     if args.boot {
         violations.extend(generator::violations(root, policy, &line));
+        match lockdown::cloud_init(root, policy) {
+            Ok(found) => violations.extend(found),
+            Err(doubt) => doubts.push(doubt),
+        }
     }
-    verification.with(violations, line.doubts().to_vec())
+    verification.with(violations, doubts)
 }

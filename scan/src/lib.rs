@@ -24,6 +24,7 @@
 
 mod ahead;
 mod check;
+pub mod cloud_init;
 mod compare;
 mod fsverity_ioctl;
 mod hash;

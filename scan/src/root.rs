@@ -141,6 +141,15 @@ impl Root {
         }
     }
 
+    /// Whether something of this name is there, whatever it is. A link is there, wherever it leads.
+    pub fn exists(&self, path: &ImagePath) -> Result<bool, ScanError> {
+        match self.open_beneath(path, OFlags::PATH, true) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(failed("look at", path, errno.into())),
+        }
+    }
+
     /// The descriptor of the root directory, for what a caller opens beneath it.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 use anyhow::Context;
 use earmark_manifest::{
     class::RuleSet,
-    declaration::Declaration,
+    declaration::{Declaration, Lock, LockName},
     digest::ManifestDigest,
     entry::{Entry, Node},
     envelope::Envelope,
@@ -15,7 +15,7 @@ use earmark_manifest::{
     tree,
 };
 use earmark_scan::{
-    Root,
+    Root, cloud_init,
     measure::{self, MeasureError, Plan},
 };
 
@@ -69,6 +69,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     // Before the long part: what can be refused at once is.
     let parent = parent(root, &image)?;
     place::refuse_unplaceable(root)?;
+    refuse_code_of_user_data(root, &declared)?;
     let stamp = Stamp::of(root, &image.name, &image.version)?;
     if stamp.is_none() {
         output::note("the root has no os-release that is a regular file: none is stamped");
@@ -89,6 +90,28 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         minimum_agent: MINIMUM_AGENT,
     };
     UnsignedBundle::new(statement, declaration, tree.stored)
+}
+
+/// An image that denies cloud-init its user-data has cloud-init's own switches for that, or would not verify.
+fn refuse_code_of_user_data(root: &Root, declared: &Declaration) -> Outcome<()> {
+    let locks = declared.lockdown.locks();
+    if locks.contains(&(LockName::CloudInit, Lock::Allow)) {
+        return Ok(());
+    }
+    let problem = cloud_init::problem(root)
+        .context("failed to look at cloud-init's configuration")
+        .exits(Exit::Undecided)?;
+    let Some((path, found)) = problem else {
+        return Ok(());
+    };
+    let denied = "lockdown.cloud_init is \"deny\", and cloud-init would take code from user-data";
+    Err(
+        Failure::new(Exit::Usage, format!("{denied}: {path}: {found}")).next(format!(
+            "bake '{}' with these lines:\n  {}",
+            cloud_init::SWITCH,
+            cloud_init::SWITCHES.join("\n  ")
+        )),
+    )
 }
 
 fn measure_root(

@@ -217,6 +217,13 @@ impl<'a> Disk<'a> {
         change(&at.0)
     }
 
+    /// Makes it larger, as somebody does to a volume.
+    pub fn enlarge(&self, mib: u64) {
+        let disk = fs::File::options().write(true).open(self.path()).unwrap();
+        let size = disk.metadata().unwrap().len();
+        disk.set_len(size + (mib << 20)).unwrap();
+    }
+
     /// What the journal on the disk has of `matches`, oldest first.
     pub fn journal(&self, matches: &[&str]) -> Vec<Value> {
         self.change(|root| {

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use earmark_tests::{Bench, program, run, run_with};
+use earmark_tests::{Bench, SPEC, program, run, run_with};
 
 #[test]
 fn what_is_missing_is_undecided_and_never_verified() {
@@ -296,6 +296,32 @@ fn a_seal_that_fails_leaves_the_root_as_it_was() {
     // The control.
     seal("release.key", "earmark.toml").must(0);
     bench.verify().must(0);
+}
+
+#[test]
+fn an_image_whose_cloud_init_would_run_user_data_is_not_sealed() {
+    const SWITCHES: &str = "etc/cloud/cloud.cfg.d/99-earmark.cfg";
+    let bench = Bench::new();
+    bench.write("usr/bin/cloud-init", b"");
+    let refused = bench.seal().must(2);
+    for part in [SWITCHES, "no such file", "allow_userdata: false", "next: "] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    // What it says to bake in is enough.
+    let lines: Vec<&str> = refused.err.lines().map(str::trim).collect();
+    let of_switches =
+        |line: &&str| line.starts_with("allow_userdata") || line.starts_with("vendor");
+    let text: Vec<&str> = lines.into_iter().filter(of_switches).collect();
+    fs::create_dir_all(bench.root().join("etc/cloud/cloud.cfg.d")).unwrap();
+    bench.write(SWITCHES, format!("{}\n", text.join("\n")).as_bytes());
+    bench.seal().must(0);
+    bench.verify().must(0);
+
+    let bench = Bench::new();
+    bench.write("usr/bin/cloud-init", b"");
+    let declared = format!("{SPEC}\n[lockdown]\ncloud_init = \"allow\"\n");
+    fs::write(bench.path("earmark.toml"), declared).unwrap();
+    bench.seal().must(0);
 }
 
 #[test]

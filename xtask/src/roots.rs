@@ -1,6 +1,7 @@
 //! Real Debian 12 roots to demonstrate, test and measure on, made once and kept under the target directory.
 
 mod boot;
+mod cloud;
 mod server;
 mod small;
 mod tidy;
@@ -27,6 +28,8 @@ pub enum Kind {
     Server,
     /// A small host with a kernel of its own and few units: for boots under emulation.
     Boot,
+    /// The same with cloud-init.
+    Cloud,
 }
 
 /// The directory of the root, built first if there is none of this recipe yet.
@@ -68,6 +71,7 @@ impl Kind {
             Self::Small => "small",
             Self::Server => "server",
             Self::Boot => "boot",
+            Self::Cloud => "cloud",
         }
     }
 
@@ -77,6 +81,13 @@ impl Kind {
             Self::Small => (small::make, include_str!("roots/small.rs")),
             Self::Server => (server::make, include_str!("roots/server.rs")),
             Self::Boot => (boot::make, include_str!("roots/boot.rs")),
+            Self::Cloud => (
+                cloud::make,
+                concat!(
+                    include_str!("roots/boot.rs"),
+                    include_str!("roots/cloud.rs")
+                ),
+            ),
         }
     }
 

@@ -124,6 +124,14 @@ const RULES: &[Rule] = &[
         Is("systemd.early_core_pattern"),
         "names a program that the kernel runs when one crashes",
     ),
+    rule(
+        Begins("cc:"),
+        "configures cloud-init, which then runs what it says",
+    ),
+    rule(
+        Is("cloud_config_url"),
+        "names a configuration for cloud-init, which then runs what it says",
+    ),
     rule(Begins("SYSTEMD_"), "changes the environment of systemd"),
     rule(Begins("LD_"), "changes what the loader does for systemd"),
     rule(
@@ -222,6 +230,9 @@ mod tests {
             "systemd.setenv=LD_PRELOAD=/x.so",
             "systemd.set_credential=passwd.hashed-password.root:x",
             "systemd.set_credential_binary=a:b",
+            "cc:",
+            "cc:{bootcmd:",
+            "cloud-config-url=http://192.0.2.1/x",
             "SYSTEMD_UNIT_PATH=/var/lib/x",
             "SYSTEMD_SULOGIN_FORCE=1",
             "LD_PRELOAD=/var/lib/x.so",
@@ -250,6 +261,7 @@ mod tests {
             "systemd.unified_cgroup_hierarchy=1",
             "rd.luks=0",
             "net.ifnames=0",
+            "ds=nocloud",
             "nvme_core.io_timeout=4294967295",
             "selinux=1",
             "initrd=/boot/initrd",

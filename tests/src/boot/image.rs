@@ -15,7 +15,7 @@ const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
 /// The file of an image that is locked by those who use it.
 const USED: &str = "used";
 /// Room for a journal and whatever else a host writes.
-const MIB: u64 = 640;
+const MIB: u64 = 960;
 
 /// What the image is for: it says that it runs, and says so on the disk too.
 const WORKLOAD: &str = "\
@@ -185,15 +185,22 @@ on_failure = "{}"
 impl Inputs {
     /// As `cargo xtask test` hands them to tests.
     pub fn from_environment() -> Self {
+        Self::of_root("EARMARK_ROOT_BOOT", "images")
+    }
+
+    /// The same, of the root that a variable names, and with a cache of its own.
+    pub fn of_root(variable: &str, cache: &str) -> Self {
         let path = |name: &str| {
             let path = std::env::var_os(name);
             PathBuf::from(path.unwrap_or_else(|| panic!("{name}: run `cargo xtask test`")))
         };
         Self {
-            root: path("EARMARK_ROOT_BOOT"),
+            root: path(variable),
             packages: path("EARMARK_PACKAGES"),
             programs: path("EARMARK_BIN_DIR"),
-            cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/images"),
+            cache: Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../target/earmark")
+                .join(cache),
         }
     }
 

@@ -110,6 +110,11 @@ const UNITS: &[&str] = &[
 const LOGIN: &str = "console-getty.service";
 
 pub fn make(to: &Path) -> Result<()> {
+    make_with(to, &[])
+}
+
+/// The same, with more packages.
+pub fn make_with(to: &Path, more: &[&str]) -> Result<()> {
     apt::need(
         &["mmdebstrap", "debian-archive-keyring"],
         "makes the Debian root that boots",
@@ -129,7 +134,7 @@ pub fn make(to: &Path) -> Result<()> {
         .arg("--dpkgopt=force-unsafe-io")
         .args(left_out)
         .args(kept)
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(format!("--include={}", [PACKAGES, more].concat().join(",")))
         .args([apt::SUITE.as_ref(), to.as_os_str()])
         .args(apt::sources()?.iter().map(apt::Source::line))
         .step()?;

@@ -55,13 +55,20 @@ const PACKAGES: &[&str] = &[
     "xfsprogs",
 ];
 
-/// An image that runs cloud-init brings its accounts with it, and takes no code from user-data.
+/// An image that runs cloud-init brings its accounts with it.
 const CLOUD_CONFIG: &str = "\
 datasource_list: [None]
 users: []
 cloud_init_modules: [seed_random, growpart, resizefs, set_hostname, update_hostname]
 cloud_config_modules: []
 cloud_final_modules: [final-message]
+";
+
+/// And takes no code from user-data.
+const SWITCHES: &str = "\
+allow_userdata: false
+vendor_data: {enabled: false}
+vendor_data2: {enabled: false}
 ";
 
 pub fn make(to: &Path) -> Result<()> {
@@ -77,9 +84,8 @@ pub fn make(to: &Path) -> Result<()> {
         .args([apt::SUITE.as_ref(), to.as_os_str()])
         .args(apt::sources()?.iter().map(apt::Source::line))
         .step()?;
-    tidy::write(
-        &to.join("etc/cloud/cloud.cfg.d/90-immutable.cfg"),
-        CLOUD_CONFIG,
-    )?;
+    let config = to.join("etc/cloud/cloud.cfg.d");
+    tidy::write(&config.join("90-immutable.cfg"), CLOUD_CONFIG)?;
+    tidy::write(&config.join("99-earmark.cfg"), SWITCHES)?;
     tidy::tidy(to)
 }

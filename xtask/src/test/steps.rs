@@ -96,6 +96,7 @@ fn real_tests(prefix: &str) -> Result<String> {
         .env("EARMARK_BIN_DIR", tools::programs()?)
         .env("EARMARK_PACKAGES", package::all()?)
         .env("EARMARK_ROOT_BOOT", roots::root(roots::Kind::Boot)?)
+        .env("EARMARK_ROOT_CLOUD", roots::root(roots::Kind::Cloud)?)
         .env("EARMARK_ROOT_SMALL", roots::root(roots::Kind::Small)?)
         .env("EARMARK_ROOT_SERVER", roots::root(roots::Kind::Server)?)
         .env("EARMARK_XTASK", tools::xtask()?)
