@@ -25,6 +25,7 @@ use anyhow::{Context, Result};
 use earmark_manifest::verify::{self, VerifiedManifest};
 use earmark_scan::{Root, seal, verify::Verdict};
 
+pub use self::show::Shown;
 use self::{journal::Journal, perform::Outcome};
 use crate::{
     cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, policy::Policy,
@@ -58,7 +59,22 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
     } else {
         carry_out(&root, &policy)
     };
+    if let Err(error) = keep(&root, &policy, &outcome) {
+        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+    }
     Ok(tell(&root, &policy, outcome).into())
+}
+
+/// What `status` tells of first boot, also to those who may not read its journal.
+fn keep(root: &Root, policy: &Policy, outcome: &Result<Outcome>) -> Result<()> {
+    let declaration = policy.declaration();
+    let Some(declaration) = declaration.filter(|declared| !declared.first_boot.is_empty()) else {
+        return Ok(());
+    };
+    // One that cannot be read is the outcome's to tell.
+    let journal = Journal::read(root).ok().flatten();
+    let shown = Shown::after(declaration, journal.as_ref(), outcome);
+    record::keep_first_boot(root, shown)
 }
 
 fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
@@ -85,7 +101,8 @@ fn believed(root: &Root) -> Result<VerifiedManifest> {
 }
 
 fn must_be_verified(root: &Root) -> Result<()> {
-    let report = record::read(root)?.context("no verification of this boot is on record")?;
+    let status = record::read(root)?.context("no verification of this boot is on record")?;
+    let report = status.report;
     let is_good = matches!(report.verdict, Verdict::Verified | Verdict::Partial);
     anyhow::ensure!(
         is_good && host::is_this_boot(report.boot_id.as_deref()),
@@ -97,7 +114,7 @@ fn must_be_verified(root: &Root) -> Result<()> {
 /// Tells the console and the journal, as far as there is something to tell.
 fn tell(root: &Root, policy: &Policy, outcome: Result<Outcome>) -> Exit {
     let image = match record::read(root) {
-        Ok(Some(report)) => summary::image(&report),
+        Ok(Some(status)) => summary::image(&status.report),
         _ => "this host".to_owned(),
     };
     let say = |line: &str| console::say(&summary::clean(line));

@@ -1,37 +1,74 @@
-//! The record of the last verification, `status.json`: what is kept, and what replaces it.
+//! `status.json`, the one state that the agent shows: the last verification, and what the later stages of
+//! the boot came to. What is kept, and what replaces it.
 
 use anyhow::{Context, Result};
 use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
+use serde::{Deserialize, Serialize};
 
-use crate::state::StateDirectory;
+use crate::{first_boot::Shown, state::StateDirectory};
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;
+const NAME: &str = "status.json";
+
+/// The state of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The last verification.
+    #[serde(flatten)]
+    pub report: Report,
+    /// How first boot went, if the image declares steps and they were come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_boot: Option<Shown>,
+}
 
 /// Reads the record beneath the root, if there is one.
-pub fn read(root: &Root) -> Result<Option<Report>> {
+pub fn read(root: &Root) -> Result<Option<Status>> {
     let path = ImagePath::from_absolute(layout::STATUS.as_bytes())?;
     let Some(bytes) = root.read_opt(&path, BOUND)? else {
         return Ok(None);
     };
-    let report = serde_json::from_slice(&bytes).map_err(|error| ScanError {
+    let status = serde_json::from_slice(&bytes).map_err(|error| ScanError {
         what: "use the record",
         place: path.to_string(),
         cause: std::io::Error::other(error),
     })?;
-    Ok(Some(report))
+    Ok(Some(status))
 }
 
 /// Keeps a report as the record, unless the record of this boot says more.
 pub fn keep(root: &Root, report: &Report) -> Result<()> {
+    let directory = StateDirectory::open(root)?;
+    directory.wait_for_turn();
     // What cannot be read says nothing.
     let old = read(root).ok().flatten();
-    if old.is_some_and(|old| says_more(&old, report)) {
+    if old
+        .as_ref()
+        .is_some_and(|old| says_more(&old.report, report))
+    {
         return Ok(());
     }
-    let bytes = serde_json::to_vec_pretty(report).context("failed to write the record")?;
-    StateDirectory::open(root)?.replace("status.json", &bytes)
+    let old = old.filter(|old| old.report.boot_id == report.boot_id);
+    let status = Status {
+        report: report.clone(),
+        first_boot: old.and_then(|old| old.first_boot),
+    };
+    write(&directory, &status)
+}
+
+/// Adds how first boot went to the record of this boot.
+pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
+    let directory = StateDirectory::open(root)?;
+    directory.wait_for_turn();
+    let mut status = read(root)?.context("no verification is on record")?;
+    status.first_boot = Some(first_boot);
+    write(&directory, &status)
+}
+
+fn write(directory: &StateDirectory, status: &Status) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(status).context("failed to write the record")?;
+    directory.replace(NAME, &bytes)
 }
 
 /// Whether `old` is of the same boot, covers more than `new`, and `new` found nothing graver. So a
@@ -75,10 +112,11 @@ mod tests {
 
     fn kept(old: &Report, new: &Report) -> bool {
         let root = TestRoot::bare();
+        let read = || read(&root.open()).unwrap().unwrap().report;
         keep(&root.open(), old).unwrap();
-        assert_eq!(read(&root.open()).unwrap().as_ref(), Some(old));
+        assert_eq!(read(), *old);
         keep(&root.open(), new).unwrap();
-        let found = read(&root.open()).unwrap().unwrap();
+        let found = read();
         assert!(found == *old || found == *new);
         found == *new
     }
@@ -118,6 +156,27 @@ mod tests {
         assert!(kept(&old, &new));
         new.boot_id = None;
         assert!(kept(&old, &new));
+    }
+
+    #[test]
+    fn how_first_boot_went_is_kept_as_long_as_its_boot() {
+        let root = TestRoot::bare();
+        let first_boot = || read(&root.open()).unwrap().unwrap().first_boot;
+        let shown = serde_json::json!({
+            "schema": 1, "state": "done", "instance": null, "manifest": null,
+            "cloned_from": null, "steps": [], "next": null
+        });
+        let shown: Shown = serde_json::from_value(shown).unwrap();
+        assert!(keep_first_boot(&root.open(), shown.clone()).is_err());
+        keep(&root.open(), &report("critical", Verdict::Partial)).unwrap();
+        assert_eq!(first_boot(), None);
+        keep_first_boot(&root.open(), shown.clone()).unwrap();
+        keep(&root.open(), &report("full", Verdict::Verified)).unwrap();
+        assert_eq!(first_boot(), Some(shown));
+        let mut next = report("critical", Verdict::Partial);
+        next.boot_id = Some("another".to_owned());
+        keep(&root.open(), &next).unwrap();
+        assert_eq!(first_boot(), None);
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl<'a> Service<'a> {
 
     /// What is known of this boot.
     fn record(&self) -> Option<Report> {
-        let report = record::read(self.root).ok().flatten()?;
+        let report = record::read(self.root).ok().flatten()?.report;
         let is_current = !self.root.is_live() || host::is_this_boot(report.boot_id.as_deref());
         is_current.then_some(report)
     }

@@ -1,13 +1,17 @@
 //! `/run/earmark`: where the agent keeps what it tells, each file whole or not at all.
 
-use std::{fs::File, io::Write, os::fd::OwnedFd};
+use std::{fs::File, io::Write, os::fd::OwnedFd, time::Duration};
 
 use anyhow::{Context, Result};
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+
+/// A second in all.
+const TURNS: u32 = 50;
+const TURN: Duration = Duration::from_millis(20);
 
 /// The directory, open.
 #[derive(Debug)]
@@ -35,6 +39,17 @@ impl StateDirectory {
         open("run/earmark")
             .map(Self)
             .context("failed to open '/run/earmark'")
+    }
+
+    /// Waits until no other run of the agent replaces a record after it has read it. Not for ever:
+    /// everybody may open this directory, and so hold its lock.
+    pub fn wait_for_turn(&self) {
+        for _ in 0..TURNS {
+            match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(TURN),
+                _ => return,
+            }
+        }
     }
 
     /// Leaves a mark: a link to nowhere, which takes no room, so that it can be left where a file

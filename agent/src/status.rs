@@ -12,7 +12,7 @@ use crate::{cli::StatusArgs, exit::Exit, host, record};
 /// Shows the last verification. The exit code is its verdict's, if it was made in this boot.
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
-    let Some(report) = record::read(&root)? else {
+    let Some(status) = record::read(&root)? else {
         eprintln!(
             "earmark-agent: no verification is on record at '{}': run 'earmark-agent verify'",
             earmark_manifest::layout::STATUS
@@ -20,13 +20,13 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         return Ok(Exit::Undecided.into());
     };
     // A root that is not running has no boot that the record could be of.
+    let report = &status.report;
     let is_of_this_boot = !root.is_live() || host::is_this_boot(report.boot_id.as_deref());
-    if args.common.json {
-        print(&report, true)?;
+    write(&if args.common.json {
+        format!("{}\n", serde_json::to_string_pretty(&status)?)
     } else {
-        let screen = screen::render(&report, host::time(), is_of_this_boot);
-        write(&screen)?;
-    }
+        screen::render(&status, host::time(), is_of_this_boot)
+    })?;
     Ok(ExitCode::from(match report.verdict {
         _ if !is_of_this_boot => 11,
         Verdict::Verified | Verdict::Partial => 0,

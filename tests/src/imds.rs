@@ -7,8 +7,12 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 /// What a token is, here.
@@ -19,6 +23,7 @@ const TOKEN: &str = "AQAEAExampleToken==";
 pub struct Imds {
     port: u16,
     asked: Arc<Mutex<Vec<String>>>,
+    failing: Arc<AtomicU64>,
 }
 
 impl Imds {
@@ -31,14 +36,27 @@ impl Imds {
             .map(|(path, text)| (format!("/latest/{path}"), (*text).to_owned()))
             .collect();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = asked.clone();
+        let failing = Arc::new(AtomicU64::new(0));
+        let (log, seconds) = (asked.clone(), failing.clone());
         thread::spawn(move || {
+            let mut first = None;
             for stream in listener.incoming().flatten() {
+                let since = *first.get_or_insert_with(Instant::now);
+                let fails = since.elapsed() < Duration::from_secs(seconds.load(Ordering::Relaxed));
                 // Whoever hangs up has their answer already, or wants none.
-                let _ = answer(stream, &documents, &log);
+                let _ = answer(stream, &documents, fails, &log);
             }
         });
-        Self { port, asked }
+        Self {
+            port,
+            asked,
+            failing,
+        }
+    }
+
+    /// Answers with an error for so many seconds from the first request on.
+    pub fn fail_for(&self, seconds: u64) {
+        self.failing.store(seconds, Ordering::Relaxed);
     }
 
     /// The instance's user-data and identity, as most tests need them.
@@ -86,6 +104,7 @@ impl Imds {
 fn answer(
     stream: TcpStream,
     documents: &BTreeMap<String, String>,
+    fails: bool,
     log: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -105,6 +124,7 @@ fn answer(
     let token = headers.get("x-aws-ec2-metadata-token").map(String::as_str);
     let asks_for_token = headers.contains_key("x-aws-ec2-metadata-token-ttl-seconds");
     let (status, body) = match (method, path) {
+        _ if fails => ("500 Internal Server Error", ""),
         ("PUT", "/latest/api/token") if asks_for_token => ("200 OK", TOKEN),
         ("PUT", _) => ("400 Bad Request", ""),
         // Also what version 1 would have answered.

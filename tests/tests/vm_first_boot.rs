@@ -375,6 +375,8 @@ fn vm_values_come_from_the_metadata_service_at_its_address() {
     const INSTANCE: &str = "i-0123456789abcdef0";
     let user_data = "[parameters]\nenvironment = \"staging\"\n";
     let imds = Imds::of_instance(INSTANCE, user_data);
+    // It is of no use for a minute: a new instance waits for it.
+    imds.fail_for(60);
     let host = Host::new(&EC2, "imds");
     let devices = format!("{} {}", host.devices(), imds.network(host.beside.path()));
     let boot = Boot {
@@ -382,12 +384,21 @@ fn vm_values_come_from_the_metadata_service_at_its_address() {
         prepare: UPLINK,
         // The card keeps the name that the kernel gives it.
         append: "net.ifnames=0",
-        look: LOOK,
+        look: &format!("{LOOK}step identity cat /var/lib/earmark/identity.json\n"),
         ..Boot::default()
     };
     let seen = host.disk.boot(&boot).settled();
     must_have_everything(&seen, &format!("web-{INSTANCE}"), "staging");
-    let asked = imds.asked();
+    let (errors, asked): (Vec<String>, Vec<String>) = imds
+        .asked()
+        .into_iter()
+        .partition(|line| line.ends_with(" 500"));
+    // It waits longer from one to the next, so as to do no harm to a service that has trouble.
+    assert!(
+        (5..=60).contains(&errors.len()),
+        "{} requests in a minute",
+        errors.len()
+    );
     assert_eq!(
         asked.first().map(String::as_str),
         Some("PUT /latest/api/token 200"),
@@ -401,6 +412,14 @@ fn vm_values_come_from_the_metadata_service_at_its_address() {
     }
     // Never as version 1 asks, without a token.
     assert!(!asked.iter().any(|line| line.ends_with("401")), "{asked:?}");
+
+    // AWS's word on which instance this is, for whoever reads its reports.
+    let kept = seen.step("identity").must(0).out;
+    let kept: Value = serde_json::from_str(&kept).expect("JSON");
+    assert_eq!(kept["instance"], INSTANCE);
+    let document: Value = serde_json::from_str(kept["document"].as_str().unwrap()).unwrap();
+    assert_eq!(document["instanceId"], INSTANCE);
+    assert_eq!(kept["signature"], "MIAGCSqGSIb3DQEHAqCAMIACAQExDzAN");
 
     // The same disk, started as another instance: a clone, which begins afresh and says so.
     let clone = Imds::of_instance("i-0fedcba9876543210", user_data);
@@ -417,6 +436,8 @@ fn vm_values_come_from_the_metadata_service_at_its_address() {
     assert_eq!(attempts, [1; 5], "{shown:#}");
     assert_eq!(shown["cloned_from"], INSTANCE, "{shown:#}");
     assert_eq!(seen.step("joined").out.trim().lines().count(), 4);
+    let screen = seen.step("screen").must(0).out;
+    assert!(screen.contains("this host is a"), "{screen}");
 }
 
 /// A script where values belong is refused before any step, with the way to do it right.

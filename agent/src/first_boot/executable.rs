@@ -12,6 +12,7 @@ use std::{
 };
 
 use earmark_manifest::{crypto::Sha256, path::ImagePath};
+use rustix::fs::StatVfsMountFlags;
 
 use super::steps::{Context, StepFailure};
 
@@ -88,6 +89,12 @@ impl Executable {
             .root
             .open_regular(&path)
             .map_err(|error| error.to_string())?;
+        // The kernel would refuse a program there, but not a script, which its interpreter only reads.
+        let mount = rustix::fs::fstatvfs(&file)
+            .map_err(|errno| format!("failed to look at the mount of '{path}': {errno}"))?;
+        if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+            return Err(format!("'{path}' is on a mount with noexec: it was not run").into());
+        }
         let mut hasher = Sha256::new();
         // Not a byte more than was signed is read, however long the file is by now.
         let most = sealed.size.saturating_add(1);

@@ -1,16 +1,27 @@
 //! Which instance this is: what tells a host from a clone of its disk.
 
-use earmark_manifest::{declaration::Platform, path::ImagePath};
+use earmark_manifest::{declaration::Platform, layout, path::ImagePath};
 use earmark_scan::Root;
+use serde::{Deserialize, Serialize};
 
-use crate::imds::{self, Imds};
+use super::store;
+use crate::imds::{self, IdentityDocument, Imds};
 
 /// The firmware's id of this machine, which does not lie on the disk.
 const PRODUCT_UUID: &str = "/sys/class/dmi/id/product_uuid";
 const MACHINE_ID: &str = "/etc/machine-id";
 const BOUND: usize = 256;
 
-/// The instance's id; else why it is not known.
+/// An instance.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its id.
+    pub id: String,
+    /// What the metadata service says of it, if it had to be asked.
+    pub document: Option<IdentityDocument>,
+}
+
+/// The instance; else why it is not known.
 ///
 /// On EC2 it is asked for without a network where the hardware tells (Nitro), else from the metadata
 /// service. Elsewhere the firmware's machine id is better than `/etc/machine-id`, which a copy of the
@@ -19,20 +30,71 @@ pub async fn instance(
     root: &Root,
     platform: Platform,
     imds: Option<&Imds>,
-) -> Result<String, String> {
+) -> Result<Instance, String> {
+    let without = |id: String| Instance { id, document: None };
     match platform {
         Platform::Ec2 => {
             if let Some(id) = imds::instance_id_from_dmi(root) {
-                return Ok(id.to_string());
+                return Ok(without(id.to_string()));
             }
             let imds = imds.ok_or("the metadata service was not asked")?;
-            let identity = imds.identity().await.map_err(|error| error.to_string())?;
-            Ok(identity.instance_id.to_string())
+            let document = imds.identity().await.map_err(|error| error.to_string())?;
+            Ok(Instance {
+                id: document.instance_id.to_string(),
+                document: Some(document),
+            })
         }
         Platform::File => product_uuid(root)
             .or_else(|| machine_id(root))
+            .map(without)
             .ok_or_else(|| format!("neither {PRODUCT_UUID} nor {MACHINE_ID} says it")),
     }
+}
+
+/// The name of what is kept of the instance in the agent's state directory.
+const KEPT: &str = "identity.json";
+const KEPT_BOUND: usize = 64 * 1024;
+
+/// The identity document as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    schema: u32,
+    instance: String,
+    document: String,
+    signature: Option<String>,
+}
+
+/// Keeps the identity document with its signature, unless this instance's is kept already: AWS signs
+/// it, so that who reads a report need not believe the host about which instance it is. Nothing
+/// depends on it here; the error is for people.
+pub async fn keep(root: &Root, imds: Option<&Imds>, instance: Instance) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    if kept(root).is_some_and(|kept| kept.instance == instance.id) {
+        return Ok(());
+    }
+    let document = match (instance.document, imds) {
+        (Some(document), _) => document,
+        (None, Some(imds)) => imds.identity().await.map_err(|error| text(&error))?,
+        (None, None) => return Ok(()),
+    };
+    if document.instance_id.to_string() != instance.id {
+        return Err(format!("it is that of {}", document.instance_id));
+    }
+    let kept = Kept {
+        schema: 1,
+        instance: instance.id,
+        document: document.document,
+        signature: document.signature,
+    };
+    let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| text(&error))?;
+    store::replace(root, KEPT, &bytes).map_err(|error| format!("{error:#}"))
+}
+
+/// What is no such document is replaced.
+fn kept(root: &Root) -> Option<Kept> {
+    let path = format!("{}/{KEPT}", layout::AGENT_STATE[1]);
+    let path = ImagePath::from_absolute(path.as_bytes()).ok()?;
+    serde_json::from_slice(&root.read_opt(&path, KEPT_BOUND).ok()??).ok()
 }
 
 /// `/sys` is reached through links of the kernel's own, which the root does not follow.

@@ -12,7 +12,7 @@ use earmark_scan::Root;
 
 use super::{
     bindings::Bindings,
-    identity,
+    identity::{self, Instance},
     journal::{Journal, StepState},
     kept::KeptValues,
     sealed::SealedFiles,
@@ -73,7 +73,10 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         // A later boot without its metadata service: nothing says that this is a clone.
         (Err(problem), Some(journal)) if was_complete => {
             notes.push(format!("which instance this is cannot be told: {problem}"));
-            journal.instance.clone()
+            Instance {
+                id: journal.instance.clone(),
+                document: None,
+            }
         }
         (Err(problem), _) => {
             return Ok(failed(format!(
@@ -81,12 +84,17 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
             )));
         }
     };
-    let mut journal = take_up(root, found, manifest, &instance)?;
+    let mut journal = take_up(root, found, manifest, &instance.id)?;
     let values = match values(root, declaration, imds.as_ref(), &mut journal, &mut notes).await {
         Ok(values) => values,
         Err(problem) => return Ok(failed(problem)),
     };
-    let bindings = Bindings::new(manifest, &instance, values);
+    let bindings = Bindings::new(manifest, &instance.id, values);
+    if declaration.image.platform == Platform::Ec2
+        && let Err(problem) = identity::keep(root, imds.as_ref(), instance).await
+    {
+        notes.push(format!("the identity document is not kept: {problem}"));
+    }
     let context = Context {
         root,
         manifest,

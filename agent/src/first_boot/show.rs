@@ -1,34 +1,49 @@
 //! `earmark-agent first-boot`: what ran, when, how long, with what result, and what is next.
 
-use std::{fmt::Write, process::ExitCode};
+use std::{borrow::Cow, fmt::Write, process::ExitCode};
 
 use anyhow::Result;
 use earmark_manifest::declaration::Declaration;
 use earmark_scan::Root;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Journal,
     journal::{StepRecord, StepState},
+    perform::Outcome,
 };
 use crate::{exit::Exit, host, policy::Policy, status, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
-#[derive(Debug, Serialize)]
-struct Shown {
-    schema: u32,
-    state: &'static str,
-    instance: Option<String>,
-    manifest: Option<String>,
-    cloned_from: Option<String>,
-    steps: Vec<ShownStep>,
-    next: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// 1.
+    pub schema: u32,
+    /// `nothing declared`, `not begun`, `not finished`, `done`, `failed` or `undecided`.
+    pub state: Cow<'static, str>,
+    /// The instance that it is of.
+    pub instance: Option<String>,
+    /// The image that it is of.
+    pub manifest: Option<String>,
+    /// The instance whose disk this one began with.
+    pub cloned_from: Option<String>,
+    /// Each declared step.
+    pub steps: Vec<ShownStep>,
+    /// The step that is next.
+    pub next: Option<String>,
+    /// Why it did not come to its end in this boot, in lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problem: Vec<String>,
+    /// What is to be told and stopped nothing, such as a value that is another one now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct ShownStep {
+/// A step, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownStep {
     name: String,
-    state: &'static str,
+    state: Cow<'static, str>,
     attempts: u32,
     time: Option<u64>,
     milliseconds: Option<u64>,
@@ -36,7 +51,7 @@ struct ShownStep {
 }
 
 /// Shows it. The exit code is 12 if it failed, 11 if it cannot be told.
-pub fn run(root: &Root, json: bool) -> Result<ExitCode> {
+pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
     let policy = Policy::of(root);
     let Some(declaration) = policy.declaration() else {
         eprintln!("earmark-agent: no first boot: {}", policy.reason());
@@ -84,13 +99,39 @@ impl Shown {
         };
         Self {
             schema: 1,
-            state,
+            state: state.into(),
             instance: journal.map(|journal| journal.instance.clone()),
             manifest: journal.map(|journal| journal.manifest.clone()),
             cloned_from: journal.and_then(|journal| journal.cloned_from.clone()),
             next: next.map(|step| step.name.clone()),
             steps,
+            problem: Vec::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// As a run has left it.
+    pub(super) fn after(
+        declaration: &Declaration,
+        journal: Option<&Journal>,
+        outcome: &Result<Outcome>,
+    ) -> Self {
+        let mut shown = Self::of(declaration, journal);
+        match outcome {
+            Ok(Outcome::Nothing) => {}
+            Ok(Outcome::Done { notes, .. }) => shown.notes.clone_from(notes),
+            Ok(Outcome::Failed { step, reason, .. }) => {
+                let place = step.as_ref().map(|step| format!("step '{step}': "));
+                let reason = format!("{}{reason}", place.unwrap_or_default());
+                shown.state = "failed".into();
+                shown.problem = reason.lines().map(str::to_owned).collect();
+            }
+            Err(error) => {
+                shown.state = "undecided".into();
+                shown.problem = vec![format!("{error:#}")];
+            }
+        }
+        shown
     }
 
     fn screen(&self) -> String {
@@ -144,7 +185,7 @@ impl ShownStep {
         };
         Self {
             name: name.to_owned(),
-            state,
+            state: state.into(),
             attempts: record.map_or(0, |record| record.attempts),
             time: record.and_then(|record| record.time),
             milliseconds: record.and_then(|record| record.milliseconds),

@@ -4,7 +4,9 @@
 use earmark_scan::{Report, verify::Verdict};
 
 use crate::{
+    first_boot::Shown,
     host,
+    record::Status,
     summary::{clean, image},
 };
 
@@ -15,8 +17,9 @@ const INDENT: usize = 14;
 /// As wide as a console.
 const WIDTH: usize = 80;
 
-/// The screen of a report, as of `now`.
-pub fn render(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
+/// The screen of a status, as of `now`.
+pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> String {
+    let report = &status.report;
     let mut screen = Screen::default();
     let verdict = if is_of_this_boot {
         report.verdict.name()
@@ -37,11 +40,45 @@ pub fn render(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> Strin
     screen.row("Not checked", &unchecked(report));
     screen.row("", tier(report));
     wrong(&mut screen, report);
+    if let Some(shown) = &status.first_boot {
+        first_boot(&mut screen, shown);
+    }
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));
     }
-    screen.row("Do", advice(report, is_of_this_boot));
+    let is_stuck = status
+        .first_boot
+        .as_ref()
+        .is_some_and(|shown| !shown.problem.is_empty());
+    let is_good = matches!(report.verdict, Verdict::Verified | Verdict::Partial);
+    screen.row(
+        "Do",
+        if is_stuck && is_good && is_of_this_boot {
+            "Mend what first boot was given, or the step in a new image, and replace this host: \
+             'earmark-agent first-boot' has each step."
+        } else {
+            advice(report, is_of_this_boot)
+        },
+    );
     screen.text
+}
+
+fn first_boot(screen: &mut Screen, shown: &Shown) {
+    let steps = match shown.steps.len() {
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    };
+    screen.row("First boot", &format!("{}, of {steps}", shown.state));
+    for line in shown.problem.iter().take(SHOWN) {
+        screen.row("", &format!("  {line}"));
+    }
+    if shown.problem.len() > SHOWN {
+        screen.row("", "  … the others: earmark-agent status --json");
+    }
+    // What is said of a clone is a note, too.
+    for note in shown.notes.iter().take(SHOWN) {
+        screen.row("", note);
+    }
 }
 
 fn identity(report: &Report) -> String {

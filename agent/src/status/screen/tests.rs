@@ -24,9 +24,17 @@ fn report(change: impl FnOnce(&mut serde_json::Value)) -> Report {
 
 const NOW: Option<u64> = Some(1_795_392_190);
 
+fn shown(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
+    let status = Status {
+        report: report.clone(),
+        first_boot: None,
+    };
+    render(&status, now, is_of_this_boot)
+}
+
 #[track_caller]
 fn must_show(report: &Report, is_of_this_boot: bool, expected: &str) {
-    let screen = render(report, NOW, is_of_this_boot);
+    let screen = shown(report, NOW, is_of_this_boot);
     assert_eq!(screen, expected, "\n{screen}");
 }
 
@@ -63,7 +71,7 @@ fn a_host_whose_gate_has_passed() {
         report["counts"]["files_unread"] = 97_000.into();
         report["policy"] = "report".into();
     });
-    let screen = render(&report, None, true);
+    let screen = shown(&report, None, true);
     for part in [
         "  PARTIAL\n",
         "content of 97000 files; content of mutable",
@@ -85,7 +93,7 @@ fn a_host_that_was_changed() {
         report["counts"]["violations"] = 7.into();
         report["reason"] = "/etc/1: mode: expected 0644, found 0666 (and 6 more)".into();
     });
-    let screen = render(&report, NOW, true);
+    let screen = shown(&report, NOW, true);
     let expected = "\
 Wrong         7 violations
               /etc/1 [mode]
@@ -116,7 +124,7 @@ fn a_boot_that_was_led_round_the_agent() {
             "found": "systemd.debug-shell"
         }]);
     });
-    let screen = render(&report, NOW, true);
+    let screen = shown(&report, NOW, true);
     assert!(screen.contains("/proc/cmdline [cmdline]"), "{screen}");
     assert!(
         screen.contains("Do            Boot without the words"),
@@ -150,7 +158,7 @@ Do            Read what is wrong, mend it, and run 'earmark-agent verify'. Until
 
 #[test]
 fn a_record_of_an_earlier_boot_is_no_verdict_on_this_one() {
-    let screen = render(&report(|_| {}), NOW, false);
+    let screen = shown(&report(|_| {}), NOW, false);
     assert!(screen.contains("  NOT VERIFIED IN THIS BOOT\n"), "{screen}");
     assert!(
         screen.contains("3 minutes ago, in an earlier boot"),
@@ -164,13 +172,63 @@ fn a_record_of_an_earlier_boot_is_no_verdict_on_this_one() {
 
 #[test]
 fn what_a_record_says_cannot_drive_the_terminal() {
-    let screen = render(
+    let screen = shown(
         &report(|report| report["image"]["name"] = "\u{1b}[2J\nweb".into()),
         NOW,
         true,
     );
     assert!(
         !screen.contains('\u{1b}') && !screen.contains("\nweb"),
+        "{screen}"
+    );
+}
+
+/// The screen of a verified host whose first boot went like this.
+fn of_first_boot(more: &serde_json::Value) -> String {
+    let mut first_boot = json!({
+        "schema": 1, "state": "done", "instance": "i-0123456789abcdef0", "manifest": null,
+        "cloned_from": null, "next": null,
+        "steps": [{
+            "name": "join", "state": "done", "attempts": 1,
+            "time": null, "milliseconds": null, "reason": null
+        }]
+    });
+    for (name, value) in more.as_object().unwrap() {
+        first_boot[name] = value.clone();
+    }
+    let first_boot = serde_json::from_value(first_boot).unwrap();
+    let status = Status {
+        report: report(|_| {}),
+        first_boot: Some(first_boot),
+    };
+    render(&status, NOW, true)
+}
+
+#[test]
+fn first_boot_is_told_with_what_is_to_be_known_of_it() {
+    let clone = "this disk began as that of i-0fedcba9876543210: this host is a clone";
+    let screen = of_first_boot(&json!({ "notes": [clone] }));
+    let rows = "\
+First boot    done, of 1 step
+              this disk began as that of i-0fedcba9876543210: this host is a
+              clone
+";
+    assert!(screen.contains(rows), "{screen}");
+    assert!(screen.contains("Do            Nothing."), "{screen}");
+}
+
+#[test]
+fn a_first_boot_that_failed_says_why_and_what_to_do() {
+    let problem = ["step 'join': exit status 7", "\u{1b}[2Jthe cluster is full"];
+    let screen = of_first_boot(&json!({ "state": "failed", "problem": problem }));
+    let rows = "\
+First boot    failed, of 1 step
+                step 'join': exit status 7
+                \u{fffd}[2Jthe cluster is full
+";
+    assert!(screen.contains(rows), "{screen}");
+    assert!(
+        screen.contains("Do            Mend what first boot was given"),
         "{screen}"
     );
 }

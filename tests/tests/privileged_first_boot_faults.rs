@@ -1,0 +1,146 @@
+//! What a first boot does on a host that lacks something, and what it cannot do behind the back of
+//! the verification; each beside the host that has it all.
+
+use std::fs;
+
+use earmark_tests::{
+    container::{Host, QUARANTINED, READY, Seen},
+    overlay::Overlay,
+};
+
+/// Two steps: the second says that it was run, where the image keeps its state.
+const STEPS: &str = "
+[[first_boot]]
+name = \"name\"
+hostname = { template = \"web\" }
+[[first_boot]]
+name = \"join\"
+command = { argv = [\"/usr/lib/web/join\"] }
+";
+const JOIN: &str = "#!/bin/sh\necho joined >> /srv/data/joined\n";
+/// Root may, while first boot runs; the next verification sees it.
+const EVIL: &str = "#!/bin/sh\necho evil > /usr/lib/web/evil\n";
+const LOOK: &str = "cat /srv/data/joined; earmark-agent status | grep -A3 '^First boot'";
+
+fn bake(image: &Overlay) {
+    fs::create_dir_all(image.at("srv/data")).unwrap();
+    script(image, JOIN);
+}
+
+fn script(image: &Overlay, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = image.at("usr/lib/web/join");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[track_caller]
+fn must_say(seen: &Seen, parts: &[&str]) {
+    for part in parts {
+        assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
+    }
+}
+
+#[test]
+fn privileged_with_a_full_disk_no_step_begins_that_could_not_be_recorded() {
+    // No room for a file at all; and room for one, but not for the one that takes its place.
+    for (options, begun) in [("nr_inodes=1", false), ("size=4k", true)] {
+        let host = Host::declared("quarantine", STEPS, bake)
+            .with(&format!("--tmpfs=/var/lib/earmark:mode=0700,{options}"));
+        let seen = host.boot_and_look(QUARANTINED, LOOK);
+        must_say(
+            &seen,
+            &[
+                "FIRST BOOT UNDECIDED",
+                "failed to write '/var/lib/earmark/first-boot.journal': No space left",
+            ],
+        );
+        let has_begun = seen.journal.contains("step 'name' begins");
+        assert_eq!(has_begun, begun, "{options}: {}", seen.journal);
+        assert!(!seen.journal.contains("step 'join' begins"), "{options}");
+        assert!(!host.at("srv/data/joined").exists(), "{options}");
+        assert!(!seen.workload_started, "{options}");
+        assert!(
+            seen.looked.contains("undecided, of 2 steps"),
+            "{}",
+            seen.looked
+        );
+    }
+
+    // The control: with room, each once.
+    let host = Host::declared("quarantine", STEPS, bake)
+        .with("--tmpfs=/var/lib/earmark:mode=0700,size=64k");
+    let seen = host.boot_and_look(&format!("{READY} && verdict verified"), LOOK);
+    assert!(
+        seen.looked
+            .starts_with("joined\nFirst boot    done, of 2 steps\n"),
+        "{}",
+        seen.looked
+    );
+}
+
+#[test]
+fn privileged_a_program_on_a_mount_without_programs_is_not_run() {
+    /// Over itself: the same files, which may not be run there.
+    const MOUNT: &str = "\
+[Unit]
+DefaultDependencies=no
+Before=local-fs.target
+[Mount]
+What=/usr/lib/web
+Where=/usr/lib/web
+Type=none
+Options=bind,noexec
+[Install]
+WantedBy=local-fs.target
+";
+    // Under `report`, since the mount itself is a violation.
+    let host = Host::declared("report", STEPS, |image| {
+        bake(image);
+        let unit = "usr/lib/systemd/system/usr-lib-web.mount";
+        fs::write(image.at(unit), MOUNT).unwrap();
+        let wants = image.at("etc/systemd/system/local-fs.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        std::os::unix::fs::symlink(format!("/{unit}"), wants.join("usr-lib-web.mount")).unwrap();
+    });
+    let seen = host.boot_and_look(READY, LOOK);
+    must_say(&seen, &["FIRST BOOT FAILED: step 'join'", "noexec"]);
+    assert!(!host.at("srv/data/joined").exists());
+    assert!(
+        seen.looked.contains("failed, of 2 steps"),
+        "{}",
+        seen.looked
+    );
+
+    let host = Host::declared("report", STEPS, bake);
+    let seen = host.boot_and_look(READY, LOOK);
+    assert!(seen.looked.starts_with("joined\n"), "{}", seen.looked);
+}
+
+#[test]
+fn privileged_a_step_that_writes_to_a_sealed_place_is_found_by_the_next_verification() {
+    let host = Host::declared("report", STEPS, |image| {
+        bake(image);
+        script(image, EVIL);
+    });
+    let seen = host.boot(&format!("{READY} && verdict violated"));
+    must_say(&seen, &["first boot is done, 2 steps"]);
+    let violations = seen.status["violations"].as_array().unwrap();
+    let paths: Vec<&str> = violations
+        .iter()
+        .map(|found| found["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["/usr/lib/web/evil"], "{:#}", seen.status);
+
+    // Under the strict policy the host is taken out of service for it.
+    let host = Host::declared("quarantine", STEPS, |image| {
+        bake(image);
+        script(image, EVIL);
+    });
+    let seen = host.boot(&format!("{QUARANTINED} && verdict violated"));
+    assert_eq!(seen.state("earmark-quarantine.target"), "active");
+
+    let host = Host::declared("quarantine", STEPS, bake);
+    host.boot(&format!("{READY} && verdict verified"));
+}
