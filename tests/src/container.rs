@@ -9,12 +9,13 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Run, overlay::Overlay, program, run};
+use crate::{NO_LOCKS, Run, overlay::Overlay, program, run};
 
 /// Everything that the default target asks for is there.
 pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
-/// Nothing runs but what a quarantined host may run.
-pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target";
+/// Nothing runs but what a quarantined host may run, and that does.
+pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target && \
+    systemctl is-active --quiet earmark-agent.service";
 
 /// Where the directory shared with the test lies, seen from inside: `/run` is no part of an image.
 const SHARED: &str = "/run/test";
@@ -108,7 +109,7 @@ const UNITS: [(&str, &str, &str); 7] = [
     ("listener.service", LISTENING, ""),
 ];
 /// What is asked about.
-const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-first-boot.service \
+const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-first-boot.service earmark-lockdown.service \
     earmark-ready.target earmark-agent.service earmark-quarantine.target workload.service login.service listener.socket \
     ssh.service multi-user.target sysinit.target local-fs.target network-pre.target \
     systemd-tmpfiles-setup.service systemd-journald.service";
@@ -188,10 +189,16 @@ impl Host {
     }
 
     fn seal(&self, policy: &str, rest: &str) {
+        // A lock that is not declared is denied.
+        let locks = if rest.contains("[lockdown]") {
+            ""
+        } else {
+            NO_LOCKS
+        };
         let spec = format!(
             "[image]\nname = \"host\"\nplatform = \"file\"\n\
              [tree]\nprofile = \"debian-12\"\nstate = [\"/srv/data\", \"/srv/volume\"]\n\
-             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n{rest}"
+             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n{rest}{locks}"
         );
         fs::write(self.image.beside("earmark.toml"), spec).unwrap();
         let earmark = |words: &str| {

@@ -46,6 +46,19 @@ pub struct Run {
     pub err: String,
 }
 
+/// For declarations whose test is not about locks.
+pub const NO_LOCKS: &str = "
+[lockdown]
+remote_access = \"allow\"
+packages = \"allow\"
+filesystems = \"allow\"
+kernel = \"allow\"
+cloud_init = \"allow\"
+schedules = \"allow\"
+accounts = \"allow\"
+imds = \"allow\"
+";
+
 /// The declaration of [`Bench`]'s root.
 pub const SPEC: &str = r#"
 [image]

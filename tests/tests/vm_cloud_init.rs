@@ -11,16 +11,30 @@ const SWITCHES: (&str, &str, u32) = (
     "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n",
     0o644,
 );
+/// The other locks are other tests'.
+macro_rules! locks {
+    ($cloud_init:literal) => {
+        concat!(
+            "[lockdown]\nremote_access = \"allow\"\npackages = \"allow\"\nfilesystems = \"allow\"\n\
+             kernel = \"allow\"\nschedules = \"allow\"\naccounts = \"allow\"\nimds = \"allow\"\n\
+             cloud_init = \"",
+            $cloud_init,
+            "\"\n"
+        )
+    };
+}
+
 /// Under the strictest policy, so that what cloud-init does to the host is as it was signed.
 const DENIED: Sealing = Sealing {
     name: "cloud-init-denied",
     files: &[SWITCHES],
+    rest: locks!("deny"),
     ..QUARANTINE
 };
 /// The control. What user-data does to it is a violation, too, which does not stop it.
 const ALLOWED: Sealing = Sealing {
     name: "cloud-init-allowed",
-    rest: "[lockdown]\ncloud_init = \"allow\"\n",
+    rest: locks!("allow"),
     ..REPORT
 };
 /// Each way in which user-data brings code, or the means to it.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{run, run_with, vm};
+use crate::{NO_LOCKS, run, run_with, vm};
 
 /// The same time in each image, so that baking twice gives the same bytes.
 const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
@@ -156,6 +156,12 @@ impl Sealing {
     }
 
     fn declaration(&self) -> String {
+        // A lock that is not declared is denied.
+        let locks = if self.rest.contains("[lockdown]") {
+            ""
+        } else {
+            NO_LOCKS
+        };
         format!(
             r#"[image]
 name = "{}"
@@ -164,12 +170,12 @@ platform = "{}"
 
 [tree]
 profile = "debian-12"
-state = ["/srv/data", "/srv/volume"]
+state = ["/srv/data", "/srv/volume", "/var/lib/ordinary"]
 
 [verify]
 gate = "{}"
 on_failure = "{}"
-{}"#,
+{}{locks}"#,
             self.image, self.platform, self.gate, self.on_failure, self.rest
         )
     }
