@@ -21,6 +21,7 @@ Exit codes:
   10  not verified: the root is not the image that was signed
   11  cannot decide: something is missing or cannot be read
   12  first boot failed: a step, or the values that it was given
+  13  a lock that is denied is not enforced
 
 Examples:
   earmark-agent verify
@@ -38,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what first boot did, and what is next
     FirstBoot(FirstBootArgs),
+    /// Shut what the declaration denies, and say how each lock is
+    Lockdown(LockdownArgs),
     /// Keep verifying in the background: the service's own command
     Run(RunArgs),
     /// Say what this host is, from its last verification
@@ -91,6 +94,31 @@ pub struct FirstBootArgs {
     /// Carry out what is still to be done: the service's own command
     #[arg(long)]
     pub run: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `earmark-agent lockdown`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --check, each lock of the declaration with what it is made of: what is
+right, what was found, and how it was looked at. Without, locks that are denied
+are brought about, and what is open afterwards is told; what is shut stays shut,
+and a second run changes nothing. Units are masked by the generator, at boot.
+
+Only root may look at all of it; what cannot be looked at is unknown, and
+unknown is not enforced.
+
+Examples:
+  earmark-agent lockdown --check
+  earmark-agent lockdown --check --json")]
+pub struct LockdownArgs {
+    /// Look, and change nothing
+    #[arg(long)]
+    pub check: bool,
+    /// Only set apart what stays writable: the early service's own command
+    #[arg(long, conflicts_with = "check")]
+    pub early: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -185,7 +213,8 @@ mod tests {
             })
             .collect();
         let expected = [
-            "run", "root", "json", "root", "root", "json", "gate", "rate", "boot", "root", "json",
+            "run", "root", "json", "check", "early", "root", "json", "root", "root", "json",
+            "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

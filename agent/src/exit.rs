@@ -17,6 +17,8 @@ pub enum Exit {
     Undecided,
     /// First boot stopped: a step or its values failed.
     FirstBoot,
+    /// A lock that is denied is not enforced.
+    Lockdown,
 }
 
 impl From<Exit> for ExitCode {
@@ -27,6 +29,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Undecided => 11,
             Exit::FirstBoot => 12,
+            Exit::Lockdown => 13,
         }
         .into()
     }

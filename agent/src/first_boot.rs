@@ -21,15 +21,17 @@ mod tests;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use earmark_manifest::verify::{self, VerifiedManifest};
 use earmark_scan::{Root, seal, verify::Verdict};
 
 pub use self::show::Shown;
-use self::{journal::Journal, perform::Outcome};
+use self::{
+    bindings::Bindings, journal::Journal, perform::Outcome, sealed::SealedFiles, steps::Context,
+};
 use crate::{
-    cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, policy::Policy,
-    record, summary,
+    cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, parameters::Values,
+    policy::Policy, record, summary,
 };
 use earmark_manifest::declaration::{Declaration, OnFailure};
 
@@ -93,6 +95,27 @@ fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
         .build()
         .context("failed to start the runtime")?;
     runtime.block_on(perform::perform(root, &manifest))
+}
+
+/// Loads a module of the kernel by the image's own, sealed `modprobe`.
+pub fn load_module(root: &Root, module: &str) -> Result<(), String> {
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let manifest = believed(root).map_err(text)?;
+    let sealed = SealedFiles::of(&manifest).map_err(text)?;
+    let bindings = Bindings::new(&manifest, "", Values::default());
+    let context = Context {
+        root,
+        manifest: &manifest,
+        sealed: &sealed,
+        bindings: &bindings,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start the runtime: {error}"))?;
+    runtime
+        .block_on(steps::modprobe(&context, module))
+        .map_err(|failure| failure.to_string())
 }
 
 fn believed(root: &Root) -> Result<VerifiedManifest> {

@@ -19,6 +19,10 @@ pub mod message_id {
     pub const FIRST_BOOT_DONE: &str = "5f0d7a1d6d6c4c2e9a1b0f4f5f3b8d21";
     /// First boot stopped at its place.
     pub const FIRST_BOOT_FAILED: &str = "0c9e6a5e0e6f4f3db2f7d3a9c1e84b76";
+    /// Each lock that is denied is enforced.
+    pub const LOCKED: &str = "f2a61c00cb6b42dbbc7b0907e712481b";
+    /// One is not.
+    pub const NOT_LOCKED: &str = "bd0a0eb16de04ed8bed5279701053dd1";
 }
 
 /// Writes the entry of a report; an error if there is no journal.
@@ -52,6 +56,27 @@ pub fn say_first_boot(result: FirstBoot, line: &str, more: &[String]) -> std::io
                 OUTPUT = more,
                 "{line}"
             ),
+        }
+    })
+}
+
+/// Writes the entry of a lockdown, with what is open if it is not enforced; an error if there is no
+/// journal.
+pub fn say_lockdown(is_locked: bool, line: &str, open: &[String]) -> std::io::Result<()> {
+    with_journal(|| {
+        if is_locked {
+            tracing::event!(
+                tracing::Level::INFO,
+                MESSAGE_ID = message_id::LOCKED,
+                "{line}"
+            );
+        } else {
+            tracing::event!(
+                tracing::Level::ERROR,
+                MESSAGE_ID = message_id::NOT_LOCKED,
+                OPEN = open.join("\n"),
+                "{line}"
+            );
         }
     })
 }
@@ -99,16 +124,19 @@ fn send(report: &Report, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::message_id::{
-        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, PARTIAL, UNDECIDED, VERIFIED, VIOLATED,
+        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, LOCKED, NOT_LOCKED, PARTIAL, UNDECIDED, VERIFIED,
+        VIOLATED,
     };
 
-    const IDS: [&str; 6] = [
+    const IDS: [&str; 8] = [
         VERIFIED,
         PARTIAL,
         VIOLATED,
         UNDECIDED,
         FIRST_BOOT_DONE,
         FIRST_BOOT_FAILED,
+        LOCKED,
+        NOT_LOCKED,
     ];
 
     #[test]

@@ -1,65 +1,167 @@
-//! The locks of the signed declaration, as they are found on a host.
+//! The stage `lockdown`: shuts the ways in which this host could be changed, as the signed declaration
+//! has them, and measures whether they are shut.
+//!
+//! Data flows one way: signed declaration -> locks -> what is brought about -> probes -> items -> table,
+//! record, exit code. A lock is as it was measured afterwards, never as it was meant: what could not be
+//! looked at is `unknown`, and unknown is not enforced. What the service manager must never start is
+//! masked by the generator, before anything starts.
 
-use earmark_manifest::{
-    declaration::{Lock, LockName},
-    path::ImagePath,
+mod accounts;
+mod cloud_init;
+mod filesystems;
+mod imds;
+mod item;
+mod kernel;
+mod look;
+mod packages;
+mod remote_access;
+mod schedules;
+mod show;
+mod tell;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use earmark_manifest::declaration::{Declaration, Lock, LockName};
+use earmark_scan::Root;
+
+pub use self::{
+    cloud_init::violation as cloud_init_violation,
+    tell::{LockRecord, LockdownState},
 };
-use earmark_scan::{Doubt, Root, Violation, ViolationKind, cloud_init};
+use self::{
+    item::{Item, Measured},
+    look::Look,
+};
+use crate::{cli::LockdownArgs, exit::Exit, first_boot, policy::Policy};
 
-use crate::policy::Policy;
-
-/// Whether cloud-init is kept from user-data, where that is declared. It is looked at before cloud-init
-/// starts: on a host where it is not so, whoever sets user-data runs commands as root.
-pub fn cloud_init(root: &Root, policy: &Policy) -> Result<Option<Violation>, Doubt> {
-    let Some(declaration) = policy.declaration() else {
-        return Ok(None);
-    };
-    let locks = declaration.lockdown.locks();
-    if locks.contains(&(LockName::CloudInit, Lock::Allow)) {
-        return Ok(None);
+/// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
+pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
+    let root = Root::open(&args.common.root)?;
+    if !root.is_live() {
+        eprintln!("earmark-agent: locks are those of the running host: leave out --root");
+        return Ok(Exit::Usage.into());
     }
-    let found = cloud_init::problem(root).map_err(|error| Doubt {
-        path: ImagePath::from_absolute(cloud_init::SWITCH.as_bytes()).unwrap_or_default(),
-        problem: error.to_string(),
-    })?;
-    Ok(found.map(|(path, found)| Violation {
-        path,
-        kind: ViolationKind::Policy,
-        expected: "cloud-init takes no code from user-data (lockdown.cloud_init)".to_owned(),
-        found,
-    }))
+    let policy = Policy::of(&root);
+    if matches!(policy, Policy::Unsealed) {
+        eprintln!("earmark-agent: the image is not sealed: it has no locks");
+        return Ok(Exit::Done.into());
+    }
+    let Some(declaration) = policy.declaration() else {
+        eprintln!("earmark-agent: no locks: {}", policy.reason());
+        return Ok(Exit::Undecided.into());
+    };
+    let look = Look::new(&root);
+    if args.early {
+        let problems = match denied(declaration, LockName::Filesystems) {
+            Some(except) => filesystems::prepare(&look, declaration, &except),
+            None => Vec::new(),
+        };
+        return Ok(tell::problems(&problems).into());
+    }
+    if !args.check {
+        let problems = apply(&root, declaration);
+        tell::problems(&problems);
+    }
+    // A look of its own: what was there before has no part in it.
+    let measured = measure(&Look::new(&root), declaration);
+    // The journal of a boot gets what is open, not the whole table.
+    if args.check || args.common.json {
+        show::print(&measured, args.common.json)?;
+    }
+    if !args.check {
+        tell::tell(&root, &policy, &measured);
+    }
+    Ok(tell::exit_of(&measured).into())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::TestRoot;
-
-    const PLATFORM: &str = "platform = \"file\"\n";
-    const ALLOWED: &str = "platform = \"file\"\n[lockdown]\ncloud_init = \"allow\"\n";
-
-    fn found(root: &TestRoot) -> Option<String> {
-        let root = root.open();
-        let found = cloud_init(&root, &Policy::of(&root)).unwrap();
-        found.map(|found| format!("{:?} {}: {}", found.kind, found.path, found.found))
-    }
-
-    #[test]
-    fn cloud_init_without_its_switches_is_a_violation_unless_it_is_allowed() {
-        let image = |declared| {
-            let root = TestRoot::declared(declared);
-            root.write("/usr/bin/cloud-init", b"");
-            root
+/// The units that the service manager is not to start.
+pub fn masks(declaration: &Declaration) -> Vec<&'static str> {
+    let mut masks = Vec::new();
+    for (name, lock) in declaration.lockdown.locks() {
+        let Lock::Deny { except } = lock else {
+            continue;
         };
-        assert_eq!(found(&TestRoot::declared(PLATFORM)), None);
-        assert_eq!(found(&image(ALLOWED)), None);
-        let root = image(PLATFORM);
-        let expected = format!("Policy {}: no such file", cloud_init::SWITCH);
-        assert_eq!(found(&root), Some(expected));
-        root.write(
-            cloud_init::SWITCH,
-            cloud_init::SWITCHES.join("\n").as_bytes(),
-        );
-        assert_eq!(found(&root), None);
+        masks.extend(match name {
+            LockName::Packages => packages::masks(),
+            LockName::RemoteAccess => remote_access::masks(&except),
+            LockName::Schedules => schedules::masks(),
+            _ => Vec::new(),
+        });
+    }
+    masks
+}
+
+/// Whether something is to be done before the rest of the boot.
+pub fn has_early_part(declaration: &Declaration) -> bool {
+    denied(declaration, LockName::Filesystems).is_some()
+}
+
+/// The exceptions of a lock that is denied.
+fn denied(declaration: &Declaration, name: LockName) -> Option<Vec<String>> {
+    let mut locks = declaration.lockdown.locks().into_iter();
+    match locks.find(|(found, _)| *found == name) {
+        Some((_, Lock::Deny { except })) => Some(except),
+        _ => None,
+    }
+}
+
+/// Brings about what is the agent's to bring about, and goes on after what fails, so that the rest is
+/// shut all the same. The kernel's door is the last: what comes before may need a module.
+fn apply(root: &Root, declaration: &Declaration) -> Vec<String> {
+    let look = Look::new(root);
+    let mut problems = Vec::new();
+    let denied = |name| denied(declaration, name);
+    if denied(LockName::Accounts).is_some() {
+        match declaration.rule_set() {
+            Ok(rules) => problems.extend(accounts::apply(&look, &rules)),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if denied(LockName::Imds).is_some() {
+        problems.extend(imds::apply(&look, declaration));
+    }
+    if let Some(except) = denied(LockName::Filesystems) {
+        problems.extend(filesystems::apply(&look, declaration, &except));
+    }
+    if let Some(modules) = denied(LockName::Kernel) {
+        let load = |module: &str| first_boot::load_module(root, module);
+        problems.extend(kernel::apply(root, &modules, &load));
+    }
+    problems
+}
+
+/// Looks at each lock of a declaration, in the order in which they are declared.
+fn measure(look: &Look<'_>, declaration: &Declaration) -> Vec<Measured> {
+    let locks = declaration.lockdown.locks();
+    locks
+        .into_iter()
+        .map(|(name, lock)| {
+            let except = match &lock {
+                Lock::Allow => &[],
+                Lock::Deny { except } => except.as_slice(),
+            };
+            let items = probe(look, declaration, name, except);
+            Measured::new(name, lock, items)
+        })
+        .collect()
+}
+
+/// What is looked at for a lock. Also for one that is allowed: who reads the table wants to know.
+fn probe(
+    look: &Look<'_>,
+    declaration: &Declaration,
+    name: LockName,
+    except: &[String],
+) -> Vec<Item> {
+    match name {
+        LockName::Accounts => accounts::probe(look),
+        LockName::CloudInit => cloud_init::probe(look),
+        LockName::Filesystems => filesystems::probe(look, declaration, except),
+        LockName::Imds => imds::probe(look, declaration),
+        LockName::Kernel => kernel::probe(look, except),
+        LockName::Packages => packages::probe(look),
+        LockName::RemoteAccess => remote_access::probe(look, except),
+        LockName::Schedules => schedules::probe(look),
     }
 }

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     };
     let result = match command {
         cli::Command::FirstBoot(args) => first_boot::run(&args),
+        cli::Command::Lockdown(args) => lockdown::run(&args),
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Status(args) => status::run(&args),
         cli::Command::Verify(args) => verify::run(&args),

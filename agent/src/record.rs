@@ -6,7 +6,7 @@ use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{first_boot::Shown, state::StateDirectory};
+use crate::{first_boot::Shown, lockdown::LockdownState, state::StateDirectory};
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;
@@ -21,6 +21,9 @@ pub struct Status {
     /// How first boot went, if the image declares steps and they were come to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_boot: Option<Shown>,
+    /// The locks, as they were last measured in this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockdown: Option<LockdownState>,
 }
 
 /// Reads the record beneath the root, if there is one.
@@ -52,7 +55,8 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
     let old = old.filter(|old| old.report.boot_id == report.boot_id);
     let status = Status {
         report: report.clone(),
-        first_boot: old.and_then(|old| old.first_boot),
+        first_boot: old.as_ref().and_then(|old| old.first_boot.clone()),
+        lockdown: old.and_then(|old| old.lockdown),
     };
     write(&directory, &status)
 }
@@ -63,6 +67,15 @@ pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
     status.first_boot = Some(first_boot);
+    write(&directory, &status)
+}
+
+/// Adds how the locks are to the record of this boot.
+pub fn keep_lockdown(root: &Root, lockdown: LockdownState) -> Result<()> {
+    let directory = StateDirectory::open(root)?;
+    directory.wait_for_turn();
+    let mut status = read(root)?.context("no verification is on record")?;
+    status.lockdown = Some(lockdown);
     write(&directory, &status)
 }
 

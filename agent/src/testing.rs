@@ -33,6 +33,7 @@ impl TestRoot {
         let root = Self(TempDir::new_in(directory).unwrap());
         root.write("/proc/cmdline", b"root=/dev/vda1 ro quiet\n");
         root.write("/run/.keep", b"");
+        root.write("/sys/fs/cgroup/cgroup.controllers", b"cpu\n");
         root
     }
 

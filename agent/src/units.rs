@@ -13,6 +13,10 @@ pub struct Unit {
 pub const VERIFY: &str = "earmark-verify.service";
 /// The one that brings about what a new host needs.
 pub const FIRST_BOOT: &str = "earmark-first-boot.service";
+/// The one that sets apart what stays writable.
+pub const LOCKDOWN_EARLY: &str = "earmark-lockdown-early.service";
+/// The one that shuts the ways in which a host could be changed.
+pub const LOCKDOWN: &str = "earmark-lockdown.service";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -22,7 +26,7 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 6] = [
+pub const UNITS: [Unit; 8] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
@@ -30,6 +34,14 @@ pub const UNITS: [Unit; 6] = [
     Unit {
         name: FIRST_BOOT,
         text: include_str!("../../systemd/earmark-first-boot.service"),
+    },
+    Unit {
+        name: LOCKDOWN,
+        text: include_str!("../../systemd/earmark-lockdown.service"),
+    },
+    Unit {
+        name: LOCKDOWN_EARLY,
+        text: include_str!("../../systemd/earmark-lockdown-early.service"),
     },
     Unit {
         name: QUARANTINE,

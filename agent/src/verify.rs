@@ -60,7 +60,7 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
     let mut doubts = line.doubts().to_vec();
     if args.boot {
         violations.extend(generator::violations(root, policy, &line));
-        match lockdown::cloud_init(root, policy) {
+        match lockdown::cloud_init_violation(root, policy) {
             Ok(found) => violations.extend(found),
             Err(doubt) => doubts.push(doubt),
         }

@@ -34,15 +34,20 @@ const DISABLED: &str = "/etc/cloud/cloud-init.disabled";
 const DIRECTORY: &str = "etc/cloud/cloud.cfg.d";
 const BOUND: usize = 1024 * 1024;
 
-/// What lets cloud-init of this root take code from user-data: a file, and what is wrong with it.
-/// Nothing, if it takes none, or if there is no cloud-init.
-pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
+/// Whether there is a cloud-init that does anything.
+pub fn is_present(root: &Root) -> Result<bool, ScanError> {
     let is_there = |path: &str| root.exists(&absolute(path)?);
     let mut is_present = false;
     for path in PRESENT {
         is_present |= is_there(path)?;
     }
-    if !is_present || is_there(DISABLED)? {
+    Ok(is_present && !is_there(DISABLED)?)
+}
+
+/// What lets cloud-init of this root take code from user-data: a file, and what is wrong with it.
+/// Nothing, if it takes none, or if there is no cloud-init.
+pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
+    if !is_present(root)? {
         return Ok(None);
     }
     let switch = absolute(SWITCH)?;

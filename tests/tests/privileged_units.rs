@@ -8,9 +8,11 @@ use earmark_tests::{
     overlay::Overlay,
 };
 
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 8] = [
     "earmark-agent.service",
     "earmark-first-boot.service",
+    "earmark-lockdown-early.service",
+    "earmark-lockdown.service",
     "earmark-quarantine.target",
     "earmark-ready.target",
     "earmark-verified.target",
@@ -69,6 +71,9 @@ fn privileged_the_exposure_is_what_the_docs_say() {
         ("earmark-agent.service", 2.0),
         // Declared commands run in it, as root.
         ("earmark-first-boot.service", 6.0),
+        // What they do is what exposure is about: mounting, and shutting the door for modules.
+        ("earmark-lockdown-early.service", 5.0),
+        ("earmark-lockdown.service", 5.0),
         ("earmark-verify.service", 2.0),
     ] {
         let words = [
@@ -122,6 +127,7 @@ fn privileged_a_good_image_gets_ready_under_each_policy() {
             verified[0],
             verified[1],
             "earmark-first-boot.service",
+            "earmark-lockdown.service",
             "earmark-ready.target",
             "workload.service",
         ]);

@@ -32,6 +32,9 @@ state = ["/srv/data"]
 [verify]
 gate = "critical"
 on_failure = "quarantine"
+
+[lockdown]
+# What is not declared here is denied: logins, packages, modules, writes to what is sealed.
 "#;
 
 struct Demo {
@@ -151,8 +154,10 @@ impl Demo {
         });
         show(&seen);
         status(&seen, 0)?;
-        seen.settled().must_be_verified();
-        println!("    It is ready: the workload runs, sshd listens.");
+        seen.settled().must_be_locked_down();
+        println!(
+            "    It is ready: the workload runs. The image brings sshd and a console, and nobody can log in."
+        );
         Ok(())
     }
 

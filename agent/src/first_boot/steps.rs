@@ -7,7 +7,7 @@ mod tool;
 pub mod unit;
 pub mod volume;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use earmark_manifest::{
     declaration::{Action, Step},
@@ -16,6 +16,9 @@ use earmark_manifest::{
 use earmark_scan::Root;
 
 use super::{bindings::Bindings, sealed::SealedFiles};
+
+/// Hardware that does not answer must not hold the boot for ever.
+const MODPROBE: Duration = Duration::from_mins(1);
 
 /// What every step works with.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,13 @@ impl fmt::Display for StepFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
+}
+
+/// Loads a module of the kernel, with those that it needs.
+pub async fn modprobe(context: &Context<'_>, module: &str) -> StepResult {
+    // Not an option, whatever it is called.
+    let arguments = ["--", module];
+    tool::must(context, "modprobe", "kmod", &arguments, MODPROBE).await
 }
 
 /// Brings about what a step declares, at first boot (`is_first`) or at one that follows it. Then only

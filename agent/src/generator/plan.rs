@@ -9,8 +9,9 @@ use earmark_manifest::declaration::OnFailure;
 
 use super::{needs, overrides::Override};
 use crate::{
+    lockdown,
     policy::Policy,
-    units::{AGENT, FIRST_BOOT, QUARANTINE, READY, UNITS, Unit, VERIFY},
+    units::{AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_EARLY, QUARANTINE, READY, UNITS, Unit, VERIFY},
 };
 
 /// One file or link.
@@ -31,7 +32,8 @@ const MASK: &str = "/dev/null";
 /// What follows from the policy, from the units that this boot is asked to start, and from what is
 /// configured against ours.
 pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Override>) -> Plan {
-    let needs = policy.declaration().map_or_else(String::new, needs::needs);
+    let declaration = policy.declaration();
+    let needs = declaration.map_or_else(String::new, needs::needs);
     let policy = policy.on_failure();
     let mut plan = Plan::new();
     let mut put = |path: String, item| plan.insert(PathBuf::from(path), item);
@@ -39,6 +41,18 @@ pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Ove
     // would go on to the one in /etc.
     for unit in &UNITS {
         put(unit.name.to_owned(), Item::File(text(unit, policy)));
+    }
+    // Masked before any unit starts: no port opens for a moment.
+    if let Some(declaration) = declaration {
+        for unit in lockdown::masks(declaration) {
+            put(unit.to_owned(), Item::Link(MASK.to_owned()));
+        }
+        if lockdown::has_early_part(declaration) {
+            put(
+                format!("sysinit.target.wants/{LOCKDOWN_EARLY}"),
+                dependency(LOCKDOWN_EARLY),
+            );
+        }
     }
     for unit in [AGENT, READY] {
         put(format!("multi-user.target.wants/{unit}"), dependency(unit));
@@ -85,7 +99,7 @@ pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Ove
 /// time, holds nothing up: there is no exit code for that, which settings could take for success.
 fn text(unit: &Unit, policy: OnFailure) -> String {
     let stages = match policy {
-        OnFailure::Report => &[VERIFY, FIRST_BOOT][..],
+        OnFailure::Report => &[VERIFY, FIRST_BOOT, LOCKDOWN][..],
         OnFailure::Quarantine | OnFailure::Halt => &[],
     };
     stages.iter().fold(unit.text.to_owned(), |text, stage| {
@@ -113,11 +127,12 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
             vec![
                 (VERIFY, goes_on("1 2 10 11")),
                 (FIRST_BOOT, goes_on("1 2 10 11 12")),
+                (LOCKDOWN, goes_on("1 2 11 13")),
             ]
         }
         OnFailure::Quarantine => {
             let isolate = format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n");
-            [AGENT, FIRST_BOOT, VERIFY]
+            [AGENT, FIRST_BOOT, LOCKDOWN, VERIFY]
                 .map(|unit| (unit, isolate.clone()))
                 .into()
         }
@@ -130,6 +145,7 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
             vec![
                 (AGENT, format!("[Unit]\n{off}")),
                 (FIRST_BOOT, format!("[Unit]\n{off}")),
+                (LOCKDOWN, format!("[Unit]\n{off}")),
                 (
                     VERIFY,
                     format!("[Unit]\nFailureAction=poweroff-force\n{off}"),

@@ -10,6 +10,7 @@ const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
 earmark-first-boot.service = the unit
+earmark-lockdown-early.service = the unit
 earmark-quarantine.target = the unit
 earmark-verify.service = the unit
 multi-user.target.wants/earmark-agent.service -> ../earmark-agent.service
@@ -18,7 +19,9 @@ multi-user.target.wants/earmark-ready.target -> ../earmark-ready.target
 const REPORT: &str = "\
 default.target.wants/earmark-verify.service -> ../earmark-verify.service
 earmark-first-boot.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 12 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
-earmark-ready.target = the unit, wanting earmark-first-boot.service
+earmark-lockdown.service = the unit, wanting earmark-first-boot.service
+earmark-lockdown.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 11 13 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
+earmark-ready.target = the unit, wanting earmark-first-boot.service earmark-lockdown.service
 earmark-verified.target = the unit, wanting earmark-verify.service
 earmark-verify.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
 sysinit.target.wants/earmark-verify.service -> ../earmark-verify.service
@@ -28,6 +31,7 @@ debug-shell.service -> /dev/null
 default.target.requires/earmark-verify.service -> ../earmark-verify.service
 earmark-ready.target = the unit
 earmark-verified.target = the unit
+earmark-lockdown.service = the unit
 emergency.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
 rescue.service.d/50-earmark.conf: [Unit] Requires=earmark-verify.service After=earmark-verify.service
 sysinit.target.requires/earmark-verify.service -> ../earmark-verify.service
@@ -35,13 +39,33 @@ sysinit.target.requires/earmark-verify.service -> ../earmark-verify.service
 const QUARANTINE: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
+earmark-lockdown.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-verify.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 ";
 const HALT: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+earmark-lockdown.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-verify.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 ";
+
+/// A lock that is not declared is denied, and masks units.
+const OPEN: &str = "
+[lockdown]
+remote_access = \"allow\"
+packages = \"allow\"
+filesystems = \"allow\"
+kernel = \"allow\"
+cloud_init = \"allow\"
+schedules = \"allow\"
+accounts = \"allow\"
+imds = \"allow\"
+";
+
+/// A sealed image that denies nothing, with this in `[verify]`.
+fn sealed(verify: &str) -> TestRoot {
+    TestRoot::sealed(&format!("{verify}\n{OPEN}"))
+}
 
 /// Where systemd would have it write, so that a check finds it there.
 const EARLY: &str = "/run/systemd/generator.early";
@@ -87,12 +111,19 @@ fn listing(early: &Path) -> Vec<String> {
             } else {
                 let text = fs::read_to_string(&path).unwrap();
                 let wanting = |unit: &str| {
-                    let stages = ["earmark-verify.service", "earmark-first-boot.service"];
-                    stages.into_iter().find(|stage| {
-                        let required = format!("\nRequires={stage}\n");
-                        unit.contains(&required)
-                            && unit.replace(&required, &format!("\nWants={stage}\n")) == text
-                    })
+                    const STAGES: [&str; 3] = [
+                        "earmark-verify.service",
+                        "earmark-first-boot.service",
+                        "earmark-lockdown.service",
+                    ];
+                    let is_needed = |stage: &&str| unit.contains(&format!("\nRequires={stage}\n"));
+                    let stages: Vec<&str> = STAGES.into_iter().filter(is_needed).collect();
+                    let wanted = stages.iter().fold(unit.to_owned(), |unit, stage| {
+                        let (requires, wants) =
+                            (format!("Requires={stage}"), format!("Wants={stage}"));
+                        unit.replace(&requires, &wants)
+                    });
+                    (wanted == text).then(|| stages.join(" "))
                 };
                 lines.push(match units.get(&*name) {
                     Some(unit) if *unit == text => format!("{name} = the unit"),
@@ -115,10 +146,10 @@ fn listing(early: &Path) -> Vec<String> {
 #[test]
 fn the_policy_is_what_the_signed_declaration_says() {
     let reason = "signed earmark.toml";
-    must_write(&TestRoot::sealed(""), &[ALWAYS, REPORT], reason);
-    let quarantine = TestRoot::sealed("on_failure = \"quarantine\"");
+    must_write(&sealed(""), &[ALWAYS, REPORT], reason);
+    let quarantine = sealed("on_failure = \"quarantine\"");
     must_write(&quarantine, &[ALWAYS, STRICT, QUARANTINE], reason);
-    let halt = TestRoot::sealed("on_failure = \"halt\"");
+    let halt = sealed("on_failure = \"halt\"");
     must_write(&halt, &[ALWAYS, STRICT, HALT], reason);
 }
 
@@ -150,13 +181,52 @@ unit = { start = [\"web.service\"] }
         ("file", format!("{isolate} {time}")),
         ("ec2", format!("{isolate} {network} {time}")),
     ] {
-        let root = TestRoot::declared(&format!("platform = \"{platform}\"\n{STEPS}"));
+        let root = TestRoot::declared(&format!("platform = \"{platform}\"\n{STEPS}{OPEN}"));
         let drop_in = format!("{DROP_IN}{lines}");
         must_write(&root, &[ALWAYS, STRICT, &policy, &drop_in], "signed");
     }
     // The control: without steps an instance waits for nothing.
-    let root = TestRoot::declared("platform = \"ec2\"\n[verify]\non_failure = \"quarantine\"\n");
+    let declared = "platform = \"ec2\"\n[verify]\non_failure = \"quarantine\"\n";
+    let root = TestRoot::declared(&format!("{declared}{OPEN}"));
     must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "signed");
+}
+
+/// What a lock denies is masked before any unit starts, and what it leaves open is not.
+#[test]
+fn units_that_a_lock_denies_are_masked() {
+    let masks = |lock: &str, value: &str| {
+        let open = format!("{lock} = \"allow\"");
+        let root = TestRoot::sealed(&OPEN.replace(&open, &format!("{lock} = {value}")));
+        let early = root.at(EARLY);
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        assert_eq!(check(&root), [""; 0]);
+        let mut lines = listing(&early);
+        lines.retain(|line| {
+            line.ends_with(" -> /dev/null") || line.starts_with("sysinit.target.wants/earmark-lock")
+        });
+        lines
+    };
+    let is_in = |lines: &[String], unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
+    assert_eq!(masks("remote_access", "\"allow\""), [""; 0]);
+    let all = masks("remote_access", "\"deny\"");
+    let but_sshd = masks("remote_access", "{ allow = [\"sshd\"] }");
+    for unit in ["ssh.service", "ssh.socket", "sshd.service"] {
+        assert!(is_in(&all, unit) && !is_in(&but_sshd, unit), "{unit}");
+    }
+    for unit in [
+        "getty@.service",
+        "serial-getty@.service",
+        "amazon-ssm-agent.service",
+    ] {
+        assert!(is_in(&all, unit) && is_in(&but_sshd, unit), "{unit}");
+    }
+    assert!(is_in(&masks("packages", "\"deny\""), "apt-daily.timer"));
+    assert!(is_in(&masks("schedules", "\"deny\""), "cron.service"));
+    let early =
+        "sysinit.target.wants/earmark-lockdown-early.service -> ../earmark-lockdown-early.service";
+    assert_eq!(masks("filesystems", "\"deny\""), [early]);
+    assert_eq!(masks("kernel", "\"deny\""), [""; 0]);
 }
 
 #[test]
@@ -172,24 +242,24 @@ fn taking_the_seal_away_makes_nothing_easier() {
         "/usr/lib/earmark/seal/manifest.json",
         "/usr/lib/earmark/seal/earmark.toml",
     ] {
-        let root = TestRoot::sealed("on_failure = \"report\"");
+        let root = sealed("on_failure = \"report\"");
         root.remove(path);
         must_write(&root, &[ALWAYS, STRICT, QUARANTINE], &part(path));
     }
-    let root = TestRoot::sealed("on_failure = \"report\"");
+    let root = sealed("on_failure = \"report\"");
     fs::remove_dir_all(root.at("/usr/lib/earmark/seal")).unwrap();
     must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "manifest.json");
 }
 
 #[test]
 fn a_seal_that_is_not_believed_is_treated_strictly() {
-    let other = TestRoot::sealed("");
+    let other = sealed("");
     for path in [
         "/usr/lib/earmark/trust.toml",
         "/usr/lib/earmark/seal/manifest.json",
         "/usr/lib/earmark/seal/earmark.toml",
     ] {
-        let root = TestRoot::sealed("on_failure = \"report\"");
+        let root = sealed("on_failure = \"report\"");
         let foreign = fs::read(other.at(path)).unwrap();
         root.write(path, &foreign);
         must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "cannot be believed");
@@ -200,7 +270,7 @@ fn a_seal_that_is_not_believed_is_treated_strictly() {
 
 #[test]
 fn an_override_or_a_mask_in_etc_changes_nothing() {
-    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let root = sealed("on_failure = \"quarantine\"");
     let text = b"[Service]\nExecStart=/bin/true\n";
     root.write("/etc/systemd/system/earmark-verify.service", text);
     root.link("/etc/systemd/system/earmark-agent.service", "/dev/null");
@@ -213,7 +283,7 @@ fn an_override_or_a_mask_in_etc_changes_nothing() {
 
 #[test]
 fn a_mask_that_the_debug_generator_wrote_is_replaced() {
-    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let root = sealed("on_failure = \"quarantine\"");
     root.link(&format!("{EARLY}/earmark-verify.service"), "/dev/null");
     root.link(
         &format!("{EARLY}/sysinit.target.requires/earmark-verify.service"),
@@ -224,7 +294,7 @@ fn a_mask_that_the_debug_generator_wrote_is_replaced() {
 
 #[test]
 fn our_units_take_no_drop_ins_from_anywhere() {
-    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let root = sealed("on_failure = \"quarantine\"");
     for path in [
         "/etc/systemd/system/earmark-verify.service.d/override.conf",
         "/etc/systemd/system/earmark-verify.service.d/50-policy.conf",
@@ -253,6 +323,10 @@ earmark-agent.service.d/override.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null
 earmark-first-boot.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/first.conf -> /dev/null
+earmark-lockdown-early.service.d/10-timeout.conf -> /dev/null
+earmark-lockdown-early.service.d/all.conf -> /dev/null
+earmark-lockdown.service.d/10-timeout.conf -> /dev/null
+earmark-lockdown.service.d/all.conf -> /dev/null
 earmark-quarantine.target.d/x.conf -> /dev/null
 earmark-quarantine.target.wants/sshd.service -> /dev/null
 earmark-ready.target.d/override.conf -> /dev/null
@@ -268,7 +342,7 @@ earmark-verify.service.requires/never.service -> /dev/null
 
 #[test]
 fn whatever_the_command_line_starts_is_verified_first() {
-    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let root = sealed("on_failure = \"quarantine\"");
     root.write(
         "/proc/cmdline",
         b"systemd.unit=web.target emergency single\n",
@@ -283,7 +357,7 @@ web.target.requires/earmark-verify.service -> ../earmark-verify.service
 ";
     must_write(&root, &[ALWAYS, STRICT, QUARANTINE, added], "signed");
 
-    let root = TestRoot::sealed("");
+    let root = sealed("");
     root.write("/proc/cmdline", b"systemd.unit=../x.target rescue");
     let added = "\
 rescue.target.wants/earmark-agent.service -> ../earmark-agent.service
@@ -294,7 +368,7 @@ rescue.target.wants/earmark-verify.service -> ../earmark-verify.service
 
 #[test]
 fn a_directory_that_cannot_be_written_is_said_and_the_rest_is_written() {
-    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    let root = sealed("on_failure = \"quarantine\"");
     root.write(&format!("{EARLY}/sysinit.target.requires"), b"a file");
     let (told, exit) = generate(&root.open(), &root.at(EARLY));
     assert_eq!(exit, Exit::Internal);
@@ -312,7 +386,7 @@ fn a_directory_that_cannot_be_written_is_said_and_the_rest_is_written() {
 #[test]
 fn what_is_changed_in_the_service_managers_view_is_found() {
     let changed = |change: &dyn Fn(&TestRoot)| {
-        let root = TestRoot::sealed("on_failure = \"quarantine\"");
+        let root = sealed("on_failure = \"quarantine\"");
         let early = root.at(EARLY);
         fs::create_dir_all(&early).unwrap();
         generate(&root.open(), &early);
@@ -354,6 +428,6 @@ fn what_is_changed_in_the_service_managers_view_is_found() {
 
 #[test]
 fn a_host_on_which_the_generator_did_not_run_says_so() {
-    let root = TestRoot::sealed("");
+    let root = sealed("");
     assert!(check(&root).contains(&format!("{EARLY}/earmark-verify.service")));
 }

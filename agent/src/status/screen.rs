@@ -6,6 +6,7 @@ use earmark_scan::{Report, verify::Verdict};
 use crate::{
     first_boot::Shown,
     host,
+    lockdown::{LockRecord, LockdownState},
     record::Status,
     summary::{clean, image},
 };
@@ -43,6 +44,9 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
     if let Some(shown) = &status.first_boot {
         first_boot(&mut screen, shown);
     }
+    if let Some(lockdown) = &status.lockdown {
+        locks(&mut screen, lockdown);
+    }
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));
     }
@@ -61,6 +65,39 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
         },
     );
     screen.text
+}
+
+/// Each state with its locks, and what of those that are denied is open.
+fn locks(screen: &mut Screen, lockdown: &LockdownState) {
+    let mut label = "Locks";
+    let allowed = |lock: &&LockRecord| lock.declared == "allow";
+    let mut row = |words: &str, locks: Vec<&LockRecord>| {
+        let names: Vec<&str> = locks.iter().map(|lock| lock.lock.as_str()).collect();
+        if !names.is_empty() {
+            screen.row(label, &format!("{words}: {}", names.join(", ")));
+            label = "";
+        }
+    };
+    for (state, words) in [
+        ("enforced", "enforced"),
+        ("not-enforced", "NOT ENFORCED"),
+        ("unknown", "UNKNOWN"),
+        ("not-applicable", "nothing to shut"),
+    ] {
+        let denied = lockdown.locks.iter().filter(|lock| !allowed(lock));
+        row(words, denied.filter(|lock| lock.state == state).collect());
+    }
+    row(
+        "left open by the image",
+        lockdown.locks.iter().filter(allowed).collect(),
+    );
+    let open = || lockdown.locks.iter().flat_map(|lock| &lock.open);
+    for problem in open().take(SHOWN) {
+        screen.row("", &format!("  {problem}"));
+    }
+    if open().nth(SHOWN).is_some() {
+        screen.row("", "  … the others: earmark-agent lockdown --check");
+    }
 }
 
 fn first_boot(screen: &mut Screen, shown: &Shown) {

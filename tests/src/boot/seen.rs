@@ -123,6 +123,22 @@ impl Seen {
         assert_eq!(status["verdict"], "verified", "{status:#}");
     }
 
+    /// Verified, at work, and shut: every lock is enforced, and nobody can log in.
+    #[track_caller]
+    pub fn must_be_locked_down(&self) {
+        let status = self.status();
+        assert_eq!(status["verdict"], "verified", "{status:#}");
+        assert_eq!(status["lockdown"]["is_enforced"], true, "{status:#}");
+        for unit in ["earmark-ready.target", "workload.service"] {
+            assert!(self.is_active(unit), "{unit}: {}", self.steps.0);
+        }
+        for unit in ["ssh.service", "console-getty.service"] {
+            assert!(!self.has_started(unit), "{unit}: {}", self.steps.0);
+        }
+        let listening = self.listening();
+        assert!(listening.is_empty(), "{listening:?}");
+    }
+
     /// No workload, no login, no open port, and none of it was there before, either.
     #[track_caller]
     pub fn must_be_quarantined(&self) {

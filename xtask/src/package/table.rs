@@ -80,6 +80,14 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-first-boot.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-lockdown-early.service",
+                "systemd/earmark-lockdown-early.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-lockdown.service",
+                "systemd/earmark-lockdown.service",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-verified.target",
                 "systemd/earmark-verified.target",
             ),

@@ -28,6 +28,7 @@ fn shown(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
     let status = Status {
         report: report.clone(),
         first_boot: None,
+        lockdown: None,
     };
     render(&status, now, is_of_this_boot)
 }
@@ -200,6 +201,7 @@ fn of_first_boot(more: &serde_json::Value) -> String {
     let status = Status {
         report: report(|_| {}),
         first_boot: Some(first_boot),
+        lockdown: None,
     };
     render(&status, NOW, true)
 }
@@ -231,4 +233,32 @@ First boot    failed, of 1 step
         screen.contains("Do            Mend what first boot was given"),
         "{screen}"
     );
+}
+
+#[test]
+fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
+    let lock = |name: &str, declared: &str, state: &str, open: &[&str]| json!({ "lock": name, "declared": declared, "state": state, "open": open });
+    let lockdown = json!({
+        "is_enforced": false,
+        "locks": [
+            lock("remote_access", "allow", "not-enforced", &[]),
+            lock("packages", "deny", "enforced", &[]),
+            lock("kernel", "deny", "not-enforced", &["kernel: kernel.sysrq: 1"]),
+            lock("imds", "deny", "not-applicable", &[]),
+        ]
+    });
+    let status = Status {
+        report: report(|_| {}),
+        first_boot: None,
+        lockdown: Some(serde_json::from_value(lockdown).unwrap()),
+    };
+    let screen = render(&status, NOW, true);
+    let rows = "\
+Locks         enforced: packages
+              NOT ENFORCED: kernel
+              nothing to shut: imds
+              left open by the image: remote_access
+                kernel: kernel.sysrq: 1
+";
+    assert!(screen.contains(rows), "{screen}");
 }

@@ -1,0 +1,111 @@
+//! The lock `accounts`: nobody logs in with a password or a key of their own.
+//!
+//! Passwords and accounts are measured and never changed: `/etc` is sealed, and a password that was
+//! set on the host is a violation to be found, not to be tidied away. Keys lie in home directories,
+//! which are state: those are put aside, see [`keys`].
+//!
+//! Accounts that other services than the files of `/etc` bring, such as sssd or `systemd-homed`,
+//! are not seen.
+
+mod database;
+mod keys;
+mod sshd;
+
+use earmark_manifest::class::RuleSet;
+
+use self::database::Account;
+use super::{
+    item::{Item, Seen, Strength},
+    look::{Look, few},
+};
+
+pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+    let accounts = database::accounts(look);
+    let of_accounts = |see: &dyn Fn(&[Account]) -> Seen| match &accounts {
+        Ok(accounts) => see(accounts),
+        Err(error) => Seen::Hidden(error.clone()),
+    };
+    vec![
+        Item::new(
+            "passwords",
+            "none usable",
+            "/etc/passwd, /etc/shadow",
+            of_accounts(&|accounts| passwords(look, accounts)),
+        ),
+        Item::new(
+            "accounts with user id 0",
+            "root only",
+            "/etc/passwd",
+            of_accounts(&roots),
+        ),
+        Item::new(
+            "authorized keys",
+            "none",
+            "~/.ssh of each account in /etc/passwd",
+            of_accounts(&|accounts| keys::see(look, accounts)),
+        ),
+        Item::new(
+            "where sshd looks for keys",
+            "~/.ssh only",
+            "/etc/ssh/sshd_config, /etc/ssh/sshd_config.d",
+            sshd::see(look),
+        ),
+    ]
+}
+
+/// Puts authorized keys in state directories aside. Says what it could not do; a second run finds
+/// nothing left to do.
+pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
+    keys::apply(look, rules)
+}
+
+/// Names only: of a password nothing is said but whether there is one.
+fn passwords(look: &Look<'_>, accounts: &[Account]) -> Seen {
+    let shadow = match database::shadow(look) {
+        Ok(shadow) => shadow,
+        Err(error) => return Seen::Hidden(error),
+    };
+    let all = || {
+        // `x` refers to the other file. Whatever else stands here is the password itself.
+        let own = accounts
+            .iter()
+            .filter(|account| account.password != "x")
+            .map(|account| (&account.name, &account.password));
+        own.chain(shadow.iter().map(|entry| (&entry.name, &entry.password)))
+    };
+    let names = |wanted: &dyn Fn(&str) -> bool| {
+        let found = all().filter(|(_, password)| wanted(password));
+        found.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let empty = names(&str::is_empty);
+    let usable = names(&|password| !password.is_empty() && !password.starts_with(['!', '*']));
+    let mut found = Vec::new();
+    if !empty.is_empty() {
+        found.push(format!("none is needed for {}", few(&empty)));
+    }
+    if !usable.is_empty() {
+        found.push(format!("usable for {}", few(&usable)));
+    }
+    if found.is_empty() {
+        Seen::Shut(Strength::Reversible, "all locked".to_owned())
+    } else {
+        Seen::Open(found.join("; "))
+    }
+}
+
+/// Another name for root has a password and keys of its own.
+fn roots(accounts: &[Account]) -> Seen {
+    let others = accounts
+        .iter()
+        .filter(|account| account.user_id == 0 && account.name != "root")
+        .map(|account| account.name.clone())
+        .collect::<Vec<_>>();
+    if others.is_empty() {
+        Seen::Shut(Strength::Reversible, "root only".to_owned())
+    } else {
+        Seen::Open(few(&others))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What is to be mounted and how, out of what is mounted and what is declared. Nothing here touches a
+//! mount. A plan is made from the mounts that are there: one that was cut short is finished by the next,
+//! and where all is done it is empty.
+
+use earmark_manifest::path::ImagePath;
+use rustix::mount::MountFlags;
+
+use super::{
+    places::{Place, Places},
+    table::{Mount, Table},
+};
+
+/// File systems in which a device is more than a danger.
+const WITH_DEVICES: [&str; 3] = ["devpts", "devtmpfs", "selinuxfs"];
+/// Those in which nobody can put a file: a namespace that is kept, a mount that waits for its first use.
+const WITHOUT_FILES: [&str; 2] = ["autofs", "nsfs"];
+/// What a writable mount is to be.
+const NOT_RUN: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOEXEC);
+/// In a container a plain tmpfs.
+const DEVICES: &[u8] = b"dev";
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// A directory or a file is mounted over itself, with what is mounted in it.
+    Bind(ImagePath),
+    /// The mount on a place is given these flags, and no others of those that are looked at.
+    Restrict(ImagePath, MountFlags),
+}
+
+/// How far it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// What stays writable gets mounts of its own. Nothing is read-only yet.
+    Islands,
+    /// All.
+    Whole,
+}
+
+/// The flags that a mount is to have at least.
+pub(super) fn wanted(mount: &Mount, places: &Places) -> MountFlags {
+    if WITHOUT_FILES.contains(&&*mount.kind) {
+        return MountFlags::empty();
+    }
+    match places.place(&mount.point) {
+        Place::Open => MountFlags::empty(),
+        Place::Sealed => MountFlags::RDONLY,
+        Place::Writable => {
+            let has_devices = WITH_DEVICES.contains(&&*mount.kind);
+            if has_devices || mount.point.as_bytes() == DEVICES {
+                NOT_RUN.difference(MountFlags::NODEV)
+            } else {
+                NOT_RUN
+            }
+        }
+    }
+}
+
+/// What is missing, in the order in which it is to be done.
+pub(super) fn plan(
+    table: &Table,
+    islands: &[ImagePath],
+    places: &Places,
+    stage: Stage,
+) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for island in islands {
+        let mount = table.at(island);
+        let place = places.place(island);
+        // A mount already; a part of one for which the same holds; or nothing that could be written.
+        if mount.point == *island || places.place(&mount.point) == place || mount.is_frozen() {
+            continue;
+        }
+        let mut flags = mount.flags.difference(MountFlags::RDONLY | NOT_RUN);
+        if place != Place::Open {
+            flags |= NOT_RUN;
+        }
+        operations.push(Operation::Bind(island.clone()));
+        operations.push(Operation::Restrict(island.clone(), flags));
+    }
+    let mut mounts = table.visible();
+    // The root is last: it is the one that something may still hold open.
+    mounts.sort_by(|one, other| other.point.cmp(&one.point));
+    for mount in mounts.into_iter().filter(|mount| mount.is_writable()) {
+        let wanted = wanted(mount, places);
+        let is_early = wanted.contains(MountFlags::RDONLY) && stage == Stage::Islands;
+        if !is_early && !mount.flags.contains(wanted) {
+            let flags = mount.flags | wanted;
+            operations.push(Operation::Restrict(mount.point.clone(), flags));
+        }
+    }
+    operations
+}

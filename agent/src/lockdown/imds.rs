@@ -1,0 +1,112 @@
+//! The lock `imds`: the instance metadata service is for root alone.
+//!
+//! Who reads it has the credentials of the instance's role. A routing rule for each address forbids
+//! (`EACCES`) what is sent there, and one before it lets processes of root's pass: no packet filter is
+//! needed, and the rules are there before the first route is.
+//!
+//! It protects against a program that runs as an ordinary user, against a request that such a program is
+//! talked into, and against containers whose packets this host forwards: a hop limit of 2, which many
+//! images ask for, would let them through. It does not protect against root, nor against a container that
+//! runs as root on the network of the host, nor against who has `CAP_NET_RAW` or `CAP_NET_ADMIN`.
+
+mod message;
+mod rule;
+mod socket;
+
+use earmark_manifest::declaration::{Declaration, Platform};
+
+use self::{
+    message::{Family, Own},
+    rule::{Place, Rule},
+    socket::Refusal,
+};
+use super::{
+    item::{Item, Seen, Strength},
+    look::Look,
+};
+
+const DESIRED: &str = "for root alone";
+/// There where the kernel speaks IPv6.
+const IPV6: &str = "/proc/sys/net/ipv6";
+
+/// The rule of each address, as the kernel lists it.
+pub(super) fn probe(look: &Look<'_>, declaration: &Declaration) -> Vec<Item> {
+    let item = |family: Family| {
+        let seen = if declaration.image.platform == Platform::File {
+            Seen::Absent("platform = \"file\"".to_owned())
+        } else {
+            see(look, family).unwrap_or_else(Seen::Hidden)
+        };
+        Item::new(family.text(), DESIRED, "routing rules (RTM_GETRULE)", seen)
+    };
+    Family::ALL.map(item).into()
+}
+
+/// Adds the rules that are missing. Returns what went wrong; a second run finds nothing to do.
+pub(super) fn apply(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
+    if declaration.image.platform == Platform::File {
+        return Vec::new();
+    }
+    let problem = |family: Family| {
+        let problem = add_missing(look, family).err()?;
+        Some(format!("{}: {problem}", family.text()))
+    };
+    Family::ALL.into_iter().filter_map(problem).collect()
+}
+
+fn add_missing(look: &Look<'_>, family: Family) -> Result<(), String> {
+    if is_absent(look, family)? {
+        return Ok(());
+    }
+    let rules = rules(look, family)?;
+    for own in Own::ALL {
+        if Rule::own(family, own).is_some_and(|own| rules.contains(&own)) {
+            continue;
+        }
+        match socket::add(&message::add(family, own)) {
+            // Somebody was quicker.
+            Ok(()) | Err(Refusal::Exists) => {}
+            Err(refusal) => return Err(format!("failed to add a routing rule: {refusal}")),
+        }
+    }
+    Ok(())
+}
+
+fn see(look: &Look<'_>, family: Family) -> Result<Seen, String> {
+    if is_absent(look, family)? {
+        return Ok(Seen::Absent("this kernel does not speak IPv6".to_owned()));
+    }
+    Ok(match Rule::place(&rules(look, family)?, family) {
+        Place::First => Seen::Shut(Strength::Reversible, DESIRED.to_owned()),
+        Place::Missing => Seen::Open("no rule".to_owned()),
+        Place::After(rule) => {
+            Seen::Open(format!("rule {rule} comes before the one that forbids it"))
+        }
+    })
+}
+
+fn is_absent(look: &Look<'_>, family: Family) -> Result<bool, String> {
+    Ok(family == Family::V6 && !look.exists(IPV6)?)
+}
+
+/// The rules of the host's network: a unit with a network of its own would look at, and shut, an empty
+/// one.
+fn rules(look: &Look<'_>, family: Family) -> Result<Vec<Rule>, String> {
+    let of = |process: &str| look.link(&format!("proc/{process}/ns/net"));
+    match (of("self"), of("1")) {
+        (Some(own), Some(first)) if own == first => {}
+        (Some(_), Some(_)) => return Err("this is not the network of the host".to_owned()),
+        _ => return Err("cannot tell whose network this is ('/proc/1/ns/net')".to_owned()),
+    }
+    match socket::rules(&message::list(family)) {
+        Ok(rules) => Ok(rules),
+        // A kernel without routing rules.
+        Err(Refusal::Unsupported) => Ok(Vec::new()),
+        Err(refusal) => Err(format!("failed to list routing rules: {refusal}")),
+    }
+}
+
+#[cfg(test)]
+mod privileged;
+#[cfg(test)]
+mod tests;

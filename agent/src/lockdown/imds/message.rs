@@ -1,0 +1,208 @@
+//! Messages of rtnetlink, as bytes: those that are sent, and the parts of what comes back. Nothing
+//! here touches a socket. Every length is checked against what is there: the answers are the kernel's,
+//! but what goes over a bound is an error all the same.
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+/// The one number by which an answer is known to be to this question: there is one on a socket.
+pub(super) const SEQUENCE: u32 = 1;
+
+pub(super) const ERROR: u16 = 2;
+pub(super) const DONE: u16 = 3;
+pub(super) const OVERRUN: u16 = 4;
+pub(super) const NEW_RULE: u16 = 32;
+const GET_RULE: u16 = 34;
+
+/// `NLM_F_DUMP_INTR`: rules changed meanwhile, and some may be missing.
+pub(super) const INTERRUPTED: u16 = 0x10;
+const REQUEST: u16 = 0x1;
+const ACKNOWLEDGE: u16 = 0x4;
+const EXCLUSIVE: u16 = 0x200;
+const DUMP: u16 = 0x300;
+const CREATE: u16 = 0x400;
+
+pub(super) const FRA_DST: u16 = 1;
+pub(super) const FRA_IIFNAME: u16 = 3;
+pub(super) const FRA_GOTO: u16 = 4;
+pub(super) const FRA_PRIORITY: u16 = 6;
+pub(super) const FRA_TABLE: u16 = 15;
+pub(super) const FRA_UID_RANGE: u16 = 20;
+pub(super) const FRA_PROTOCOL: u16 = 21;
+pub(super) const GOTO: u8 = 2;
+pub(super) const NOP: u8 = 3;
+/// `FR_ACT_PROHIBIT`: whoever sends is told `EACCES`.
+pub(super) const PROHIBIT: u8 = 8;
+/// Where packets of this host's own processes come in.
+pub(super) const HERE: &[u8] = b"lo\0";
+/// Who made it. systemd-networkd removes the rules that it does not know, but for the kernel's.
+const BY_KERNEL: u8 = 2;
+
+const HEADER: usize = 16;
+/// `struct fib_rule_hdr`.
+pub(super) const RULE_HEADER: usize = 12;
+const ATTRIBUTE_HEADER: usize = 4;
+
+impl Family {
+    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The service's address, as people write it.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::V4 => "169.254.169.254",
+            Self::V6 => "fd00:ec2::254",
+        }
+    }
+
+    /// The service's address.
+    pub(super) const fn address(self) -> &'static [u8] {
+        match self {
+            Self::V4 => &[169, 254, 169, 254],
+            Self::V6 => &[0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x54],
+        }
+    }
+
+    /// The bits of an address.
+    pub(super) const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
+    /// `AF_INET`, `AF_INET6`.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 2,
+            Self::V6 => 10,
+        }
+    }
+}
+
+/// A rule of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Nothing: where root's packets go on.
+    Landing,
+    /// Packets of root's processes on this host pass over the next one.
+    Root,
+    /// All others are forbidden: those of other users, and those that are forwarded.
+    Others,
+}
+
+impl Own {
+    /// In the order in which they are added: root is never kept out.
+    pub(super) const ALL: [Self; 3] = [Self::Landing, Self::Root, Self::Others];
+
+    /// Behind the kernel's own for local addresses (0) and before all that route.
+    const fn priority(self) -> u32 {
+        match self {
+            Self::Root => 1,
+            Self::Others => 2,
+            Self::Landing => 3,
+        }
+    }
+}
+
+/// "Add this rule."
+pub(super) fn add(family: Family, own: Own) -> Vec<u8> {
+    let action = match own {
+        Own::Landing => NOP,
+        Own::Root => GOTO,
+        Own::Others => PROHIBIT,
+    };
+    let mut body = rule_header(family, family.bits(), action);
+    push_attribute(&mut body, FRA_DST, family.address());
+    push_attribute(&mut body, FRA_PRIORITY, &own.priority().to_ne_bytes());
+    push_attribute(&mut body, FRA_PROTOCOL, &[BY_KERNEL]);
+    if own == Own::Root {
+        let landing = Own::Landing.priority();
+        push_attribute(&mut body, FRA_IIFNAME, HERE);
+        push_attribute(&mut body, FRA_UID_RANGE, &[0; 8]);
+        push_attribute(&mut body, FRA_GOTO, &landing.to_ne_bytes());
+    }
+    let flags = REQUEST | ACKNOWLEDGE | EXCLUSIVE | CREATE;
+    message(NEW_RULE, flags, &body)
+}
+
+/// "List the rules."
+pub(super) fn list(family: Family) -> Vec<u8> {
+    message(GET_RULE, REQUEST | DUMP, &rule_header(family, 0, 0))
+}
+
+fn rule_header(family: Family, bits: u8, action: u8) -> Vec<u8> {
+    // Family, bits of destination and source, type of service, table, two unused, action, flags.
+    let header = [family.number(), bits, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
+    header.to_vec()
+}
+
+fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER.saturating_add(body.len())).unwrap_or(u32::MAX);
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend(SEQUENCE.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    message.extend(body);
+    message
+}
+
+fn push_attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = ATTRIBUTE_HEADER.saturating_add(value.len());
+    body.extend(u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+/// A message of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Message<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
+    pub body: &'a [u8],
+}
+
+/// The messages in what was received at once. `None` where they do not add up.
+pub(super) fn messages(mut bytes: &[u8]) -> Option<Vec<Message<'_>>> {
+    let mut messages = Vec::new();
+    // Each takes at least its header, so that this ends.
+    while !bytes.is_empty() {
+        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
+        messages.push(Message {
+            kind: u16_at(bytes, 4)?,
+            flags: u16_at(bytes, 6)?,
+            sequence: u32_at(bytes, 8)?,
+            body: bytes.get(HEADER..length)?,
+        });
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some(messages)
+}
+
+/// The attributes of a message, as kind and value. `None` where they do not add up.
+pub(super) fn attributes(mut bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
+    let mut attributes = Vec::new();
+    while !bytes.is_empty() {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let value = bytes.get(ATTRIBUTE_HEADER..length)?;
+        attributes.push((u16_at(bytes, 2)?, value));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some(attributes)
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let (four, _) = bytes.get(at..)?.split_first_chunk()?;
+    Some(u32::from_ne_bytes(*four))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let (two, _) = bytes.get(at..)?.split_first_chunk()?;
+    Some(u16::from_ne_bytes(*two))
+}

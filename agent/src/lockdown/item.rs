@@ -1,0 +1,146 @@
+//! What is measured: an item of a lock, and the lock that its items make.
+
+use earmark_manifest::declaration::{Lock, LockName};
+use serde::Serialize;
+
+/// How a lock or an item of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockState {
+    /// This host has nothing that it would shut.
+    NotApplicable,
+    /// Looked at, and shut.
+    Enforced,
+    /// It could not be looked at. That never counts as shut.
+    Unknown,
+    /// Looked at, and open.
+    NotEnforced,
+}
+
+/// How strong it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strength {
+    /// The kernel refuses root, too, as long as this boot lasts.
+    UntilReboot,
+    /// Root can undo it; then it is found at the next look.
+    Reversible,
+}
+
+/// One thing that a lock shuts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Such as `kernel.kexec_load_disabled` or `ssh.service`.
+    pub name: String,
+    /// How it is.
+    pub state: LockState,
+    /// How strong it is, where it is enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
+    /// What is right, such as `1` or `masked`.
+    pub desired: String,
+    /// What was found.
+    pub found: String,
+    /// How it was looked at, such as `/proc/sys/kernel/kexec_load_disabled`.
+    pub probe: String,
+}
+
+/// What a probe saw of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Shut, and how strongly.
+    Shut(Strength, String),
+    /// Open.
+    Open(String),
+    /// There is no such thing here.
+    Absent(String),
+    /// It could not be looked at, and why.
+    Hidden(String),
+}
+
+impl Item {
+    /// An item of which this was seen.
+    pub fn new(
+        name: impl Into<String>,
+        desired: impl Into<String>,
+        probe: impl Into<String>,
+        seen: Seen,
+    ) -> Self {
+        let (state, strength, found) = match seen {
+            Seen::Shut(strength, found) => (LockState::Enforced, Some(strength), found),
+            Seen::Open(found) => (LockState::NotEnforced, None, found),
+            Seen::Absent(found) => (LockState::NotApplicable, None, found),
+            Seen::Hidden(found) => (LockState::Unknown, None, found),
+        };
+        Self {
+            name: name.into(),
+            state,
+            strength,
+            desired: desired.into(),
+            found,
+            probe: probe.into(),
+        }
+    }
+}
+
+/// A lock, as it is declared and as it was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Its name.
+    pub lock: &'static str,
+    /// `deny` or `allow`.
+    pub declared: &'static str,
+    /// What stays open although it is denied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// That of its weakest item.
+    pub state: LockState,
+    /// What it is made of.
+    pub items: Vec<Item>,
+}
+
+impl Measured {
+    /// A lock with these items. Without any there is nothing that could be said of it.
+    pub fn new(name: LockName, lock: Lock, items: Vec<Item>) -> Self {
+        let state = items.iter().map(|item| item.state).max();
+        let (declared, except) = match lock {
+            Lock::Allow => ("allow", Vec::new()),
+            Lock::Deny { except } => ("deny", except),
+        };
+        Self {
+            lock: name.name(),
+            declared,
+            except,
+            state: state.unwrap_or(LockState::Unknown),
+            items,
+        }
+    }
+
+    /// Whether it is to be shut.
+    pub fn is_denied(&self) -> bool {
+        self.declared == "deny"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(seen: Vec<Seen>) -> LockState {
+        let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
+        Measured::new(LockName::Kernel, Lock::default(), items.collect()).state
+    }
+
+    #[test]
+    fn a_lock_is_as_its_weakest_item_and_unknown_is_not_enforced() {
+        let shut = || Seen::Shut(Strength::Reversible, String::new());
+        let open = || Seen::Open(String::new());
+        let absent = || Seen::Absent(String::new());
+        let hidden = || Seen::Hidden(String::new());
+        assert_eq!(lock(vec![]), LockState::Unknown);
+        assert_eq!(lock(vec![absent()]), LockState::NotApplicable);
+        assert_eq!(lock(vec![absent(), shut()]), LockState::Enforced);
+        assert_eq!(lock(vec![shut(), hidden(), absent()]), LockState::Unknown);
+        assert_eq!(lock(vec![shut(), open(), hidden()]), LockState::NotEnforced);
+    }
+}

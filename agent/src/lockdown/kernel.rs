@@ -1,0 +1,231 @@
+//! The lock `kernel`: no code comes into the kernel, and what would help to get it there is off.
+//!
+//! Four switches stick: once set, the kernel refuses root, too, until it is booted again. The others
+//! root can set back; then the next look finds it. Not here, because workloads of many images need it:
+//! user namespaces, `io_uring`. Against a bug in the kernel none of it is a proof.
+//!
+//! Values are only ever made stricter, never looser than an image or a distribution has them.
+
+mod settings;
+
+use earmark_manifest::path::ImagePath;
+use earmark_scan::Root;
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+use self::settings::{MODULES_DISABLED, SETTINGS, Setting};
+use super::{
+    item::{Item, Seen, Strength},
+    look::Look,
+};
+
+/// There wherever settings can be read at all.
+const ANY_SETTING: &str = "/proc/sys/kernel/osrelease";
+const SECURITY: &str = "/sys/kernel/security";
+/// There wherever `securityfs` is mounted.
+const MODULES_OF_SECURITY: &str = "/sys/kernel/security/lsm";
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+/// Not `confidentiality`: root on this host reads every secret of it anyway, and what watches a fleet
+/// by BPF or perf would see nothing any more.
+const INTEGRITY: &str = "integrity";
+
+/// The settings as they are. `modules` were to be loaded before the door shut.
+pub(super) fn probe(look: &Look<'_>, modules: &[String]) -> Vec<Item> {
+    let allowed = modules.iter().map(|name| allowed_module(look, name));
+    SETTINGS
+        .iter()
+        .map(|setting| setting_item(look, setting))
+        .chain([lockdown_item(look)])
+        .chain(allowed)
+        .collect()
+}
+
+/// Shuts what is open. Modules that are to be there are loaded first, by `load`, and the door for them
+/// is shut last. One that could not be loaded leaves no door open: the image has another problem then.
+/// Returns what went wrong; the rest is shut all the same. A second run finds nothing to do.
+pub(super) fn apply(
+    root: &Root,
+    modules: &[String],
+    load: &dyn Fn(&str) -> Result<(), String>,
+) -> Vec<String> {
+    let look = Look::new(root);
+    let plan = plan(&look, modules);
+    let mut problems = plan.problems;
+    for module in plan.load {
+        if let Err(problem) = load(module) {
+            problems.push(format!("failed to load module '{module}': {problem}"));
+        }
+    }
+    for (path, value) in plan.write {
+        if let Err(problem) = write(root, path, &value) {
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan<'a> {
+    load: Vec<&'a str>,
+    write: Vec<(&'static str, String)>,
+    problems: Vec<String>,
+}
+
+fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
+    let mut plan = Plan::default();
+    let mut last = None;
+    for setting in SETTINGS {
+        match found(look, setting) {
+            Ok(Found::Value(found)) => {
+                let write = setting.right.stricter_than(found);
+                let write = write.map(|value| (setting.path, value.to_string()));
+                if setting.path == MODULES_DISABLED {
+                    last = write;
+                } else {
+                    plan.write.extend(write);
+                }
+            }
+            Ok(Found::Nothing) => {}
+            Err(problem) => plan.problems.push(problem),
+        }
+    }
+    match lockdown(look) {
+        Ok(Lockdown::Level(level)) if level == "none" => {
+            plan.write.push((LOCKDOWN, INTEGRITY.to_owned()));
+        }
+        Ok(_) => {}
+        Err(problem) => plan.problems.push(problem),
+    }
+    // Once the door is shut nothing can be loaded, and what is built in is not among the modules.
+    if last.is_some() {
+        let names = modules.iter().map(String::as_str);
+        plan.load = names.filter(|name| !is_loaded(look, name)).collect();
+    }
+    plan.write.extend(last);
+    plan
+}
+
+/// What a setting was found to be.
+enum Found {
+    Value(i64),
+    /// This kernel does not have it.
+    Nothing,
+}
+
+fn found(look: &Look<'_>, setting: &Setting) -> Result<Found, String> {
+    match look.text(setting.path)? {
+        Some(text) => match text.parse() {
+            Ok(value) => Ok(Found::Value(value)),
+            Err(_) => Err(format!("'{}' holds no number", setting.path)),
+        },
+        None if look.exists(ANY_SETTING)? => Ok(Found::Nothing),
+        None => Err("no settings in '/proc/sys'".to_owned()),
+    }
+}
+
+fn setting_item(look: &Look<'_>, setting: &Setting) -> Item {
+    let seen = match found(look, setting) {
+        Ok(Found::Value(value)) if setting.right.accepts(value) => {
+            let strength = if setting.sticks_at == Some(value) {
+                Strength::UntilReboot
+            } else {
+                Strength::Reversible
+            };
+            Seen::Shut(strength, value.to_string())
+        }
+        Ok(Found::Value(value)) => Seen::Open(value.to_string()),
+        Ok(Found::Nothing) => Seen::Absent("this kernel does not have it".to_owned()),
+        Err(problem) => Seen::Hidden(problem),
+    };
+    Item::new(
+        setting.name(),
+        setting.right.to_string(),
+        setting.path,
+        seen,
+    )
+}
+
+/// The kernel's own lockdown.
+enum Lockdown {
+    Level(String),
+    /// This kernel does not have it.
+    Nothing,
+}
+
+fn lockdown(look: &Look<'_>) -> Result<Lockdown, String> {
+    let Some(text) = look.text(LOCKDOWN)? else {
+        if look.exists(MODULES_OF_SECURITY)? || !look.exists(SECURITY)? {
+            return Ok(Lockdown::Nothing);
+        }
+        return Err(format!("nothing is mounted on '{SECURITY}'"));
+    };
+    // All levels, with the one that holds in brackets.
+    let level = text
+        .split_ascii_whitespace()
+        .find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+    match level {
+        Some(level) => Ok(Lockdown::Level(level.to_owned())),
+        None => Err(format!("'{LOCKDOWN}' names no level")),
+    }
+}
+
+fn lockdown_item(look: &Look<'_>) -> Item {
+    let seen = match lockdown(look) {
+        // It can be raised, and never lowered.
+        Ok(Lockdown::Level(level)) if [INTEGRITY, "confidentiality"].contains(&&*level) => {
+            Seen::Shut(Strength::UntilReboot, level)
+        }
+        Ok(Lockdown::Level(level)) => Seen::Open(level),
+        Ok(Lockdown::Nothing) => Seen::Absent("this kernel does not have it".to_owned()),
+        Err(problem) => Seen::Hidden(problem),
+    };
+    let desired = "integrity or confidentiality";
+    Item::new("kernel lockdown", desired, LOCKDOWN, seen)
+}
+
+fn allowed_module(look: &Look<'_>, name: &str) -> Item {
+    let found = if is_loaded(look, name) {
+        "allowed by the declaration, loaded"
+    } else {
+        "allowed by the declaration, not among the loaded modules"
+    };
+    let seen = Seen::Absent(found.to_owned());
+    let name = format!("module {name}");
+    Item::new(name, "loaded before", "/sys/module", seen)
+}
+
+fn is_loaded(look: &Look<'_>, name: &str) -> bool {
+    // In the kernel a dash and an underscore are the same.
+    let path = format!("/sys/module/{}", name.replace('-', "_"));
+    look.exists(&path).unwrap_or(false)
+}
+
+/// Writes a value at once, as the kernel wants it, to a file that is there. No link is followed: what is
+/// written goes to the kernel, or nowhere.
+fn write(root: &Root, path: &str, value: &str) -> Result<(), String> {
+    let failed = |errno: Errno| format!("failed to write '{value}' to '{path}': {errno}");
+    let place = ImagePath::from_absolute(path.as_bytes());
+    let place = place.map_err(|error| format!("'{path}': {error}"))?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat2(
+        root.as_fd(),
+        place.as_bytes(),
+        flags,
+        Mode::empty(),
+        resolve,
+    )
+    .map_err(failed)?;
+    match rustix::io::write(&file, value.as_bytes()).map_err(failed)? {
+        written if written == value.len() => Ok(()),
+        written => Err(format!(
+            "failed to write '{value}' to '{path}': {written} bytes were taken"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{lockdown::item::LockState, testing::TestRoot};
+
+/// The names of ways in that a declaration can leave open.
+const WORDS: [&str; 4] = ["sshd", "ec2-instance-connect", "amazon-ssm-agent", "getty"];
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// A host of Debian's: sshd, a serial console, nobody listening.
+fn debian() -> TestRoot {
+    let root = TestRoot::bare();
+    for unit in [
+        "ssh.service",
+        "ssh.socket",
+        "getty@.service",
+        "serial-getty@.service",
+        "debug-shell.service",
+    ] {
+        root.write(&format!("/usr/lib/systemd/system/{unit}"), b"[Unit]\n");
+    }
+    root.link(
+        "/etc/systemd/system/sshd.service",
+        "/lib/systemd/system/ssh.service",
+    );
+    root.write(
+        "/proc/1/net/tcp",
+        b"  sl  local_address rem_address   st\n   0: 00000000:0050 00000000:0000 0A\n",
+    );
+    root
+}
+
+fn mask(root: &TestRoot, except: &[&str]) {
+    for unit in masks(&words(except)) {
+        root.link(&format!("/run/systemd/generator.early/{unit}"), "/dev/null");
+    }
+}
+
+fn state_of(root: &TestRoot, except: &[&str]) -> LockState {
+    let root = root.open();
+    let items = probe(&Look::new(&root), &words(except));
+    items.iter().map(|item| item.state).max().unwrap()
+}
+
+fn item(root: &TestRoot, except: &[&str], name: &str) -> Option<Item> {
+    let root = root.open();
+    let items = probe(&Look::new(&root), &words(except));
+    items.into_iter().find(|item| item.name == name)
+}
+
+#[test]
+fn every_unit_is_a_name_of_a_unit_and_of_one_way_only() {
+    let all = masks(&[]);
+    let different = all.iter().collect::<BTreeSet<_>>();
+    assert_eq!(different.len(), all.len());
+    for unit in all {
+        let (name, kind) = unit.rsplit_once('.').unwrap();
+        assert!(["service", "socket"].contains(&kind), "{unit}");
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-@.".contains(&byte);
+        assert!(!name.is_empty() && name.bytes().all(good), "{unit}");
+    }
+}
+
+#[test]
+fn a_word_of_the_declaration_leaves_out_its_own_units_only() {
+    let all = masks(&[]).into_iter().collect::<BTreeSet<_>>();
+    for word in WORDS {
+        let left = masks(&words(&[word])).into_iter().collect::<BTreeSet<_>>();
+        let way = WAYS.iter().find(|way| way.word == Some(word)).unwrap();
+        let open = way.units.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!(
+            all.difference(&left).copied().collect::<BTreeSet<_>>(),
+            open
+        );
+        assert!(left.is_subset(&all));
+    }
+    assert_eq!(
+        masks(&words(&["debug-shell", "other shells"])).len(),
+        all.len()
+    );
+    assert!(masks(&words(&WORDS)).contains(&"debug-shell.service"));
+}
+
+#[test]
+fn a_host_is_shut_with_the_masks_and_open_without_one_of_them() {
+    let root = debian();
+    assert_eq!(state_of(&root, &[]), LockState::NotEnforced);
+    mask(&root, &[]);
+    assert_eq!(state_of(&root, &[]), LockState::Enforced);
+    for unit in ["ssh.socket", "serial-getty@.service", "sshd.service"] {
+        let root = debian();
+        mask(&root, &[]);
+        root.remove(&format!("/run/systemd/generator.early/{unit}"));
+        assert_eq!(state_of(&root, &[]), LockState::NotEnforced, "{unit}");
+        assert_eq!(item(&root, &[], unit).unwrap().found, "not masked");
+    }
+}
+
+#[test]
+fn what_is_left_open_is_said_to_be() {
+    let root = debian();
+    mask(&root, &["getty"]);
+    assert_eq!(state_of(&root, &["getty"]), LockState::Enforced);
+    assert_eq!(state_of(&root, &[]), LockState::NotEnforced);
+    let getty = item(&root, &["getty"], "getty").unwrap();
+    assert_eq!(getty.state, LockState::NotApplicable);
+    assert_eq!(getty.found, "allowed by the declaration");
+    assert_eq!(item(&root, &["getty"], "getty@.service"), None);
+}
+
+#[test]
+fn what_runs_or_listens_although_it_is_masked_is_found() {
+    let root = debian();
+    mask(&root, &[]);
+    for group in ["system.slice", "system.slice/ssh.service"] {
+        let path = format!("/sys/fs/cgroup/{group}/cgroup.events");
+        root.write(&path, b"populated 1\n");
+    }
+    let ssh = item(&root, &[], "ssh.service").unwrap();
+    assert_eq!(
+        (ssh.state, ssh.found.as_str()),
+        (LockState::NotEnforced, "'ssh.service' runs")
+    );
+
+    let root = debian();
+    mask(&root, &[]);
+    let name = "TCP ports 22, 23, 2222";
+    assert_eq!(item(&root, &[], name).unwrap().state, LockState::Enforced);
+    root.write(
+        "/proc/1/net/tcp",
+        b"  sl  local_address rem_address   st\n   0: 00000000:0016 00000000:0000 0A\n",
+    );
+    let port = item(&root, &[], name).unwrap();
+    assert_eq!(port.found, "somebody listens at 0.0.0.0:22");
+    assert_eq!(port.state, LockState::NotEnforced);
+    assert_eq!(
+        item(&root, &["sshd"], name).unwrap().state,
+        LockState::NotApplicable
+    );
+    root.remove("/proc/1/net/tcp");
+    assert_eq!(item(&root, &[], name).unwrap().state, LockState::Unknown);
+    assert_eq!(state_of(&root, &[]), LockState::Unknown);
+}
+
+#[test]
+fn keys_that_aws_sends_are_let_in_by_sshd_and_not_by_a_unit() {
+    let name = "keys by ec2-instance-connect";
+    for program in CONNECT {
+        let root = debian();
+        mask(&root, &["sshd"]);
+        assert_eq!(
+            item(&root, &["sshd"], name).unwrap().state,
+            LockState::NotApplicable
+        );
+        assert_eq!(state_of(&root, &["sshd"]), LockState::Enforced);
+        root.write(program, b"#!/bin/sh\n");
+        assert_eq!(
+            item(&root, &["sshd"], name).unwrap().state,
+            LockState::NotEnforced
+        );
+        assert_eq!(item(&root, &["sshd", "ec2-instance-connect"], name), None);
+        assert_eq!(item(&root, &[], name), None);
+    }
+    let alone = item(&debian(), &["ec2-instance-connect"], "ec2-instance-connect").unwrap();
+    assert_eq!(
+        alone.found,
+        "allowed by the declaration, but of no use without sshd"
+    );
+}

@@ -1,0 +1,282 @@
+//! The lock `schedules`: nobody has something run later that the image does not bring.
+//!
+//! What runs at a time of its own lies in two places. The image's own timers are units, sealed with
+//! it, and stay; of what it has in `/etc/crontab`, `/etc/cron.d` and `/etc/cron.daily`, sealed as
+//! well, nothing runs while this lock is shut, since the daemon that would run it is masked: an
+//! image that needs it makes a timer of it. What people add lies in spools, which are state on some
+//! systems, and in their own service managers. The daemons that read those are masked, and the
+//! spools are looked at: what waits there would run as soon as a daemon does.
+
+use rustix::fs::FileType;
+
+use super::{
+    item::{Item, Seen, Strength},
+    look::{Look, few},
+};
+
+/// What runs things later for people, and the units that bring it.
+const DAEMONS: [(&str, &[&str]); 5] = [
+    (
+        "cron",
+        &[
+            "cron.service",
+            "crond.service",
+            "cronie.service",
+            "fcron.service",
+            "fcrond.service",
+            // Timers that systemd-cron makes of crontabs.
+            "cron.target",
+            "cron-update.path",
+        ],
+    ),
+    ("anacron", &["anacron.service", "anacron.timer"]),
+    ("at", &["atd.service"]),
+    // It runs what is to run when a file changes.
+    ("incron", &["incron.service", "incrond.service"]),
+    // A service manager of each user who logs in or lingers: timers of their own, among others. A
+    // login goes on without it.
+    ("user managers", &["user@.service"]),
+];
+
+/// What waits in a spool is a file, except for those whose name begins with a dot: at keeps its
+/// counter so, and cron passes them over.
+const SPOOLS: [(&str, &[&str]); 3] = [
+    (
+        "crontabs",
+        &[
+            "/var/spool/cron",
+            "/var/spool/cron/crontabs",
+            "/var/spool/cron/tabs",
+            "/var/spool/fcron",
+        ],
+    ),
+    (
+        "at jobs",
+        &[
+            "/var/spool/at",
+            "/var/spool/atjobs",
+            "/var/spool/cron/atjobs",
+        ],
+    ),
+    ("incron tables", &["/var/spool/incron"]),
+];
+
+const LINGER: &str = "/var/lib/systemd/linger";
+/// Where units come to be that neither the image nor one of its generators brings.
+const RUN_TIME: [&str; 6] = [
+    "/etc/systemd/system.attached",
+    "/etc/systemd/system.control",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+];
+
+/// The units that are masked where this is declared.
+pub(super) fn masks() -> Vec<&'static str> {
+    DAEMONS
+        .iter()
+        .flat_map(|(_, units)| *units)
+        .copied()
+        .collect()
+}
+
+pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (name, units) in DAEMONS {
+        items.extend(look.masked_units(name, units));
+    }
+    for (name, spools) in SPOOLS {
+        let seen = waiting(look, spools).unwrap_or_else(Seen::Hidden);
+        items.push(Item::new(name, "none", spools.join(", "), seen));
+    }
+    let seen = lingering(look).unwrap_or_else(Seen::Hidden);
+    items.push(Item::new("lingering users", "none", LINGER, seen));
+    let seen = timers(look).unwrap_or_else(Seen::Hidden);
+    let name = "timers made at run time";
+    items.push(Item::new(name, "none", RUN_TIME.join(", "), seen));
+    items
+}
+
+/// How many files with something in them lie in these directories. Whose they are and what is in
+/// them is nobody's business who reads a report.
+fn waiting(look: &Look<'_>, spools: &[&str]) -> Result<Seen, String> {
+    let (mut count, mut is_there) = (0_usize, false);
+    for spool in spools {
+        let Some(names) = look.list(beneath(spool))? else {
+            continue;
+        };
+        is_there = true;
+        for (name, kind) in names {
+            if kind != FileType::Directory && !name.starts_with('.') {
+                let text = look.text(&format!("{spool}/{name}"));
+                // One that cannot be read is one that may have something in it.
+                let is_empty = text.is_ok_and(|text| text.is_none_or(|text| text.is_empty()));
+                count = count.saturating_add(usize::from(!is_empty));
+            }
+        }
+    }
+    Ok(match (count, is_there) {
+        (0, false) => Seen::Absent("no such directory".to_owned()),
+        (0, true) => Seen::Shut(Strength::Reversible, "none".to_owned()),
+        (count, _) => Seen::Open(format!("{count} not empty")),
+    })
+}
+
+/// Users whose service manager starts with the host. Who is masked does not start, but is still
+/// there when the mask is gone.
+fn lingering(look: &Look<'_>) -> Result<Seen, String> {
+    let Some(names) = look.list(beneath(LINGER))? else {
+        return Ok(Seen::Absent("no such directory".to_owned()));
+    };
+    let names = names.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    Ok(none_of(&names))
+}
+
+/// `systemd-run --on-calendar` makes such timers, and so does root by hand.
+fn timers(look: &Look<'_>) -> Result<Seen, String> {
+    let mut timers = Vec::new();
+    for place in RUN_TIME {
+        for (name, _) in look.list(beneath(place))?.unwrap_or_default() {
+            let path = format!("{}/{name}", beneath(place));
+            let kind = name.rsplit_once('.').map(|(_, kind)| kind);
+            // A mask starts nothing.
+            if kind == Some("timer") && look.link(&path).as_deref() != Some("/dev/null") {
+                timers.push(name);
+            }
+        }
+    }
+    Ok(none_of(&timers))
+}
+
+fn none_of(names: &[String]) -> Seen {
+    if names.is_empty() {
+        Seen::Shut(Strength::Reversible, "none".to_owned())
+    } else {
+        Seen::Open(few(names))
+    }
+}
+
+fn beneath(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{lockdown::item::LockState, testing::TestRoot};
+
+    fn item(root: &TestRoot, name: &str) -> (LockState, String) {
+        let root = root.open();
+        let items = probe(&Look::new(&root));
+        let item = items.into_iter().find(|item| item.name == name).unwrap();
+        (item.state, item.found)
+    }
+
+    fn state(root: &TestRoot) -> LockState {
+        let root = root.open();
+        let items = probe(&Look::new(&root));
+        items.iter().map(|item| item.state).max().unwrap()
+    }
+
+    /// With cron and at, as Debian has them, and nothing waiting.
+    fn debian() -> TestRoot {
+        let root = TestRoot::bare();
+        for unit in ["cron.service", "atd.service", "user@.service"] {
+            root.write(&format!("/usr/lib/systemd/system/{unit}"), b"[Unit]\n");
+        }
+        for directory in [
+            "/var/spool/cron/crontabs",
+            "/var/spool/cron/atjobs",
+            "/var/lib/systemd/linger",
+        ] {
+            std::fs::create_dir_all(root.at(directory)).unwrap();
+        }
+        root.write("/var/spool/cron/atjobs/.SEQ", b"0\n");
+        for unit in masks() {
+            root.link(&format!("/run/systemd/generator.early/{unit}"), "/dev/null");
+        }
+        root
+    }
+
+    fn open(text: &str) -> (LockState, String) {
+        (LockState::NotEnforced, text.to_owned())
+    }
+
+    #[test]
+    fn a_host_is_shut_with_the_masks_and_empty_spools() {
+        let root = debian();
+        assert_eq!(state(&root), LockState::Enforced);
+        assert_eq!(
+            item(&root, "crontabs"),
+            (LockState::Enforced, "none".to_owned())
+        );
+        for unit in ["cron.service", "atd.service", "user@.service"] {
+            let root = debian();
+            root.remove(&format!("/run/systemd/generator.early/{unit}"));
+            assert_eq!(item(&root, unit), open("not masked"));
+            assert_eq!(state(&root), LockState::NotEnforced);
+        }
+        let root = debian();
+        for group in ["user.slice", "user.slice/user@1000.service"] {
+            let path = format!("/sys/fs/cgroup/{group}/cgroup.events");
+            root.write(&path, b"populated 1\n");
+        }
+        assert_eq!(
+            item(&root, "user@.service"),
+            open("'user@1000.service' runs")
+        );
+    }
+
+    #[test]
+    fn what_waits_in_a_spool_is_counted_and_not_shown() {
+        let root = debian();
+        let jobs = b"* * * * * root /tmp/secret\n";
+        root.write("/var/spool/cron/crontabs/alice", jobs);
+        assert_eq!(item(&root, "crontabs"), open("1 not empty"));
+        root.write("/var/spool/cron/crontabs/bob", b"\n");
+        assert_eq!(item(&root, "crontabs"), open("1 not empty"));
+        root.write("/var/spool/cron/root", jobs);
+        // It cannot be read without being followed.
+        root.link("/var/spool/cron/crontabs/carol", "/tmp/jobs");
+        assert_eq!(item(&root, "crontabs"), open("3 not empty"));
+        assert_eq!(item(&root, "at jobs").0, LockState::Enforced);
+        root.write("/var/spool/cron/atjobs/a00001019c5d3a", jobs);
+        assert_eq!(item(&root, "at jobs"), open("1 not empty"));
+        assert_eq!(item(&root, "incron tables").0, LockState::NotApplicable);
+        root.write("/var/spool/incron/alice", jobs);
+        assert_eq!(item(&root, "incron tables"), open("1 not empty"));
+        // A link in the place of a spool leads to what the daemon would read.
+        let root = debian();
+        root.write("/srv/at/a00001019c5d3a", jobs);
+        root.link("/var/spool/at", "/srv/at");
+        assert_eq!(item(&root, "at jobs"), open("1 not empty"));
+    }
+
+    #[test]
+    fn users_that_linger_and_timers_that_nobody_sealed_are_found() {
+        let root = debian();
+        root.write("/var/lib/systemd/linger/alice", b"");
+        assert_eq!(item(&root, "lingering users"), open("alice"));
+        let name = "timers made at run time";
+        root.write("/usr/lib/systemd/system/fstrim.timer", b"[Timer]\n");
+        root.write("/run/systemd/transient/run-1.service", b"");
+        root.link("/run/systemd/system/apt-daily.timer", "/dev/null");
+        assert_eq!(item(&root, name).0, LockState::Enforced);
+        root.write("/run/systemd/transient/run-1.timer", b"[Timer]\n");
+        root.write("/run/systemd/system/\x1b.timer", b"[Timer]\n");
+        assert_eq!(item(&root, name), open("\\x1b.timer, run-1.timer"));
+    }
+
+    #[test]
+    fn the_schedules_of_the_image_are_its_own() {
+        let root = debian();
+        root.write(
+            "/etc/cron.d/sysstat",
+            b"* * * * * root /usr/lib/sysstat/sa1\n",
+        );
+        root.write("/etc/crontab", b"* * * * * root true\n");
+        root.write("/usr/lib/systemd/system/fstrim.timer", b"[Timer]\n");
+        assert_eq!(state(&root), LockState::Enforced);
+    }
+}

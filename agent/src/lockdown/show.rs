@@ -1,0 +1,98 @@
+//! `earmark-agent lockdown --check`: a table of every lock and item, for people and for machines.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::item::{LockState, Measured, Strength};
+use crate::{status, summary::clean};
+
+/// What is shown. Its JSON is schema 1.
+#[derive(Serialize)]
+struct Shown<'a> {
+    schema: u32,
+    locks: &'a [Measured],
+}
+
+pub fn print(measured: &[Measured], json: bool) -> Result<()> {
+    let shown = Shown {
+        schema: 1,
+        locks: measured,
+    };
+    status::write(&if json {
+        format!("{}\n", serde_json::to_string_pretty(&shown)?)
+    } else {
+        table(measured)
+    })
+}
+
+fn table(measured: &[Measured]) -> String {
+    let mut text = String::new();
+    let items = || measured.iter().flat_map(|lock| &lock.items);
+    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+    let name = width(&mut items().map(|item| item.name.chars().count()));
+    let desired = width(&mut items().map(|item| item.desired.chars().count()));
+    for lock in measured {
+        let mut declared = lock.declared.to_owned();
+        if !lock.except.is_empty() {
+            let _ = write!(declared, " but for {}", lock.except.join(", "));
+        }
+        let state = state(lock.state);
+        let _ = writeln!(text, "{:14}  {state:15}  {}", lock.lock, clean(&declared));
+        for item in &lock.items {
+            let strength = match item.strength {
+                Some(Strength::UntilReboot) => ", until reboot",
+                Some(Strength::Reversible) => ", reversible",
+                None => "",
+            };
+            let _ = writeln!(
+                text,
+                "  {:name$}  {:desired$}  {}{strength}: {}  [{}]",
+                clean(&item.name),
+                clean(&item.desired),
+                self::state(item.state),
+                clean(&item.found),
+                clean(&item.probe),
+            );
+        }
+    }
+    text
+}
+
+fn state(state: LockState) -> &'static str {
+    match state {
+        LockState::NotApplicable => "not applicable",
+        LockState::Enforced => "enforced",
+        LockState::Unknown => "UNKNOWN",
+        LockState::NotEnforced => "NOT ENFORCED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use earmark_manifest::declaration::{Lock, LockName};
+
+    use super::*;
+    use crate::lockdown::item::{Item, Seen};
+
+    #[test]
+    fn a_lock_has_its_items_beneath_it_and_nothing_drives_the_terminal() {
+        let shut = Seen::Shut(Strength::UntilReboot, "1".to_owned());
+        let open = Seen::Open("\x1b[2J".to_owned());
+        let items = vec![
+            Item::new("kexec", "1", "/proc/sys/kernel/kexec_load_disabled", shut),
+            Item::new("modules_disabled", "1", "/proc", open),
+        ];
+        let lock = Lock::Deny {
+            except: vec!["nf_tables".to_owned()],
+        };
+        let table = table(&[Measured::new(LockName::Kernel, lock, items)]);
+        let expected = "\
+kernel          NOT ENFORCED     deny but for nf_tables
+  kexec             1  enforced, until reboot: 1  [/proc/sys/kernel/kexec_load_disabled]
+  modules_disabled  1  NOT ENFORCED: \u{fffd}[2J  [/proc]
+";
+        assert_eq!(table, expected, "\n{table}");
+    }
+}

@@ -1,0 +1,201 @@
+//! What became of the lockdown: for the console, the journal, the record, and the service manager.
+
+use earmark_scan::Root;
+use serde::{Deserialize, Serialize};
+
+use super::item::{Item, LockState, Measured};
+use crate::{
+    console,
+    exit::Exit,
+    journal,
+    policy::Policy,
+    record,
+    summary::{self, clean},
+};
+
+/// Of what is open, on the console.
+const SHOWN: usize = 5;
+
+/// The locks in the record of this boot: each with its state, and what of it is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockdownState {
+    /// Whether each lock that is denied is enforced, or has nothing that it would shut.
+    pub is_enforced: bool,
+    /// In the order of the declaration.
+    pub locks: Vec<LockRecord>,
+}
+
+/// A lock in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// Its name.
+    pub lock: String,
+    /// `deny` or `allow`.
+    pub declared: String,
+    /// `enforced`, `not-enforced`, `unknown` or `not-applicable`.
+    pub state: String,
+    /// What of it is open or unknown, and what was found; if it is denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+}
+
+/// 13 if a lock that is denied is not enforced.
+pub(super) fn exit_of(measured: &[Measured]) -> Exit {
+    if measured.iter().any(is_open) {
+        Exit::Lockdown
+    } else {
+        Exit::Done
+    }
+}
+
+/// Says what could not be brought about: the probes find it, too, but not why.
+pub(super) fn problems(problems: &[String]) -> Exit {
+    for problem in problems {
+        eprintln!("earmark-agent: {}", clean(problem));
+    }
+    if problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Lockdown
+    }
+}
+
+/// Tells everybody. The record is written last of what was measured: a run that was cut short leaves
+/// that of another boot or none, never one that says more than was seen.
+pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
+    let state = LockdownState::of(measured);
+    let image = match record::read(root) {
+        Ok(Some(status)) => summary::image(&status.report),
+        _ => "this host".to_owned(),
+    };
+    let open: Vec<String> = state
+        .locks
+        .iter()
+        .flat_map(|lock| lock.open.clone())
+        .collect();
+    let is_denied = measured.iter().any(Measured::is_denied);
+    let line = if state.is_enforced {
+        format!("{image}: locked down")
+    } else {
+        let names = state.locks.iter().filter(|lock| !lock.open.is_empty());
+        let names: Vec<&str> = names.map(|lock| lock.lock.as_str()).collect();
+        format!(
+            "{image}: NOT LOCKED DOWN: {} (policy {})",
+            names.join(", "),
+            policy.on_failure().name()
+        )
+    };
+    // A host that has no lock to speak of says nothing.
+    if is_denied {
+        console::say(&clean(&line));
+        for problem in open.iter().take(SHOWN) {
+            console::say(&clean(&format!("  {problem}")));
+        }
+        for problem in &open {
+            eprintln!("earmark-agent: {}", clean(problem));
+        }
+        if let Err(error) = journal::say_lockdown(state.is_enforced, &clean(&line), &open) {
+            eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+        }
+    }
+    if let Err(error) = record::keep_lockdown(root, state) {
+        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+    }
+}
+
+impl LockdownState {
+    fn of(measured: &[Measured]) -> Self {
+        let locks = measured.iter().map(|lock| LockRecord {
+            lock: lock.lock.to_owned(),
+            declared: lock.declared.to_owned(),
+            state: lock.state.name().to_owned(),
+            open: open_items(lock),
+        });
+        Self {
+            is_enforced: !measured.iter().any(is_open),
+            locks: locks.collect(),
+        }
+    }
+}
+
+fn is_open(lock: &Measured) -> bool {
+    lock.is_denied() && !lock.state.is_shut()
+}
+
+fn open_items(lock: &Measured) -> Vec<String> {
+    if !is_open(lock) {
+        return Vec::new();
+    }
+    let text = |item: &Item| format!("{}: {}: {}", lock.lock, item.name, item.found);
+    let open = lock.items.iter().filter(|item| !item.state.is_shut());
+    let mut open: Vec<String> = open.map(text).collect();
+    // A lock of which nothing is known is open, too.
+    if open.is_empty() {
+        open.push(format!("{}: nothing was found to look at", lock.lock));
+    }
+    open
+}
+
+impl LockState {
+    /// Whether nothing is open: shut, or not there.
+    pub(super) const fn is_shut(self) -> bool {
+        matches!(self, Self::Enforced | Self::NotApplicable)
+    }
+
+    /// As the record spells it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not-applicable",
+            Self::Enforced => "enforced",
+            Self::Unknown => "unknown",
+            Self::NotEnforced => "not-enforced",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use earmark_manifest::declaration::{Lock, LockName};
+
+    use super::*;
+    use crate::lockdown::item::{Seen, Strength};
+
+    fn measured(lock: Lock, seen: Vec<Seen>) -> Measured {
+        let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
+        Measured::new(LockName::Kernel, lock, items.collect())
+    }
+
+    #[test]
+    fn one_lock_that_is_denied_and_open_or_unknown_is_enough() {
+        let shut = || Seen::Shut(Strength::Reversible, "1".to_owned());
+        let open = || Seen::Open("0".to_owned());
+        let hidden = || Seen::Hidden("no".to_owned());
+        for (lock, seen, found) in [
+            (Lock::default(), vec![shut()], vec![]),
+            (Lock::default(), vec![Seen::Absent(String::new())], vec![]),
+            (Lock::Allow, vec![open()], vec![]),
+            (Lock::default(), vec![shut(), open()], vec!["kernel: a: 0"]),
+            (
+                Lock::default(),
+                vec![shut(), hidden()],
+                vec!["kernel: a: no"],
+            ),
+            (
+                Lock::default(),
+                vec![],
+                vec!["kernel: nothing was found to look at"],
+            ),
+        ] {
+            let measured = [measured(lock, seen)];
+            let state = LockdownState::of(&measured);
+            assert_eq!(state.locks[0].open, found);
+            assert_eq!(state.is_enforced, found.is_empty());
+            let exit = if found.is_empty() {
+                Exit::Done
+            } else {
+                Exit::Lockdown
+            };
+            assert_eq!(exit_of(&measured), exit);
+        }
+    }
+}
