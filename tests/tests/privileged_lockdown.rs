@@ -1,0 +1,91 @@
+//! A host that is not locked down as its image declares, under the service manager: what each policy does
+//! about it. What root can do to one that is, is in `vm_lockdown`.
+
+use std::fs;
+
+use earmark_tests::{
+    NO_LOCKS,
+    container::{Host, QUARANTINED, READY, Seen},
+    overlay::Overlay,
+};
+
+/// An account with a password, which is the image's own mistake.
+fn with_a_password(image: &Overlay) {
+    for (path, line) in [
+        ("etc/passwd", "ops:x:1500:1500::/nonexistent:/bin/sh\n"),
+        ("etc/shadow", "ops:$6$salt$hash:20000:0:99999:7:::\n"),
+    ] {
+        let path = image.at(path);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text + line).unwrap();
+    }
+}
+
+fn host(policy: &str, bake: impl FnOnce(&Overlay)) -> Host {
+    let open = "accounts = \"allow\"";
+    let locks = NO_LOCKS.replace(open, "accounts = \"deny\"");
+    assert_ne!(locks, NO_LOCKS);
+    Host::declared(policy, &locks, bake)
+}
+
+#[track_caller]
+fn must_say(seen: &Seen, policy: &str) {
+    for part in [
+        &*format!("NOT LOCKED DOWN: accounts (policy {policy})"),
+        "accounts: passwords: ",
+        "ops",
+    ] {
+        assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
+    }
+    // Nothing of a password is anybody's business.
+    assert!(!seen.journal.contains("$6$"), "{}", seen.journal);
+}
+
+#[test]
+fn privileged_a_host_that_is_not_locked_down_is_answered_by_the_policy() {
+    let report = host("report", with_a_password);
+    let seen = report.boot_and_look(
+        READY,
+        "earmark-agent status; earmark-agent lockdown --check",
+    );
+    for unit in ["earmark-ready.target", "workload.service"] {
+        assert_eq!(seen.state(unit), "active", "{unit}: {}", seen.journal);
+    }
+    must_say(&seen, "report");
+    assert_eq!(seen.status["lockdown"]["is_enforced"], false);
+    assert!(
+        seen.looked.contains("NOT ENFORCED: accounts"),
+        "{}",
+        seen.looked
+    );
+
+    let quarantine = host("quarantine", with_a_password);
+    for boot in 1..=2 {
+        let seen = quarantine.boot(QUARANTINED);
+        assert_eq!(seen.state("earmark-quarantine.target"), "active");
+        for unit in ["earmark-ready.target", "workload.service", "login.service"] {
+            assert_ne!(
+                seen.state(unit),
+                "active",
+                "{boot}: {unit}: {}",
+                seen.journal
+            );
+        }
+        assert!(!seen.workload_started, "{boot}: {}", seen.journal);
+        must_say(&seen, "quarantine");
+    }
+
+    let seen = host("halt", with_a_password).boot_until_off();
+    assert!(!seen.workload_started, "{}", seen.journal);
+
+    // The control: the same declaration, and nobody with a password.
+    let seen = host("quarantine", |_| ()).boot(&format!("{READY} && verdict verified"));
+    assert!(seen.journal.contains(": locked down"), "{}", seen.journal);
+    assert_eq!(seen.status["lockdown"]["is_enforced"], true);
+    seen.in_order(&[
+        "earmark-first-boot.service",
+        "earmark-lockdown.service",
+        "earmark-ready.target",
+        "workload.service",
+    ]);
+}
