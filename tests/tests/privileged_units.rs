@@ -205,7 +205,9 @@ fn privileged_a_crash_of_the_service_is_no_verdict() {
 }
 
 fn quarantined(host: &Host, after_ready: bool) {
-    let seen = host.boot(QUARANTINED);
+    // The agent is started again once the host is isolated.
+    let agent = "systemctl is-active --quiet earmark-agent.service";
+    let seen = host.boot(&format!("{QUARANTINED} && {agent}"));
     assert_eq!(
         seen.state("earmark-quarantine.target"),
         "active",

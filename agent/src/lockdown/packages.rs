@@ -2,7 +2,7 @@
 //! is told what this host is.
 //!
 //! The first is done by masks. It does not keep root from doing by hand what the units did: that is
-//! for the sealed directories to be read-only, and for [`answer`] to say in words.
+//! for the sealed directories to be read-only, which answers with an error of its own.
 
 use super::{item::Item, look::Look};
 

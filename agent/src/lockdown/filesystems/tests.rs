@@ -226,13 +226,13 @@ fn islands_are_what_is_there_and_declared() {
         let islands = islands.iter().map(ToString::to_string);
         islands.collect::<Vec<_>>().join(" ")
     };
-    let usual = "/etc/resolv.conf /etc/x/a.old /proc /run /srv/backup /srv/data";
+    let usual = "/etc/resolv.conf /etc/x/a.old /proc /run /srv/backup /srv/data /sys";
     assert_eq!(islands(&places(&[])), format!("{usual} /var/log"));
     let except = places(&["/opt/web", "/var/log/web"]);
     assert_eq!(
         islands(&except),
         "/etc/resolv.conf /etc/x/a.old /opt/web /proc /run /srv/backup \
-        /srv/data /var/log /var/log/web"
+        /srv/data /sys /var/log /var/log/web"
     );
 
     let early = except.islands(&look, Stage::Islands).unwrap();
