@@ -119,6 +119,9 @@ pub struct LockdownArgs {
     /// Only set apart what stays writable: the early service's own command
     #[arg(long, conflicts_with = "check")]
     pub early: bool,
+    /// Look, and tell of what has changed: the timer's own command
+    #[arg(long, conflicts_with_all = ["check", "early"])]
+    pub again: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -213,8 +216,8 @@ mod tests {
             })
             .collect();
         let expected = [
-            "run", "root", "json", "check", "early", "root", "json", "root", "root", "json",
-            "gate", "rate", "boot", "root", "json",
+            "run", "root", "json", "check", "early", "again", "root", "json", "root", "root",
+            "json", "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

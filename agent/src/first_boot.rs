@@ -136,10 +136,7 @@ fn must_be_verified(root: &Root) -> Result<()> {
 
 /// Tells the console and the journal, as far as there is something to tell.
 fn tell(root: &Root, policy: &Policy, outcome: Result<Outcome>) -> Exit {
-    let image = match record::read(root) {
-        Ok(Some(status)) => summary::image(&status.report),
-        _ => "this host".to_owned(),
-    };
+    let image = record::image(root);
     let say = |line: &str| console::say(&summary::clean(line));
     let (exit, line, tail) = match outcome {
         Ok(Outcome::Nothing) => return Exit::Done,

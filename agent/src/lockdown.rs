@@ -7,6 +7,7 @@
 //! masked by the generator, before anything starts.
 
 mod accounts;
+mod again;
 mod cloud_init;
 mod filesystems;
 mod imds;
@@ -27,6 +28,7 @@ use earmark_scan::Root;
 
 pub use self::{
     cloud_init::violation as cloud_init_violation,
+    item::{Declared, LockState},
     tell::{LockRecord, LockdownState},
 };
 use self::{
@@ -51,17 +53,14 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
         eprintln!("earmark-agent: no locks: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
-    let look = Look::new(&root);
     if args.early {
-        let problems = match denied(declaration, LockName::Filesystems) {
-            Some(except) => filesystems::prepare(&look, declaration, &except),
-            None => Vec::new(),
-        };
-        return Ok(tell::problems(&problems).into());
+        return Ok(tell::problems(&prepare(&root, declaration)).into());
+    }
+    if args.again {
+        return Ok(again::run(&root, &policy, declaration).into());
     }
     if !args.check {
-        let problems = apply(&root, declaration);
-        tell::problems(&problems);
+        tell::problems(&apply(&root, declaration));
     }
     // A look of its own: what was there before has no part in it.
     let measured = measure(&Look::new(&root), declaration);
@@ -97,12 +96,28 @@ pub fn has_early_part(declaration: &Declaration) -> bool {
     denied(declaration, LockName::Filesystems).is_some()
 }
 
+/// Whether there is anything to look at again.
+pub fn denies_anything(declaration: &Declaration) -> bool {
+    let locks = declaration.lockdown.locks();
+    locks
+        .iter()
+        .any(|(_, lock)| matches!(lock, Lock::Deny { .. }))
+}
+
 /// The exceptions of a lock that is denied.
 fn denied(declaration: &Declaration, name: LockName) -> Option<Vec<String>> {
     let mut locks = declaration.lockdown.locks().into_iter();
     match locks.find(|(found, _)| *found == name) {
         Some((_, Lock::Deny { except })) => Some(except),
         _ => None,
+    }
+}
+
+/// What has to be done before the rest of the boot opens files.
+fn prepare(root: &Root, declaration: &Declaration) -> Vec<String> {
+    match denied(declaration, LockName::Filesystems) {
+        Some(except) => filesystems::prepare(&Look::new(root), declaration, &except),
+        None => Vec::new(),
     }
 }
 

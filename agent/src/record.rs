@@ -6,7 +6,7 @@ use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{first_boot::Shown, lockdown::LockdownState, state::StateDirectory};
+use crate::{first_boot::Shown, lockdown::LockdownState, state::StateDirectory, summary};
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;
@@ -38,6 +38,14 @@ pub fn read(root: &Root) -> Result<Option<Status>> {
         cause: std::io::Error::other(error),
     })?;
     Ok(Some(status))
+}
+
+/// This host's image and version for a line that is told, as far as they are on record.
+pub fn image(root: &Root) -> String {
+    match read(root) {
+        Ok(Some(status)) => summary::image(&status.report),
+        _ => "this host".to_owned(),
+    }
 }
 
 /// Keeps a report as the record, unless the record of this boot says more.

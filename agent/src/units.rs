@@ -17,6 +17,10 @@ pub const FIRST_BOOT: &str = "earmark-first-boot.service";
 pub const LOCKDOWN_EARLY: &str = "earmark-lockdown-early.service";
 /// The one that shuts the ways in which a host could be changed.
 pub const LOCKDOWN: &str = "earmark-lockdown.service";
+/// The one that looks at the locks again.
+pub const LOCKDOWN_AGAIN: &str = "earmark-lockdown-again.service";
+/// When it does.
+pub const LOCKDOWN_TIMER: &str = "earmark-lockdown-again.timer";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -26,7 +30,7 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 8] = [
+pub const UNITS: [Unit; 10] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
@@ -38,6 +42,14 @@ pub const UNITS: [Unit; 8] = [
     Unit {
         name: LOCKDOWN,
         text: include_str!("../../systemd/earmark-lockdown.service"),
+    },
+    Unit {
+        name: LOCKDOWN_AGAIN,
+        text: include_str!("../../systemd/earmark-lockdown-again.service"),
+    },
+    Unit {
+        name: LOCKDOWN_TIMER,
+        text: include_str!("../../systemd/earmark-lockdown-again.timer"),
     },
     Unit {
         name: LOCKDOWN_EARLY,

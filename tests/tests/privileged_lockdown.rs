@@ -1,13 +1,34 @@
 //! A host that is not locked down as its image declares, under the service manager: what each policy does
 //! about it. What root can do to one that is, is in `vm_lockdown`.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use earmark_tests::{
     NO_LOCKS,
     container::{Host, QUARANTINED, READY, Seen},
     overlay::Overlay,
 };
+
+/// Somebody undoes a lock once the host is ready, or does something else; and the timer's service looks.
+fn then_looked_at(command: &str) -> impl FnOnce(&Overlay) {
+    let unit = format!(
+        "[Unit]\nAfter=earmark-ready.target workload.service\n[Service]\nType=oneshot\n\
+         ExecStart=/bin/sh -c '{command}'\n\
+         ExecStart=/bin/systemctl is-active earmark-lockdown-again.timer\n\
+         ExecStart=/bin/systemctl start --no-block earmark-lockdown-again.service\n"
+    );
+    move |image| {
+        let system = image.at("etc/systemd/system");
+        fs::write(system.join("undo.service"), unit).unwrap();
+        let wants = system.join("multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        symlink("../undo.service", wants.join("undo.service")).unwrap();
+        let passwd = image.at("etc/passwd");
+        let text = fs::read_to_string(&passwd).unwrap();
+        let ops = "ops:x:1500:1500::/home/ops:/bin/sh\n";
+        fs::write(&passwd, text + ops).unwrap();
+    }
+}
 
 /// An account with a password, which is the image's own mistake.
 fn with_a_password(image: &Overlay) {
@@ -88,4 +109,36 @@ fn privileged_a_host_that_is_not_locked_down_is_answered_by_the_policy() {
         "earmark-ready.target",
         "workload.service",
     ]);
+}
+
+#[test]
+fn privileged_a_lock_that_is_undone_later_is_found_by_the_next_look() {
+    let key = "mkdir -p /home/ops/.ssh; echo key > /home/ops/.ssh/authorized_keys";
+    let undone = host("quarantine", then_looked_at(key));
+    let seen = undone.boot(QUARANTINED);
+    assert!(seen.workload_started, "{}", seen.journal);
+    assert_eq!(seen.state("earmark-quarantine.target"), "active");
+    assert_ne!(seen.state("workload.service"), "active");
+    for part in [
+        ": locked down",
+        "NOT LOCKED DOWN: accounts (policy quarantine)",
+        "accounts: authorized keys: ",
+    ] {
+        assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
+    }
+    assert_eq!(seen.status["lockdown"]["is_enforced"], false);
+
+    // The control: the same, and nothing that the lock is about. It is not told again, either.
+    let other = "mkdir -p /home/ops/.ssh; echo key > /home/ops/.ssh/known_hosts";
+    let looked = "test \"$(systemctl show -P ExecMainStartTimestampMonotonic earmark-lockdown-again.service)\" != 0";
+    let ready = format!("{READY} && {looked} && verdict verified");
+    let seen = host("quarantine", then_looked_at(other)).boot(&ready);
+    assert_eq!(seen.state("workload.service"), "active");
+    assert_eq!(
+        seen.journal.matches(": locked down").count(),
+        1,
+        "{}",
+        seen.journal
+    );
+    assert_eq!(seen.status["lockdown"]["is_enforced"], true);
 }

@@ -11,7 +11,10 @@ use super::{needs, overrides::Override};
 use crate::{
     lockdown,
     policy::Policy,
-    units::{AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_EARLY, QUARANTINE, READY, UNITS, Unit, VERIFY},
+    units::{
+        AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_AGAIN, LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE,
+        READY, UNITS, Unit, VERIFY,
+    },
 };
 
 /// One file or link.
@@ -51,6 +54,12 @@ pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Ove
             put(
                 format!("sysinit.target.wants/{LOCKDOWN_EARLY}"),
                 dependency(LOCKDOWN_EARLY),
+            );
+        }
+        if lockdown::denies_anything(declaration) {
+            put(
+                format!("{READY}.wants/{LOCKDOWN_TIMER}"),
+                dependency(LOCKDOWN_TIMER),
             );
         }
     }
@@ -128,11 +137,12 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
                 (VERIFY, goes_on("1 2 10 11")),
                 (FIRST_BOOT, goes_on("1 2 10 11 12")),
                 (LOCKDOWN, goes_on("1 2 11 13")),
+                (LOCKDOWN_AGAIN, goes_on("1 2 11 13")),
             ]
         }
         OnFailure::Quarantine => {
             let isolate = format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n");
-            [AGENT, FIRST_BOOT, LOCKDOWN, VERIFY]
+            [AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_AGAIN, VERIFY]
                 .map(|unit| (unit, isolate.clone()))
                 .into()
         }
@@ -146,6 +156,7 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
                 (AGENT, format!("[Unit]\n{off}")),
                 (FIRST_BOOT, format!("[Unit]\n{off}")),
                 (LOCKDOWN, format!("[Unit]\n{off}")),
+                (LOCKDOWN_AGAIN, format!("[Unit]\n{off}")),
                 (
                     VERIFY,
                     format!("[Unit]\nFailureAction=poweroff-force\n{off}"),

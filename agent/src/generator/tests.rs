@@ -10,6 +10,8 @@ const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
 earmark-first-boot.service = the unit
+earmark-lockdown-again.service = the unit
+earmark-lockdown-again.timer = the unit
 earmark-lockdown-early.service = the unit
 earmark-quarantine.target = the unit
 earmark-verify.service = the unit
@@ -21,6 +23,7 @@ default.target.wants/earmark-verify.service -> ../earmark-verify.service
 earmark-first-boot.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 12 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
 earmark-lockdown.service = the unit, wanting earmark-first-boot.service
 earmark-lockdown.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 11 13 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
+earmark-lockdown-again.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 11 13 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
 earmark-ready.target = the unit, wanting earmark-first-boot.service earmark-lockdown.service
 earmark-verified.target = the unit, wanting earmark-verify.service
 earmark-verify.service.d/50-policy.conf: [Service] SuccessExitStatus=1 2 10 11 SIGABRT SIGBUS SIGILL SIGKILL SIGSEGV SIGSYS
@@ -40,12 +43,14 @@ const QUARANTINE: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-lockdown.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
+earmark-lockdown-again.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 earmark-verify.service.d/50-policy.conf: [Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate
 ";
 const HALT: &str = "\
 earmark-agent.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-first-boot.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-lockdown.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
+earmark-lockdown-again.service.d/50-policy.conf: [Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 earmark-verify.service.d/50-policy.conf: [Unit] FailureAction=poweroff-force OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly
 ";
 
@@ -203,7 +208,7 @@ fn units_that_a_lock_denies_are_masked() {
         assert_eq!(check(&root), [""; 0]);
         let mut lines = listing(&early);
         lines.retain(|line| {
-            line.ends_with(" -> /dev/null") || line.starts_with("sysinit.target.wants/earmark-lock")
+            line.ends_with(" -> /dev/null") || line.contains(".target.wants/earmark-lock")
         });
         lines
     };
@@ -225,8 +230,10 @@ fn units_that_a_lock_denies_are_masked() {
     assert!(is_in(&masks("schedules", "\"deny\""), "cron.service"));
     let early =
         "sysinit.target.wants/earmark-lockdown-early.service -> ../earmark-lockdown-early.service";
-    assert_eq!(masks("filesystems", "\"deny\""), [early]);
-    assert_eq!(masks("kernel", "\"deny\""), [""; 0]);
+    // Whatever is shut is looked at again.
+    let again = "earmark-ready.target.wants/earmark-lockdown-again.timer -> ../earmark-lockdown-again.timer";
+    assert_eq!(masks("filesystems", "\"deny\""), [again, early]);
+    assert_eq!(masks("kernel", "\"deny\""), [again]);
 }
 
 #[test]
@@ -323,6 +330,8 @@ earmark-agent.service.d/override.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null
 earmark-first-boot.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/first.conf -> /dev/null
+earmark-lockdown-again.service.d/10-timeout.conf -> /dev/null
+earmark-lockdown-again.service.d/all.conf -> /dev/null
 earmark-lockdown-early.service.d/10-timeout.conf -> /dev/null
 earmark-lockdown-early.service.d/all.conf -> /dev/null
 earmark-lockdown.service.d/10-timeout.conf -> /dev/null

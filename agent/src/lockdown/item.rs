@@ -1,10 +1,10 @@
 //! What is measured: an item of a lock, and the lock that its items make.
 
 use earmark_manifest::declaration::{Lock, LockName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a lock or an item of it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockState {
     /// This host has nothing that it would shut.
@@ -15,6 +15,43 @@ pub enum LockState {
     Unknown,
     /// Looked at, and open.
     NotEnforced,
+}
+
+impl LockState {
+    /// Whether nothing is open: shut, or not there.
+    pub const fn is_shut(self) -> bool {
+        matches!(self, Self::Enforced | Self::NotApplicable)
+    }
+
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not applicable",
+            Self::Enforced => "enforced",
+            Self::Unknown => "UNKNOWN",
+            Self::NotEnforced => "NOT ENFORCED",
+        }
+    }
+}
+
+/// What the declaration says of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Declared {
+    /// It is to be shut.
+    Deny,
+    /// It is left open.
+    Allow,
+}
+
+impl Declared {
+    /// As a declaration spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 /// How strong it is.
@@ -88,8 +125,8 @@ impl Item {
 pub struct Measured {
     /// Its name.
     pub lock: &'static str,
-    /// `deny` or `allow`.
-    pub declared: &'static str,
+    /// What is to be.
+    pub declared: Declared,
     /// What stays open although it is denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
@@ -104,8 +141,8 @@ impl Measured {
     pub fn new(name: LockName, lock: Lock, items: Vec<Item>) -> Self {
         let state = items.iter().map(|item| item.state).max();
         let (declared, except) = match lock {
-            Lock::Allow => ("allow", Vec::new()),
-            Lock::Deny { except } => ("deny", except),
+            Lock::Allow => (Declared::Allow, Vec::new()),
+            Lock::Deny { except } => (Declared::Deny, except),
         };
         Self {
             lock: name.name(),
@@ -118,7 +155,7 @@ impl Measured {
 
     /// Whether it is to be shut.
     pub fn is_denied(&self) -> bool {
-        self.declared == "deny"
+        self.declared == Declared::Deny
     }
 }
 

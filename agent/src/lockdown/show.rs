@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::item::{LockState, Measured, Strength};
+use super::item::{Measured, Strength};
 use crate::{status, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
@@ -34,12 +34,17 @@ fn table(measured: &[Measured]) -> String {
     let name = width(&mut items().map(|item| item.name.chars().count()));
     let desired = width(&mut items().map(|item| item.desired.chars().count()));
     for lock in measured {
-        let mut declared = lock.declared.to_owned();
+        let mut declared = lock.declared.name().to_owned();
         if !lock.except.is_empty() {
             let _ = write!(declared, " but for {}", lock.except.join(", "));
         }
-        let state = state(lock.state);
-        let _ = writeln!(text, "{:14}  {state:15}  {}", lock.lock, clean(&declared));
+        let _ = writeln!(
+            text,
+            "{:14}  {:15}  {}",
+            lock.lock,
+            lock.state.words(),
+            clean(&declared)
+        );
         for item in &lock.items {
             let strength = match item.strength {
                 Some(Strength::UntilReboot) => ", until reboot",
@@ -51,22 +56,13 @@ fn table(measured: &[Measured]) -> String {
                 "  {:name$}  {:desired$}  {}{strength}: {}  [{}]",
                 clean(&item.name),
                 clean(&item.desired),
-                self::state(item.state),
+                item.state.words(),
                 clean(&item.found),
                 clean(&item.probe),
             );
         }
     }
     text
-}
-
-fn state(state: LockState) -> &'static str {
-    match state {
-        LockState::NotApplicable => "not applicable",
-        LockState::Enforced => "enforced",
-        LockState::Unknown => "UNKNOWN",
-        LockState::NotEnforced => "NOT ENFORCED",
-    }
 }
 
 #[cfg(test)]

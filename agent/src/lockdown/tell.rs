@@ -3,15 +3,8 @@
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
-use super::item::{Item, LockState, Measured};
-use crate::{
-    console,
-    exit::Exit,
-    journal,
-    policy::Policy,
-    record,
-    summary::{self, clean},
-};
+use super::item::{Declared, Item, LockState, Measured};
+use crate::{console, exit::Exit, host, journal, policy::Policy, record, summary::clean};
 
 /// Of what is open, on the console.
 const SHOWN: usize = 5;
@@ -21,6 +14,9 @@ const SHOWN: usize = 5;
 pub struct LockdownState {
     /// Whether each lock that is denied is enforced, or has nothing that it would shut.
     pub is_enforced: bool,
+    /// When they were looked at, in seconds since 1970, if the clock told.
+    #[serde(default)]
+    pub time: Option<u64>,
     /// In the order of the declaration.
     pub locks: Vec<LockRecord>,
 }
@@ -30,10 +26,10 @@ pub struct LockdownState {
 pub struct LockRecord {
     /// Its name.
     pub lock: String,
-    /// `deny` or `allow`.
-    pub declared: String,
-    /// `enforced`, `not-enforced`, `unknown` or `not-applicable`.
-    pub state: String,
+    /// What is to be.
+    pub declared: Declared,
+    /// What is.
+    pub state: LockState,
     /// What of it is open or unknown, and what was found; if it is denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
@@ -64,16 +60,31 @@ pub(super) fn problems(problems: &[String]) -> Exit {
 /// that of another boot or none, never one that says more than was seen.
 pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
     let state = LockdownState::of(measured);
-    let image = match record::read(root) {
-        Ok(Some(status)) => summary::image(&status.report),
-        _ => "this host".to_owned(),
-    };
+    // A host that has no lock to speak of says nothing.
+    if measured.iter().any(Measured::is_denied) {
+        say(root, policy, &state);
+    }
+    keep(root, state);
+}
+
+/// Tells of what has changed since it was last told in this boot; the record has when it was looked at.
+pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
+    let state = LockdownState::of(measured);
+    let told = record::read(root).ok().flatten();
+    let told = told.and_then(|status| status.lockdown);
+    if told.is_none_or(|told| told.locks != state.locks) {
+        say(root, policy, &state);
+    }
+    keep(root, state);
+}
+
+fn say(root: &Root, policy: &Policy, state: &LockdownState) {
+    let image = record::image(root);
     let open: Vec<String> = state
         .locks
         .iter()
         .flat_map(|lock| lock.open.clone())
         .collect();
-    let is_denied = measured.iter().any(Measured::is_denied);
     let line = if state.is_enforced {
         format!("{image}: locked down")
     } else {
@@ -85,19 +96,19 @@ pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
             policy.on_failure().name()
         )
     };
-    // A host that has no lock to speak of says nothing.
-    if is_denied {
-        console::say(&clean(&line));
-        for problem in open.iter().take(SHOWN) {
-            console::say(&clean(&format!("  {problem}")));
-        }
-        for problem in &open {
-            eprintln!("earmark-agent: {}", clean(problem));
-        }
-        if let Err(error) = journal::say_lockdown(state.is_enforced, &clean(&line), &open) {
-            eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
-        }
+    console::say(&clean(&line));
+    for problem in open.iter().take(SHOWN) {
+        console::say(&clean(&format!("  {problem}")));
     }
+    for problem in &open {
+        eprintln!("earmark-agent: {}", clean(problem));
+    }
+    if let Err(error) = journal::say_lockdown(state.is_enforced, &clean(&line), &open) {
+        eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+    }
+}
+
+fn keep(root: &Root, state: LockdownState) {
     if let Err(error) = record::keep_lockdown(root, state) {
         eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
@@ -107,12 +118,13 @@ impl LockdownState {
     fn of(measured: &[Measured]) -> Self {
         let locks = measured.iter().map(|lock| LockRecord {
             lock: lock.lock.to_owned(),
-            declared: lock.declared.to_owned(),
-            state: lock.state.name().to_owned(),
+            declared: lock.declared,
+            state: lock.state,
             open: open_items(lock),
         });
         Self {
             is_enforced: !measured.iter().any(is_open),
+            time: host::time(),
             locks: locks.collect(),
         }
     }
@@ -134,23 +146,6 @@ fn open_items(lock: &Measured) -> Vec<String> {
         open.push(format!("{}: nothing was found to look at", lock.lock));
     }
     open
-}
-
-impl LockState {
-    /// Whether nothing is open: shut, or not there.
-    pub(super) const fn is_shut(self) -> bool {
-        matches!(self, Self::Enforced | Self::NotApplicable)
-    }
-
-    /// As the record spells it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::NotApplicable => "not-applicable",
-            Self::Enforced => "enforced",
-            Self::Unknown => "unknown",
-            Self::NotEnforced => "not-enforced",
-        }
-    }
 }
 
 #[cfg(test)]

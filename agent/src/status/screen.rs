@@ -6,7 +6,7 @@ use earmark_scan::{Report, verify::Verdict};
 use crate::{
     first_boot::Shown,
     host,
-    lockdown::{LockRecord, LockdownState},
+    lockdown::{Declared, LockRecord, LockState, LockdownState},
     record::Status,
     summary::{clean, image},
 };
@@ -45,7 +45,7 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
         first_boot(&mut screen, shown);
     }
     if let Some(lockdown) = &status.lockdown {
-        locks(&mut screen, lockdown);
+        locks(&mut screen, lockdown, now);
     }
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));
@@ -54,12 +54,20 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
         .first_boot
         .as_ref()
         .is_some_and(|shown| !shown.problem.is_empty());
+    let is_open = status
+        .lockdown
+        .as_ref()
+        .is_some_and(|lockdown| !lockdown.is_enforced);
     let is_good = matches!(report.verdict, Verdict::Verified | Verdict::Partial);
+    let is_good = is_good && is_of_this_boot;
     screen.row(
         "Do",
-        if is_stuck && is_good && is_of_this_boot {
+        if is_stuck && is_good {
             "Mend what first boot was given, or the step in a new image, and replace this host: \
              'earmark-agent first-boot' has each step."
+        } else if is_open && is_good {
+            "Declare what the image must leave open, or bake what opens it out of the image, and \
+             replace this host: 'earmark-agent lockdown --check' has each item."
         } else {
             advice(report, is_of_this_boot)
         },
@@ -68,9 +76,9 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
 }
 
 /// Each state with its locks, and what of those that are denied is open.
-fn locks(screen: &mut Screen, lockdown: &LockdownState) {
+fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
     let mut label = "Locks";
-    let allowed = |lock: &&LockRecord| lock.declared == "allow";
+    let allowed = |lock: &&LockRecord| lock.declared == Declared::Allow;
     let mut row = |words: &str, locks: Vec<&LockRecord>| {
         let names: Vec<&str> = locks.iter().map(|lock| lock.lock.as_str()).collect();
         if !names.is_empty() {
@@ -79,10 +87,10 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState) {
         }
     };
     for (state, words) in [
-        ("enforced", "enforced"),
-        ("not-enforced", "NOT ENFORCED"),
-        ("unknown", "UNKNOWN"),
-        ("not-applicable", "nothing to shut"),
+        (LockState::Enforced, LockState::Enforced.words()),
+        (LockState::NotEnforced, LockState::NotEnforced.words()),
+        (LockState::Unknown, LockState::Unknown.words()),
+        (LockState::NotApplicable, "nothing to shut"),
     ] {
         let denied = lockdown.locks.iter().filter(|lock| !allowed(lock));
         row(words, denied.filter(|lock| lock.state == state).collect());
@@ -91,6 +99,10 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState) {
         "left open by the image",
         lockdown.locks.iter().filter(allowed).collect(),
     );
+    if let (Some(time), Some(now)) = (lockdown.time, now) {
+        let age = host::age(now.saturating_sub(time));
+        screen.row("", &format!("looked at {age} ago"));
+    }
     let open = || lockdown.locks.iter().flat_map(|lock| &lock.open);
     for problem in open().take(SHOWN) {
         screen.row("", &format!("  {problem}"));

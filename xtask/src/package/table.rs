@@ -88,6 +88,14 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-lockdown.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-lockdown-again.service",
+                "systemd/earmark-lockdown-again.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-lockdown-again.timer",
+                "systemd/earmark-lockdown-again.timer",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-verified.target",
                 "systemd/earmark-verified.target",
             ),

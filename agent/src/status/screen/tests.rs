@@ -240,6 +240,7 @@ fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
     let lock = |name: &str, declared: &str, state: &str, open: &[&str]| json!({ "lock": name, "declared": declared, "state": state, "open": open });
     let lockdown = json!({
         "is_enforced": false,
+        "time": NOW.unwrap() - 20,
         "locks": [
             lock("remote_access", "allow", "not-enforced", &[]),
             lock("packages", "deny", "enforced", &[]),
@@ -258,7 +259,10 @@ Locks         enforced: packages
               NOT ENFORCED: kernel
               nothing to shut: imds
               left open by the image: remote_access
+              looked at 20 seconds ago
                 kernel: kernel.sysrq: 1
 ";
     assert!(screen.contains(rows), "{screen}");
+    let advice = "Do            Declare what the image must leave open";
+    assert!(screen.contains(advice), "{screen}");
 }

@@ -1,0 +1,28 @@
+//! Looks again, every minute: what root can undo is found while the host runs, and not only at its next boot.
+//!
+//! Nothing is shut again by this. A lock that somebody undid is no fault to be mended behind his back: it is
+//! told, the policy of the image follows from it, and the host is replaced.
+
+use std::{thread, time::Duration};
+
+use earmark_manifest::declaration::Declaration;
+use earmark_scan::Root;
+
+use super::{look::Look, measure, tell};
+use crate::{exit::Exit, policy::Policy};
+
+/// A process or a control group that goes while it is looked at may leave something unknown. What is open
+/// is still open after so long, and a host is not put into quarantine for less.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Looks at each lock, and tells of what has changed.
+pub fn run(root: &Root, policy: &Policy, declaration: &Declaration) -> Exit {
+    let look = || measure(&Look::new(root), declaration);
+    let mut measured = look();
+    if tell::exit_of(&measured) != Exit::Done {
+        thread::sleep(PAUSE);
+        measured = look();
+    }
+    tell::tell_change(root, policy, &measured);
+    tell::exit_of(&measured)
+}
