@@ -29,6 +29,7 @@ use earmark_scan::Root;
 pub use self::{
     cloud_init::violation as cloud_init_violation,
     item::{Declared, LockState},
+    packages::answer,
     tell::{LockRecord, LockdownState},
 };
 use self::{

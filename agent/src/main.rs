@@ -4,7 +4,7 @@
 //!
 //! Its units run it at boot; every command takes `--root`, so that CI can run it on an image that
 //! is not booted. It has no switch that turns a check off or changes whom it trusts. Under the name
-//! `earmark-generator` it is a systemd generator.
+//! `earmark-generator` it is a systemd generator, and under that of a package manager what stands in for it.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -21,6 +21,8 @@
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
+
+use lockdown::answer;
 
 mod announce;
 mod cli;
@@ -50,8 +52,12 @@ mod verify;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
-    if Path::new(&name).file_name() == Some(generator::NAME.as_ref()) {
+    let name = Path::new(&name).file_name().unwrap_or_default();
+    if name == generator::NAME {
         return generator::run(&arguments.collect::<Vec<OsString>>());
+    }
+    if answer::is_answered(name) {
+        return answer::run(name, &arguments.collect::<Vec<OsString>>());
     }
     let command = match cli::Cli::try_parse() {
         Ok(cli) => cli.command,

@@ -3,9 +3,11 @@
 //! there is a time after which it is killed.
 
 mod descendants;
+mod hand_over;
 mod output;
 mod step;
 mod verify;
 
+pub use hand_over::hand_over;
 pub use step::{Finished, StepRun, run_step};
 pub use verify::{Ended, Program, run};

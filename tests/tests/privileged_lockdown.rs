@@ -142,3 +142,36 @@ fn privileged_a_lock_that_is_undone_later_is_found_by_the_next_look() {
     );
     assert_eq!(seen.status["lockdown"]["is_enforced"], true);
 }
+
+#[test]
+fn privileged_package_managers_answer_what_this_host_is() {
+    let look = "for path in $PATH /sbin:/bin:/usr/sbin:/usr/bin; do export PATH=$path; \
+                apt install x 2>&1; echo $?; apt-get -y update 2>&1; echo $?; done; \
+                pip3 install x 2>&1; echo $?; dpkg --print-architecture; dpkg -s earmark-agent | head -n 1; \
+                apt --version | cut -c 1-4; /usr/bin/apt-get --help | cut -c 1-4 | head -n 1";
+    let said = |lock: &str| {
+        let open = "packages = \"allow\"";
+        let locks = NO_LOCKS.replace(open, &format!("packages = \"{lock}\""));
+        // The control would look for a network that there is not.
+        let no_sources = |image: &Overlay| fs::write(image.at("etc/apt/sources.list"), "").unwrap();
+        let host = Host::declared("report", &locks, no_sources);
+        host.boot_and_look(READY, look).looked
+    };
+    let answer = |name: &str| {
+        format!(
+            "{name}: this host is the immutable image host 1.0: to change it, bake a new version and \
+             replace the host (see 'earmark-agent status')\n13\n"
+        )
+    };
+    let twice = (answer("apt") + &answer("apt-get")).repeat(2);
+    let asked = "amd64\nPackage: earmark-agent\napt \napt \n";
+    assert_eq!(said("deny"), twice + &answer("pip3") + asked);
+
+    let open = said("allow");
+    assert!(!open.contains("immutable"), "{open}");
+    assert!(open.contains("Unable to locate package x\n100\n"), "{open}");
+    assert!(
+        open.ends_with(&format!("pip3: command not found\n127\n{asked}")),
+        "{open}"
+    );
+}

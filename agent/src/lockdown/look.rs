@@ -257,7 +257,9 @@ impl<'a> Look<'a> {
         Ok(UnitFile::Absent)
     }
 
-    fn is_there(&self, path: &str) -> Result<bool, String> {
+    /// Whether something is there, itself and not what it leads to. Links on the way are followed, but
+    /// not out of the root.
+    pub fn is_there(&self, path: &str) -> Result<bool, String> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {

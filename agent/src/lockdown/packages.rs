@@ -1,10 +1,22 @@
 //! The lock `packages`: nothing installs or upgrades packages on its own, and who tries to by hand
 //! is told what this host is.
 //!
-//! The first is done by masks. It does not keep root from doing by hand what the units did: that is
-//! for the sealed directories to be read-only, which answers with an error of its own.
+//! The first is done by masks, the second by [`answer`]. Neither keeps root from doing by hand what the
+//! units did: that is for the sealed directories to be read-only.
 
-use super::{item::Item, look::Look};
+pub mod answer;
+
+use super::{
+    item::{Item, Seen, Strength},
+    look::{Look, few},
+};
+
+/// Where programs are that are answered for.
+const PROGRAMS: &str = "usr/bin";
+/// Where the links are that stand in for them.
+const STAND_INS: &str = "usr/sbin";
+/// Where each leads.
+const AGENT: &str = "../bin/earmark-agent";
 
 /// Units that install, upgrade, or fetch what is to be installed. A timer is masked with its
 /// service: something else may start that.
@@ -122,10 +134,37 @@ pub(super) fn masks() -> Vec<&'static str> {
 }
 
 pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
-    UPGRADERS
+    let units = UPGRADERS
         .iter()
-        .flat_map(|(name, units)| look.masked_units(name, units))
-        .collect()
+        .flat_map(|(name, units)| look.masked_units(name, units));
+    let answers = Item::new(
+        "commands",
+        "answered for",
+        format!("links in /{STAND_INS}"),
+        answers(look).unwrap_or_else(Seen::Hidden),
+    );
+    units.chain([answers]).collect()
+}
+
+/// Whether each package manager that is there is answered for.
+fn answers(look: &Look<'_>) -> Result<Seen, String> {
+    let (mut answered, mut silent) = (Vec::new(), Vec::new());
+    for name in answer::names() {
+        if !look.is_there(&format!("{PROGRAMS}/{name}"))? {
+            continue;
+        }
+        let link = look.link(&format!("{STAND_INS}/{name}"));
+        let names = match link.as_deref() {
+            Some(AGENT) => &mut answered,
+            _ => &mut silent,
+        };
+        names.push(name.to_owned());
+    }
+    Ok(match (&*answered, &*silent) {
+        ([], []) => Seen::Absent("no package manager".to_owned()),
+        (answered, []) => Seen::Shut(Strength::Reversible, few(answered)),
+        (_, silent) => Seen::Open(format!("no answer for {}", few(silent))),
+    })
 }
 
 #[cfg(test)]
@@ -171,6 +210,26 @@ mod tests {
         let open = ("apt-daily.service".to_owned(), LockState::NotEnforced);
         assert!(states(&root).contains(&open));
         assert_eq!(states(&TestRoot::bare()), []);
+    }
+
+    #[test]
+    fn each_package_manager_that_is_there_has_to_be_answered_for() {
+        let root = TestRoot::bare();
+        let seen = || {
+            let root = root.open();
+            answers(&Look::new(&root)).unwrap()
+        };
+        assert!(matches!(seen(), Seen::Absent(_)));
+        root.write("/usr/bin/apt", b"");
+        root.write("/usr/bin/dpkg", b"");
+        root.link("/usr/sbin/apt", "../bin/earmark-agent");
+        assert_eq!(seen(), Seen::Open("no answer for dpkg".to_owned()));
+        root.link("/usr/sbin/dpkg", "/bin/true");
+        assert_eq!(seen(), Seen::Open("no answer for dpkg".to_owned()));
+        root.remove("/usr/sbin/dpkg");
+        root.link("/usr/sbin/dpkg", "../bin/earmark-agent");
+        let answered = "apt, dpkg".to_owned();
+        assert_eq!(seen(), Seen::Shut(Strength::Reversible, answered));
     }
 
     #[test]

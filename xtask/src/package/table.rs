@@ -71,6 +71,21 @@ pub const PACKAGES: &[Package] = &[
                 0o777,
                 Source::Link("../../../bin/earmark-agent"),
             ),
+            // It answers in the place of package managers: root's path has this directory before
+            // theirs, also under sudo.
+            stand_in("/usr/sbin/apt"),
+            stand_in("/usr/sbin/apt-get"),
+            stand_in("/usr/sbin/aptitude"),
+            stand_in("/usr/sbin/dnf"),
+            stand_in("/usr/sbin/dpkg"),
+            stand_in("/usr/sbin/flatpak"),
+            stand_in("/usr/sbin/gem"),
+            stand_in("/usr/sbin/microdnf"),
+            stand_in("/usr/sbin/pip"),
+            stand_in("/usr/sbin/pip3"),
+            stand_in("/usr/sbin/rpm"),
+            stand_in("/usr/sbin/snap"),
+            stand_in("/usr/sbin/yum"),
             unit(
                 "/usr/lib/systemd/system/earmark-verify.service",
                 "systemd/earmark-verify.service",
@@ -149,6 +164,10 @@ const fn item(path: &'static str, mode: u32, source: Source) -> Item {
 
 const fn unit(path: &'static str, source: &'static str) -> Item {
     item(path, 0o644, Source::File(source))
+}
+
+const fn stand_in(path: &'static str) -> Item {
+    item(path, 0o777, Source::Link("../bin/earmark-agent"))
 }
 
 const fn copyright(path: &'static str) -> Item {
