@@ -52,11 +52,10 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
         eprintln!("earmark-agent: the image is not sealed: it has no first boot");
         return Ok(Exit::Done.into());
     }
-    // A host without steps is not looked at twice: what the verification found is its own business.
-    let steps = policy
-        .declaration()
-        .map(|declaration| declaration.first_boot.len());
-    let outcome = if steps == Some(0) {
+    // A host without steps is not looked at twice: what the verification found is its own business, and
+    // a record that could not be kept holds nothing up here.
+    let is_empty = |declaration: &Declaration| declaration.first_boot.is_empty();
+    let outcome = if policy.declaration().is_some_and(is_empty) {
         Ok(Outcome::Nothing)
     } else {
         carry_out(&root, &policy)
@@ -80,11 +79,6 @@ fn keep(root: &Root, policy: &Policy, outcome: &Result<Outcome>) -> Result<()> {
 }
 
 fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
-    // A host without steps is none that could be held up here, by a record that could not be kept.
-    let is_empty = |declaration: &Declaration| declaration.first_boot.is_empty();
-    if policy.declaration().is_some_and(is_empty) {
-        return Ok(Outcome::Nothing);
-    }
     let manifest = believed(root)?;
     // The units' order says so, too. Under `report` a host goes on that did not verify, and says so.
     if policy.on_failure() != OnFailure::Report {
@@ -97,11 +91,30 @@ fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
     runtime.block_on(perform::perform(root, &manifest))
 }
 
-/// Loads a module of the kernel by the image's own, sealed `modprobe`.
-pub fn load_module(root: &Root, module: &str) -> Result<(), String> {
-    let text = |error: anyhow::Error| format!("{error:#}");
-    let manifest = believed(root).map_err(text)?;
-    let sealed = SealedFiles::of(&manifest).map_err(text)?;
+/// Loads modules of the kernel by the image's own, sealed `modprobe`. Returns what went wrong; the others
+/// are loaded all the same.
+pub fn load_modules(root: &Root, modules: &[&str]) -> Vec<String> {
+    let failed = |error: &dyn std::fmt::Display| {
+        format!(
+            "failed to load the modules {}: {error:#}",
+            modules.join(", ")
+        )
+    };
+    if modules.is_empty() {
+        return Vec::new();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let (manifest, runtime) = match (believed(root), runtime) {
+        (Ok(manifest), Ok(runtime)) => (manifest, runtime),
+        (Err(error), _) => return vec![failed(&error)],
+        (_, Err(error)) => return vec![failed(&error)],
+    };
+    let sealed = match SealedFiles::of(&manifest) {
+        Ok(sealed) => sealed,
+        Err(error) => return vec![failed(&error)],
+    };
     let bindings = Bindings::new(&manifest, "", Values::default());
     let context = Context {
         root,
@@ -109,13 +122,11 @@ pub fn load_module(root: &Root, module: &str) -> Result<(), String> {
         sealed: &sealed,
         bindings: &bindings,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("failed to start the runtime: {error}"))?;
-    runtime
-        .block_on(steps::modprobe(&context, module))
-        .map_err(|failure| failure.to_string())
+    let load = |module: &&str| {
+        let failure = runtime.block_on(steps::modprobe(&context, module)).err()?;
+        Some(format!("failed to load module '{module}': {failure}"))
+    };
+    modules.iter().filter_map(load).collect()
 }
 
 fn believed(root: &Root) -> Result<VerifiedManifest> {

@@ -141,7 +141,7 @@ fn apply(root: &Root, declaration: &Declaration) -> Vec<String> {
         problems.extend(filesystems::apply(&look, declaration, &except));
     }
     if let Some(modules) = denied(LockName::Kernel) {
-        let load = |module: &str| first_boot::load_module(root, module);
+        let load = |modules: &[&str]| first_boot::load_modules(root, modules);
         problems.extend(kernel::apply(root, &modules, &load));
     }
     problems

@@ -10,13 +10,8 @@
 
 use std::io;
 
+use crate::{Root, ScanError, root::Listed};
 use earmark_manifest::path::ImagePath;
-use rustix::{
-    fs::{Dir, Mode, OFlags, ResolveFlags},
-    io::Errno,
-};
-
-use crate::{Root, ScanError};
 
 /// Where the switches are.
 pub const SWITCH: &str = "/etc/cloud/cloud.cfg.d/99-earmark.cfg";
@@ -76,7 +71,10 @@ pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
 fn undone(root: &Root, switch: &ImagePath) -> Result<Option<(ImagePath, String)>, ScanError> {
     let name = switch.as_bytes().rsplit(|byte| *byte == b'/').next();
     let name = name.unwrap_or_default();
-    for later in names(root).map_err(|errno| failed("list", DIRECTORY, errno.into()))? {
+    let all = root
+        .list(DIRECTORY)
+        .map_err(|errno| failed("list", DIRECTORY, errno.into()))?;
+    for Listed { name: later, .. } in all.unwrap_or_default() {
         if later.as_slice() <= name || !later.ends_with(b".cfg") {
             continue;
         }
@@ -93,23 +91,6 @@ fn undone(root: &Root, switch: &ImagePath) -> Result<Option<(ImagePath, String)>
         }
     }
     Ok(None)
-}
-
-fn names(root: &Root) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let directory =
-        match rustix::fs::openat2(root.as_fd(), DIRECTORY, flags, Mode::empty(), resolve) {
-            Ok(directory) => directory,
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            Err(errno) => return Err(errno),
-        };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        names.push(entry?.file_name().to_bytes().to_vec());
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn absolute(path: &str) -> Result<ImagePath, ScanError> {

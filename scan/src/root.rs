@@ -7,7 +7,10 @@ use std::{
 };
 
 use earmark_manifest::path::ImagePath;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags},
+    io::Errno,
+};
 
 /// Bytes read at a time where a file is not kept: they stay in the processor's cache.
 const PIECE: usize = 128 * 1024;
@@ -26,6 +29,15 @@ pub struct Root {
     id: (u64, u64),
 }
 
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// As the directory has it.
+    pub name: Vec<u8>,
+    /// What the directory says that it is.
+    pub kind: FileType,
+}
+
 /// What could not be done in a root, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {what} '{place}': {cause}")]
@@ -42,7 +54,7 @@ impl Root {
     /// Opens the directory `path`, which may be reached through links: it is the caller's word.
     pub fn open(path: &Path) -> Result<Self, ScanError> {
         let error = |what| {
-            move |errno: rustix::io::Errno| ScanError {
+            move |errno: Errno| ScanError {
                 what,
                 place: earmark_manifest::escape::Escaped(path.as_os_str().as_encoded_bytes())
                     .to_string(),
@@ -126,7 +138,7 @@ impl Root {
             .map_err(|errno| failed("open", path, errno.into()))?;
         let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| failed("look at", path, errno.into()))?;
-        if !rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
+        if !FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
             let cause = io::Error::other("it is not a regular file");
             return Err(failed("read", path, cause));
         }
@@ -145,9 +157,35 @@ impl Root {
     pub fn exists(&self, path: &ImagePath) -> Result<bool, ScanError> {
         match self.open_beneath(path, OFlags::PATH, true) {
             Ok(_) => Ok(true),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(failed("look at", path, errno.into())),
         }
+    }
+
+    /// The names in a directory and what each is, without `.` and `..`, sorted; nothing if there is no
+    /// such directory. The path is relative, and links on the way are followed, but not out of the root.
+    pub fn list(&self, path: &str) -> rustix::io::Result<Option<Vec<Listed>>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let opened = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
+        let directory = match opened {
+            Ok(directory) => directory,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(Listed {
+                    name: name.to_vec(),
+                    kind: entry.file_type(),
+                });
+            }
+        }
+        names.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(Some(names))
     }
 
     /// The descriptor of the root directory, for what a caller opens beneath it.

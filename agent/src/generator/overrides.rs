@@ -2,14 +2,9 @@
 
 use std::{collections::BTreeSet, os::unix::ffi::OsStrExt, path::PathBuf};
 
+use crate::units::{READY, UNITS};
 use earmark_manifest::escape::Escaped;
 use earmark_scan::Root;
-use rustix::{
-    fs::{Dir, Mode, OFlags, ResolveFlags},
-    io::Errno,
-};
-
-use crate::units::{READY, UNITS};
 
 /// Where systemd looks for units after the generators' early directory. `/run/systemd/generator` is
 /// left out: it is being written by other generators right now, which are sealed like this one.
@@ -45,13 +40,15 @@ pub(super) fn find(root: &Root) -> (BTreeSet<Override>, Vec<String>) {
         for (suffix, directories) in directories(unit) {
             for (directory, is_for_us) in directories {
                 let path = format!("{place}/{directory}");
-                match names(root, &path) {
+                // A link is followed, as systemd follows it.
+                match root.list(&path) {
                     Ok(names) => {
-                        let names = names.into_iter().filter(|name| counts(suffix, name));
-                        found.extend(names.map(|name| {
+                        let names = names.unwrap_or_default().into_iter();
+                        let names = names.filter(|found| counts(suffix, &found.name));
+                        found.extend(names.map(|listed| {
                             Override {
                                 path: PathBuf::from(format!("{unit}.{suffix}"))
-                                    .join(std::ffi::OsStr::from_bytes(&name)),
+                                    .join(std::ffi::OsStr::from_bytes(&listed.name)),
                                 is_for_us,
                             }
                         }));
@@ -85,27 +82,6 @@ fn directories(unit: &str) -> Vec<(&'static str, Vec<(String, bool)>)> {
 
 fn counts(suffix: &str, name: &[u8]) -> bool {
     suffix != "d" || name.ends_with(b".conf")
-}
-
-/// The names in a directory, none if it is not there. A link is followed, as systemd follows it, but
-/// not out of the root.
-fn names(root: &Root, path: &str) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let directory = match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
-        Ok(directory) => directory,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
-        Err(errno) => return Err(errno),
-    };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    Ok(names)
 }
 
 /// For messages.

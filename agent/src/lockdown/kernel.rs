@@ -48,16 +48,12 @@ pub(super) fn probe(look: &Look<'_>, modules: &[String]) -> Vec<Item> {
 pub(super) fn apply(
     root: &Root,
     modules: &[String],
-    load: &dyn Fn(&str) -> Result<(), String>,
+    load: &dyn Fn(&[&str]) -> Vec<String>,
 ) -> Vec<String> {
     let look = Look::new(root);
     let plan = plan(&look, modules);
     let mut problems = plan.problems;
-    for module in plan.load {
-        if let Err(problem) = load(module) {
-            problems.push(format!("failed to load module '{module}': {problem}"));
-        }
-    }
+    problems.extend(load(&plan.load));
     for (path, value) in plan.write {
         if let Err(problem) = write(root, path, &value) {
             problems.push(problem);

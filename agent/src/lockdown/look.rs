@@ -6,7 +6,7 @@ use std::{cell::OnceCell, collections::BTreeSet, fmt::Display, fs::File, io::Rea
 use earmark_manifest::{escape::Escaped, path::ImagePath};
 use earmark_scan::Root;
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
+    fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -103,34 +103,28 @@ impl<'a> Look<'a> {
         Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
-    /// Whether something is there. A link is there, wherever it leads.
+    /// Whether something is there, itself and not what it leads to. Links on the way are followed, but
+    /// not out of the root.
     pub fn exists(&self, path: &str) -> Result<bool, String> {
-        let path = absolute(path)?;
-        self.root.exists(&path).map_err(|error| error.to_string())
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(format!("failed to look at '{path}': {errno}")),
+        }
     }
 
     /// The names in a directory; nothing, if there is no such directory. Links on the way to it are
     /// followed, but not out of the root.
     pub fn list(&self, path: &str) -> Result<Option<Vec<(String, FileType)>>, String> {
-        let failed = |errno: Errno| format!("failed to list '{path}': {errno}");
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let directory =
-            match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
-                Ok(directory) => directory,
-                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-                Err(errno) => return Err(failed(errno)),
-            };
-        let mut names = Vec::new();
-        for entry in Dir::read_from(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name != "." && name != ".." {
-                names.push((name, entry.file_type()));
-            }
-        }
-        names.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        Ok(Some(names))
+        let names = self.root.list(path);
+        let names = names.map_err(|errno| format!("failed to list '{path}': {errno}"))?;
+        let text = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+        Ok(names.map(|names| {
+            let names = names.into_iter();
+            names.map(|found| (text(found.name), found.kind)).collect()
+        }))
     }
 
     /// Where a link leads, if it is one.
@@ -246,7 +240,7 @@ impl<'a> Look<'a> {
             let path = format!("{place}/{unit}");
             if self.link(&path).as_deref() == Some("/dev/null") {
                 is_masked = true;
-            } else if self.is_there(&path)? {
+            } else if self.exists(&path)? {
                 return Ok(if is_masked {
                     UnitFile::Masked
                 } else {
@@ -255,18 +249,6 @@ impl<'a> Look<'a> {
             }
         }
         Ok(UnitFile::Absent)
-    }
-
-    /// Whether something is there, itself and not what it leads to. Links on the way are followed, but
-    /// not out of the root.
-    pub fn is_there(&self, path: &str) -> Result<bool, String> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-            Err(errno) => Err(format!("failed to look at '/{path}': {errno}")),
-        }
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
 fn answers(look: &Look<'_>) -> Result<Seen, String> {
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for name in answer::names() {
-        if !look.is_there(&format!("{PROGRAMS}/{name}"))? {
+        if !look.exists(&format!("{PROGRAMS}/{name}"))? {
             continue;
         }
         let link = look.link(&format!("{STAND_INS}/{name}"));

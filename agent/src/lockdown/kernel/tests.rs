@@ -161,11 +161,12 @@ fn what_fails_leaves_the_rest_shut_and_a_second_run_does_nothing() {
     root.link("/proc/sys/kernel/sysrq", "/elsewhere");
     let open = root.open();
     let asked = RefCell::new(Vec::new());
-    let load = |name: &str| {
-        asked.borrow_mut().push(name.to_owned());
+    let load = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned());
+        asked.borrow_mut().extend(names);
         // The door is open as long as modules are loaded.
         assert_eq!(value(&root, "kernel/modules_disabled"), "0");
-        Err("no such module".to_owned())
+        vec!["nf_tables: no such module".to_owned()]
     };
     let modules = ["nf_tables".to_owned()];
     let problems = apply(&open, &modules, &load);
