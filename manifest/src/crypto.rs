@@ -222,6 +222,16 @@ enum Pair {
     P256(EcdsaKeyPair),
 }
 
+/// Bytes by chance, of the system's generator.
+pub fn random<const N: usize>() -> Result<[u8; N], KeyError>
+where
+    [u8; N]: ring::rand::RandomlyConstructable,
+{
+    ring::rand::generate(&SystemRandom::new())
+        .map(ring::rand::Random::expose)
+        .map_err(|_| KeyError::Random)
+}
+
 impl PrivateKey {
     /// A new private key as PKCS#8 DER, in the version that OpenSSL reads.
     pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Vec<u8>, KeyError> {

@@ -101,6 +101,15 @@ impl Field {
         }
     }
 
+    /// A number that is some other type's.
+    pub(crate) fn checked<T, E: fmt::Display>(
+        self,
+        check: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Result<T, JsonError> {
+        let place = self.place.clone();
+        check(self.number()?).map_err(|error| problem(&place, error.to_string()))
+    }
+
     /// `null` as nothing.
     pub(crate) fn optional(self) -> Option<Self> {
         (!matches!(self.value, Value::Null)).then_some(self)

@@ -36,6 +36,7 @@ pub mod entry;
 pub mod envelope;
 pub mod escape;
 pub mod fsverity;
+pub mod grant;
 mod json;
 pub mod layout;
 pub mod limits;

@@ -52,6 +52,10 @@ pub const NAME: usize = 255;
 /// (capabilities, ACLs, labels) are small.
 pub const XATTR: usize = 16 * 1024;
 
+/// How long a grant may last, in seconds: a day. A host that has to stay open for longer is another
+/// image.
+pub const GRANT_SECONDS: u64 = 86_400;
+
 /// First-boot steps in one declaration.
 pub const STEPS: usize = 64;
 

@@ -96,6 +96,13 @@ name!(
     |byte| byte.is_ascii_alphanumeric() || b"_.@:\\-".contains(&byte)
 );
 
+name!(
+    /// Why a lock was opened, in a line: 1 to 256 printable ASCII characters.
+    GrantReason, 256, "1 to 256 printable ASCII characters",
+    |byte| matches!(byte, 0x20..=0x7e),
+    |byte| matches!(byte, 0x20..=0x7e)
+);
+
 /// Text that is not a name of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{found}' does not match {expected}")]

@@ -117,7 +117,10 @@ pub fn verify_declaration(
     trust: &Trust,
 ) -> Result<VerifiedDeclaration, Refusal> {
     let envelope = Envelope::parse(envelope).map_err(Refusal::Envelope)?;
-    let signers = signers(&envelope, trust, Purpose::Image)?;
+    let signers = signers(&envelope, trust, Purpose::Image).map_err(|few| Refusal::Signatures {
+        signed: few.signed,
+        threshold: few.threshold,
+    })?;
     let payload = envelope.unverified_payload();
     let statement = Statement::parse(payload).map_err(Refusal::Statement)?;
     let found = AgentVersion::of_this_program().unwrap_or(AgentVersion {
@@ -237,11 +240,22 @@ impl VerifiedDeclaration {
     }
 }
 
+/// Fewer distinct trusted keys signed than must.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TooFew {
+    pub(crate) signed: usize,
+    pub(crate) threshold: usize,
+}
+
 /// The distinct trusted keys with `purpose` that signed, if they are enough.
 ///
 /// Counted by key, not by signature or keyid: one key that signs twice counts once, and keyids are
 /// hints that anybody can write.
-fn signers(envelope: &Envelope, trust: &Trust, purpose: Purpose) -> Result<Vec<KeyId>, Refusal> {
+pub(crate) fn signers(
+    envelope: &Envelope,
+    trust: &Trust,
+    purpose: Purpose,
+) -> Result<Vec<KeyId>, TooFew> {
     let message = envelope.signed_message();
     let signers: Vec<KeyId> = trust
         .keys_for(purpose)
@@ -250,7 +264,7 @@ fn signers(envelope: &Envelope, trust: &Trust, purpose: Purpose) -> Result<Vec<K
         .collect();
     // No key with the purpose leaves nothing to count, whatever the threshold.
     if signers.len() < trust.threshold().max(1) {
-        return Err(Refusal::Signatures {
+        return Err(TooFew {
             signed: signers.len(),
             threshold: trust.threshold(),
         });

@@ -5,11 +5,12 @@ mod common;
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use common::{bytes, private, recipe::verify_whole, vector::unhex};
+use common::{bytes, private, recipe::verify_whole, trusted, vector::unhex};
 use earmark_manifest::{
     crypto::{PublicKey, Sha256, sha256},
     envelope::{Envelope, PAYLOAD_TYPE, pae},
     fsverity::VerityHasher,
+    grant::verify_grant,
     limits,
     trust::Trust,
     verify::{SealBytes, verify},
@@ -100,6 +101,18 @@ fn every_example_is_true() {
         let key: [u8; 32] = unhex(y).try_into().unwrap();
         PublicKey::ed25519(key).unwrap_err();
     }
+    // A grant, which is no part of the seal.
+    let envelope = with_newline(example("grant"));
+    let key = trusted("grant", &["grant"]).unwrap();
+    let trust = Trust::new(None, 1, vec![key]).unwrap();
+    let verified = verify_grant(&envelope, &trust).unwrap();
+    let payload = example("grant-payload");
+    assert_eq!(verified.grant().to_payload().unwrap(), payload.as_bytes());
+    let binding = sha256(b"web i-0123456789abcdef0\n").hex();
+    assert!(payload.contains(&format!("\"sha256\":\"{binding}\"")));
+    let signed = Envelope::sign(payload.as_bytes().to_vec(), &private("grant")).unwrap();
+    assert_eq!(signed.to_json(), envelope);
+
     assert!(examples.is_empty(), "not checked: {examples:?}");
 }
 
@@ -132,6 +145,7 @@ fn the_table_of_limits_is_that_of_the_source() {
     .map(|(name, bound)| (name, u64::try_from(bound).unwrap()))
     .into_iter()
     .chain([
+        ("GRANT_SECONDS", limits::GRANT_SECONDS),
         ("TREE_TEXT", limits::TREE_TEXT),
         ("ENTRIES", limits::ENTRIES),
         ("TREE_WINDOW_LOG", limits::TREE_WINDOW_LOG.into()),

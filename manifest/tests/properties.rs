@@ -9,6 +9,7 @@ use common::{
 };
 use earmark_manifest::{
     envelope::Envelope,
+    grant::{Grant, GrantTime, GrantedLock},
     statement::{BuildRecord, Statement},
     tree::TreeSummary,
     trust::{Purpose, Trust},
@@ -52,7 +53,40 @@ fn statements() -> impl Strategy<Value = Statement> {
     })
 }
 
+fn grants() -> impl Strategy<Value = Grant> {
+    let named = (
+        "[0-9a-f]{32}",
+        prop_oneof![
+            "i-[0-9a-f]{8,17}",
+            "[0-9a-f]{32}",
+            "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+        ],
+        "[a-z0-9][a-z0-9._-]{0,63}",
+        any::<Option<[u8; 32]>>(),
+    );
+    let locks = proptest::sample::subsequence(GrantedLock::ALL.to_vec(), 1..=6);
+    let times = (0..u64::MAX - 86_400, 1..=86_400u64);
+    let reason = option::of("[ -~]{1,256}");
+    (named, locks, times, reason).prop_map(|(named, locks, (issued, length), reason)| Grant {
+        id: named.0.parse().unwrap(),
+        instance: named.1.parse().unwrap(),
+        image: named.2.parse().unwrap(),
+        manifest: named
+            .3
+            .map(|bytes| earmark_manifest::digest::ManifestDigest::of_payload(&bytes)),
+        locks: locks.into_iter().collect(),
+        time: GrantTime::new(issued, issued + length).unwrap(),
+        reason: reason.map(|reason| reason.parse().unwrap()),
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_grant_is_read_as_it_was_written(grant in grants()) {
+        let payload = grant.to_payload().unwrap();
+        prop_assert_eq!(Grant::parse(&payload).unwrap(), grant);
+    }
+
     #[test]
     fn an_envelope_is_read_as_it_was_written(payload in vec(any::<u8>(), 0..4000), both: bool) {
         let mut envelope = Envelope::sign(payload.clone(), &private("image-a")).unwrap();

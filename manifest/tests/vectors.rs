@@ -10,13 +10,15 @@ use common::{
     vector::{Expectation, Vector},
 };
 use earmark_manifest::{
-    declaration::Declaration, envelope::Envelope, statement::Statement, tree, trust::Trust,
+    declaration::Declaration, envelope::Envelope, grant::Grant, statement::Statement, tree,
+    trust::Trust,
 };
 
 /// How many vectors each kind has. A vector that gets lost, or is not run, is noticed here.
-const COUNTS: [(&str, usize); 6] = [
+const COUNTS: [(&str, usize); 7] = [
     ("declaration", 68),
     ("envelope", 53),
+    ("grant", 47),
     ("seal", 41),
     ("statement", 65),
     ("tree", 147),
@@ -44,6 +46,13 @@ fn declaration_vectors() {
 fn envelope_vectors() {
     run("envelope", |vector| {
         outcome(Envelope::parse(&vector.input).map(|_| ()))
+    });
+}
+
+#[test]
+fn grant_vectors() {
+    run("grant", |vector| {
+        outcome(Grant::parse(&vector.input).map(|_| ()))
     });
 }
 
