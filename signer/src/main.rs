@@ -24,6 +24,7 @@ mod diff;
 mod exit;
 mod export;
 mod files;
+mod grant;
 mod keys;
 mod os_release;
 mod output;

@@ -10,13 +10,13 @@ use crate::{
     census::Census,
     commands::shared,
     exit::Outcome,
-    keys,
+    grant, keys,
     output::{self, plain},
     render::{self, Fact, Section},
     source::{Kind, Source},
 };
 
-/// Show what an image, a bundle, a manifest or a tree declares
+/// Show what an image, a bundle, a manifest, a tree or a grant declares
 ///
 /// Reads, and checks that the parts belong together; says who signed if there
 /// is a trust file, the root's own or --trust. Whether a root still is that
@@ -24,8 +24,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A sealed root, the directory of a seal or bundle, a manifest.json, or a
-    /// tree.zst
+    /// A sealed root, the directory of a seal or bundle, a manifest.json, a
+    /// tree.zst, or a grant
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// The keys to believe, instead of the root's own trust file
@@ -93,6 +93,13 @@ enum Signatures {
 
 impl Args {
     pub fn run(&self) -> Outcome {
+        let trust = self
+            .trust
+            .as_ref()
+            .map(|path| -> Outcome<_> { Ok((shared::read_trust(path)?.0, output::quote(path))) });
+        if let Some(grant) = grant::Shown::read(&self.path, trust.transpose()?.as_ref()) {
+            return output::result(self.json, &grant);
+        }
         let source = Source::open(&self.path)?;
         let trust = self.read_trust(&source)?;
         let manifest = source.manifest.as_ref().map(|(statement, digest)| {

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod export;
+pub mod grant;
 pub mod inspect;
 pub mod install;
 pub mod keygen;
