@@ -2,7 +2,7 @@
 
 use earmark_scan::{Report, Root};
 
-use crate::{console, journal, state::StateDirectory, summary};
+use crate::{console, grants, journal, state::StateDirectory, summary};
 
 /// Tells all of them. One that cannot be told takes nothing from the others, nor from the verdict.
 pub fn announce(root: &Root, report: &Report) {
@@ -13,7 +13,19 @@ pub fn announce(root: &Root, report: &Report) {
             eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
         }
     }
-    let today = format!("This host is {line}\n");
+    today(root, &line);
+}
+
+/// The message of the day, for a report that was told before.
+pub fn message_of_the_day(root: &Root, report: &Report) {
+    today(root, &summary::line(report));
+}
+
+fn today(root: &Root, line: &str) {
+    let mut today = format!("This host is {line}\n");
+    if let Some(taint) = grants::taints(root).last() {
+        today.push_str(&format!("It is TAINTED: {taint}\n"));
+    }
     let kept = StateDirectory::open(root)
         .and_then(|directory| directory.replace("motd", today.as_bytes()));
     if let Err(error) = kept {

@@ -100,6 +100,10 @@ pub struct FirstBootArgs {
 
 /// `earmark-agent lockdown`
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own unit, and no two go together"
+)]
 #[command(after_help = "\
 With --check, each lock of the declaration with what it is made of: what is
 right, what was found, and how it was looked at. Without, locks that are denied
@@ -122,6 +126,9 @@ pub struct LockdownArgs {
     /// Look, and tell of what has changed: the timer's own command
     #[arg(long, conflicts_with_all = ["check", "early"])]
     pub again: bool,
+    /// Take grants, open and shut what they say: the unit's own command
+    #[arg(long, conflicts_with_all = ["check", "early", "again"])]
+    pub grants: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -216,8 +223,8 @@ mod tests {
             })
             .collect();
         let expected = [
-            "run", "root", "json", "check", "early", "again", "root", "json", "root", "root",
-            "json", "gate", "rate", "boot", "root", "json",
+            "run", "root", "json", "check", "early", "again", "grants", "root", "json", "root",
+            "root", "json", "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

@@ -8,14 +8,14 @@ mod accounts;
 mod bindings;
 mod credentials;
 pub mod executable;
-mod identity;
+pub mod identity;
 mod journal;
 mod kept;
 mod perform;
 mod sealed;
 mod show;
 pub mod steps;
-mod store;
+pub mod store;
 #[cfg(test)]
 mod tests;
 
@@ -94,27 +94,38 @@ fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
 /// Loads modules of the kernel by the image's own, sealed `modprobe`. Returns what went wrong; the others
 /// are loaded all the same.
 pub fn load_modules(root: &Root, modules: &[&str]) -> Vec<String> {
-    let failed = |error: &dyn std::fmt::Display| {
-        format!(
-            "failed to load the modules {}: {error:#}",
-            modules.join(", ")
-        )
-    };
     if modules.is_empty() {
         return Vec::new();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let (manifest, runtime) = match (believed(root), runtime) {
-        (Ok(manifest), Ok(runtime)) => (manifest, runtime),
-        (Err(error), _) => return vec![failed(&error)],
-        (_, Err(error)) => return vec![failed(&error)],
+    let load = async |context: &Context<'_>| {
+        let mut problems = Vec::new();
+        for module in modules {
+            if let Err(failure) = steps::modprobe(context, module).await {
+                problems.push(format!("failed to load module '{module}': {failure}"));
+            }
+        }
+        problems
     };
-    let sealed = match SealedFiles::of(&manifest) {
-        Ok(sealed) => sealed,
-        Err(error) => return vec![failed(&error)],
-    };
+    with_sealed(root, load).unwrap_or_else(|problem| {
+        let names = modules.join(", ");
+        vec![format!("failed to load the modules {names}: {problem}")]
+    })
+}
+
+/// Asks the service manager for something by the image's own, sealed `systemctl`.
+pub fn systemctl(root: &Root, words: &[String]) -> Result<(), String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let asked = with_sealed(root, async |context| {
+        steps::systemctl(context, &words).await
+    });
+    asked?.map_err(|failure| failure.to_string())
+}
+
+/// Runs what runs programs of the signed tree.
+fn with_sealed<T>(root: &Root, run: impl AsyncFnOnce(&Context<'_>) -> T) -> Result<T, String> {
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let manifest = believed(root).map_err(text)?;
+    let sealed = SealedFiles::of(&manifest).map_err(text)?;
     let bindings = Bindings::new(&manifest, "", Values::default());
     let context = Context {
         root,
@@ -122,11 +133,11 @@ pub fn load_modules(root: &Root, modules: &[&str]) -> Vec<String> {
         sealed: &sealed,
         bindings: &bindings,
     };
-    let load = |module: &&str| {
-        let failure = runtime.block_on(steps::modprobe(&context, module)).err()?;
-        Some(format!("failed to load module '{module}': {failure}"))
-    };
-    modules.iter().filter_map(load).collect()
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start the runtime: {error}"))?;
+    Ok(runtime.block_on(run(&context)))
 }
 
 fn believed(root: &Root) -> Result<VerifiedManifest> {

@@ -25,7 +25,7 @@ use std::{
 use earmark_scan::Root;
 use rustix::fs::OFlags;
 
-use crate::{cmdline::CommandLine, exit::Exit, policy::Policy, summary::clean};
+use crate::{cmdline::CommandLine, exit::Exit, grants::Opened, policy::Policy, summary::clean};
 
 pub use check::violations;
 
@@ -89,7 +89,7 @@ fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
         format!("'{path}' has no effect: the agent's units take no changes")
     }));
     let targets = CommandLine::read(root).targets();
-    let plan = plan::plan(&policy, &targets, &overrides);
+    let plan = plan::plan(&policy, &targets, &overrides, &Opened::read(root).open());
     let problems = apply::apply(&plan, early);
     let exit = if problems.is_empty() {
         Exit::Done

@@ -23,6 +23,12 @@ pub mod message_id {
     pub const LOCKED: &str = "f2a61c00cb6b42dbbc7b0907e712481b";
     /// One is not.
     pub const NOT_LOCKED: &str = "bd0a0eb16de04ed8bed5279701053dd1";
+    /// A grant opens locks.
+    pub const GRANT_OPENED: &str = "b0029e5cd8a84de6a5c0eb16f828bfc6";
+    /// It opens them no more.
+    pub const GRANT_CLOSED: &str = "6e0078781ead455ab66c6433c499d8aa";
+    /// One was not taken.
+    pub const GRANT_REFUSED: &str = "a01d20906d014d4389d6d22f963f4423";
 }
 
 /// Writes the entry of a report; an error if there is no journal.
@@ -81,6 +87,41 @@ pub fn say_lockdown(is_locked: bool, line: &str, open: &[String]) -> std::io::Re
     })
 }
 
+/// What became of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// It opens locks.
+    Opened,
+    /// It does no more.
+    Closed,
+    /// It was not taken.
+    Refused,
+}
+
+/// Writes the entry of a grant; an error if there is no journal.
+pub fn say_grant(what: Grant, id: Option<&str>, line: &str) -> std::io::Result<()> {
+    with_journal(|| match what {
+        Grant::Opened => tracing::event!(
+            tracing::Level::WARN,
+            MESSAGE_ID = message_id::GRANT_OPENED,
+            GRANT = id,
+            "{line}"
+        ),
+        Grant::Closed => tracing::event!(
+            tracing::Level::WARN,
+            MESSAGE_ID = message_id::GRANT_CLOSED,
+            GRANT = id,
+            "{line}"
+        ),
+        Grant::Refused => tracing::event!(
+            tracing::Level::ERROR,
+            MESSAGE_ID = message_id::GRANT_REFUSED,
+            GRANT = id,
+            "{line}"
+        ),
+    })
+}
+
 fn with_journal(say: impl FnOnce()) -> std::io::Result<()> {
     // Without the usual prefix, which would make `F_IMAGE_ID` of `IMAGE_ID`.
     let layer = tracing_journald::layer()?
@@ -124,11 +165,11 @@ fn send(report: &Report, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::message_id::{
-        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, LOCKED, NOT_LOCKED, PARTIAL, UNDECIDED, VERIFIED,
-        VIOLATED,
+        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, GRANT_CLOSED, GRANT_OPENED, GRANT_REFUSED, LOCKED,
+        NOT_LOCKED, PARTIAL, UNDECIDED, VERIFIED, VIOLATED,
     };
 
-    const IDS: [&str; 8] = [
+    const IDS: [&str; 11] = [
         VERIFIED,
         PARTIAL,
         VIOLATED,
@@ -137,6 +178,9 @@ mod tests {
         FIRST_BOOT_FAILED,
         LOCKED,
         NOT_LOCKED,
+        GRANT_OPENED,
+        GRANT_CLOSED,
+        GRANT_REFUSED,
     ];
 
     #[test]

@@ -10,6 +10,7 @@ mod accounts;
 mod again;
 mod cloud_init;
 mod filesystems;
+mod granted;
 mod imds;
 mod item;
 mod kernel;
@@ -19,8 +20,12 @@ mod remote_access;
 mod schedules;
 mod show;
 mod tell;
+mod units;
 
-use std::process::ExitCode;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use earmark_manifest::declaration::{Declaration, Lock, LockName};
@@ -36,7 +41,7 @@ use self::{
     item::{Item, Measured},
     look::Look,
 };
-use crate::{cli::LockdownArgs, exit::Exit, first_boot, policy::Policy};
+use crate::{cli::LockdownArgs, exit::Exit, first_boot, grants, policy::Policy};
 
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
@@ -57,14 +62,22 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     if args.early {
         return Ok(tell::problems(&prepare(&root, declaration)).into());
     }
+    let Some(declared) = policy.declared() else {
+        return Ok(Exit::Undecided.into());
+    };
     if args.again {
-        return Ok(again::run(&root, &policy, declaration).into());
+        return Ok(again::run(&root, &policy, declared).into());
     }
+    if args.grants {
+        return Ok(granted::run(&root, &policy, declared)?.into());
+    }
+    let granted = grants::opened_now(&root, declared);
     if !args.check {
-        tell::problems(&apply(&root, declaration));
+        let is_shut = |name| !granted.contains_key(&name);
+        tell::problems(&apply(&root, declaration, is_shut));
     }
     // A look of its own: what was there before has no part in it.
-    let measured = measure(&Look::new(&root), declaration);
+    let measured = measure(&Look::new(&root), declaration, &granted);
     // The journal of a boot gets what is open, not the whole table.
     if args.check || args.common.json {
         show::print(&measured, args.common.json)?;
@@ -75,19 +88,16 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     Ok(tell::exit_of(&measured).into())
 }
 
-/// The units that the service manager is not to start.
-pub fn masks(declaration: &Declaration) -> Vec<&'static str> {
+/// The units that the service manager is not to start, but for those of the locks in `open`.
+pub fn masks(declaration: &Declaration, open: &BTreeSet<LockName>) -> Vec<&'static str> {
     let mut masks = Vec::new();
     for (name, lock) in declaration.lockdown.locks() {
         let Lock::Deny { except } = lock else {
             continue;
         };
-        masks.extend(match name {
-            LockName::Packages => packages::masks(),
-            LockName::RemoteAccess => remote_access::masks(&except),
-            LockName::Schedules => schedules::masks(),
-            _ => Vec::new(),
-        });
+        if !open.contains(&name) {
+            masks.extend(units::masks(name, &except));
+        }
     }
     masks
 }
@@ -124,10 +134,14 @@ fn prepare(root: &Root, declaration: &Declaration) -> Vec<String> {
 
 /// Brings about what is the agent's to bring about, and goes on after what fails, so that the rest is
 /// shut all the same. The kernel's door is the last: what comes before may need a module.
-fn apply(root: &Root, declaration: &Declaration) -> Vec<String> {
+fn apply(
+    root: &Root,
+    declaration: &Declaration,
+    is_meant: impl Fn(LockName) -> bool,
+) -> Vec<String> {
     let look = Look::new(root);
     let mut problems = Vec::new();
-    let denied = |name| denied(declaration, name);
+    let denied = |name| denied(declaration, name).filter(|_| is_meant(name));
     if denied(LockName::Accounts).is_some() {
         match declaration.rule_set() {
             Ok(rules) => problems.extend(accounts::apply(&look, &rules)),
@@ -148,7 +162,12 @@ fn apply(root: &Root, declaration: &Declaration) -> Vec<String> {
 }
 
 /// Looks at each lock of a declaration, in the order in which they are declared.
-fn measure(look: &Look<'_>, declaration: &Declaration) -> Vec<Measured> {
+/// `granted` are those that are open by a grant, and until when.
+fn measure(
+    look: &Look<'_>,
+    declaration: &Declaration,
+    granted: &BTreeMap<LockName, u64>,
+) -> Vec<Measured> {
     let locks = declaration.lockdown.locks();
     locks
         .into_iter()
@@ -158,7 +177,7 @@ fn measure(look: &Look<'_>, declaration: &Declaration) -> Vec<Measured> {
                 Lock::Deny { except } => except.as_slice(),
             };
             let items = probe(look, declaration, name, except);
-            Measured::new(name, lock, items)
+            Measured::new(name, lock, items, granted.get(&name).copied())
         })
         .collect()
 }

@@ -31,6 +31,7 @@ mod console;
 mod exit;
 mod first_boot;
 mod generator;
+mod grants;
 mod host;
 mod imds;
 mod journal;

@@ -43,6 +43,14 @@ impl Policy {
         }
     }
 
+    /// What was signed, if it is believed.
+    pub fn declared(&self) -> Option<&VerifiedDeclaration> {
+        match self {
+            Self::Declared(declared) => Some(declared),
+            Self::Unsealed | Self::Strict(_) => None,
+        }
+    }
+
     /// The declaration, if it is believed.
     pub fn declaration(&self) -> Option<&Declaration> {
         match self {

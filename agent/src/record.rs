@@ -6,7 +6,13 @@ use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{first_boot::Shown, lockdown::LockdownState, state::StateDirectory, summary};
+use crate::{
+    first_boot::Shown,
+    grants::{self, Taint},
+    lockdown::LockdownState,
+    state::StateDirectory,
+    summary,
+};
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;
@@ -24,6 +30,9 @@ pub struct Status {
     /// The locks, as they were last measured in this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<LockdownState>,
+    /// What was done to this instance that its image does not say, for its whole life.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
 }
 
 /// Reads the record beneath the root, if there is one.
@@ -65,8 +74,9 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
         report: report.clone(),
         first_boot: old.as_ref().and_then(|old| old.first_boot.clone()),
         lockdown: old.and_then(|old| old.lockdown),
+        taints: Vec::new(),
     };
-    write(&directory, &status)
+    write(root, &directory, status)
 }
 
 /// Adds how first boot went to the record of this boot.
@@ -75,7 +85,7 @@ pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
     status.first_boot = Some(first_boot);
-    write(&directory, &status)
+    write(root, &directory, status)
 }
 
 /// Adds how the locks are to the record of this boot.
@@ -84,11 +94,12 @@ pub fn keep_lockdown(root: &Root, lockdown: LockdownState) -> Result<()> {
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
     status.lockdown = Some(lockdown);
-    write(&directory, &status)
+    write(root, &directory, status)
 }
 
-fn write(directory: &StateDirectory, status: &Status) -> Result<()> {
-    let bytes = serde_json::to_vec_pretty(status).context("failed to write the record")?;
+fn write(root: &Root, directory: &StateDirectory, mut status: Status) -> Result<()> {
+    status.taints = grants::taints(root);
+    let bytes = serde_json::to_vec_pretty(&status).context("failed to write the record")?;
     directory.replace(NAME, &bytes)
 }
 

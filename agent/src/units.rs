@@ -21,6 +21,10 @@ pub const LOCKDOWN: &str = "earmark-lockdown.service";
 pub const LOCKDOWN_AGAIN: &str = "earmark-lockdown-again.service";
 /// When it does.
 pub const LOCKDOWN_TIMER: &str = "earmark-lockdown-again.timer";
+/// The one that opens and shuts what grants say.
+pub const GRANTS: &str = "earmark-grants.service";
+/// What starts it.
+pub const GRANTS_PATH: &str = "earmark-grants.path";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -30,7 +34,7 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 10] = [
+pub const UNITS: [Unit; 12] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
@@ -38,6 +42,14 @@ pub const UNITS: [Unit; 10] = [
     Unit {
         name: FIRST_BOOT,
         text: include_str!("../../systemd/earmark-first-boot.service"),
+    },
+    Unit {
+        name: GRANTS_PATH,
+        text: include_str!("../../systemd/earmark-grants.path"),
+    },
+    Unit {
+        name: GRANTS,
+        text: include_str!("../../systemd/earmark-grants.service"),
     },
     Unit {
         name: LOCKDOWN,

@@ -24,6 +24,8 @@ const AGENT: &[&str] = &[
     "usr/lib/systemd/system-preset/50-earmark.preset f644 root:root ",
     "usr/lib/systemd/system/earmark-agent.service f644 root:root ",
     "usr/lib/systemd/system/earmark-first-boot.service f644 root:root ",
+    "usr/lib/systemd/system/earmark-grants.path f644 root:root ",
+    "usr/lib/systemd/system/earmark-grants.service f644 root:root ",
     "usr/lib/systemd/system/earmark-lockdown-again.service f644 root:root ",
     "usr/lib/systemd/system/earmark-lockdown-again.timer f644 root:root ",
     "usr/lib/systemd/system/earmark-lockdown-early.service f644 root:root ",

@@ -8,9 +8,11 @@ use earmark_tests::{
     overlay::Overlay,
 };
 
-const UNITS: [&str; 10] = [
+const UNITS: [&str; 12] = [
     "earmark-agent.service",
     "earmark-first-boot.service",
+    "earmark-grants.path",
+    "earmark-grants.service",
     "earmark-lockdown-again.service",
     "earmark-lockdown-again.timer",
     "earmark-lockdown-early.service",
@@ -74,6 +76,7 @@ fn privileged_the_exposure_is_what_the_docs_say() {
         // Declared commands run in it, as root.
         ("earmark-first-boot.service", 6.0),
         // What they do is what exposure is about: mounting, and shutting the door for modules.
+        ("earmark-grants.service", 5.0),
         ("earmark-lockdown-again.service", 5.0),
         ("earmark-lockdown-early.service", 5.0),
         ("earmark-lockdown.service", 5.0),

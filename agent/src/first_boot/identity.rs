@@ -44,8 +44,7 @@ pub async fn instance(
                 document: Some(document),
             })
         }
-        Platform::File => product_uuid(root)
-            .or_else(|| machine_id(root))
+        Platform::File => of_machine(root)
             .map(without)
             .ok_or_else(|| format!("neither {PRODUCT_UUID} nor {MACHINE_ID} says it")),
     }
@@ -95,6 +94,11 @@ fn kept(root: &Root) -> Option<Kept> {
     let path = format!("{}/{KEPT}", layout::AGENT_STATE[1]);
     let path = ImagePath::from_absolute(path.as_bytes()).ok()?;
     serde_json::from_slice(&root.read_opt(&path, KEPT_BOUND).ok()??).ok()
+}
+
+/// By the firmware, or by the machine id.
+pub fn of_machine(root: &Root) -> Option<String> {
+    product_uuid(root).or_else(|| machine_id(root))
 }
 
 /// `/sys` is reached through links of the kernel's own, which the root does not follow.

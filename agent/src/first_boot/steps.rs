@@ -60,6 +60,11 @@ impl fmt::Display for StepFailure {
     }
 }
 
+/// Asks the service manager for something.
+pub async fn systemctl(context: &Context<'_>, words: &[&str]) -> StepResult {
+    tool::systemctl(context, words).await
+}
+
 /// Loads a module of the kernel, with those that it needs.
 pub async fn modprobe(context: &Context<'_>, module: &str) -> StepResult {
     // Not an option, whatever it is called.

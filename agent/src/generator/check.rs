@@ -17,7 +17,7 @@ use super::{
     overrides::{self, show},
     plan::{self, Item},
 };
-use crate::{cmdline::CommandLine, policy::Policy, units::UNITS};
+use crate::{cmdline::CommandLine, grants::Opened, policy::Policy, units::UNITS};
 
 /// Where systemd has its generators write early.
 const EARLY: &str = "run/systemd/generator.early";
@@ -29,7 +29,12 @@ pub fn violations(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Viola
     let (mut overrides, _) = overrides::find(root);
     // Those for all services may have come after the generator ran, with other software.
     overrides.retain(|found| found.is_for_us);
-    let plan = plan::plan(policy, &line.targets(), &overrides);
+    let plan = plan::plan(
+        policy,
+        &line.targets(),
+        &overrides,
+        &Opened::read(root).unsettled(),
+    );
     let at = |path: &Path| root.path().join(path);
 
     let mut violations = Vec::new();

@@ -5,15 +5,15 @@ use std::{
     path::PathBuf,
 };
 
-use earmark_manifest::declaration::OnFailure;
+use earmark_manifest::declaration::{LockName, OnFailure};
 
 use super::{needs, overrides::Override};
 use crate::{
     lockdown,
     policy::Policy,
     units::{
-        AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_AGAIN, LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE,
-        READY, UNITS, Unit, VERIFY,
+        AGENT, FIRST_BOOT, GRANTS, GRANTS_PATH, LOCKDOWN, LOCKDOWN_AGAIN, LOCKDOWN_EARLY,
+        LOCKDOWN_TIMER, QUARANTINE, READY, UNITS, Unit, VERIFY,
     },
 };
 
@@ -34,7 +34,14 @@ const MASK: &str = "/dev/null";
 
 /// What follows from the policy, from the units that this boot is asked to start, and from what is
 /// configured against ours.
-pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Override>) -> Plan {
+///
+/// The units of the locks in `open`, which a grant opened in this boot, are not masked.
+pub(super) fn plan(
+    policy: &Policy,
+    targets: &[String],
+    overrides: &BTreeSet<Override>,
+    open: &BTreeSet<LockName>,
+) -> Plan {
     let declaration = policy.declaration();
     let needs = declaration.map_or_else(String::new, needs::needs);
     let policy = policy.on_failure();
@@ -47,7 +54,7 @@ pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Ove
     }
     // Masked before any unit starts: no port opens for a moment.
     if let Some(declaration) = declaration {
-        for unit in lockdown::masks(declaration) {
+        for unit in lockdown::masks(declaration, open) {
             put(unit.to_owned(), Item::Link(MASK.to_owned()));
         }
         if lockdown::has_early_part(declaration) {
@@ -57,10 +64,16 @@ pub(super) fn plan(policy: &Policy, targets: &[String], overrides: &BTreeSet<Ove
             );
         }
         if lockdown::denies_anything(declaration) {
-            put(
-                format!("{READY}.wants/{LOCKDOWN_TIMER}"),
-                dependency(LOCKDOWN_TIMER),
-            );
+            // What a grant opened before the reboot is opened as soon as the host is ready; and what is
+            // open is shut where the host is put that must not go on.
+            for (target, unit) in [
+                (READY, LOCKDOWN_TIMER),
+                (READY, GRANTS_PATH),
+                (READY, GRANTS),
+                (QUARANTINE, GRANTS),
+            ] {
+                put(format!("{target}.wants/{unit}"), dependency(unit));
+            }
         }
     }
     for unit in [AGENT, READY] {

@@ -10,6 +10,8 @@ const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
 earmark-first-boot.service = the unit
+earmark-grants.path = the unit
+earmark-grants.service = the unit
 earmark-lockdown-again.service = the unit
 earmark-lockdown-again.timer = the unit
 earmark-lockdown-early.service = the unit
@@ -196,6 +198,36 @@ unit = { start = [\"web.service\"] }
     must_write(&root, &[ALWAYS, STRICT, QUARANTINE], "signed");
 }
 
+/// In the boot in which a grant opened it, and not while it is being shut.
+#[test]
+fn units_of_a_lock_that_is_open_are_not_masked() {
+    const OPENED: &str = "/run/earmark-lockdown/opened.json";
+    let root = TestRoot::declared("platform = \"file\"\n");
+    let early = root.at(EARLY);
+    let masked = |progress: &str| {
+        let opened = format!("{{\"locks\":{{\"remote_access\":\"{progress}\"}},\"told\":[]}}");
+        root.write(OPENED, opened.as_bytes());
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        // Whatever it is, it is no violation while it changes.
+        assert_eq!(check(&root), [""; 0]);
+        let lines = listing(&early);
+        fs::remove_dir_all(&early).unwrap();
+        let is_masked = |unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
+        (is_masked("ssh.service"), is_masked("apt-daily.timer"))
+    };
+    assert_eq!(masked("open"), (false, true));
+    assert_eq!(masked("opening"), (false, true));
+    assert_eq!(masked("shutting"), (true, true));
+    assert_eq!(masked("whatever"), (true, true));
+    // An open lock takes the masks of no other away.
+    root.write(OPENED, b"{\"locks\":{},\"told\":[]}");
+    fs::create_dir_all(&early).unwrap();
+    generate(&root.open(), &early);
+    fs::remove_file(early.join("ssh.service")).unwrap();
+    assert_eq!(check(&root).len(), 1);
+}
+
 /// What a lock denies is masked before any unit starts, and what it leaves open is not.
 #[test]
 fn units_that_a_lock_denies_are_masked() {
@@ -330,6 +362,8 @@ earmark-agent.service.d/override.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null
 earmark-first-boot.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/first.conf -> /dev/null
+earmark-grants.service.d/10-timeout.conf -> /dev/null
+earmark-grants.service.d/all.conf -> /dev/null
 earmark-lockdown-again.service.d/10-timeout.conf -> /dev/null
 earmark-lockdown-again.service.d/all.conf -> /dev/null
 earmark-lockdown-early.service.d/10-timeout.conf -> /dev/null

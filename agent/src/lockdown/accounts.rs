@@ -53,6 +53,11 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
     ]
 }
 
+/// Gives the keys back that were put aside. Says what it could not do.
+pub(super) fn open(look: &Look<'_>) -> Vec<String> {
+    keys::give_back(look)
+}
+
 /// Puts authorized keys in state directories aside. Says what it could not do; a second run finds
 /// nothing left to do.
 pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {

@@ -5,19 +5,27 @@
 
 use std::{thread, time::Duration};
 
-use earmark_manifest::declaration::Declaration;
+use earmark_manifest::verify::VerifiedDeclaration;
 use earmark_scan::Root;
 
 use super::{look::Look, measure, tell};
-use crate::{exit::Exit, policy::Policy};
+use crate::{exit::Exit, grants, policy::Policy};
 
 /// A process or a control group that goes while it is looked at may leave something unknown. What is open
 /// is still open after so long, and a host is not put into quarantine for less.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Looks at each lock, and tells of what has changed.
-pub fn run(root: &Root, policy: &Policy, declaration: &Declaration) -> Exit {
-    let look = || measure(&Look::new(root), declaration);
+pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Exit {
+    // What a grant opens, or is just being shut, is looked at when that is done.
+    let turn = grants::turn(root);
+    if let Err(error) = &turn {
+        eprintln!("earmark-agent: {error:#}, ignoring");
+    }
+    let look = || {
+        let granted = grants::opened_now(root, declared);
+        measure(&Look::new(root), declared.declaration(), &granted)
+    };
     let mut measured = look();
     if tell::exit_of(&measured) != Exit::Done {
         thread::sleep(PAUSE);

@@ -74,15 +74,37 @@ pub(super) fn apply(look: &Look<'_>, declaration: &Declaration, except: &[String
     bring_about(look, declaration, except, Stage::Whole)
 }
 
+/// Makes what is sealed writable again. What is writable is still nothing that can be run from.
+pub(super) fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
+    let planned = host_mounts(look)
+        .and_then(|()| Places::new(declaration, except))
+        .and_then(|places| Ok(plan::unseal(&table(look)?, &places)));
+    match planned {
+        Ok(operations) => {
+            let failed = |operation| perform(look, operation).err();
+            operations.iter().filter_map(failed).collect()
+        }
+        Err(problem) => vec![problem],
+    }
+}
+
+/// A unit with mounts of its own would change those.
+fn host_mounts(look: &Look<'_>) -> Result<(), String> {
+    let of = |process: &str| look.link(&format!("proc/{process}/ns/mnt"));
+    if of("self").is_none() || of("self") != of("1") {
+        return Err("these are not the mounts of the host ('/proc/1/ns/mnt')".to_owned());
+    }
+    Ok(())
+}
+
 fn bring_about(
     look: &Look<'_>,
     declaration: &Declaration,
     except: &[String],
     stage: Stage,
 ) -> Vec<String> {
-    let of = |process: &str| look.link(&format!("proc/{process}/ns/mnt"));
-    if of("self").is_none() || of("self") != of("1") {
-        return vec!["these are not the mounts of the host ('/proc/1/ns/mnt')".to_owned()];
+    if let Err(problem) = host_mounts(look) {
+        return vec![problem];
     }
     let planned = Places::new(declaration, except).and_then(|places| {
         let problems = places.make_missing(look.root());

@@ -63,11 +63,39 @@ fn add_missing(look: &Look<'_>, family: Family) -> Result<(), String> {
         if Rule::own(family, own).is_some_and(|own| rules.contains(&own)) {
             continue;
         }
-        match socket::add(&message::add(family, own)) {
+        match socket::ask_for(&message::add(family, own)) {
             // Somebody was quicker.
             Ok(()) | Err(Refusal::Exists) => {}
             Err(refusal) => return Err(format!("failed to add a routing rule: {refusal}")),
         }
+    }
+    Ok(())
+}
+
+/// Takes the rule away that keeps all but root out. Returns what went wrong.
+pub(super) fn open(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
+    if declaration.image.platform == Platform::File {
+        return Vec::new();
+    }
+    let problem = |family: Family| {
+        let problem = remove(look, family).err()?;
+        Some(format!("{}: {problem}", family.text()))
+    };
+    Family::ALL.into_iter().filter_map(problem).collect()
+}
+
+fn remove(look: &Look<'_>, family: Family) -> Result<(), String> {
+    if is_absent(look, family)? {
+        return Ok(());
+    }
+    let own = Rule::own(family, Own::Others);
+    // Should it be there more than once, each is a way of being kept out.
+    while own
+        .as_ref()
+        .is_some_and(|own| rules(look, family).is_ok_and(|rules| rules.contains(own)))
+    {
+        socket::ask_for(&message::delete(family, Own::Others))
+            .map_err(|refusal| format!("failed to remove a routing rule: {refusal}"))?;
     }
     Ok(())
 }

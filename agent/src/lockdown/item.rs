@@ -15,6 +15,8 @@ pub enum LockState {
     Unknown,
     /// Looked at, and open.
     NotEnforced,
+    /// A grant opens it, whether something was found open or not.
+    Granted,
 }
 
 impl LockState {
@@ -30,6 +32,7 @@ impl LockState {
             Self::Enforced => "enforced",
             Self::Unknown => "UNKNOWN",
             Self::NotEnforced => "NOT ENFORCED",
+            Self::Granted => "OPEN BY A GRANT",
         }
     }
 }
@@ -130,16 +133,23 @@ pub struct Measured {
     /// What stays open although it is denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-    /// That of its weakest item.
+    /// That of its weakest item, unless a grant opens it.
     pub state: LockState,
+    /// Until when a grant opens it, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted_until: Option<u64>,
     /// What it is made of.
     pub items: Vec<Item>,
 }
 
 impl Measured {
     /// A lock with these items. Without any there is nothing that could be said of it.
-    pub fn new(name: LockName, lock: Lock, items: Vec<Item>) -> Self {
-        let state = items.iter().map(|item| item.state).max();
+    pub fn new(name: LockName, lock: Lock, items: Vec<Item>, granted: Option<u64>) -> Self {
+        let granted_until = granted.filter(|_| matches!(lock, Lock::Deny { .. }));
+        let state = match granted_until {
+            Some(_) => Some(LockState::Granted),
+            None => items.iter().map(|item| item.state).max(),
+        };
         let (declared, except) = match lock {
             Lock::Allow => (Declared::Allow, Vec::new()),
             Lock::Deny { except } => (Declared::Deny, except),
@@ -149,6 +159,7 @@ impl Measured {
             declared,
             except,
             state: state.unwrap_or(LockState::Unknown),
+            granted_until,
             items,
         }
     }
@@ -165,7 +176,7 @@ mod tests {
 
     fn lock(seen: Vec<Seen>) -> LockState {
         let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
-        Measured::new(LockName::Kernel, Lock::default(), items.collect()).state
+        Measured::new(LockName::Kernel, Lock::default(), items.collect(), None).state
     }
 
     #[test]
@@ -179,5 +190,20 @@ mod tests {
         assert_eq!(lock(vec![absent(), shut()]), LockState::Enforced);
         assert_eq!(lock(vec![shut(), hidden(), absent()]), LockState::Unknown);
         assert_eq!(lock(vec![shut(), open(), hidden()]), LockState::NotEnforced);
+    }
+
+    #[test]
+    fn a_lock_that_a_grant_opens_is_never_enforced_and_one_that_is_allowed_needs_none() {
+        let measured = |lock, granted| {
+            let shut = Seen::Shut(Strength::Reversible, String::new());
+            let items = vec![Item::new("a", "b", "c", shut)];
+            Measured::new(LockName::Imds, lock, items, granted)
+        };
+        let granted = measured(Lock::default(), Some(7));
+        assert_eq!(granted.state, LockState::Granted);
+        assert_eq!(granted.granted_until, Some(7));
+        assert!(!granted.state.is_shut());
+        assert_eq!(measured(Lock::default(), None).state, LockState::Enforced);
+        assert_eq!(measured(Lock::Allow, Some(7)).state, LockState::Enforced);
     }
 }

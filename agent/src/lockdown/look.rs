@@ -153,6 +153,54 @@ impl<'a> Look<'a> {
         running.as_ref().map_err(Clone::clone)
     }
 
+    /// The control groups that have processes, as paths beneath the root.
+    pub fn groups(&self) -> Result<Vec<String>, String> {
+        let (mut groups, mut todo) = (Vec::new(), vec![(CGROUPS.to_owned(), 0_usize)]);
+        while let Some((path, depth)) = todo.pop() {
+            if depth > DEEPEST {
+                return Err(format!("'/{path}' is nested too deep"));
+            }
+            for (name, kind) in self.list(&path)?.unwrap_or_default() {
+                let inner = format!("{path}/{name}");
+                if kind != FileType::Directory || !self.is_populated(&inner)? {
+                    continue;
+                }
+                todo.push((inner.clone(), depth.saturating_add(1)));
+                groups.push(inner);
+            }
+        }
+        Ok(groups)
+    }
+
+    fn is_populated(&self, group: &str) -> Result<bool, String> {
+        let events = self.text(&format!("/{group}/cgroup.events"))?;
+        Ok(events.is_some_and(|events| events.lines().any(|line| line == "populated 1")))
+    }
+
+    /// The units among these, or made of them, that something starts with the host.
+    pub fn enabled(&self, units: &[&str]) -> Result<Vec<String>, String> {
+        let mut enabled = BTreeSet::new();
+        for place in PLACES {
+            for (target, kind) in self.list(place)?.unwrap_or_default() {
+                let list = target.rsplit_once('.').map(|(_, list)| list);
+                let is_list = matches!(list, Some("wants" | "requires"));
+                if kind != FileType::Directory || !is_list {
+                    continue;
+                }
+                let names = self.list(&format!("{place}/{target}"))?;
+                let names = names.unwrap_or_default().into_iter();
+                let ours = names.map(|(name, _)| name);
+                enabled.extend(ours.filter(|name| units.iter().any(|unit| is_of(unit, name))));
+            }
+        }
+        Ok(enabled.into_iter().collect())
+    }
+
+    /// Whether the host has this unit, masked or not.
+    pub fn has_unit(&self, unit: &str) -> Result<bool, String> {
+        Ok(self.unit_file(unit)? != UnitFile::Absent)
+    }
+
     fn populated(
         &self,
         path: &str,
@@ -168,10 +216,7 @@ impl<'a> Look<'a> {
                 continue;
             }
             let inner = format!("{path}/{name}");
-            let events = self.text(&format!("/{inner}/cgroup.events"))?;
-            let is_populated =
-                events.is_some_and(|events| events.lines().any(|line| line == "populated 1"));
-            if !is_populated {
+            if !self.is_populated(&inner)? {
                 continue;
             }
             self.populated(&inner, depth.saturating_add(1), running)?;
@@ -253,7 +298,7 @@ impl<'a> Look<'a> {
 }
 
 /// Whether this is the unit, or made of it where it is a template.
-fn is_of(unit: &str, name: &str) -> bool {
+pub fn is_of(unit: &str, name: &str) -> bool {
     match unit.split_once("@.") {
         None => name == unit,
         Some((stem, kind)) => name

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::item::{Measured, Strength};
-use crate::{status, summary::clean};
+use crate::{host, status, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
 #[derive(Serialize)]
@@ -37,6 +37,9 @@ fn table(measured: &[Measured]) -> String {
         let mut declared = lock.declared.name().to_owned();
         if !lock.except.is_empty() {
             let _ = write!(declared, " but for {}", lock.except.join(", "));
+        }
+        if let Some(until) = lock.granted_until {
+            let _ = write!(declared, ", granted until {}", host::utc(until));
         }
         let _ = writeln!(
             text,
@@ -83,7 +86,7 @@ mod tests {
         let lock = Lock::Deny {
             except: vec!["nf_tables".to_owned()],
         };
-        let table = table(&[Measured::new(LockName::Kernel, lock, items)]);
+        let table = table(&[Measured::new(LockName::Kernel, lock, items, None)]);
         let expected = "\
 kernel          NOT ENFORCED     deny but for nf_tables
   kexec             1  enforced, until reboot: 1  [/proc/sys/kernel/kexec_load_disabled]

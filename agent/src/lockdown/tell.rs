@@ -12,7 +12,8 @@ const SHOWN: usize = 5;
 /// The locks in the record of this boot: each with its state, and what of it is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockdownState {
-    /// Whether each lock that is denied is enforced, or has nothing that it would shut.
+    /// Whether each lock that is denied is enforced, has nothing that it would shut, or is opened by a
+    /// grant; its own state says which.
     pub is_enforced: bool,
     /// When they were looked at, in seconds since 1970, if the clock told.
     #[serde(default)]
@@ -30,6 +31,9 @@ pub struct LockRecord {
     pub declared: Declared,
     /// What is.
     pub state: LockState,
+    /// Until when a grant opens it, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_until: Option<u64>,
     /// What of it is open or unknown, and what was found; if it is denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
@@ -86,7 +90,11 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
         .flat_map(|lock| lock.open.clone())
         .collect();
     let line = if state.is_enforced {
-        format!("{image}: locked down")
+        let granted = state.locks.iter().filter_map(|lock| {
+            let until = host::utc(lock.granted_until?);
+            Some(format!(", but for {}: granted until {until}", lock.lock))
+        });
+        format!("{image}: locked down{}", granted.collect::<String>())
     } else {
         let names = state.locks.iter().filter(|lock| !lock.open.is_empty());
         let names: Vec<&str> = names.map(|lock| lock.lock.as_str()).collect();
@@ -120,6 +128,7 @@ impl LockdownState {
             lock: lock.lock.to_owned(),
             declared: lock.declared,
             state: lock.state,
+            granted_until: lock.granted_until,
             open: open_items(lock),
         });
         Self {
@@ -131,7 +140,7 @@ impl LockdownState {
 }
 
 fn is_open(lock: &Measured) -> bool {
-    lock.is_denied() && !lock.state.is_shut()
+    lock.is_denied() && !lock.state.is_shut() && lock.state != LockState::Granted
 }
 
 fn open_items(lock: &Measured) -> Vec<String> {
@@ -157,7 +166,7 @@ mod tests {
 
     fn measured(lock: Lock, seen: Vec<Seen>) -> Measured {
         let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
-        Measured::new(LockName::Kernel, lock, items.collect())
+        Measured::new(LockName::Kernel, lock, items.collect(), None)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use earmark_scan::{Report, verify::Verdict};
 
 use crate::{
     first_boot::Shown,
+    grants::Taint,
     host,
     lockdown::{Declared, LockRecord, LockState, LockdownState},
     record::Status,
@@ -47,6 +48,7 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
     if let Some(lockdown) = &status.lockdown {
         locks(&mut screen, lockdown, now);
     }
+    taints(&mut screen, &status.taints);
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));
     }
@@ -90,6 +92,7 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
         (LockState::Enforced, LockState::Enforced.words()),
         (LockState::NotEnforced, LockState::NotEnforced.words()),
         (LockState::Unknown, LockState::Unknown.words()),
+        (LockState::Granted, LockState::Granted.words()),
         (LockState::NotApplicable, "nothing to shut"),
     ] {
         let denied = lockdown.locks.iter().filter(|lock| !allowed(lock));
@@ -109,6 +112,18 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
     }
     if open().nth(SHOWN).is_some() {
         screen.row("", "  … the others: earmark-agent lockdown --check");
+    }
+}
+
+/// What was done to this instance, the last of it first.
+fn taints(screen: &mut Screen, taints: &[Taint]) {
+    let mut label = "TAINTED";
+    for taint in taints.iter().rev().take(SHOWN) {
+        screen.row(label, &taint.to_string());
+        label = "";
+    }
+    if taints.len() > SHOWN {
+        screen.row("", "… the others: earmark-agent status --json");
     }
 }
 

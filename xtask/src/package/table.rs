@@ -103,6 +103,14 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-lockdown.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-grants.path",
+                "systemd/earmark-grants.path",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-grants.service",
+                "systemd/earmark-grants.service",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-lockdown-again.service",
                 "systemd/earmark-lockdown-again.service",
             ),

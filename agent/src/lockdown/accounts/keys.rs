@@ -11,7 +11,10 @@ use earmark_manifest::{
     class::{PathClass, RuleSet},
     path::ImagePath,
 };
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags},
+    io::Errno,
+};
 
 use super::{
     super::{
@@ -134,6 +137,50 @@ fn put_aside(look: &Look<'_>, keys: &Keys) -> Result<(), String> {
         .or_else(|_| rustix::fs::unlinkat(&directory, keys.name, AtFlags::empty()))
         .and_then(|()| rustix::fs::fsync(&directory))
         .map_err(|errno| errno.to_string())
+}
+
+/// Gives back what was put aside, where nothing else has its name by now.
+pub(super) fn give_back(look: &Look<'_>) -> Vec<String> {
+    let accounts = match database::accounts(look) {
+        Ok(accounts) => accounts,
+        Err(error) => return vec![format!("failed to look for authorized keys: {error}")],
+    };
+    let mut problems = Vec::new();
+    let homes = accounts
+        .iter()
+        .map(|account| account.home.trim_matches('/'));
+    for home in homes.collect::<BTreeSet<_>>() {
+        let directory = format!("{home}/.ssh");
+        let directory = directory.trim_start_matches('/').to_owned();
+        for name in NAMES {
+            let keys = Keys {
+                directory: directory.clone(),
+                name,
+            };
+            if let Err(errno) = rename_back(look, &keys) {
+                problems.push(format!("failed to give back '{}': {errno}", keys.path()));
+            }
+        }
+    }
+    problems
+}
+
+fn rename_back(look: &Look<'_>, keys: &Keys) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let root = look.root().as_fd();
+    let path = keys.directory.as_str();
+    let directory = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        // What is put aside is put aside without following a link, too.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        opened => opened?,
+    };
+    let aside = format!("{}{ASIDE}", keys.name);
+    let flags = RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(&directory, aside.as_str(), &directory, keys.name, flags) {
+        Err(Errno::NOENT | Errno::EXIST) => Ok(()),
+        renamed => renamed.and_then(|()| rustix::fs::fsync(&directory)),
+    }
 }
 
 #[cfg(test)]

@@ -93,3 +93,20 @@ pub(super) fn plan(
     }
     operations
 }
+
+/// What makes the sealed mounts writable again, the root first. A file system that is read-only by
+/// itself stays so.
+pub(super) fn unseal(table: &Table, places: &Places) -> Vec<Operation> {
+    let mut mounts = table.visible();
+    mounts.sort_by(|one, other| one.point.cmp(&other.point));
+    let is_shut = |mount: &&Mount| {
+        wanted(mount, places).contains(MountFlags::RDONLY)
+            && mount.flags.contains(MountFlags::RDONLY)
+            && !mount.is_frozen()
+    };
+    let open = |mount: &Mount| {
+        let flags = mount.flags.difference(MountFlags::RDONLY);
+        Operation::Restrict(mount.point.clone(), flags)
+    };
+    mounts.into_iter().filter(is_shut).map(open).collect()
+}

@@ -193,6 +193,17 @@ fn inside(root: &Path) {
         assert!(!runs(&format!("{place}/busybox")), "{place}");
     }
 
+    // A grant makes what is sealed writable, and nothing that is writable can be run all the same.
+    assert_eq!(super::open(&look, &declaration, &except), [""; 0]);
+    for place in ["/x", "/usr/x", "/etc/x"] {
+        assert!(!is_read_only(place), "{place}");
+    }
+    assert!(!runs("/run/busybox") && !runs("/var/lib/web/busybox"));
+    assert_eq!(open(), "/ /dev /etc /usr /var");
+    assert_eq!(apply(&look, &declaration, &except), [""; 0]);
+    assert!(is_read_only("/usr/x"));
+    assert_eq!(open(), "");
+
     // What root can undo is found, and shut again.
     mount_remount("/", MountFlags::BIND, c"").unwrap();
     assert!(!is_read_only("/usr/x"));

@@ -16,6 +16,7 @@ pub(super) const ERROR: u16 = 2;
 pub(super) const DONE: u16 = 3;
 pub(super) const OVERRUN: u16 = 4;
 pub(super) const NEW_RULE: u16 = 32;
+const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
 
 /// `NLM_F_DUMP_INTR`: rules changed meanwhile, and some may be missing.
@@ -110,6 +111,16 @@ impl Own {
 
 /// "Add this rule."
 pub(super) fn add(family: Family, own: Own) -> Vec<u8> {
+    let flags = REQUEST | ACKNOWLEDGE | EXCLUSIVE | CREATE;
+    message(NEW_RULE, flags, &rule(family, own))
+}
+
+/// "Remove this rule."
+pub(super) fn delete(family: Family, own: Own) -> Vec<u8> {
+    message(DELETE_RULE, REQUEST | ACKNOWLEDGE, &rule(family, own))
+}
+
+fn rule(family: Family, own: Own) -> Vec<u8> {
     let action = match own {
         Own::Landing => NOP,
         Own::Root => GOTO,
@@ -125,8 +136,7 @@ pub(super) fn add(family: Family, own: Own) -> Vec<u8> {
         push_attribute(&mut body, FRA_UID_RANGE, &[0; 8]);
         push_attribute(&mut body, FRA_GOTO, &landing.to_ne_bytes());
     }
-    let flags = REQUEST | ACKNOWLEDGE | EXCLUSIVE | CREATE;
-    message(NEW_RULE, flags, &body)
+    body
 }
 
 /// "List the rules."

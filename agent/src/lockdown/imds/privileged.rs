@@ -210,6 +210,17 @@ fn inside() {
     assert_eq!(apply(&look, &declaration), [""; 0]);
     assert_eq!(states(), [shut, shut]);
     assert!(!reaches(65_534, addresses[1]));
+    // A grant lets everybody in, and then it is shut again.
+    for _ in 0..2 {
+        assert_eq!(super::open(&look, &declaration), [""; 0]);
+        assert_eq!(states(), [open, open]);
+    }
+    for address in addresses {
+        assert!(reaches(65_534, address) && reaches(0, address), "{address}");
+    }
+    assert_eq!(apply(&look, &declaration), [""; 0]);
+    assert_eq!(states(), [shut, shut]);
+    assert!(!reaches(65_534, addresses[0]));
     // Nor is root kept out for long.
     must("ip", "rule delete priority 3");
     assert!(!reaches(0, addresses[0]));

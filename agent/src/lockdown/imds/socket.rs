@@ -86,7 +86,7 @@ pub(super) fn rules(question: &[u8]) -> Result<Vec<Rule>, Refusal> {
 }
 
 /// Asks for something to be done, and waits until it is.
-pub(super) fn add(question: &[u8]) -> Result<(), Refusal> {
+pub(super) fn ask_for(question: &[u8]) -> Result<(), Refusal> {
     ask(question, |piece| take(piece, &mut Vec::new())).map(|_| ())
 }
 

@@ -19,7 +19,7 @@ use earmark_scan::Root;
 
 use crate::{
     exit::Exit,
-    lockdown::{Declared, LockdownState},
+    lockdown::{Declared, LockState, LockdownState},
     process, record,
     summary::clean,
 };
@@ -188,7 +188,11 @@ fn locked_image() -> Option<String> {
 
 fn denies(lockdown: &LockdownState) -> bool {
     let mut locks = lockdown.locks.iter();
-    locks.any(|lock| lock.lock == "packages" && lock.declared == Declared::Deny)
+    locks.any(|lock| {
+        lock.lock == "packages"
+            && lock.declared == Declared::Deny
+            && lock.state != LockState::Granted
+    })
 }
 
 fn is_change(name: &OsStr, arguments: &[OsString]) -> bool {

@@ -147,3 +147,24 @@ fn without_accounts_nothing_is_done_and_that_is_said() {
         ["failed to look for authorized keys: '/etc/passwd' is not there"]
     );
 }
+
+#[test]
+fn what_was_put_aside_is_given_back_unless_something_else_is_there() {
+    let root = host();
+    root.write("/home/alice/.ssh/authorized_keys", KEY);
+    assert_eq!(applied(&root), [""; 0]);
+    assert_eq!(seen(&root), none());
+    let give_back = || {
+        let root = root.open();
+        super::give_back(&Look::new(&root))
+    };
+    assert_eq!(give_back(), [""; 0]);
+    let path = root.at("/home/alice/.ssh/authorized_keys");
+    assert_eq!(fs::read(&path).unwrap(), KEY);
+    // A second time there is nothing to do; and put aside again, a newer one is left alone.
+    assert_eq!(give_back(), [""; 0]);
+    assert_eq!(applied(&root), [""; 0]);
+    root.write("/home/alice/.ssh/authorized_keys", b"newer\n");
+    assert_eq!(give_back(), [""; 0]);
+    assert_eq!(fs::read(&path).unwrap(), b"newer\n");
+}

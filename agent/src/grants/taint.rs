@@ -1,0 +1,96 @@
+//! What was done to this instance that its image does not say: for its whole life.
+
+use std::fmt;
+
+use earmark_manifest::grant::InstanceName;
+use earmark_scan::Root;
+use serde::{Deserialize, Serialize};
+
+use super::{instance, record::Record};
+use crate::{host::utc, summary::clean};
+
+/// Something that taints an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taint {
+    /// `grant`: locks were opened; or `unknown`: what taints it cannot be read.
+    pub kind: String,
+    /// Of the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What was opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// When it was taken, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Until when it holds, or when it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why, as who signed it says; or why it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What taints this instance, from the record on the disk: no boot and no verification takes it away.
+pub fn taints(root: &Root) -> Vec<Taint> {
+    let record = match Record::read(root) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(record)) => record,
+        Err(error) => return vec![unknown(format!("{error:#}"))],
+    };
+    // Who cannot be told from the one whose record this is, is taken for it.
+    if is_another(root, &record.instance) {
+        return Vec::new();
+    }
+    let grants = record.grants.iter();
+    let taints = grants.map(|taken| Taint {
+        kind: "grant".to_owned(),
+        id: Some(taken.id.to_string()),
+        locks: taken.locks.iter().map(ToString::to_string).collect(),
+        from: Some(taken.at.time),
+        until: Some(
+            taken
+                .closed
+                .as_ref()
+                .map_or(taken.expires, |(time, _)| (*time).min(taken.expires)),
+        ),
+        reason: taken.reason.as_ref().map(ToString::to_string),
+    });
+    taints.collect()
+}
+
+fn is_another(root: &Root, name: &InstanceName) -> bool {
+    instance::of_kind(root, name).is_some_and(|this| this != *name)
+}
+
+fn unknown(problem: String) -> Taint {
+    Taint {
+        kind: "unknown".to_owned(),
+        id: None,
+        locks: Vec::new(),
+        from: None,
+        until: None,
+        reason: Some(problem),
+    }
+}
+
+impl fmt::Display for Taint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |time: Option<u64>| time.map_or_else(|| "?".to_owned(), utc);
+        if self.kind == "grant" {
+            write!(
+                f,
+                "{} opened by a grant, {} to {}",
+                clean(&self.locks.join(", ")),
+                time(self.from),
+                time(self.until)
+            )?;
+        } else {
+            f.write_str("what was opened on this instance cannot be told")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {}", clean(reason)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Grants that were brought to this host: where they are looked for, and which of them are taken.
+//!
+//! Who brings one has nothing to say: what counts is who signed it, for which instance of which image,
+//! and for when. The places are looked into and not believed.
+
+use earmark_manifest::{
+    crypto,
+    digest::ManifestDigest,
+    grant::{Grant, GrantId, InstanceName, verify_grant},
+    limits,
+    name::ImageName,
+    path::ImagePath,
+    trust::Trust,
+};
+use earmark_scan::Root;
+use rustix::{
+    fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+use super::record::{MOST, MOST_OPEN, Record};
+
+/// Where a person or a tool puts them, as root: files that end in `.json`.
+const DROPPED: &str = "run/earmark/grants";
+/// Where what was fetched for this host lies.
+const FETCHED: &str = "/run/earmark-fetch/grant.json";
+const ENDING: &str = ".json";
+/// Files that are looked at.
+const MOST_FILES: usize = 16;
+/// How far clocks may be apart: that of who signs, and that of this host.
+const AHEAD: u64 = 300;
+
+/// A file that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Where.
+    pub path: ImagePath,
+    /// Its bytes, or why there are none.
+    pub bytes: Result<Vec<u8>, String>,
+    /// Its name, if it lies where it is removed once it was decided upon.
+    dropped: Option<String>,
+}
+
+/// What a grant is held against.
+#[derive(Debug)]
+pub struct Host<'a> {
+    pub trust: &'a Trust,
+    pub instance: &'a InstanceName,
+    pub image: &'a ImageName,
+    pub manifest: ManifestDigest,
+    /// In seconds since 1970.
+    pub time: u64,
+}
+
+/// Why a grant is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub why: String,
+    /// Which, if its signatures are good.
+    pub id: Option<GrantId>,
+    /// Nothing that comes later changes it.
+    pub is_final: bool,
+    /// It is one that was taken before.
+    pub is_replay: bool,
+}
+
+/// Looks into the places. The second part is what could not be looked at.
+pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    match dropped(root) {
+        Ok(names) => {
+            if names.len() > MOST_FILES {
+                problems.push(format!(
+                    "'/{DROPPED}' has {} grants, and {MOST_FILES} are looked at: remove some",
+                    names.len()
+                ));
+            }
+            for name in names.into_iter().take(MOST_FILES) {
+                let path = ImagePath::from_absolute(format!("/{DROPPED}/{name}").as_bytes());
+                match path {
+                    Ok(path) => found.push(read(root, path, Some(name))),
+                    Err(error) => problems.push(format!("'/{DROPPED}': {error}")),
+                }
+            }
+        }
+        Err(errno) => problems.push(format!("failed to list '/{DROPPED}': {errno}")),
+    }
+    if let Ok(path) = ImagePath::from_absolute(FETCHED.as_bytes())
+        && !matches!(root.exists(&path), Ok(false))
+    {
+        found.push(read(root, path, None));
+    }
+    (found, problems)
+}
+
+/// In their order, without those that somebody is still writing under another name.
+fn dropped(root: &Root) -> Result<Vec<String>, Errno> {
+    let directory = match open_dropped(root) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(ENDING) && !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root.as_fd(), DROPPED, flags, Mode::empty(), resolve)
+}
+
+fn read(root: &Root, path: ImagePath, dropped: Option<String>) -> Found {
+    let bytes = root.read(&path, limits::ENVELOPE);
+    Found {
+        path,
+        bytes: bytes.map_err(|error| error.to_string()),
+        dropped,
+    }
+}
+
+impl Found {
+    /// What is decided upon is not looked at again, if it lies where people put it. What cannot be
+    /// removed is known when it is met again.
+    pub fn remove(&self, root: &Root) {
+        if let (Some(name), Ok(directory)) = (&self.dropped, open_dropped(root)) {
+            let _ = rustix::fs::unlinkat(directory, name.as_str(), AtFlags::empty());
+        }
+    }
+
+    /// Whether it lies where it stays, and is met again and again.
+    pub fn stays(&self) -> bool {
+        self.dropped.is_none()
+    }
+}
+
+/// The grant in an envelope, if it is to be taken now; nothing, if it was taken and is open.
+pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option<Grant>, Refused> {
+    let verified = verify_grant(envelope, host.trust).map_err(|refusal| Refused {
+        why: refusal.to_string(),
+        id: None,
+        // Somebody may still be writing it.
+        is_final: false,
+        is_replay: false,
+    })?;
+    let grant = verified.grant();
+    let refused = |why: String| Refused {
+        why,
+        id: Some(grant.id),
+        is_final: true,
+        is_replay: false,
+    };
+    if let Some(known) = record.grants.iter().find(|known| known.id == grant.id) {
+        if known.is_open() {
+            return Ok(None);
+        }
+        return Err(Refused {
+            is_replay: true,
+            ..refused("it was taken before, and a grant opens once".to_owned())
+        });
+    }
+    if grant.instance != *host.instance {
+        let found = &grant.instance;
+        return Err(refused(format!(
+            "it is for {found}, and this is {}",
+            host.instance
+        )));
+    }
+    if grant.image != *host.image {
+        let found = &grant.image;
+        return Err(refused(format!(
+            "it is for the image '{found}', and this is '{}'",
+            host.image
+        )));
+    }
+    if grant
+        .manifest
+        .is_some_and(|manifest| manifest != host.manifest)
+    {
+        return Err(refused("it is for another version of the image".to_owned()));
+    }
+    let (issued, expires) = (grant.time.issued(), grant.time.expires());
+    if expires <= host.time {
+        return Err(refused(format!(
+            "it is over since {}",
+            crate::host::utc(expires)
+        )));
+    }
+    let later = |why: String| Refused {
+        is_final: false,
+        ..refused(why)
+    };
+    if issued > host.time.saturating_add(AHEAD) {
+        return Err(later(format!(
+            "it was issued at {}, and here it is {}: one of the clocks is wrong",
+            crate::host::utc(issued),
+            crate::host::utc(host.time)
+        )));
+    }
+    if record.grants.len() >= MOST {
+        return Err(refused(format!(
+            "{MOST} were taken before: replace this host"
+        )));
+    }
+    if record.grants.iter().filter(|known| known.is_open()).count() >= MOST_OPEN {
+        return Err(later(format!("{MOST_OPEN} are open")));
+    }
+    Ok(Some(grant.clone()))
+}
+
+/// What tells one refusal from another: the same is told once a boot.
+pub fn mark(found: &Found, why: &str) -> String {
+    let bytes = found.bytes.as_deref().unwrap_or_default();
+    let digest = crypto::sha256(bytes).hex();
+    crypto::sha256(format!("{digest} {} {why}", found.path).as_bytes()).hex()
+}

@@ -1,0 +1,153 @@
+//! Opens what grants open, and shuts it when they are over.
+//!
+//! What is to be opened is put on record first, then opened, then measured; a lock leaves the record when
+//! it was found to be shut, so that a run that was cut short is finished by the next. A lock that stays
+//! open after its time is found by the look at the locks, and the policy of the image follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use earmark_manifest::{
+    declaration::{Declaration, LockName, OnFailure},
+    grant::GrantedLock,
+    verify::VerifiedDeclaration,
+};
+use earmark_scan::{Root, verify::Verdict};
+
+use super::{
+    accounts, apply, denied, filesystems, imds,
+    look::Look,
+    measure, tell,
+    units::{self, Units},
+};
+use crate::{
+    announce,
+    exit::Exit,
+    grants::{self, Event, Opened, Progress},
+    host,
+    policy::Policy,
+    record,
+};
+
+/// Takes what was brought to this host, opens and shuts what follows, and tells.
+pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Result<Exit> {
+    let _turn = grants::turn(root)?;
+    let declaration = declared.declaration();
+    let mut opened = Opened::read(root);
+    let before = opened.clone();
+    let mut now = match why_shut(root, policy) {
+        None => grants::look(root, declared, &mut opened),
+        // What is brought to such a host is left where it is.
+        Some(why) => {
+            if !opened.unsettled().is_empty() {
+                eprintln!("earmark-agent: no lock is open: {why}");
+            }
+            grants::Now::default()
+        }
+    };
+    now.open
+        .retain(|lock, _| denied(declaration, lock.lock()).is_some());
+    opened.want(&now.open.keys().copied().collect());
+    if opened != before {
+        opened.write(root)?;
+    }
+    let image = record::image(root);
+    if opened.is_settled() && now.events.is_empty() {
+        return Ok(Exit::Done);
+    }
+
+    let problems = carry_out(root, declaration, &mut opened);
+    tell::problems(&problems);
+    let granted = now.open.iter().map(|(lock, until)| (lock.lock(), *until));
+    let granted: BTreeMap<LockName, u64> = granted.collect();
+    let measured = measure(&Look::new(root), declaration, &granted);
+    for lock in opened.at(Progress::Shutting) {
+        let is_shut = |name: LockName| {
+            let mut measured = measured.iter();
+            measured.any(|measured| measured.lock == name.name() && measured.state.is_shut())
+        };
+        if is_shut(lock.lock()) {
+            opened.is_shut(lock);
+        }
+    }
+    opened.write(root)?;
+    let problems = problems.into_iter().map(Event::Problem);
+    now.events.extend(problems);
+    grants::tell(&image, &now.events);
+    tell::tell_change(root, policy, &measured);
+    if let Ok(Some(status)) = record::read(root) {
+        announce::message_of_the_day(root, &status.report);
+    }
+    Ok(tell::exit_of(&measured))
+}
+
+/// Why nothing may be open on this host: it was not locked down in this boot, or it is one on which the
+/// image lets nothing run. A grant is for rescuing, but not for going on where the image says stop.
+fn why_shut(root: &Root, policy: &Policy) -> Option<&'static str> {
+    let status = record::read(root).ok().flatten();
+    let is_now = |boot: Option<&str>| !root.is_live() || host::is_this_boot(boot);
+    let status = status.filter(|status| is_now(status.report.boot_id.as_deref()));
+    let Some(lockdown) = status.as_ref().and_then(|status| status.lockdown.as_ref()) else {
+        return Some("this host was not locked down in this boot");
+    };
+    if policy.on_failure() == OnFailure::Report {
+        return None;
+    }
+    let verdict = status.as_ref().map(|status| status.report.verdict);
+    if !matches!(verdict, Some(Verdict::Verified | Verdict::Partial)) {
+        return Some("this host did not verify");
+    }
+    (!lockdown.is_enforced).then_some("a lock of this host is not enforced")
+}
+
+/// Opens and shuts what is not yet as it is to be. Returns what went wrong.
+fn carry_out(root: &Root, declaration: &Declaration, opened: &mut Opened) -> Vec<String> {
+    let (opening, shutting) = (opened.at(Progress::Opening), opened.at(Progress::Shutting));
+    let mut problems = Vec::new();
+    let all = opening.iter().chain(&shutting);
+    let has_units = all.map(|lock| lock.lock()).any(units::are_of);
+    // The generator leaves the masks of what is open out, and puts the others back.
+    let reloaded = if has_units {
+        units::reload(root)
+    } else {
+        Ok(())
+    };
+    let are_units_known = reloaded.is_ok();
+    problems.extend(reloaded.err());
+    // What is to be shut is not held up by what is to be opened.
+    let names: BTreeSet<LockName> = shutting.iter().map(|lock| lock.lock()).collect();
+    for lock in &names {
+        if let Some(units) = Units::of(declaration, *lock) {
+            problems.extend(units.stop(root));
+        }
+    }
+    problems.extend(apply(root, declaration, |name| names.contains(&name)));
+    for lock in opening {
+        // As long as nothing is known of the masks it is tried again.
+        if units::are_of(lock.lock()) && !are_units_known {
+            continue;
+        }
+        let found = open(root, declaration, lock);
+        if found.is_empty() {
+            opened.is_opened(lock);
+        }
+        problems.extend(found);
+    }
+    problems
+}
+
+fn open(root: &Root, declaration: &Declaration, lock: GrantedLock) -> Vec<String> {
+    let host = Look::new(root);
+    let except = denied(declaration, lock.lock()).unwrap_or_default();
+    match lock {
+        GrantedLock::Accounts => accounts::open(&host),
+        GrantedLock::Filesystems => filesystems::open(&host, declaration, &except),
+        GrantedLock::Imds => imds::open(&host, declaration),
+        GrantedLock::Packages | GrantedLock::RemoteAccess | GrantedLock::Schedules => {
+            match Units::of(declaration, lock.lock()) {
+                Some(units) => units.start(root),
+                None => Vec::new(),
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The units of a lock, where a grant opens it and when its time is over.
+//!
+//! Opened, the units that the image enables start. Shut, all of them stop, with what they left running
+//! and with the sessions that came in through them: who is logged in when the time is over is logged out.
+//! What root started meanwhile in a unit of its own goes on running; that the host was open is told for
+//! the whole life of the instance.
+
+use std::collections::BTreeSet;
+
+use earmark_manifest::declaration::{Declaration, LockName};
+use earmark_scan::Root;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::{
+    denied,
+    look::{Look, is_of},
+    packages, remote_access, schedules,
+};
+use crate::first_boot;
+
+/// What logind knows of a session.
+const SESSIONS: &str = "/run/systemd/sessions";
+
+/// The units of a lock that is denied.
+#[derive(Debug)]
+pub(super) struct Units {
+    lock: LockName,
+    except: Vec<String>,
+    names: Vec<&'static str>,
+}
+
+/// Whether a lock is made of units.
+pub(super) fn are_of(lock: LockName) -> bool {
+    matches!(
+        lock,
+        LockName::Packages | LockName::RemoteAccess | LockName::Schedules
+    )
+}
+
+/// Has the service manager run its generators again.
+pub(super) fn reload(root: &Root) -> Result<(), String> {
+    first_boot::systemctl(root, &["daemon-reload".to_owned()])
+}
+
+/// Those that are masked where this lock is denied.
+pub(super) fn masks(lock: LockName, except: &[String]) -> Vec<&'static str> {
+    match lock {
+        LockName::Packages => packages::masks(),
+        LockName::RemoteAccess => remote_access::masks(except),
+        LockName::Schedules => schedules::masks(),
+        _ => Vec::new(),
+    }
+}
+
+impl Units {
+    pub fn of(declaration: &Declaration, lock: LockName) -> Option<Self> {
+        let except = denied(declaration, lock).filter(|_| are_of(lock))?;
+        let names = masks(lock, &except);
+        Some(Self {
+            lock,
+            except,
+            names,
+        })
+    }
+
+    /// Starts those that the image enables. Returns what went wrong.
+    pub fn start(&self, root: &Root) -> Vec<String> {
+        let enabled = match Look::new(root).enabled(&self.names) {
+            Ok(enabled) if enabled.is_empty() => return Vec::new(),
+            Ok(enabled) => enabled,
+            Err(problem) => return vec![problem],
+        };
+        // One that waits for another to end must not hold this up.
+        let mut words = vec!["start".to_owned(), "--no-block".to_owned(), "--".to_owned()];
+        words.extend(enabled);
+        first_boot::systemctl(root, &words)
+            .err()
+            .into_iter()
+            .collect()
+    }
+
+    /// Stops all of them, and whoever came in. Returns what went wrong; what still runs is found by the
+    /// probes.
+    pub fn stop(&self, root: &Root) -> Vec<String> {
+        let stop = |units: BTreeSet<String>| {
+            if units.is_empty() {
+                return None;
+            }
+            let mut words = vec!["stop".to_owned(), "--".to_owned()];
+            words.extend(units);
+            first_boot::systemctl(root, &words).err()
+        };
+        let mut problems = Vec::new();
+        match self.to_stop(&Look::new(root)) {
+            Ok(units) => problems.extend(stop(units)),
+            Err(problem) => problems.push(problem),
+        }
+        // sshd's unit says that its sessions stay when it stops, and a session is no part of it at all
+        // where logind keeps them.
+        match self.left(&Look::new(root)) {
+            Ok(groups) => {
+                problems.extend(groups.iter().filter_map(|group| kill(root, group).err()));
+            }
+            Err(problem) => problems.push(problem),
+        }
+        problems
+    }
+
+    /// What runs of them, and what is no template and may listen or wait without running.
+    fn to_stop(&self, look: &Look<'_>) -> Result<BTreeSet<String>, String> {
+        let running = look.running()?.iter();
+        let mut units: BTreeSet<String> = running
+            .filter(|name| self.names.iter().any(|unit| is_of(unit, name)))
+            .cloned()
+            .collect();
+        for name in self.names.iter().filter(|name| !name.contains("@.")) {
+            if look.has_unit(name)? {
+                units.insert((*name).to_owned());
+            }
+        }
+        Ok(units)
+    }
+
+    /// The control groups of what still runs of them, and of sessions that they let in.
+    fn left(&self, look: &Look<'_>) -> Result<Vec<String>, String> {
+        let groups = look.groups()?.into_iter();
+        let is_left = |path: &String| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            self.names.iter().any(|unit| is_of(unit, name))
+                || self.lock == LockName::RemoteAccess && self.let_in(look, name)
+        };
+        Ok(groups.filter(is_left).collect())
+    }
+
+    /// Whether a control group is that of a session that nothing which the image leaves open let in.
+    /// One that nobody knows the way of is one of these.
+    fn let_in(&self, look: &Look<'_>, group: &str) -> bool {
+        let Some(session) = group
+            .strip_prefix("session-")
+            .and_then(|rest| rest.strip_suffix(".scope"))
+        else {
+            return false;
+        };
+        let text = look.text(&format!("{SESSIONS}/{session}"));
+        let text = text.ok().flatten().unwrap_or_default();
+        let is = |line: &str| text.lines().any(|found| found == line);
+        let by = |way: &str, service: &str| {
+            self.except.iter().any(|word| word == way) && is(&format!("SERVICE={service}"))
+        };
+        let is_job = is("CLASS=background") || is("CLASS=background-light");
+        !(is_job || by("sshd", "sshd") || by("getty", "login"))
+    }
+}
+
+/// Ends every process of a control group, at once and with all that it starts meanwhile.
+fn kill(root: &Root, group: &str) -> Result<(), String> {
+    let path = format!("{group}/cgroup.kill");
+    let failed = |problem: String| format!("failed to end what runs in '/{group}': {problem}");
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let file = rustix::fs::openat2(root.as_fd(), path.as_str(), flags, Mode::empty(), resolve);
+    match file {
+        // It ended meanwhile.
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(failed(errno.to_string())),
+        Ok(file) => rustix::io::write(file, b"1")
+            .map(|_| ())
+            .map_err(|errno| failed(errno.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
