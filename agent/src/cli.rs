@@ -37,6 +37,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Fetch what is published for this host: the service's own command
+    Fetch(FetchArgs),
     /// Say what first boot did, and what is next
     FirstBoot(FirstBootArgs),
     /// Shut what the declaration denies, and say how each lock is
@@ -75,6 +77,22 @@ pub struct VerifyArgs {
     pub boot: bool,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `earmark-agent fetch`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks for a break-glass grant for this instance beside the channel that the
+image names: for https://releases.example.com/web/stable.json that is
+https://releases.example.com/web/grants/INSTANCE.json. It is left in
+/run/earmark-fetch, and believed by nobody until its signature was checked.
+
+Examples:
+  earmark-agent fetch")]
+pub struct FetchArgs {
+    /// The root to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// `earmark-agent first-boot`
@@ -223,8 +241,8 @@ mod tests {
             })
             .collect();
         let expected = [
-            "run", "root", "json", "check", "early", "again", "grants", "root", "json", "root",
-            "root", "json", "gate", "rate", "boot", "root", "json",
+            "root", "run", "root", "json", "check", "early", "again", "grants", "root", "json",
+            "root", "root", "json", "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

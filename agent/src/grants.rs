@@ -33,6 +33,7 @@ use self::{
     take::{Host, Refused},
 };
 pub use self::{
+    instance::of as instance,
     opened::{Opened, Progress},
     taint::{Taint, taints},
     tell::{Event, tell},

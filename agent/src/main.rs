@@ -29,10 +29,12 @@ mod cli;
 mod cmdline;
 mod console;
 mod exit;
+mod fetch;
 mod first_boot;
 mod generator;
 mod grants;
 mod host;
+mod http;
 mod imds;
 mod journal;
 mod lockdown;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Err(error) => return cli::refuse(&error),
     };
     let result = match command {
+        cli::Command::Fetch(args) => fetch::run(&args),
         cli::Command::FirstBoot(args) => first_boot::run(&args),
         cli::Command::Lockdown(args) => lockdown::run(&args),
         cli::Command::Run(args) => run::run(&args),

@@ -4,10 +4,12 @@
 
 mod descendants;
 mod hand_over;
+mod names;
 mod output;
 mod step;
 mod verify;
 
 pub use hand_over::hand_over;
+pub use names::addresses;
 pub use step::{Finished, StepRun, run_step};
 pub use verify::{Ended, Program, run};

@@ -30,6 +30,9 @@ pub struct Status {
     /// The locks, as they were last measured in this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<LockdownState>,
+    /// Which instance this is, if this boot could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// What was done to this instance that its image does not say, for its whole life.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
@@ -73,7 +76,8 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
     let status = Status {
         report: report.clone(),
         first_boot: old.as_ref().and_then(|old| old.first_boot.clone()),
-        lockdown: old.and_then(|old| old.lockdown),
+        lockdown: old.as_ref().and_then(|old| old.lockdown.clone()),
+        instance: old.and_then(|old| old.instance),
         taints: Vec::new(),
     };
     write(root, &directory, status)
@@ -88,12 +92,13 @@ pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
     write(root, &directory, status)
 }
 
-/// Adds how the locks are to the record of this boot.
-pub fn keep_lockdown(root: &Root, lockdown: LockdownState) -> Result<()> {
+/// Adds how the locks are to the record of this boot, and which instance it is.
+pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<String>) -> Result<()> {
     let directory = StateDirectory::open(root)?;
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
     status.lockdown = Some(lockdown);
+    status.instance = instance.or(status.instance);
     write(root, &directory, status)
 }
 

@@ -25,6 +25,8 @@ pub const LOCKDOWN_TIMER: &str = "earmark-lockdown-again.timer";
 pub const GRANTS: &str = "earmark-grants.service";
 /// What starts it.
 pub const GRANTS_PATH: &str = "earmark-grants.path";
+/// When something is fetched for this host.
+pub const FETCH_TIMER: &str = "earmark-fetch.timer";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -34,10 +36,18 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 12] = [
+pub const UNITS: [Unit; 14] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
+    },
+    Unit {
+        name: "earmark-fetch.service",
+        text: include_str!("../../systemd/earmark-fetch.service"),
+    },
+    Unit {
+        name: FETCH_TIMER,
+        text: include_str!("../../systemd/earmark-fetch.timer"),
     },
     Unit {
         name: FIRST_BOOT,

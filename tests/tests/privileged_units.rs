@@ -8,8 +8,10 @@ use earmark_tests::{
     overlay::Overlay,
 };
 
-const UNITS: [&str; 12] = [
+const UNITS: [&str; 14] = [
     "earmark-agent.service",
+    "earmark-fetch.service",
+    "earmark-fetch.timer",
     "earmark-first-boot.service",
     "earmark-grants.path",
     "earmark-grants.service",
@@ -73,6 +75,8 @@ fn privileged_the_exposure_is_what_the_docs_say() {
     let docs = fs::read_to_string(docs).unwrap();
     for (unit, bound) in [
         ("earmark-agent.service", 2.0),
+        // The network is what it is for.
+        ("earmark-fetch.service", 2.5),
         // Declared commands run in it, as root.
         ("earmark-first-boot.service", 6.0),
         // What they do is what exposure is about: mounting, and shutting the door for modules.

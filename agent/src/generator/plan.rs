@@ -12,8 +12,8 @@ use crate::{
     lockdown,
     policy::Policy,
     units::{
-        AGENT, FIRST_BOOT, GRANTS, GRANTS_PATH, LOCKDOWN, LOCKDOWN_AGAIN, LOCKDOWN_EARLY,
-        LOCKDOWN_TIMER, QUARANTINE, READY, UNITS, Unit, VERIFY,
+        AGENT, FETCH_TIMER, FIRST_BOOT, GRANTS, GRANTS_PATH, LOCKDOWN, LOCKDOWN_AGAIN,
+        LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE, READY, UNITS, Unit, VERIFY,
     },
 };
 
@@ -61,6 +61,12 @@ pub(super) fn plan(
             put(
                 format!("sysinit.target.wants/{LOCKDOWN_EARLY}"),
                 dependency(LOCKDOWN_EARLY),
+            );
+        }
+        if declaration.channel.is_some() {
+            put(
+                format!("multi-user.target.wants/{FETCH_TIMER}"),
+                dependency(FETCH_TIMER),
             );
         }
         if lockdown::denies_anything(declaration) {

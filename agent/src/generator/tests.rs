@@ -9,6 +9,8 @@ use crate::{testing::TestRoot, units::UNITS};
 const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
+earmark-fetch.service = the unit
+earmark-fetch.timer = the unit
 earmark-first-boot.service = the unit
 earmark-grants.path = the unit
 earmark-grants.service = the unit
@@ -359,6 +361,8 @@ fn our_units_take_no_drop_ins_from_anywhere() {
 earmark-agent.service.d/10-timeout.conf -> /dev/null
 earmark-agent.service.d/all.conf -> /dev/null
 earmark-agent.service.d/override.conf -> /dev/null
+earmark-fetch.service.d/10-timeout.conf -> /dev/null
+earmark-fetch.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null
 earmark-first-boot.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/first.conf -> /dev/null

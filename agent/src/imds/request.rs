@@ -1,10 +1,9 @@
 //! One request, and what its answer means.
 
-use std::error::Error;
-
 use reqwest::{RequestBuilder, StatusCode};
 
 use super::ImdsError;
+use crate::http::{causes, innermost};
 
 /// Why one attempt failed.
 pub(super) enum Fault {
@@ -76,16 +75,4 @@ fn fault(error: &reqwest::Error, path: String) -> Fault {
     } else {
         format!("the connection broke: {}", innermost(error))
     })
-}
-
-/// The errors below this one, which itself shows the URL.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
-/// What the operating system or the HTTP library says, neither of which quotes the answer.
-pub(super) fn innermost(error: &reqwest::Error) -> String {
-    causes(error)
-        .last()
-        .map_or_else(|| "unknown".to_owned(), ToString::to_string)
 }

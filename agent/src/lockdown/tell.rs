@@ -4,7 +4,7 @@ use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Declared, Item, LockState, Measured};
-use crate::{console, exit::Exit, host, journal, policy::Policy, record, summary::clean};
+use crate::{console, exit::Exit, grants, host, journal, policy::Policy, record, summary::clean};
 
 /// Of what is open, on the console.
 const SHOWN: usize = 5;
@@ -68,7 +68,7 @@ pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
     if measured.iter().any(Measured::is_denied) {
         say(root, policy, &state);
     }
-    keep(root, state);
+    keep(root, policy, state);
 }
 
 /// Tells of what has changed since it was last told in this boot; the record has when it was looked at.
@@ -79,7 +79,7 @@ pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
     if told.is_none_or(|told| told.locks != state.locks) {
         say(root, policy, &state);
     }
-    keep(root, state);
+    keep(root, policy, state);
 }
 
 fn say(root: &Root, policy: &Policy, state: &LockdownState) {
@@ -116,8 +116,11 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
     }
 }
 
-fn keep(root: &Root, state: LockdownState) {
-    if let Err(error) = record::keep_lockdown(root, state) {
+fn keep(root: &Root, policy: &Policy, state: LockdownState) {
+    let platform = policy.declaration().map(|declared| declared.image.platform);
+    let instance = platform.and_then(|platform| grants::instance(root, platform));
+    let instance = instance.map(|name| name.to_string());
+    if let Err(error) = record::keep_lockdown(root, state, instance) {
         eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
 }

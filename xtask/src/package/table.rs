@@ -95,6 +95,14 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-first-boot.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-fetch.service",
+                "systemd/earmark-fetch.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-fetch.timer",
+                "systemd/earmark-fetch.timer",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-lockdown-early.service",
                 "systemd/earmark-lockdown-early.service",
             ),

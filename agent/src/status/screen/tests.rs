@@ -29,6 +29,7 @@ fn shown(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
         report: report.clone(),
         first_boot: None,
         lockdown: None,
+        instance: None,
         taints: Vec::new(),
     };
     render(&status, now, is_of_this_boot)
@@ -203,6 +204,7 @@ fn of_first_boot(more: &serde_json::Value) -> String {
         report: report(|_| {}),
         first_boot: Some(first_boot),
         lockdown: None,
+        instance: None,
         taints: Vec::new(),
     };
     render(&status, NOW, true)
@@ -254,6 +256,7 @@ fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
         report: report(|_| {}),
         first_boot: None,
         lockdown: Some(serde_json::from_value(lockdown).unwrap()),
+        instance: None,
         taints: Vec::new(),
     };
     let screen = render(&status, NOW, true);

@@ -1,0 +1,164 @@
+//! What is fetched for a host from a server beside its channel, over TLS as OpenSSL speaks it, and what a
+//! hostile one can do with that: nothing.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use earmark_tests::{Bench, SPEC, run};
+use serde_json::Value;
+
+const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
+const FETCHED: &str = "run/earmark-fetch/grant.json";
+const INSTANCE: &str = "i-0123456789abcdef0";
+
+/// A server, as long as the test.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own server, which runs beside it"
+    )]
+    fn start(bench: &Bench, certificate: &str) -> Self {
+        let python =
+            std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/https.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .args([format!("{certificate}.crt"), format!("{certificate}.key")])
+            .current_dir(bench.path(""))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("{line}"));
+        Self { child, port }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An authority, which the root believes, and certificates: `good` is for localhost, `other` for another
+/// name, and `unknown` by nobody that anybody believes.
+fn certificates(bench: &Bench) {
+    let openssl = |words: &str| {
+        run("openssl", words.split(' '), Some(&bench.path(""))).must(0);
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=Authority"
+    ));
+    for (name, host) in [("good", "localhost"), ("other", "other.example")] {
+        openssl(&format!(
+            "req -x509 {key} -keyout {name}.key -out {name}.crt -subj /CN={name} -CA ca.crt -CAkey ca.key \
+             -addext subjectAltName=DNS:{host} -addext basicConstraints=critical,CA:FALSE"
+        ));
+    }
+    openssl(&format!(
+        "req -x509 {key} -keyout unknown.key -out unknown.crt -subj /CN=unknown \
+         -addext subjectAltName=DNS:localhost"
+    ));
+}
+
+/// A sealed root whose channel is there, and that believes this authority.
+fn sealed(channel: &str, authority: &[u8]) -> Bench {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.root().join("etc/ssl/certs")).unwrap();
+    bench.write(AUTHORITIES, authority);
+    let spec = format!("{SPEC}\n[channel]\nurl = \"{channel}\"\n");
+    fs::write(bench.path("earmark.toml"), spec).unwrap();
+    bench.seal().must(0);
+    bench.agent(&["verify", "--root", "root"]).must(0);
+    // As earmark-lockdown.service says it.
+    let status = bench.root().join("run/earmark/status.json");
+    let mut known: Value = serde_json::from_slice(&fs::read(&status).unwrap()).unwrap();
+    known["instance"] = INSTANCE.into();
+    fs::write(&status, known.to_string()).unwrap();
+    fs::create_dir_all(bench.root().join("run/earmark-fetch")).unwrap();
+    bench
+}
+
+#[test]
+fn privileged_a_grant_is_fetched_and_a_hostile_server_brings_nothing() {
+    let bench = Bench::sealed();
+    certificates(&bench);
+    let authority = fs::read(bench.path("ca.crt")).unwrap();
+    // Anything in an envelope: whether it is believed is not asked here.
+    let manifest = bench.root().join("usr/lib/earmark/seal/manifest.json");
+    let grant = fs::read(manifest).unwrap();
+    fs::write(bench.path("grant.json"), &grant).unwrap();
+    let server = Server::start(&bench, "good");
+    let other = Server::start(&bench, "other");
+    let unknown = Server::start(&bench, "unknown");
+    let with = |port: u16, case: &str| {
+        let channel = format!("https://localhost:{port}/{case}/stable.json");
+        sealed(&channel, &authority)
+    };
+
+    let good = with(server.port, "good");
+    good.agent(&["fetch", "--root", "root"]).must(0);
+    let fetched = || fs::read(good.root().join(FETCHED)).unwrap();
+    assert_eq!(fetched(), grant);
+    // A second run brings the same.
+    good.agent(&["fetch", "--root", "root"]).must(0);
+    assert_eq!(fetched(), grant);
+
+    for (port, case, said) in [
+        (server.port, "garbage", "is no grant"),
+        (server.port, "endless", "larger than the 65536 bytes"),
+        (server.port, "liar", "is no grant"),
+        (server.port, "short", "failed to fetch"),
+        (server.port, "slow", "no answer in time"),
+        (server.port, "redirect", "redirects are not followed"),
+        (server.port, "plain", "failed to fetch"),
+        (server.port, "busy", "it answered 503"),
+        (other.port, "good", "not valid for"),
+        (unknown.port, "good", "invalid peer certificate"),
+        (1, "good", "refused"),
+    ] {
+        let bench = with(port, case);
+        let run = bench.agent(&["fetch", "--root", "root"]);
+        assert_eq!((run.code, &*run.out), (1, ""), "{case}: {}", run.err);
+        assert!(run.err.contains(said), "{case}: {}", run.err);
+        assert!(!bench.root().join(FETCHED).exists(), "{case}");
+    }
+
+    // What is no longer published is taken away.
+    let gone = with(server.port, "nothing");
+    gone.write(FETCHED, b"old");
+    gone.agent(&["fetch", "--root", "root"]).must(0);
+    assert!(!gone.root().join(FETCHED).exists());
+}
+
+#[test]
+fn privileged_a_file_is_as_good_as_a_server() {
+    let bench = sealed("file:///srv/data/stable.json", b"");
+    bench.agent(&["fetch", "--root", "root"]).must(0);
+    assert!(!bench.root().join(FETCHED).exists());
+    let manifest = bench.root().join("usr/lib/earmark/seal/manifest.json");
+    let grant = fs::read(manifest).unwrap();
+    fs::create_dir_all(bench.root().join("srv/data/grants")).unwrap();
+    bench.write(&format!("srv/data/grants/{INSTANCE}.json"), &grant);
+    bench.agent(&["fetch", "--root", "root"]).must(0);
+    assert_eq!(fs::read(bench.root().join(FETCHED)).unwrap(), grant);
+
+    let run = sealed("s3://releases/web/stable.json", b"").agent(&["fetch", "--root", "root"]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("only file:// and https://"), "{}", run.err);
+}
