@@ -90,11 +90,8 @@ impl Units {
             words.extend(units);
             first_boot::systemctl(root, &words).err()
         };
-        let mut problems = Vec::new();
-        match self.to_stop(&Look::new(root)) {
-            Ok(units) => problems.extend(stop(units)),
-            Err(problem) => problems.push(problem),
-        }
+        let (units, problem) = self.to_stop(&Look::new(root));
+        let mut problems: Vec<String> = problem.into_iter().chain(stop(units)).collect();
         // sshd's unit says that its sessions stay when it stops, and a session is no part of it at all
         // where logind keeps them.
         match self.left(&Look::new(root)) {
@@ -106,19 +103,24 @@ impl Units {
         problems
     }
 
-    /// What runs of them, and what is no template and may listen or wait without running.
-    fn to_stop(&self, look: &Look<'_>) -> Result<BTreeSet<String>, String> {
-        let running = look.running()?.iter();
-        let mut units: BTreeSet<String> = running
-            .filter(|name| self.names.iter().any(|unit| is_of(unit, name)))
-            .cloned()
-            .collect();
+    /// What runs of them, and what is no template and may listen or wait without running. Where it
+    /// cannot be seen what runs, the rest is stopped all the same.
+    fn to_stop(&self, look: &Look<'_>) -> (BTreeSet<String>, Option<String>) {
+        let (mut units, mut problem) = (BTreeSet::new(), None);
+        match look.running() {
+            Ok(running) => {
+                let is_ours = |name: &&String| self.names.iter().any(|unit| is_of(unit, name));
+                units.extend(running.iter().filter(is_ours).cloned());
+            }
+            Err(found) => problem = Some(found),
+        }
         for name in self.names.iter().filter(|name| !name.contains("@.")) {
-            if look.has_unit(name)? {
+            // What may be there is stopped, too.
+            if look.has_unit(name).unwrap_or(true) {
                 units.insert((*name).to_owned());
             }
         }
-        Ok(units)
+        (units, problem)
     }
 
     /// The control groups of what still runs of them, and of sessions that they let in.
