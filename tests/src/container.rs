@@ -182,6 +182,18 @@ impl Host {
         self
     }
 
+    /// With the signer and the keys of its trust file in `/run/signer`, and an id of its own, if the
+    /// firmware of this machine is not asked first.
+    #[must_use]
+    pub fn with_signer(self, machine_id: &str) -> Self {
+        let more = format!(
+            "--uuid={machine_id} --bind-ro={}:/run/signer/earmark --bind-ro={}:/run/signer/keys",
+            program("earmark").display(),
+            self.image.beside("").display(),
+        );
+        self.with(&more)
+    }
+
     /// A path of its root.
     pub fn at(&self, path: &str) -> PathBuf {
         self.image.at(path)
@@ -210,7 +222,8 @@ impl Host {
             .must(0);
         };
         earmark("keygen --out release.key");
-        earmark("trust --key release.pub --out trust.toml");
+        earmark("keygen --out grant.key");
+        earmark("trust --key release.pub --key grant.pub:grant --out trust.toml");
         earmark(
             "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml",
         );
@@ -298,7 +311,8 @@ impl Host {
         let turn = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/exercise.lock");
         let turn = fs::File::create(turn).unwrap();
         turn.lock().unwrap();
-        let words = "--kill-after=10 120 systemd-nspawn --quiet --boot --private-network \
+        // As every system has it that there is a profile for, whatever this machine has.
+        let words = "--kill-after=10 120 env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --private-network \
                      --register=no --keep-unit --console=read-only --resolv-conf=off --timezone=off \
                      --link-journal=no";
         let name = self

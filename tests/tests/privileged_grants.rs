@@ -1,0 +1,175 @@
+//! Break-glass on a host under its own service manager: a grant that the signer made opens the lock that it
+//! names, for as long as it says, and taints the host; nothing else opens anything.
+
+use std::fs;
+
+use earmark_tests::{
+    NO_LOCKS,
+    container::{Host, READY},
+};
+
+const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// For the scripts that look: `grant KEY LOCK TIME MORE...` brings one, `settled` has the agent look.
+const TOOLS: &str = r#"
+# The image has no key of sshd's, which each host makes for itself.
+ssh-keygen -A > /dev/null
+grant() {
+    key=$1 lock=$2 time=$3; shift 3
+    rm -f /run/signer/new.json
+    /run/signer/earmark grant --key /run/signer/keys/$key.key --lock $lock --for $time \
+        --out /run/signer/new.json --image $IMAGE --instance $INSTANCE "$@" > /dev/null &&
+    cp /run/signer/new.json /run/earmark/grants/$key.json
+}
+until_is() {
+    for try in $(seq 100); do
+        [ "$(systemctl is-active $2)" != "$1" ] || return 0
+        sleep 0.2
+    done
+    echo "$2 is not $1"
+}
+# As the timer does: first what grants say, then the look at the locks.
+settled() {
+    systemctl start earmark-lockdown-again.service
+    echo "look: $(systemctl show -P ExecMainStatus earmark-lockdown-again.service)"
+}
+show() {
+    echo "$1: $(systemctl is-active ssh.service) $(systemctl is-enabled ssh.service)" \
+        "$(earmark-agent lockdown --check | grep ^remote_access | cut -c 1-32 | tr -s ' ')"
+}
+"#;
+
+/// What a host with a firmware calls itself.
+fn instance() -> String {
+    let id = fs::read_to_string("/sys/devices/virtual/dmi/id/product_uuid");
+    let id = id.unwrap_or_default().trim().to_lowercase();
+    if id.bytes().any(|byte| !b"0f-".contains(&byte)) {
+        id
+    } else {
+        MACHINE_ID.to_owned()
+    }
+}
+
+fn host(policy: &str) -> Host {
+    let locks = NO_LOCKS.replace("remote_access = \"allow\"", "remote_access = \"deny\"");
+    assert_ne!(locks, NO_LOCKS);
+    Host::declared(policy, &locks, |_| ()).with_signer(MACHINE_ID)
+}
+
+fn script(body: &str) -> String {
+    format!("INSTANCE={} IMAGE=host\n{TOOLS}\n{body}", instance())
+}
+
+#[track_caller]
+fn must_say(looked: &str, parts: &[&str]) {
+    let mut rest = looked;
+    for part in parts {
+        let at = rest
+            .find(part)
+            .unwrap_or_else(|| panic!("{part}, in its place:\n{looked}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[test]
+fn privileged_a_grant_opens_its_lock_until_it_is_over_and_never_again() {
+    let host = host("quarantine");
+    let look = script(
+        r#"
+show shut
+# Refused: another instance, another image, a key for images, one that nobody trusts, and the manifest.
+(INSTANCE=i-0123456789abcdef0; grant grant remote_access 1h); settled
+(IMAGE=db; grant grant remote_access 1h); settled
+grant release remote_access 1h; settled
+/run/signer/earmark keygen --out /run/signer/other.key > /dev/null
+/run/signer/earmark grant --key /run/signer/other.key --lock remote_access --for 1h --image host \
+    --instance $INSTANCE --out /run/earmark/grants/other.json > /dev/null; settled
+cp /usr/lib/earmark/seal/manifest.json /run/earmark/grants/; settled
+grant grant kernel 1h 2>&1 | head -n 1
+show refused
+rm -f /run/earmark/grants/*
+
+# Nobody starts anything but the file that is dropped.
+grant grant remote_access 15s --reason 'the disk is full'
+until_is active ssh.service
+cp /run/signer/new.json /run/signer/used.json
+systemd-run --quiet --scope --slice=user.slice --unit=session-7 sleep infinity &
+until_is active session-7.scope
+show open
+settled
+earmark-agent status | grep -A 1 -e TAINTED -e 'OPEN BY'
+cat /run/earmark/motd
+
+sleep 16
+settled
+show over
+echo "session: $(systemctl is-active session-7.scope), sshd: $(pgrep -c sshd)"
+cp /run/signer/used.json /run/earmark/grants/
+settled
+show replayed
+earmark-agent status --json | grep -A 12 taints
+"#,
+    );
+    let seen = host.boot_and_look(READY, &look);
+    let looked = &seen.looked;
+    must_say(
+        looked,
+        &[
+            "shut: inactive masked-runtime remote_access enforced",
+            "look: 0\nlook: 0\nlook: 0\nlook: 0\nlook: 0\n",
+            "'kernel' cannot be granted",
+            "refused: inactive masked-runtime remote_access enforced",
+            "open: active enabled remote_access OPEN BY A GRANT",
+            "look: 0\n",
+            "OPEN BY A GRANT: remote_access",
+            "TAINTED",
+            "the disk is full",
+            "It is TAINTED: remote_access opened by a grant",
+            "look: 0\n",
+            "over: inactive masked-runtime remote_access enforced",
+            "session: inactive, sshd: 0",
+            "look: 0\n",
+            "replayed: inactive masked-runtime remote_access enforced",
+            "\"kind\": \"grant\"",
+            "the disk is full",
+        ],
+    );
+    for (part, times) in [
+        ("it is for i-0123456789abcdef0", 1),
+        ("it is for the image 'db'", 1),
+        ("0 of 1 needed signatures", 3),
+        ("OPENED by a grant until", 1),
+        ("a grant is closed, its time is over", 1),
+        ("it was taken before", 1),
+    ] {
+        let lines = seen.journal.lines().filter(|line| line.contains(part));
+        // Once to the journal by itself, and once as what its unit printed.
+        assert_eq!(lines.count(), 2 * times, "{part}: {}", seen.journal);
+    }
+    assert_eq!(seen.state("earmark-ready.target"), "active");
+    assert_eq!(seen.status["taints"][0]["locks"][0], "remote_access");
+
+    // The next boot knows of it from the start, and opens nothing.
+    let seen = host.boot_and_look(READY, &script("show next"));
+    must_say(
+        &seen.looked,
+        &["next: inactive masked-runtime remote_access enforced"],
+    );
+    assert_eq!(seen.status["taints"][0]["kind"], "grant");
+}
+
+#[test]
+fn privileged_a_grant_outlives_a_reboot_and_opens_nothing_before_the_lockdown() {
+    let host = host("report");
+    let opened = script("grant grant remote_access 10m\nuntil_is active ssh.service\nshow open");
+    let seen = host.boot_and_look(READY, &opened);
+    must_say(&seen.looked, &["open: active enabled"]);
+    let again = script("until_is active ssh.service\nshow again");
+    let seen = host.boot_and_look(READY, &again);
+    must_say(
+        &seen.looked,
+        &["again: active enabled remote_access OPEN BY A GRANT"],
+    );
+    seen.in_order(&["earmark-lockdown.service", "ssh.service"]);
+    assert_eq!(seen.status["taints"].as_array().unwrap().len(), 1);
+}
