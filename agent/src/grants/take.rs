@@ -14,7 +14,7 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -95,19 +95,10 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
 
 /// In their order, without those that somebody is still writing under another name.
 fn dropped(root: &Root) -> Result<Vec<String>, Errno> {
-    let directory = match open_dropped(root) {
-        Err(Errno::NOENT) => return Ok(Vec::new()),
-        opened => opened?,
-    };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(ENDING) && !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    let listed = root.list(DROPPED)?.unwrap_or_default().into_iter();
+    let names = listed.map(|listed| String::from_utf8_lossy(&listed.name).into_owned());
+    let is_grant = |name: &String| name.ends_with(ENDING) && !name.starts_with('.');
+    Ok(names.filter(is_grant).collect())
 }
 
 fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {
