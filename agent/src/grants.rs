@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use earmark_manifest::{
+    crypto,
     declaration::LockName,
     grant::{GrantedLock, InstanceName, verify_grant},
     trust::Trust,
@@ -52,13 +53,17 @@ pub struct Now {
 /// Takes what was brought to this host, closes what is over, and says what is open. `opened` knows
 /// what was told already.
 pub fn look(root: &Root, declared: &VerifiedDeclaration, opened: &mut Opened) -> Now {
-    match try_look(root, declared, opened, &Reading::now(root)) {
-        Ok(now) => now,
-        Err(problem) => Now {
-            events: vec![Event::Problem(problem)],
-            ..Now::default()
-        },
-    }
+    let found = try_look(root, declared, opened, &Reading::now(root));
+    let mut now = found.unwrap_or_else(|problem| Now {
+        events: vec![Event::Problem(problem)],
+        ..Now::default()
+    });
+    // What cannot be done now cannot be done a minute later, mostly.
+    now.events.retain(|event| match event {
+        Event::Problem(problem) => opened.is_news(crypto::sha256(problem.as_bytes()).hex()),
+        _ => true,
+    });
+    now
 }
 
 /// Waits until no other run of the agent takes grants, or opens and shuts what they say; until the

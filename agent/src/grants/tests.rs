@@ -338,6 +338,19 @@ fn a_record_that_is_not_as_it_was_written_opens_nothing_and_taints() {
 }
 
 #[test]
+fn what_cannot_be_done_is_told_once() {
+    let mut bench = Bench::new();
+    bench.root.write(RECORD, b"nonsense");
+    let root = bench.root.open();
+    let policy = Policy::of(&root);
+    let mut told = || {
+        let now = look(&root, policy.declared().unwrap(), &mut bench.opened);
+        now.events.len()
+    };
+    assert_eq!((told(), told()), (1, 0));
+}
+
+#[test]
 fn the_record_of_another_instance_is_put_aside() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());

@@ -57,7 +57,6 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
     }
 
     let problems = carry_out(root, declaration, &mut opened);
-    tell::problems(&problems);
     let granted = now.open.iter().map(|(lock, until)| (lock.lock(), *until));
     let granted: BTreeMap<LockName, u64> = granted.collect();
     let measured = measure(&Look::new(root), declaration, &granted);
