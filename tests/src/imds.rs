@@ -18,6 +18,24 @@ use std::{
 /// What a token is, here.
 const TOKEN: &str = "AQAEAExampleToken==";
 
+/// The network of QEMU, in which the metadata service has its own address: for
+/// [`prepare`](crate::boot::Boot::prepare), with `net.ifnames=0`.
+pub const UPLINK: &str = "
+mkdir -p /run/systemd/system
+cat > /run/systemd/system/uplink.service <<UNIT
+[Unit]
+DefaultDependencies=no
+After=network-pre.target
+Wants=network-pre.target
+Before=network.target network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip link set dev eth0 up
+ExecStart=/usr/sbin/ip address add 169.254.0.15/16 dev eth0
+UNIT
+";
+
 /// A service on this machine, as long as its process runs.
 #[derive(Debug)]
 pub struct Imds {

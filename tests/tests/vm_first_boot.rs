@@ -5,7 +5,7 @@ use std::{cell::RefCell, fs, thread::sleep, time::Duration};
 
 use earmark_tests::{
     boot::{Boot, Disk, QUARANTINE, READY, REPORT, Sealing, Seen, image},
-    imds::Imds,
+    imds::{Imds, UPLINK},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -352,23 +352,6 @@ fn vm_power_cuts_in_first_boot_and_a_step_that_does_not_run_again() {
     }
     assert!(failed >= 1, "no power cut fell into the step");
 }
-
-/// The network of QEMU, in which the metadata service has its own address.
-const UPLINK: &str = "
-mkdir -p /run/systemd/system
-cat > /run/systemd/system/uplink.service <<UNIT
-[Unit]
-DefaultDependencies=no
-After=network-pre.target
-Wants=network-pre.target
-Before=network.target network-online.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/ip link set dev eth0 up
-ExecStart=/usr/sbin/ip address add 169.254.0.15/16 dev eth0
-UNIT
-";
 
 #[test]
 fn vm_values_come_from_the_metadata_service_at_its_address() {
