@@ -1,5 +1,5 @@
 //! Beside cloud-init, on real boots: user-data that is code for it is no code on an image with its
-//! switches set, and its own work goes on.
+//! switches set, at the first boot and at a later one, and its own work goes on under every lock.
 
 use std::fs;
 
@@ -11,47 +11,68 @@ const SWITCHES: (&str, &str, u32) = (
     "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n",
     0o644,
 );
-/// The other locks are other tests'.
-macro_rules! locks {
-    ($cloud_init:literal) => {
-        concat!(
-            "[lockdown]\nremote_access = \"allow\"\npackages = \"allow\"\nfilesystems = \"allow\"\n\
-             kernel = \"allow\"\nschedules = \"allow\"\naccounts = \"allow\"\nimds = \"allow\"\n\
-             cloud_init = \"",
-            $cloud_init,
-            "\"\n"
-        )
-    };
-}
+/// And cloud-init's own modules without `ssh`, which gives root a file of keys that log nobody in.
+const MODULES: (&str, &str, u32) = (
+    "etc/cloud/cloud.cfg.d/95-modules.cfg",
+    "cloud_init_modules: [migrator, seed_random, bootcmd, write-files, growpart, resizefs, disk_setup, \
+     mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, rsyslog, users-groups]\n",
+    0o644,
+);
 
-/// Under the strictest policy, so that what cloud-init does to the host is as it was signed.
+/// Under every lock and the strictest policy, so that what cloud-init does to the host is as it was signed.
 const DENIED: Sealing = Sealing {
     name: "cloud-init-denied",
-    files: &[SWITCHES],
-    rest: locks!("deny"),
+    files: &[SWITCHES, MODULES],
+    rest: "[lockdown]\n",
     ..QUARANTINE
 };
 /// The control. What user-data does to it is a violation, too, which does not stop it.
 const ALLOWED: Sealing = Sealing {
     name: "cloud-init-allowed",
-    rest: locks!("allow"),
     ..REPORT
 };
-/// Each way in which user-data brings code, or the means to it.
-const HOSTILE: &str = "\
+/// Each way in which user-data brings code, or the means to it, in one document; `@` is the boot that it
+/// is for.
+const HOSTILE: &str = r#"Content-Type: multipart/mixed; boundary="part"
+MIME-Version: 1.0
+
+--part
+Content-Type: text/cloud-boothook
+
+#!/bin/sh
+touch /srv/data/evil-@-boothook
+--part
+Content-Type: text/x-shellscript
+
+#!/bin/sh
+touch /srv/data/evil-@-script
+--part
+Content-Type: text/cloud-config
+
 #cloud-config
 bootcmd:
-  - touch /srv/data/evil-bootcmd
+  - touch /srv/data/evil-@-bootcmd
 runcmd:
-  - touch /srv/data/evil-runcmd
+  - touch /srv/data/evil-@-runcmd
 write_files:
-  - path: /srv/data/evil-file
+  - path: /srv/data/evil-@-file
     content: evil
 users:
-  - name: evil
+  - name: evil-@
     sudo: ALL=(ALL) NOPASSWD:ALL
-";
-const META_DATA: &str = "instance-id: i-0123456789abcdef0\nlocal-hostname: from-metadata\n";
+--part--
+"#;
+const WAYS: [&str; 6] = [
+    "evil-@-boothook",
+    "evil-@-script",
+    "evil-@-bootcmd",
+    "evil-@-runcmd",
+    "evil-@-file",
+    "evil-@:",
+];
+const HARMLESS: &str = "#cloud-config\n{}\n";
+/// On the console, when cloud-init knows the instance.
+const KNOWN: &str = "running 'modules:config'";
 const NETWORK: &str = "\
 version: 2
 ethernets:
@@ -61,11 +82,26 @@ ethernets:
 /// By cloud-init, when it is through.
 const DONE: &str = "idle && [ -e /run/cloud-init/result.json ]";
 const LOOK: &str = "
-step evil sh -c 'ls /srv/data; grep ^evil: /etc/passwd'
+step evil sh -c 'ls /srv/data; grep ^evil /etc/passwd'
 step log grep -E 'discarding user-data|Running module (growpart|resizefs|set_hostname)' /var/log/cloud-init.log
 step hostname cat /proc/sys/kernel/hostname
 step network grep -rh 192.0.2.7 /run/systemd/network
 step size df --output=size -B1M /
+step locks earmark-agent lockdown --check
+";
+/// Somebody's package for the system's own Python, and no index to ask.
+const PIP: &str = r"
+cat > /tmp/wheel.py <<PYTHON
+import zipfile
+about = 'evil-1.dist-info/'
+with zipfile.ZipFile('/tmp/evil-1-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr('evil.py', '')
+    wheel.writestr(about + 'METADATA', 'Metadata-Version: 2.1\nName: evil\nVersion: 1\n')
+    wheel.writestr(about + 'WHEEL', 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
+    wheel.writestr(about + 'RECORD', '')
+PYTHON
+step wheel python3 /tmp/wheel.py
+step pip sh -c 'python3 $(echo /usr/share/python-wheels/pip-*.whl)/pip install --no-index --no-deps --no-cache-dir --break-system-packages /tmp/evil-1-py3-none-any.whl'
 ";
 
 /// A network card that keeps the name that the kernel gives it.
@@ -80,34 +116,61 @@ const DISK: u64 = 960;
 struct Found {
     evil: String,
     log: String,
-    seen: Seen,
+    host: Seen,
 }
 
-/// Boots a host that was started with hostile user-data.
-#[track_caller]
-fn boot(image: &Image, sealing: &Sealing) -> Found {
-    let disk = Disk::new(image, sealing, sealing.name);
+/// Starts a host with this user-data: as another instance, or what cloud-init knows already would count.
+fn start(disk: &Disk, instance: &str, user_data: &str) {
     disk.change(|root| {
-        let seed = root.join("var/lib/cloud/seed/nocloud");
-        fs::create_dir_all(&seed).unwrap();
-        fs::write(seed.join("user-data"), HOSTILE).unwrap();
-        fs::write(seed.join("meta-data"), META_DATA).unwrap();
-        fs::write(seed.join("network-config"), NETWORK).unwrap();
+        let at = root.join("var/lib/cloud/seed/nocloud");
+        fs::create_dir_all(&at).unwrap();
+        fs::write(at.join("user-data"), user_data).unwrap();
+        let name = format!("instance-id: {instance}\nlocal-hostname: from-metadata\n");
+        fs::write(at.join("meta-data"), name).unwrap();
+        fs::write(at.join("network-config"), NETWORK).unwrap();
     });
-    disk.enlarge(MORE);
-    let boot = Boot {
+}
+
+fn boot(look: &str) -> Boot<'_> {
+    Boot {
         append: "net.ifnames=0",
         devices: CARD,
         until: DONE,
-        look: LOOK,
+        look,
         ..Boot::default()
-    };
-    let seen = disk.boot(&boot).settled();
-    Found {
-        evil: seen.step("evil").out,
-        log: seen.step("log").out,
-        seen,
     }
+}
+
+#[track_caller]
+fn found(disk: &Disk, look: &str) -> Found {
+    let host = disk.boot(&boot(&format!("{LOOK}{look}"))).settled();
+    Found {
+        evil: host.step("evil").out,
+        log: host.step("log").out,
+        host,
+    }
+}
+
+/// The control: a host that had nothing to do with such user-data until it was started again.
+#[track_caller]
+fn without_a_lock(image: &Image) -> Found {
+    let disk = Disk::new(image, &ALLOWED, ALLOWED.name);
+    start(&disk, "i-0123456789abcdef0", HARMLESS);
+    let known = disk.boot_until_said(&boot(""), KNOWN);
+    assert!(!known.console.contains("evil"), "{}", known.console);
+    start(&disk, "i-0fedcba9876543210", &HOSTILE.replace('@', "again"));
+    found(&disk, PIP)
+}
+
+/// A host with hostile user-data at its first boot, and with another one at the next.
+#[track_caller]
+fn with_every_lock(image: &Image) -> [Found; 2] {
+    let disk = Disk::new(image, &DENIED, DENIED.name);
+    disk.enlarge(MORE);
+    start(&disk, "i-0123456789abcdef0", &HOSTILE.replace('@', "first"));
+    let first = found(&disk, "");
+    start(&disk, "i-0fedcba9876543210", &HOSTILE.replace('@', "again"));
+    [first, found(&disk, PIP)]
 }
 
 #[test]
@@ -115,25 +178,41 @@ fn vm_cloud_init_takes_no_code_from_user_data_and_goes_on_with_its_work() {
     let image = Image::new(Inputs::of_root("EARMARK_ROOT_CLOUD", "images-cloud"));
 
     let (without, with) = std::thread::scope(|threads| {
-        let without = threads.spawn(|| boot(&image, &ALLOWED));
-        let with = boot(&image, &DENIED);
+        let without = threads.spawn(|| without_a_lock(&image));
+        let with = with_every_lock(&image);
         (without.join().expect("the control"), with)
     });
-    for evil in ["evil-bootcmd", "evil-runcmd", "evil-file", "evil:"] {
-        assert!(without.evil.contains(evil), "{evil}: {}", without.evil);
+    for way in WAYS {
+        let evil = way.replace('@', "again");
+        assert!(without.evil.contains(&evil), "{evil}: {}", without.evil);
     }
-    assert!(!with.evil.contains("evil"), "{}", with.evil);
-    assert!(with.log.contains("discarding user-data"), "{}", with.log);
-    assert_eq!(with.seen.violations(), [""; 0]);
-    assert!(with.seen.is_active("earmark-ready.target"));
+    for found in &with {
+        assert_eq!(found.evil.trim(), "workload", "{}", found.evil);
+        assert!(found.log.contains("discarding user-data"), "{}", found.log);
+        assert_eq!(found.host.violations(), [""; 0]);
+        assert!(found.host.is_active("earmark-ready.target"));
+        let locks = found.host.step("locks");
+        assert_eq!(locks.code, 0, "{}", locks.out);
+    }
+
     // And its work is done: the host's name, its network, the whole of its disk.
+    let [with, again] = &with;
     for work in ["growpart", "resizefs", "set_hostname"] {
         let line = format!("Running module {work}");
         assert!(with.log.contains(&line), "{work}: {}", with.log);
     }
-    let said = |name: &str| with.seen.step(name).must(0).out;
+    let said = |name: &str| with.host.step(name).must(0).out;
     assert_eq!(said("hostname").trim(), "from-metadata");
     assert!(said("network").contains("192.0.2.7/24"));
     let size: u64 = said("size").lines().nth(1).unwrap().trim().parse().unwrap();
     assert!(size > DISK, "{size} MiB");
+
+    // No package manager of a language's own, either.
+    for found in [&without, again] {
+        found.host.step("wheel").must(0);
+    }
+    without.host.step("pip").must(0);
+    let pip = again.host.step("pip");
+    let is_refused = ["Read-only file system", "immutable image"].map(|why| pip.out.contains(why));
+    assert!(pip.code != 0 && is_refused.contains(&true), "{}", pip.out);
 }
