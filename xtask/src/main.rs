@@ -1,4 +1,4 @@
-//! The one front door: `cargo xtask demo|test|bench|package|roots|exercise`. It needs a Rust
+//! The one front door: `cargo xtask demo|test|bench|grade|package|roots|exercise`. It needs a Rust
 //! toolchain, and installs whatever else a task needs with apt, saying what and why.
 
 mod apt;
@@ -8,6 +8,7 @@ mod demo;
 mod exercise;
 mod files;
 mod fuzz;
+mod grade;
 mod package;
 mod roots;
 mod run;
@@ -35,6 +36,8 @@ enum Task {
     Demo,
     /// Measure verification side by side with other tools
     Bench(bench::Args),
+    /// Have other tools grade a host that is locked down, and one that is not
+    Grade(grade::Args),
     /// Build the .deb and .rpm packages, and print the directory they are in
     Package(package::Args),
     /// Make a real Debian 12 root, once, and print where it is
@@ -62,6 +65,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args)?,
         Task::Demo => demo::run()?,
         Task::Bench(args) => bench::run(&args)?,
+        Task::Grade(args) => grade::run(&args)?,
         Task::Package(args) => println!("{}", package::run(&args)?.display()),
         Task::Roots { kind } => println!("{}", roots::root(kind)?.display()),
         Task::Exercise(args) => println!("{}", exercise::run(args)?.display()),

@@ -2,6 +2,7 @@
 
 mod boot;
 mod cloud;
+mod graded;
 mod server;
 mod small;
 mod tidy;
@@ -30,6 +31,8 @@ pub enum Kind {
     Boot,
     /// The same with cloud-init.
     Cloud,
+    /// The same as `boot`, with graders of hardening.
+    Graded,
 }
 
 /// The directory of the root, built first if there is none of this recipe yet.
@@ -72,6 +75,7 @@ impl Kind {
             Self::Server => "server",
             Self::Boot => "boot",
             Self::Cloud => "cloud",
+            Self::Graded => "graded",
         }
     }
 
@@ -86,6 +90,13 @@ impl Kind {
                 concat!(
                     include_str!("roots/boot.rs"),
                     include_str!("roots/cloud.rs")
+                ),
+            ),
+            Self::Graded => (
+                graded::make,
+                concat!(
+                    include_str!("roots/boot.rs"),
+                    include_str!("roots/graded.rs")
                 ),
             ),
         }
