@@ -2,6 +2,7 @@
 //! a lock. What root on such a host (tier T0) still can is found by the next look.
 
 mod attempts;
+mod crash;
 
 use std::collections::BTreeSet;
 
