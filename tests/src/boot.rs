@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     run,
-    vm::{Console, DONE, Initrd, Vm},
+    vm::{Console, DONE, Initrd, Machine, Vm},
 };
 
 const OBSERVE: &str = include_str!("boot/observe.sh");
@@ -114,14 +114,16 @@ impl<'a> Disk<'a> {
         Self::copy_of(&image.disk(sealing), image, name)
     }
 
+    /// A disk with a root of this image, which is moved.
+    pub fn moved(original: &Path, image: &'a Image, name: &str) -> Self {
+        let disk = Self::empty(image, name);
+        fs::rename(original, disk.path()).expect("a disk");
+        disk
+    }
+
     /// A copy of a disk with a root of this image.
     pub fn copy_of(original: &Path, image: &'a Image, name: &str) -> Self {
-        let disk = Self {
-            image,
-            name: name.to_owned(),
-            directory: TempDir::new().expect("a temporary directory"),
-            boots: Cell::new(0),
-        };
+        let disk = Self::empty(image, name);
         let copy = disk.path();
         let words = [
             "--sparse=always".as_ref(),
@@ -132,10 +134,19 @@ impl<'a> Disk<'a> {
         disk
     }
 
+    fn empty(image: &'a Image, name: &str) -> Self {
+        Self {
+            image,
+            name: name.to_owned(),
+            directory: TempDir::new().expect("a temporary directory"),
+            boots: Cell::new(0),
+        }
+    }
+
     /// Boots, waits for what is looked for, looks, and cuts the power.
     #[track_caller]
     pub fn boot(&self, boot: &Boot) -> Seen {
-        self.watch(boot, |seen, off| {
+        self.watch(boot, |seen, off, _| {
             assert!(!off, "it switched itself off: {}", seen.console);
             seen.steps.0.lines().any(|line| line == DONE)
         })
@@ -144,7 +155,7 @@ impl<'a> Disk<'a> {
     /// Boots, and waits until the machine has switched itself off.
     #[track_caller]
     pub fn boot_until_off(&self, boot: &Boot) -> Seen {
-        self.watch(boot, |seen, off| {
+        self.watch(boot, |seen, off, _| {
             let done = seen.steps.0.lines().any(|line| line == DONE);
             assert!(!done, "it is still on: {}", seen.console);
             off
@@ -162,14 +173,20 @@ impl<'a> Disk<'a> {
     /// Boots, and cuts the power as soon as it has said enough.
     #[track_caller]
     pub fn boot_until(&self, boot: &Boot, enough: impl Fn(&Seen) -> bool) -> Seen {
-        self.watch(boot, |seen, off| {
+        self.boot_with(boot, |seen, _| enough(seen))
+    }
+
+    /// The same, with the machine at hand.
+    #[track_caller]
+    pub fn boot_with(&self, boot: &Boot, mut enough: impl FnMut(&Seen, Running) -> bool) -> Seen {
+        self.watch(boot, |seen, off, running| {
             assert!(!off, "it switched itself off: {}", seen.console);
-            enough(seen)
+            enough(seen, running)
         })
     }
 
     #[track_caller]
-    fn watch(&self, boot: &Boot, enough: impl Fn(&Seen, bool) -> bool) -> Seen {
+    fn watch(&self, boot: &Boot, mut enough: impl FnMut(&Seen, bool, Running) -> bool) -> Seen {
         self.boots.set(self.boots.get() + 1);
         let logs = self.image.logs();
         let log = |what: &str| logs.join(format!("{}.{}.{what}.log", self.name, self.boots.get()));
@@ -203,7 +220,7 @@ impl<'a> Disk<'a> {
                 steps: Console::read(&observed),
                 took: start.elapsed(),
             };
-            if enough(&seen, off) {
+            if enough(&seen, off, Running(&running)) {
                 eprintln!("boot {} {}: {:.1?}", self.name, self.boots.get(), seen.took);
                 return seen;
             }
@@ -235,8 +252,29 @@ impl<'a> Disk<'a> {
         })
     }
 
-    fn path(&self) -> PathBuf {
+    /// Where it is, on this machine.
+    pub fn path(&self) -> PathBuf {
         self.directory.path().join("disk")
+    }
+}
+
+/// A machine that is on.
+#[derive(Debug)]
+pub struct Running<'a>(&'a Machine);
+
+impl Running<'_> {
+    /// Copies a disk as a power cut would leave it now: the machine stands still meanwhile, and then goes
+    /// on as if nothing had been. Each pair is a disk and where its copy goes. Returns how long it took.
+    #[track_caller]
+    pub fn copy(&self, disks: &[(&Path, &Path)]) -> Duration {
+        let start = Instant::now();
+        self.0.stand_still(|| {
+            for (disk, to) in disks {
+                let words = ["--sparse=always".as_ref(), disk.as_os_str(), to.as_os_str()];
+                run("cp", words, None).must(0);
+            }
+        });
+        start.elapsed()
     }
 }
 

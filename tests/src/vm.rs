@@ -184,6 +184,33 @@ impl Machine {
         }
         status.is_some()
     }
+
+    /// Does something while no instruction of it runs and nothing is written to its disks.
+    #[track_caller]
+    pub(crate) fn stand_still(&self, meanwhile: impl FnOnce()) {
+        let signal = |name: &str| {
+            let kill = format!("kill -{name} {}", self.0.id());
+            run("sh", ["-c", &kill], None).must(0);
+        };
+        signal("STOP");
+        let stands_still = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // A thread that is gone writes nothing.
+            stat.rsplit(") ")
+                .next()
+                .is_none_or(|rest| rest.is_empty() || rest.starts_with('T'))
+        };
+        let tasks = format!("/proc/{}/task", self.0.id());
+        while !fs::read_dir(&tasks)
+            .expect("its threads")
+            .flatten()
+            .all(stands_still)
+        {
+            sleep(Duration::from_millis(1));
+        }
+        meanwhile();
+        signal("CONT");
+    }
 }
 
 impl Drop for Machine {
