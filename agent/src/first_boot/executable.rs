@@ -24,6 +24,8 @@ const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// A program of the image, ready to be run.
 #[derive(Debug)]
 pub struct Executable {
+    /// As it was asked for. A program of many names goes by it (`modprobe` is a link to `kmod`).
+    called: ImagePath,
     path: ImagePath,
     file: File,
     /// What runs it, if it is a script.
@@ -65,7 +67,7 @@ impl Executable {
     /// The path that starts it, and the arguments that go before its own. The path names a descriptor
     /// of this process, which the new one still has when the kernel opens it.
     pub fn invocation(&self) -> (String, String, Vec<String>) {
-        let name = format!("/{}", String::from_utf8_lossy(self.path.as_bytes()));
+        let name = format!("/{}", String::from_utf8_lossy(self.called.as_bytes()));
         let Some(interpreter) = &self.interpreter else {
             return (by_descriptor(&self.file), name, Vec::new());
         };
@@ -81,6 +83,7 @@ impl Executable {
     }
 
     fn open_one(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
+        let called = path.clone();
         let (path, sealed) = context.sealed.find(path)?;
         if sealed.mode & 0o111 == 0 {
             return Err(format!("'{path}' may not be run: its mode is {:04o}", sealed.mode).into());
@@ -112,6 +115,7 @@ impl Executable {
             return Err(format!("'{path}' is not the file that was signed: it was not run").into());
         }
         Ok(Self {
+            called,
             path,
             file,
             interpreter: None,

@@ -19,7 +19,7 @@ use self::attempts::{ATTEMPTS, MIXED, ORDINARY, PROGRAMS, STILL, UNSEEN, VERIFIE
 const LOCKED: Sealing = Sealing {
     name: "locked",
     platform: "ec2",
-    rest: "[lockdown]\n",
+    rest: "[lockdown]\nkernel = { modules = [\"virtio_input\"] }\n",
     files: FILES,
     ..QUARANTINE
 };
@@ -72,6 +72,7 @@ fn look(sealing: &Sealing) -> String {
         look.push_str(&format!("step {name} sh -c '{quoted}'\n"));
     };
     step("locks", CHECK);
+    step("module-declared", "grep virtio_input /proc/modules");
     for (name, command) in ORDINARY {
         step(name, command);
     }
@@ -198,6 +199,7 @@ fn must_be_shut_and_at_work(open: &Seen, locked: &Seen) {
             );
         }
     }
+    locked.step("module-declared").must(0);
     assert_eq!(locked.violations(), [""; 0]);
     assert!(locked.is_active("workload.service"));
     for unit in ["ssh.service", "console-getty.service"] {
