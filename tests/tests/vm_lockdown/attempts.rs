@@ -19,8 +19,8 @@ const EROFS: &str = "Read-only file system";
 const EPERM: &str = "Operation not permitted";
 const EACCES: &str = "Permission denied";
 const MASKED: &str = "is masked";
-/// A package manager's own words for it, or the answer of this host.
-const PACKAGES: &str = "Read-only file system|immutable image";
+/// What this host says of itself to who types the name of a package manager.
+const ANSWER: &str = "this host is the immutable image";
 
 /// The package of somebody else, in a place where anybody may write.
 const BUILD: &str = "rm -rf /tmp/evil.d && mkdir -p /tmp/evil.d/DEBIAN /tmp/evil.d/usr/bin && cd /tmp && \
@@ -106,11 +106,17 @@ pub const ATTEMPTS: &[(&str, &str, &str)] = &[
         EROFS,
     ),
     ("preload", ": > /etc/ld.so.preload", EROFS),
-    ("dpkg", "dpkg --install /tmp/evil.deb", PACKAGES),
+    ("dpkg", "/usr/bin/dpkg --install /tmp/evil.deb", EROFS),
     (
         "apt",
-        "dpkg --purge evil > /dev/null 2>&1; apt-get install --yes /tmp/evil.deb",
-        PACKAGES,
+        "/usr/bin/dpkg --purge evil > /dev/null 2>&1; /usr/bin/apt-get install --yes /tmp/evil.deb",
+        EROFS,
+    ),
+    ("dpkg-by-name", "dpkg --install /tmp/evil.deb", ANSWER),
+    (
+        "apt-by-name",
+        "apt-get install --reinstall --yes /tmp/evil.deb",
+        ANSWER,
     ),
     ("module", "modprobe virtio_balloon", EPERM),
     (

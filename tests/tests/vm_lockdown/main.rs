@@ -7,7 +7,7 @@ mod crash;
 use std::collections::BTreeSet;
 
 use earmark_tests::{
-    boot::{Boot, Disk, QUARANTINE, REPORT, Sealing, Seen, image},
+    boot::{Boot, Disk, REPORT, Sealing, Seen, image},
     imds::{Imds, UPLINK},
 };
 use serde_json::Value;
@@ -15,13 +15,14 @@ use tempfile::TempDir;
 
 use self::attempts::{ATTEMPTS, MIXED, ORDINARY, PROGRAMS, STILL, UNSEEN, VERIFIED};
 
-/// Every lock, as it is if nothing is declared.
+/// Every lock, as it is if nothing is declared. Under `quarantine` the look of every minute would end the
+/// attempts that it finds.
 const LOCKED: Sealing = Sealing {
     name: "locked",
     platform: "ec2",
     rest: "[lockdown]\nkernel = { modules = [\"virtio_input\"] }\n",
     files: FILES,
-    ..QUARANTINE
+    ..REPORT
 };
 /// The control. What is done to it is found in the background, and must not stop what is tried next.
 const OPEN: Sealing = Sealing {
@@ -94,6 +95,10 @@ fn look(sealing: &Sealing) -> String {
     step("unseen", CHECK);
     step(VERIFIED.0, VERIFIED.1);
     step("verify", "earmark-agent verify --json");
+    let (name, undone, ..) = STILL[0];
+    step(&format!("{name}-for-good"), undone);
+    step("look", "systemctl start earmark-lockdown-again.service");
+    step("told", "earmark-agent status --json");
     look
 }
 
@@ -239,6 +244,13 @@ fn must_be_found(locked: &Seen) {
     // Or it is not, and that is written down.
     let unseen = locked.step("unseen");
     assert_eq!(unseen.code, 0, "{}", unseen.out);
+
+    // The timer's own look tells everybody.
+    locked.step("look").must(0);
+    let told: Value = serde_json::from_str(&locked.step("told").out).unwrap();
+    assert_eq!(told["lockdown"]["is_enforced"], false, "{told:#}");
+    let said = "NOT LOCKED DOWN: ";
+    assert!(locked.console.contains(said), "{}", locked.console);
 
     let (name, _, violation) = VERIFIED;
     locked.step(name).must(0);
