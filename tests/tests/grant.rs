@@ -1,0 +1,114 @@
+//! `earmark grant`: what it writes, what it refuses, and what `earmark inspect` says of it.
+
+use std::fs;
+
+use earmark_tests::{Bench, Run};
+use serde_json::Value;
+
+const INSTANCE: &str = "i-0123456789abcdef0";
+const FILE: &str = "grant-i-0123456789abcdef0.json";
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    for (key, trust) in [("grant", "one.toml"), ("second", "two.toml")] {
+        bench.keygen(key);
+        let both = ["--key", "second.pub:grant", "--threshold", "2"];
+        let more = if key == "second" { &both[..] } else { &[] };
+        let first = ["trust", "--key", "grant.pub:grant", "--out", trust];
+        bench.earmark(&[&first, more].concat()).must(0);
+    }
+    bench
+}
+
+fn grant(bench: &Bench, more: &[&str]) -> Run {
+    let words = ["grant", "--key", "grant.key", "--instance", INSTANCE];
+    bench.earmark(&[&words, more].concat())
+}
+
+fn inspect(bench: &Bench, trust: &[&str]) -> Value {
+    let words = ["inspect", FILE, "--json"];
+    let out = bench.earmark(&[&words, trust].concat()).must(0).out;
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn a_grant_takes_the_image_from_the_declaration_beside_it_and_is_shown() {
+    let bench = bench();
+    let said = grant(&bench, &["--lock", "remote_access", "--for", "1h"]);
+    let said = said.must(0).out;
+    for part in ["remote_access", INSTANCE, "image web", "until", FILE] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let shown = inspect(&bench, &["--trust", "one.toml"]);
+    assert_eq!(shown["kind"], "grant");
+    assert_eq!(shown["image"], "web");
+    assert_eq!(shown["locks"], serde_json::json!(["remote_access"]));
+    assert_eq!(shown["signatures"]["status"], "trusted");
+    let time = |name: &str| shown[name].as_u64().unwrap();
+    assert_eq!(time("expires") - time("issued"), 3_600);
+    // Without a trust file nothing is said of its signature, and by one for images it is none.
+    assert_eq!(inspect(&bench, &[])["signatures"]["status"], "unverified");
+    let by_images = inspect(&bench, &["--trust", "trust.toml"]);
+    assert_eq!(by_images["signatures"]["status"], "refused");
+    // One that may still be needed is not written over.
+    let before = fs::read(bench.path(FILE)).unwrap();
+    let again = grant(&bench, &["--lock", "packages", "--for", "1h"]).must(2);
+    assert!(again.err.contains("there already"), "{}", again.err);
+    assert_eq!(fs::read(bench.path(FILE)).unwrap(), before);
+}
+
+#[test]
+fn a_threshold_is_met_by_as_many_keys() {
+    let bench = bench();
+    let trust = ["--trust", "two.toml"];
+    let words = ["--lock", "imds", "--for", "30m"];
+    grant(&bench, &words).must(0);
+    assert_eq!(inspect(&bench, &trust)["signatures"]["status"], "refused");
+    fs::remove_file(bench.path(FILE)).unwrap();
+    grant(&bench, &[&words[..], &["--key", "second.key"]].concat()).must(0);
+    assert_eq!(inspect(&bench, &trust)["signatures"]["status"], "trusted");
+}
+
+#[test]
+fn what_could_open_nothing_is_not_signed() {
+    let bench = bench();
+    for (words, says) in [
+        (
+            &["--lock", "kernel", "--for", "1h"][..],
+            "until the next boot",
+        ),
+        (
+            &["--lock", "cloud_init", "--for", "1h"],
+            "sealed with the image",
+        ),
+        (&["--lock", "packages", "--for", "25h"], "24 hours"),
+        (
+            &["--lock", "packages", "--for", "1h", "--reason", "a\nb"],
+            "printable",
+        ),
+        (&["--lock", "packages"], "--for"),
+        (&["--for", "1h"], "--lock"),
+        (
+            &["--lock", "packages", "--for", "1h", "--out", "-", "--json"],
+            "standard output",
+        ),
+    ] {
+        let refused = grant(&bench, words).must(2);
+        assert!(refused.err.contains(says), "{says}: {}", refused.err);
+    }
+    // The image has to be known; what it leaves open needs no grant, which is said.
+    fs::rename(bench.path("earmark.toml"), bench.path("web.toml")).unwrap();
+    let words = ["--lock", "packages", "--for", "1h"];
+    let unknown = grant(&bench, &words).must(11);
+    assert!(unknown.err.contains("--image"), "{}", unknown.err);
+    let spec = fs::read_to_string(bench.path("web.toml")).unwrap();
+    let open = format!("{spec}\n[lockdown]\npackages = \"allow\"\n");
+    fs::write(bench.path("web.toml"), open).unwrap();
+    let open = [&words[..], &["--spec", "web.toml"]].concat();
+    let said = grant(&bench, &open).must(0).err;
+    assert!(said.contains("leaves packages open"), "{said}");
+    // The control, and to standard output.
+    let out = [&words[..], &["--image", "web", "--out", "-"]].concat();
+    let printed = grant(&bench, &out).must(0).out;
+    assert!(printed.starts_with("{\n  \"payload\""), "{printed}");
+}
