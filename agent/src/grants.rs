@@ -20,7 +20,6 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use earmark_manifest::{
-    crypto,
     declaration::LockName,
     grant::{GrantedLock, InstanceName, verify_grant},
     trust::Trust,
@@ -60,7 +59,7 @@ pub fn look(root: &Root, declared: &VerifiedDeclaration, opened: &mut Opened) ->
     });
     // What cannot be done now cannot be done a minute later, mostly.
     now.events.retain(|event| match event {
-        Event::Problem(problem) => opened.is_news(crypto::sha256(problem.as_bytes()).hex()),
+        Event::Problem(problem) => opened.is_unheard_of(problem),
         _ => true,
     });
     now
@@ -72,6 +71,13 @@ pub fn turn(root: &Root) -> Result<StateDirectory> {
     let directory = StateDirectory::open_private(root)?;
     directory.wait_long();
     Ok(directory)
+}
+
+/// The same where there was such a run in this boot, for who may not make the directory.
+pub fn turn_if_any(root: &Root) -> Option<StateDirectory> {
+    let directory = StateDirectory::open_existing(root)?;
+    directory.wait_long();
+    Some(directory)
 }
 
 /// Which locks are open in this boot by a grant that still holds, and until when; nothing is taken,

@@ -32,13 +32,16 @@ impl StateDirectory {
         Self::open_or_make(root, "run/earmark-lockdown", "earmark-lockdown", 0o700)
     }
 
+    /// The same, if it is there.
+    pub fn open_existing(root: &Root) -> Option<Self> {
+        const PATH: &str = "run/earmark-lockdown";
+        let directory = open_beneath(root, PATH).ok()?;
+        let path = PATH;
+        Some(Self { directory, path })
+    }
+
     fn open_or_make(root: &Root, path: &'static str, name: &str, mode: u32) -> Result<Self> {
-        let open = |path: &str| {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let resolve =
-                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
-        };
+        let open = |path: &str| open_beneath(root, path);
         match open(path) {
             Ok(directory) => return Ok(Self { directory, path }),
             Err(Errno::NOENT) => {}
@@ -110,4 +113,10 @@ impl StateDirectory {
         }
         written.with_context(|| format!("failed to write '/{path}/{name}'"))
     }
+}
+
+fn open_beneath(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
 }

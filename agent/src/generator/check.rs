@@ -8,6 +8,8 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use earmark_manifest::path::ImagePath;
@@ -17,15 +19,35 @@ use super::{
     overrides::{self, show},
     plan::{self, Item},
 };
-use crate::{cmdline::CommandLine, grants::Opened, policy::Policy, units::UNITS};
+use crate::{
+    cmdline::CommandLine,
+    grants::{self, Opened},
+    policy::Policy,
+    units::UNITS,
+};
 
 /// Where systemd has its generators write early.
 const EARLY: &str = "run/systemd/generator.early";
 /// Where units and drop-ins come before those; nobody sets properties of ours there.
 const BEFORE: [&str; 2] = ["run/systemd/system.control", "run/systemd/transient"];
 
-/// Each way in which the service manager's view of our units is not the policy's.
+/// When the service manager reads its units again, whoever asked it to, it empties the directory first,
+/// and then has the generators write.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Each way in which the service manager's view of our units is not the policy's, and stays so.
 pub fn violations(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
+    let violations = look(root, policy, line);
+    if violations.is_empty() || !root.is_live() {
+        return violations;
+    }
+    // A busy host takes long for it, where a grant is the reason.
+    let _turn = grants::turn_if_any(root);
+    thread::sleep(PAUSE);
+    look(root, policy, line)
+}
+
+fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
     let (mut overrides, _) = overrides::find(root);
     // Those for all services may have come after the generator ran, with other software.
     overrides.retain(|found| found.is_for_us);

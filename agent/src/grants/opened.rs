@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use earmark_manifest::{declaration::LockName, grant::GrantedLock, path::ImagePath};
+use earmark_manifest::{crypto, declaration::LockName, grant::GrantedLock, path::ImagePath};
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,11 @@ impl Opened {
     /// A lock was found to be shut.
     pub fn is_shut(&mut self, lock: GrantedLock) {
         self.locks.remove(&lock);
+    }
+
+    /// Whether a problem is told for the first time in this boot.
+    pub fn is_unheard_of(&mut self, problem: &str) -> bool {
+        self.is_news(crypto::sha256(problem.as_bytes()).hex())
     }
 
     /// Whether a refusal is told for the first time in this boot.

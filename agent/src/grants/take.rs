@@ -188,10 +188,10 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
         ..refused(why)
     };
     if issued > host.time.saturating_add(AHEAD) {
+        // Not what time it is here: that is another text each minute, and would be told each time.
         return Err(later(format!(
-            "it was issued at {}, and here it is {}: one of the clocks is wrong",
-            crate::host::utc(issued),
-            crate::host::utc(host.time)
+            "it was issued at {}, which is still to come: one of the clocks is wrong",
+            crate::host::utc(issued)
         )));
     }
     if record.grants.len() >= MOST {

@@ -177,7 +177,8 @@ impl<'a> Look<'a> {
         Ok(events.is_some_and(|events| events.lines().any(|line| line == "populated 1")))
     }
 
-    /// The units among these, or made of them, that something starts with the host.
+    /// The units among these, or made of them, that something starts with the host, and that nothing
+    /// masks.
     pub fn enabled(&self, units: &[&str]) -> Result<Vec<String>, String> {
         let mut enabled = BTreeSet::new();
         for place in PLACES {
@@ -193,7 +194,22 @@ impl<'a> Look<'a> {
                 enabled.extend(ours.filter(|name| units.iter().any(|unit| is_of(unit, name))));
             }
         }
-        Ok(enabled.into_iter().collect())
+        // What the image masks by itself would not start.
+        let is_masked = |unit: &str| Ok::<_, String>(self.unit_file(unit)? == UnitFile::Masked);
+        let mut starts = Vec::new();
+        for name in enabled {
+            let is_template_masked = match name.split_once('@') {
+                Some((stem, rest)) if self.unit_file(&name)? == UnitFile::Absent => {
+                    let kind = rest.rsplit_once('.').map_or("service", |(_, kind)| kind);
+                    is_masked(&format!("{stem}@.{kind}"))?
+                }
+                _ => false,
+            };
+            if !is_template_masked && !is_masked(&name)? {
+                starts.push(name);
+            }
+        }
+        Ok(starts)
     }
 
     /// Whether the host has this unit, masked or not.

@@ -61,10 +61,17 @@ fn left(root: &TestRoot, remote_access: &str) -> Vec<String> {
 
 #[test]
 fn what_the_image_enables_of_the_lock_is_started_and_nothing_else() {
-    let root = host();
-    let root = root.open();
+    let host = host();
+    let root = host.open();
     let enabled = Look::new(&root).enabled(&units("\"deny\"").names).unwrap();
     assert_eq!(enabled, ["getty@tty1.service", "ssh.service"]);
+    // A console that is enabled, and masked by the image itself, would not start.
+    drop(root);
+    host.link("/etc/systemd/system/getty@.service", "/dev/null");
+    let root = host.open();
+    let enabled = Look::new(&root).enabled(&units("\"deny\"").names).unwrap();
+    assert_eq!(enabled, ["ssh.service"]);
+    host.remove("/etc/systemd/system/getty@.service");
     // What the image leaves open by itself is none of the lock's.
     let but_sshd = units("{ allow = [\"sshd\"] }");
     let enabled = Look::new(&root).enabled(&but_sshd.names).unwrap();
