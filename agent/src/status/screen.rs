@@ -70,6 +70,9 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
         } else if is_open && is_good {
             "Declare what the image must leave open, or bake what opens it out of the image, and \
              replace this host: 'earmark-agent lockdown --check' has each item."
+        } else if !status.taints.is_empty() && is_good {
+            "Replace this host with a new one when the work on it is done: it was opened, and no longer \
+             vouches for what was done on it."
         } else {
             advice(report, is_of_this_boot)
         },

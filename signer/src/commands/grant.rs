@@ -40,8 +40,8 @@ pub struct Args {
     /// variable; once for each key
     #[arg(long = "key", value_name = "KEY", required = true)]
     keys: Vec<KeySource>,
-    /// The host: an EC2 instance id, or elsewhere the id that 'earmark-agent
-    /// first-boot' shows
+    /// The host: an EC2 instance id, or elsewhere the UUID of its firmware, or
+    /// without one its machine id
     #[arg(long, value_name = "ID")]
     instance: InstanceName,
     #[arg(long = "lock", value_name = "LOCK", required = true, help = LOCK)]

@@ -272,3 +272,36 @@ Locks         enforced: packages
     let advice = "Do            Declare what the image must leave open";
     assert!(screen.contains(advice), "{screen}");
 }
+
+#[test]
+fn a_host_that_was_opened_says_so_and_what_opened_it() {
+    let lockdown = json!({
+        "is_enforced": true,
+        "locks": [
+            { "lock": "packages", "declared": "deny", "state": "enforced" },
+            { "lock": "imds", "declared": "deny", "state": "granted", "granted_until": 1_795_395_600_u64 },
+        ]
+    });
+    let taint = json!({
+        "kind": "grant", "id": "00", "locks": ["imds"], "from": 1_795_392_000_u64,
+        "until": 1_795_395_600_u64, "reason": "ticket\n4711"
+    });
+    let status = Status {
+        report: report(|_| {}),
+        first_boot: None,
+        lockdown: Some(serde_json::from_value(lockdown).unwrap()),
+        taints: vec![serde_json::from_value(taint).unwrap()],
+    };
+    let screen = render(&status, NOW, true);
+    let rows = "\
+Locks         enforced: packages
+              OPEN BY A GRANT: imds
+TAINTED       imds opened by a grant, 2026-11-23 00:00:00 UTC to 2026-11-23
+              01:00:00 UTC: ticket\u{fffd}4711
+";
+    assert!(screen.contains(rows), "{screen}");
+    assert!(
+        screen.contains("Do            Replace this host"),
+        "{screen}"
+    );
+}
