@@ -363,9 +363,19 @@ impl Image {
         let at = |name: &str, extension: &str| self.directory.join(format!("{name}.{extension}"));
         let (key, trust) = (at(sealing.key, "key"), at(sealing.key, "trust"));
         if !trust.exists() {
-            let public = at(sealing.key, "pub");
+            let (public, grant) = (at(sealing.key, "pub"), self.grant_key(sealing));
+            let mut granted = grant.with_extension("pub").into_os_string();
+            granted.push(":grant");
             self.earmark_program(&["keygen"], &[("--out", &key)]);
-            self.earmark_program(&["trust"], &[("--key", &public), ("--out", &trust)]);
+            self.earmark_program(&["keygen"], &[("--out", &grant)]);
+            self.earmark_program(
+                &["trust"],
+                &[
+                    ("--key", &public),
+                    ("--key", Path::new(&granted)),
+                    ("--out", &trust),
+                ],
+            );
         }
         let declaration = at(&sealing.file(), "toml");
         fs::write(&declaration, sealing.declaration()).expect("a declaration");
@@ -393,6 +403,11 @@ impl Image {
             ],
         );
         root
+    }
+
+    /// The key for grants of what is sealed so.
+    pub fn grant_key(&self, sealing: &Sealing) -> PathBuf {
+        self.directory.join(format!("{}-grants.key", sealing.key))
     }
 
     fn earmark_program(&self, words: &[&str], paths: &[(&str, &Path)]) {
