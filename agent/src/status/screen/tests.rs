@@ -291,6 +291,7 @@ fn a_host_that_was_opened_says_so_and_what_opened_it() {
         first_boot: None,
         lockdown: Some(serde_json::from_value(lockdown).unwrap()),
         taints: vec![serde_json::from_value(taint).unwrap()],
+        instance: None,
     };
     let screen = render(&status, NOW, true);
     let rows = "\
