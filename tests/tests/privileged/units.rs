@@ -1,5 +1,5 @@
 //! The units, judged by systemd itself: read without a complaint, as exposed as the docs say, and
-//! booted in a container. What needs a kernel of its own is in `vm_boot*`.
+//! booted in a container. What needs a kernel of its own is in `vm/boot*`.
 
 use std::{fs, path::Path};
 

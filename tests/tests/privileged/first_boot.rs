@@ -1,5 +1,5 @@
 //! First boot under the service manager, in containers: what a new host becomes, what becomes of one
-//! whose first boot fails, and what no volume step ever formats. Power cuts are in `vm_first_boot`.
+//! whose first boot fails, and what no volume step ever formats. Power cuts are in `vm/first_boot`.
 
 use std::{
     fs,
@@ -273,7 +273,7 @@ impl Loop {
             "[[first_boot]]\nname = \"volume\"\nvolume = {{ device = \"{}\", filesystem = \"{filesystem}\", \
              mount = \"/srv/volume\", grow = {} }}\n",
             self.device,
-            // Growing ext4 takes a capability that not every container has: `vm_first_boot` does it.
+            // Growing ext4 takes a capability that not every container has: `vm/first_boot` does it.
             filesystem == "xfs"
         );
         let host = Host::declared(policy, &steps, bake);

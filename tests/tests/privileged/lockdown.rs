@@ -1,5 +1,5 @@
 //! A host that is not locked down as its image declares, under the service manager: what each policy does
-//! about it. What root can do to one that is, is in `vm_lockdown`.
+//! about it. What root can do to one that is, is in `vm/lockdown`.
 
 use std::{fs, os::unix::fs::symlink};
 

@@ -1,0 +1,15 @@
+//! Real Debian roots, tools of others, containers. One program, so that what waits leaves the machine to another test.
+
+mod fetch;
+mod first_boot;
+mod first_boot_faults;
+mod first_boot_kill;
+mod grants;
+mod lockdown;
+mod others;
+mod packages;
+mod place;
+mod rpm;
+mod server;
+mod tamper;
+mod units;

@@ -1,0 +1,11 @@
+//! Boots of virtual machines. One program, so that each image is made once and no processor is idle.
+
+mod boot;
+mod boot_cmdline;
+mod boot_hosts;
+mod boot_tamper;
+mod cloud_init;
+mod first_boot;
+mod fsverity;
+mod grant;
+mod lockdown;
