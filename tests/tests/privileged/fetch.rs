@@ -54,9 +54,9 @@ impl Drop for Server {
     }
 }
 
-/// An authority, which the root believes, and certificates: `good` is for localhost, `other` for another
-/// name, and `unknown` by nobody that anybody believes.
-fn certificates(bench: &Bench) {
+/// An authority, `ca`, and certificates: `good` is for localhost and `channel.test`, `other` for another name,
+/// and `unknown` by nobody that anybody believes.
+pub fn certificates(bench: &Bench) {
     let openssl = |words: &str| {
         run("openssl", words.split(' '), Some(&bench.path(""))).must(0);
     };
@@ -64,7 +64,10 @@ fn certificates(bench: &Bench) {
     openssl(&format!(
         "req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=Authority"
     ));
-    for (name, host) in [("good", "localhost"), ("other", "other.example")] {
+    for (name, host) in [
+        ("good", "localhost,DNS:channel.test"),
+        ("other", "other.example"),
+    ] {
         openssl(&format!(
             "req -x509 {key} -keyout {name}.key -out {name}.crt -subj /CN={name} -CA ca.crt -CAkey ca.key \
              -addext subjectAltName=DNS:{host} -addext basicConstraints=critical,CA:FALSE"

@@ -4,9 +4,11 @@
 use std::fs;
 
 use earmark_tests::{
-    NO_LOCKS,
+    Bench, NO_LOCKS,
     container::{Host, READY},
 };
+
+use crate::fetch::certificates;
 
 const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -171,4 +173,62 @@ fn privileged_a_grant_outlives_a_reboot_and_opens_nothing_before_the_lockdown() 
     );
     seen.in_order(&["earmark-lockdown.service", "ssh.service"]);
     assert_eq!(seen.status["taints"].as_array().unwrap().len(), 1);
+}
+
+/// Nobody is on the host: what is published for it beside its channel is fetched by its unit, and opens the lock.
+#[test]
+fn privileged_a_grant_beside_the_channel_is_fetched_and_taken() {
+    let bench = Bench::new();
+    certificates(&bench);
+    let locks = NO_LOCKS.replace("remote_access = \"allow\"", "remote_access = \"deny\"");
+    let rest = format!("[channel]\nurl = \"https://channel.test/web/stable.json\"\n{locks}");
+    let host = Host::declared("quarantine", &rest, |image| {
+        let authorities = image.at("etc/ssl/certs/ca-certificates.crt");
+        fs::create_dir_all(authorities.parent().unwrap()).unwrap();
+        fs::copy(bench.path("ca.crt"), authorities).unwrap();
+        let hosts = "127.0.0.1 localhost channel.test\n";
+        fs::write(image.at("etc/hosts"), hosts).unwrap();
+    });
+    let server = format!(
+        "--bind-ro=/usr/bin/openssl:/run/server/openssl --bind-ro={0}/good.crt:/run/server/crt \
+         --bind-ro={0}/good.key:/run/server/key",
+        bench.path("").display()
+    );
+    let host = host.with_signer(MACHINE_ID).with(&server);
+    let look = script(
+        r#"
+mkdir -p /srv/data/www/web/grants && cd /srv/data/www
+/run/server/openssl s_server -quiet -accept 127.0.0.1:443 -cert /run/server/crt -key /run/server/key -WWW &
+server=$!
+fetch() { systemctl start earmark-fetch.service; echo "fetch: $? $(ls /run/earmark-fetch)"; }
+echo "timer: $(systemctl is-active earmark-fetch.timer)"
+fetch
+settled
+show shut
+/run/signer/earmark grant --key /run/signer/keys/grant.key --lock remote_access --for 1h --image host \
+    --instance $INSTANCE --out web/grants/$INSTANCE.json > /dev/null
+fetch
+settled
+until_is active ssh.service
+show open
+kill $server
+fetch
+settled
+show open
+"#,
+    );
+    let seen = host.boot_and_look(READY, &look);
+    must_say(
+        &seen.looked,
+        &[
+            "timer: active",
+            // OpenSSL's server says in words that there is no such file.
+            "fetch: 1 \n",
+            "look: 0\nshut: inactive masked-runtime remote_access enforced",
+            "fetch: 0 grant.json\n",
+            "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
+            "fetch: 1 grant.json\n",
+            "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
+        ],
+    );
 }

@@ -104,6 +104,16 @@ step wheel python3 /tmp/wheel.py
 step pip sh -c 'python3 $(echo /usr/share/python-wheels/pip-*.whl)/pip install --no-index --no-deps --no-cache-dir --break-system-packages /tmp/evil-1-py3-none-any.whl'
 ";
 
+/// What a network and a clock ask for as long as a host runs: a lease, the same again from what is kept of it,
+/// and another time. `restrict=on` leaves QEMU's DHCP.
+const UPKEEP: &str = r"
+lease() { dhclient -1 -4 -lf /var/lib/dhcp/eth0.leases -pf /run/dhclient.pid eth0 && ip -4 -o address show dev eth0 | grep 'inet 10.0.2.'; }
+step lease lease
+step renewed sh -c 'kill $(cat /run/dhclient.pid); sleep 1; grep -c 10.0.2. /var/lib/dhcp/eth0.leases'
+step again lease
+step clock sh -c 'date -s +1min'
+";
+
 /// A network card that keeps the name that the kernel gives it.
 const CARD: &str = "-netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net";
 /// What the disk is made larger by, in MiB: more than what file systems keep for themselves.
@@ -170,7 +180,7 @@ fn with_every_lock(image: &Image) -> [Found; 2] {
     start(&disk, "i-0123456789abcdef0", &HOSTILE.replace('@', "first"));
     let first = found(&disk, "");
     start(&disk, "i-0fedcba9876543210", &HOSTILE.replace('@', "again"));
-    [first, found(&disk, PIP)]
+    [first, found(&disk, &format!("{PIP}{UPKEEP}"))]
 }
 
 #[test]
@@ -206,6 +216,10 @@ fn vm_cloud_init_takes_no_code_from_user_data_and_goes_on_with_its_work() {
     assert!(said("network").contains("192.0.2.7/24"));
     let size: u64 = said("size").lines().nth(1).unwrap().trim().parse().unwrap();
     assert!(size > DISK, "{size} MiB");
+
+    for upkeep in ["lease", "renewed", "again", "clock"] {
+        again.host.step(upkeep).must(0);
+    }
 
     // No package manager of a language's own, either.
     for found in [&without, again] {
