@@ -62,6 +62,7 @@ const SIGNER: &[&str] = &[
     "usr/share/doc/earmark/copyright f644 root:root ",
     "usr/share/man/man1/earmark.1.gz f644 root:root ",
 ];
+const ACCOUNTS: [&str; 2] = ["earmark", "earmark-fetch"];
 const ENABLED: [&str; 3] = [
     "etc/systemd/system/multi-user.target.wants/earmark-agent.service",
     "etc/systemd/system/multi-user.target.wants/earmark-ready.target",
@@ -104,7 +105,7 @@ fn privileged_the_deb_brings_what_it_says_and_takes_it_away() {
     dpkg(&image, &["--install", deb]).must(0);
     assert_eq!(added(&before, &listing(&image.root())), AGENT);
     assert_eq!(dpkg(&image, &["--verify", "earmark-agent"]).must(0).out, "");
-    the_account_can_do_nothing(&image);
+    the_accounts_can_do_nothing(&image);
 
     // An upgrade keeps what the image's owner switched off.
     image
@@ -135,7 +136,7 @@ fn privileged_the_rpm_brings_the_same_and_takes_it_away() {
     rpm(&["--install", package.to_str().unwrap()]).must(0);
     assert_eq!(added(&before, &listing(&image.root())), AGENT);
     assert_eq!(rpm(&["--verify", "earmark-agent"]).must(0).out, "");
-    the_account_can_do_nothing(&image);
+    the_accounts_can_do_nothing(&image);
     rpm(&["--erase", "earmark-agent"]).must(0);
     assert_eq!(added(&before, &listing(&image.root())), [""; 0]);
 }
@@ -172,32 +173,33 @@ fn privileged_the_signer_is_a_program_and_its_page() {
     );
 }
 
-/// Nobody logs in as the agent, and it is in no group.
-fn the_account_can_do_nothing(image: &Overlay) {
-    let line = |file: &str| {
+/// Nobody logs in as one of the agent's accounts, and they are in no group.
+fn the_accounts_can_do_nothing(image: &Overlay) {
+    let lines = |file: &str| -> Vec<String> {
         let text = fs::read_to_string(image.at(file)).expect("an account file");
-        let lines: Vec<String> = text
-            .lines()
-            .filter(|line| line.contains("earmark"))
-            .map(str::to_owned)
-            .collect();
-        assert_eq!(lines.len(), 1, "{file}: {lines:?}");
-        lines[0].clone()
+        let ours = text.lines().filter(|line| line.contains("earmark"));
+        ours.map(str::to_owned).collect()
     };
-    let passwd = line("etc/passwd");
-    let fields: Vec<&str> = passwd.split(':').collect();
-    assert_eq!(
-        [fields[0], fields[1], fields[5], fields[6]],
-        ["earmark", "x", "/", "/usr/sbin/nologin"]
-    );
-    let number: u32 = fields[2].parse().unwrap();
-    assert!((1..1000).contains(&number), "{passwd}");
-    assert_eq!(line("etc/group"), format!("earmark:x:{}:", fields[3]));
-    assert!(
-        line("etc/shadow").starts_with("earmark:!"),
-        "{}",
-        line("etc/shadow")
-    );
+    let [accounts, groups, passwords] = ["etc/passwd", "etc/group", "etc/shadow"].map(lines);
+    assert_eq!(accounts.len(), ACCOUNTS.len(), "{accounts:?}");
+    assert_eq!([groups.len(), passwords.len()], [ACCOUNTS.len(); 2]);
+    for name in ACCOUNTS {
+        let of = |lines: &[String]| {
+            let start = format!("{name}:");
+            let found = lines.iter().find(|line| line.starts_with(&start));
+            found.unwrap_or_else(|| panic!("{name}: {lines:?}")).clone()
+        };
+        let account = of(&accounts);
+        let fields: Vec<&str> = account.split(':').collect();
+        assert_eq!(
+            [fields[1], fields[5], fields[6]],
+            ["x", "/", "/usr/sbin/nologin"]
+        );
+        let number: u32 = fields[2].parse().unwrap();
+        assert!((1..1000).contains(&number), "{account}");
+        assert_eq!(of(&groups), format!("{name}:x:{}:", fields[3]));
+        assert!(of(&passwords).starts_with(&format!("{name}:!")));
+    }
 }
 
 #[test]
