@@ -114,6 +114,34 @@ step again lease
 step clock sh -c 'date -s +1min'
 ";
 
+/// A server of time, a day ahead, and the service that asks it. It keeps the time that it was told in its
+/// own directory of state.
+const TIME: &str = r"
+cat > /tmp/time.py <<PYTHON
+import socket, struct, time
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', 123))
+while True:
+    asked, who = server.recvfrom(1024)
+    now = struct.pack('!II', int(time.time()) + 2208988800 + 86400, 0)
+    head = struct.pack('!BBbbii4s', 0x24, 1, 4, -20, 0, 0, b'TEST')
+    server.sendto(head + now + asked[40:48] + now + now, who)
+PYTHON
+synchronized() {
+  mkdir -p /run/systemd/timesyncd.conf.d
+  printf '[Time]\nNTP=127.0.0.1\n' > /run/systemd/timesyncd.conf.d/test.conf
+  rm -f /run/systemd/timesync/synchronized
+  before=$(date +%s)
+  python3 /tmp/time.py & server=$!
+  systemctl restart systemd-timesyncd
+  for i in $(seq 60); do [ -e /run/systemd/timesync/synchronized ] && break; sleep 1; done
+  kill $server
+  systemctl status --no-pager --lines=5 systemd-timesyncd
+  [ $(date +%s) -gt $((before + 80000)) ] && [ $(stat -c %Y /var/lib/systemd/timesync/clock) -gt $((before + 80000)) ]
+}
+step time synchronized
+";
+
 /// A network card that keeps the name that the kernel gives it.
 const CARD: &str = "-netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net";
 /// What the disk is made larger by, in MiB: more than what file systems keep for themselves.
@@ -180,7 +208,7 @@ fn with_every_lock(image: &Image) -> [Found; 2] {
     start(&disk, "i-0123456789abcdef0", &HOSTILE.replace('@', "first"));
     let first = found(&disk, "");
     start(&disk, "i-0fedcba9876543210", &HOSTILE.replace('@', "again"));
-    [first, found(&disk, &format!("{PIP}{UPKEEP}"))]
+    [first, found(&disk, &format!("{PIP}{UPKEEP}{TIME}"))]
 }
 
 #[test]
@@ -217,7 +245,7 @@ fn vm_cloud_init_takes_no_code_from_user_data_and_goes_on_with_its_work() {
     let size: u64 = said("size").lines().nth(1).unwrap().trim().parse().unwrap();
     assert!(size > DISK, "{size} MiB");
 
-    for upkeep in ["lease", "renewed", "again", "clock"] {
+    for upkeep in ["lease", "renewed", "again", "clock", "time"] {
         again.host.step(upkeep).must(0);
     }
 
