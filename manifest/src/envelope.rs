@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Serialize;
 
 use crate::{
-    crypto::{self, KeyError, PrivateKey, PublicKey},
+    crypto::{self, BadSignature, KeyError, PrivateKey, PublicKey},
     digest::Sha256Digest,
     json::{self, JsonError},
     limits,
@@ -110,6 +110,39 @@ impl Envelope {
         Ok(())
     }
 
+    /// What a key signs: DSSE's pre-authentication encoding of the type and `payload`.
+    pub fn message(payload: &[u8]) -> Vec<u8> {
+        pae(PAYLOAD_TYPE, payload)
+    }
+
+    /// An envelope with one signature that was made elsewhere: by a service or a device that keeps its
+    /// key. Nothing that does not verify gets in.
+    pub fn signed(
+        payload: Vec<u8>,
+        key: &PublicKey,
+        signature: Vec<u8>,
+    ) -> Result<Self, BadSignature> {
+        let mut envelope = Self {
+            payload,
+            signatures: Vec::new(),
+        };
+        envelope.attach(key, signature)?;
+        Ok(envelope)
+    }
+
+    /// Adds a signature that was made elsewhere, in place of one that this key made before.
+    pub fn attach(&mut self, key: &PublicKey, signature: Vec<u8>) -> Result<(), BadSignature> {
+        let message = self.signed_message();
+        key.verify(&message, &signature)?;
+        self.signatures
+            .retain(|signature| key.verify(&message, &signature.bytes).is_err());
+        self.signatures.push(Signature {
+            keyid: Some(KeyId::of(key).to_string()),
+            bytes: signature,
+        });
+        Ok(())
+    }
+
     /// The payload. Nothing vouches for it until [`crate::verify::verify`] has accepted the envelope.
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
@@ -136,7 +169,7 @@ impl Envelope {
 
     /// What is signed: DSSE's pre-authentication encoding of the type and the payload.
     pub(crate) fn signed_message(&self) -> Vec<u8> {
-        pae(PAYLOAD_TYPE, &self.payload)
+        Self::message(&self.payload)
     }
 
     /// As `manifest.json`, with a newline at its end.
@@ -252,6 +285,29 @@ mod tests {
         envelope.add_signature(&second).unwrap();
         assert_eq!(envelope.signature_count(), 2);
         assert_eq!(Envelope::parse(&envelope.to_json()), Ok(envelope));
+    }
+
+    #[test]
+    fn a_signature_made_elsewhere_gets_in_if_it_verifies() {
+        let (first, second) = (key(Algorithm::Ed25519), key(Algorithm::P256));
+        let (public, other) = (first.public().unwrap(), second.public().unwrap());
+        let signature = first.sign(&Envelope::message(b"{}")).unwrap();
+        let envelope = Envelope::signed(b"{}".to_vec(), &public, signature.clone()).unwrap();
+        assert_eq!(envelope, Envelope::sign(b"{}".to_vec(), &first).unwrap());
+        let refused = |payload: &[u8], key, signature: &[u8]| {
+            Envelope::signed(payload.to_vec(), key, signature.to_vec()).is_err()
+        };
+        assert!(refused(b"[]", &public, &signature));
+        assert!(refused(b"{}", &other, &signature));
+        assert!(refused(b"{}", &public, &first.sign(b"{}").unwrap()));
+        let mut both = envelope.clone();
+        assert_eq!(both.attach(&other, signature), Err(BadSignature));
+        assert_eq!(both, envelope);
+        for _ in 0..2 {
+            let signature = second.sign(&Envelope::message(b"{}")).unwrap();
+            both.attach(&other, signature).unwrap();
+        }
+        assert_eq!(both.signature_count(), 2);
     }
 
     #[test]

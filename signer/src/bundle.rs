@@ -22,7 +22,7 @@ use earmark_manifest::{
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
     files::{self, TemporaryDirectory},
-    keys::SigningKey,
+    keys::{self, SigningKey},
     output::quote,
 };
 
@@ -204,32 +204,16 @@ impl UnsignedBundle {
 
     /// Signs with all of `keys`, keeping the signatures of `earlier`.
     pub fn sign(self, earlier: Option<Envelope>, keys: &[SigningKey]) -> Outcome<SignedBundle> {
-        let signing = |key: &SigningKey| format!("failed to sign with the key {}", key.id());
-        let mut keys = keys.iter();
-        let mut envelope = match (earlier, keys.next()) {
-            (Some(mut envelope), Some(first)) => {
-                if envelope.unverified_payload() != self.payload {
-                    return Err(Failure::new(
-                        Exit::NotVerified,
-                        "refused: the manifest.json that is there signs another statement",
-                    )
-                    .next("remove it, or measure again"));
-                }
-                envelope
-                    .add_signature(&first.private)
-                    .with_context(|| signing(first))?;
-                envelope
-            }
-            (None, Some(first)) => {
-                Envelope::sign(self.payload, &first.private).with_context(|| signing(first))?
-            }
-            (_, None) => return Err(Failure::new(Exit::Usage, "no key to sign with")),
-        };
-        for key in keys {
-            envelope
-                .add_signature(&key.private)
-                .with_context(|| signing(key))?;
+        if let Some(earlier) = &earlier
+            && earlier.unverified_payload() != self.payload
+        {
+            return Err(Failure::new(
+                Exit::NotVerified,
+                "refused: the manifest.json that is there signs another statement",
+            )
+            .next("remove it, or measure again"));
         }
+        let envelope = keys::sign(earlier, self.payload, keys)?;
         if envelope.signature_count() > limits::SIGNATURES {
             return Err(Failure::new(
                 Exit::Usage,

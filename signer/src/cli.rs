@@ -33,6 +33,7 @@ should read is behind --json; the text is for people and may change.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Keygen(commands::keygen::Args),
+    Public(commands::public::Args),
     Trust(commands::trust::Args),
     Seal(commands::seal::Args),
     Measure(commands::measure::Args),
@@ -50,6 +51,7 @@ impl Cli {
     pub fn run(self) -> Outcome {
         match self.command {
             Command::Keygen(args) => args.run(),
+            Command::Public(args) => args.run(),
             Command::Trust(args) => args.run(),
             Command::Seal(args) => args.run(),
             Command::Measure(args) => args.run(),

@@ -57,9 +57,7 @@ fn good(version: &str) -> UnsignedBundle {
 
 fn key() -> SigningKey {
     let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
-    let private = PrivateKey::from_pkcs8(&der).unwrap();
-    let public = private.public().unwrap();
-    SigningKey { private, public }
+    SigningKey::local(PrivateKey::from_pkcs8(&der).unwrap()).unwrap()
 }
 
 #[test]

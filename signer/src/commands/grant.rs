@@ -10,7 +10,6 @@ use anyhow::Context;
 use earmark_manifest::{
     declaration::{Declaration, Interval, Lock},
     digest::ManifestDigest,
-    envelope::Envelope,
     grant::{Grant, GrantId, GrantTime, GrantedLock, InstanceName},
     limits,
     name::{GrantReason, ImageName},
@@ -20,7 +19,7 @@ use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
     files,
     grant::{Shown, Signatures},
-    keys::{self, KeySource},
+    keys::{self, KeyArgs},
     output::{self, quote},
 };
 
@@ -36,10 +35,8 @@ use crate::{
     override_usage = "earmark grant --key <KEY> --instance <ID> --lock <LOCK> --for <TIME>"
 )]
 pub struct Args {
-    /// A private key: a PEM file, or env:NAME for PEM in an environment
-    /// variable; once for each key
-    #[arg(long = "key", value_name = "KEY", required = true)]
-    keys: Vec<KeySource>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// The host: an EC2 instance id, or elsewhere the UUID of its firmware, or
     /// without one its machine id
     #[arg(long, value_name = "ID")]
@@ -112,7 +109,8 @@ impl Args {
             time,
             reason: self.reason.clone(),
         };
-        let envelope = sign(&grant, &keys::load_all(&self.keys)?)?;
+        let payload = grant.to_payload().context("failed to write the grant")?;
+        let envelope = keys::sign(None, payload, &self.keys.load()?)?;
         let signed_by = keys::claimed_ids(&envelope);
         let shown = |path| Shown::of(&grant, Signatures::Made { keys: signed_by }, path);
         if to_stdout {
@@ -149,17 +147,6 @@ impl Args {
         }
         Ok(declared.image.name)
     }
-}
-
-fn sign(grant: &Grant, keys: &[keys::SigningKey]) -> Outcome<Envelope> {
-    let signing = "failed to sign the grant";
-    let payload = grant.to_payload().context(signing)?;
-    let (first, others) = keys.split_first().context("no key was given")?;
-    let mut envelope = Envelope::sign(payload, &first.private).context(signing)?;
-    for key in others {
-        envelope.add_signature(&key.private).context(signing)?;
-    }
-    Ok(envelope)
 }
 
 /// A grant that lies there may be one that somebody still needs.

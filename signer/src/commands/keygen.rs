@@ -12,10 +12,12 @@ use earmark_manifest::{
     trust,
 };
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
     files,
+    keys::{self, PassphraseArgs},
     output::{self, quote},
 };
 
@@ -33,6 +35,11 @@ pub struct Args {
     /// Ed25519, or ECDSA P-256 where a rule or a KMS asks for it
     #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
     algorithm: AlgorithmName,
+    /// Encrypt the private key with a passphrase
+    #[arg(long)]
+    encrypt: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +49,7 @@ const EXAMPLES: &str = "\
 EXAMPLES:
   earmark keygen --out release.key
   earmark keygen --out second.key --algorithm p256
+  earmark keygen --out release.key --encrypt      asks for a passphrase
   openssl pkey -in release.key -pubout    prints the same public key";
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -69,11 +77,22 @@ impl Args {
         if public_path.symlink_metadata().is_ok() {
             return Err(exists(&public_path));
         }
-        let der = PrivateKey::generate_pkcs8(algorithm).context("failed to make a key")?;
+        let making = "failed to make a key";
+        let der = PrivateKey::generate_pkcs8(algorithm).map(Zeroizing::new);
+        let der = der.context(making)?;
         let public = PrivateKey::from_pkcs8(&der)
             .and_then(|key| key.public())
             .context("failed to read back the key")?;
-        write(&self.out, 0o600, &trust::encode_pem("PRIVATE KEY", &der))?;
+        let pem = if self.encrypt {
+            let passphrase = self.passphrase.new_passphrase()?;
+            keys::encrypt(&der, &passphrase).context(making)?
+        } else if self.passphrase.is_given() {
+            let useless = "a passphrase is for a key that is encrypted";
+            return Err(Failure::new(Exit::Usage, useless).next("give --encrypt, too"));
+        } else {
+            trust::encode_pem("PRIVATE KEY", &der)
+        };
+        write(&self.out, 0o600, &Zeroizing::new(pem))?;
         write(&public_path, 0o644, &trust::public_pem(&public))?;
         let made = Made {
             key_id: KeyId::of(&public).to_string(),
@@ -98,7 +117,8 @@ fn public_path(private: &Path) -> PathBuf {
     path.into()
 }
 
-fn write(path: &Path, mode: u32, pem: &str) -> Outcome<()> {
+/// Writes a key file that is not there yet.
+pub fn write(path: &Path, mode: u32, pem: &str) -> Outcome<()> {
     match files::create_new(path, mode, pem.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error)

@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod install;
 pub mod keygen;
 pub mod measure;
+pub mod public;
 pub mod seal;
 pub mod shared;
 pub mod sign;

@@ -6,7 +6,7 @@ use crate::{
     assemble,
     commands::shared::{self, MeasureArgs, Summary},
     exit::Outcome,
-    keys::{self, KeySource},
+    keys::KeyArgs,
     output,
 };
 
@@ -20,10 +20,8 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     measure: MeasureArgs,
-    /// A private key: a PEM file, or env:NAME for PEM in an environment
-    /// variable; once for each key
-    #[arg(long = "key", value_name = "KEY", required = true)]
-    keys: Vec<KeySource>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// The keys that the image will believe
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
@@ -51,7 +49,7 @@ EXAMPLES:
 impl Args {
     pub fn run(&self) -> Outcome {
         let request = self.measure.request()?;
-        let keys = keys::load_all(&self.keys)?;
+        let keys = self.keys.load()?;
         let (trust, trust_bytes) = shared::read_trust(&self.trust)?;
         let root = shared::open_root_to_change(&self.measure.root, self.live)?;
         let signed = assemble::assemble(&root, request)?.sign(None, &keys)?;

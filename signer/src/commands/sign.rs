@@ -6,7 +6,7 @@ use crate::{
     bundle::{self, UnsignedBundle},
     commands::shared::Summary,
     exit::Outcome,
-    keys::{self, KeySource},
+    keys::{self, KeyArgs},
     output,
 };
 
@@ -20,10 +20,8 @@ pub struct Args {
     /// The directory that `earmark measure` wrote
     #[arg(value_name = "OUT")]
     directory: PathBuf,
-    /// A private key: a PEM file, or env:NAME for PEM in an environment
-    /// variable; once for each key
-    #[arg(long = "key", value_name = "KEY", required = true)]
-    keys: Vec<KeySource>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -39,7 +37,7 @@ impl Args {
     pub fn run(&self) -> Outcome {
         let bundle = UnsignedBundle::read(&self.directory)?;
         let earlier = bundle::read_envelope(&self.directory)?;
-        let keys = keys::load_all(&self.keys)?;
+        let keys = self.keys.load()?;
         let (statement, digest) = (bundle.statement().clone(), bundle.digest());
         let signed = bundle.sign(earlier, &keys)?;
         signed.write_manifest(&self.directory)?;

@@ -5,6 +5,7 @@ mod first_boot;
 mod first_boot_faults;
 mod first_boot_kill;
 mod grants;
+mod keys;
 mod lockdown;
 mod others;
 mod packages;

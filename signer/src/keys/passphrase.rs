@@ -1,0 +1,227 @@
+//! Passphrases: from a file, an open descriptor, or a terminal. Never an argument, which every user of the
+//! host could read, and never the environment, which every child inherits.
+
+use std::{
+    cell::OnceCell,
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use zeroize::Zeroizing;
+
+use crate::{
+    exit::{Exit, Exits, Failure, Next, Outcome},
+    output::{self, quote},
+};
+
+/// A passphrase longer than this is a file that was not meant.
+const LONGEST: usize = 1024;
+
+/// Where passphrases come from.
+#[derive(Debug, Default, clap::Args)]
+pub struct PassphraseArgs {
+    /// A file whose first line is the passphrase of the encrypted keys; without
+    /// it, it is asked for on the terminal
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// An open file descriptor to read it from instead
+    #[arg(long, value_name = "N", conflicts_with = "passphrase_file")]
+    passphrase_fd: Option<u32>,
+}
+
+/// What is read at most once, and only if a key needs it.
+#[derive(Debug)]
+pub struct Passphrase<'a> {
+    args: &'a PassphraseArgs,
+    read: OnceCell<Zeroizing<Vec<u8>>>,
+}
+
+impl PassphraseArgs {
+    /// Nothing is read yet.
+    pub fn source(&self) -> Passphrase<'_> {
+        Passphrase {
+            args: self,
+            read: OnceCell::new(),
+        }
+    }
+
+    /// Whether one of the two was given.
+    pub fn is_given(&self) -> bool {
+        self.passphrase_file.is_some() || self.passphrase_fd.is_some()
+    }
+
+    /// A new passphrase, which a terminal asks for twice.
+    pub fn new_passphrase(&self) -> Outcome<Zeroizing<Vec<u8>>> {
+        if let Some(given) = self.given()? {
+            return Ok(given);
+        }
+        let (first, second) = (ask("New passphrase")?, ask("The same again")?);
+        if first != second {
+            return Err(Failure::new(Exit::Usage, "the two passphrases differ"));
+        }
+        Ok(first)
+    }
+
+    /// The one that does not come from a terminal.
+    fn given(&self) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
+        let (path, what) = match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => {
+                warn_if_others_read(path, "passphrase in");
+                (path.clone(), quote(path))
+            }
+            // Opened anew by its name: a descriptor that is a number belongs to nobody in particular.
+            (None, Some(fd)) => (
+                format!("/proc/self/fd/{fd}").into(),
+                format!("the descriptor {fd}"),
+            ),
+            (None, None) => return Ok(None),
+        };
+        let reading = || format!("failed to read the passphrase from {what}");
+        let line = File::open(&path)
+            .and_then(first_line)
+            .with_context(reading)
+            .exits(Exit::Undecided)?;
+        not_empty(line, &reading()).map(Some)
+    }
+}
+
+impl Passphrase<'_> {
+    /// The passphrase. One from a file or a descriptor is for all keys, a terminal is asked for each.
+    pub fn get(&self, prompt: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+        if let Some(read) = self.read.get() {
+            return Ok(read.clone());
+        }
+        match self.args.given()? {
+            Some(given) => Ok(self.read.get_or_init(|| given).clone()),
+            None => ask(prompt),
+        }
+    }
+}
+
+/// Warns of a secret file that more than its owner can read.
+pub fn warn_if_others_read(path: &Path, what: &str) {
+    // What cannot be asked is said when the file is read.
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return;
+    };
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+        output::note(&format!(
+            "warning: others can use the {what} {}: chmod 600 it",
+            quote(path)
+        ));
+    }
+}
+
+/// Up to the first newline, which belongs to the file, or to the return key. Byte by byte, into memory that
+/// does not move: what is left behind by a move would not be overwritten.
+#[expect(clippy::unbuffered_bytes, reason = "a buffer would keep a copy")]
+fn first_line(file: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST));
+    for byte in file.bytes() {
+        match byte? {
+            b'\n' => break,
+            _ if line.len() == LONGEST => {
+                let long = format!("its first line has more than {LONGEST} bytes");
+                return Err(io::Error::other(long));
+            }
+            byte => line.push(byte),
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(line)
+}
+
+fn not_empty(line: Zeroizing<Vec<u8>>, reading: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+    if line.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("{reading}: it is empty")));
+    }
+    Ok(line)
+}
+
+/// Asks on the terminal, which shows nothing of it. Without one nobody is asked: a pipe on standard input
+/// is no person.
+fn ask(prompt: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+    let reading = "failed to ask for a passphrase";
+    let tty = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .context("there is no terminal")
+        .context(reading)
+        .exits(Exit::Usage)
+        .or_next(|| "give --passphrase-file FILE or --passphrase-fd N".to_owned())?;
+    let line = Silent::new(&tty)
+        .and_then(|_silent| {
+            write!(&tty, "{prompt}: ")?;
+            first_line(&tty)
+        })
+        .context(reading)
+        .exits(Exit::Undecided)?;
+    not_empty(line, reading)
+}
+
+/// A terminal without echo, for as long as this lives.
+struct Silent<'a> {
+    tty: &'a File,
+    before: Termios,
+}
+
+impl<'a> Silent<'a> {
+    fn new(tty: &'a File) -> io::Result<Self> {
+        let before = termios::tcgetattr(tty)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        termios::tcsetattr(tty, OptionalActions::Flush, &silent)?;
+        Ok(Self { tty, before })
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        // A terminal that hung up has nothing to restore.
+        let _ = termios::tcsetattr(self.tty, OptionalActions::Flush, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_the_first_line_without_its_end() {
+        for (file, passphrase) in [
+            (&b"secret"[..], &b"secret"[..]),
+            (b"secret\n", b"secret"),
+            (b"secret\r\nmore\n", b"secret"),
+            (b" two words \n", b" two words "),
+            (b"\nsecret\n", b""),
+        ] {
+            assert_eq!(*first_line(file).unwrap(), passphrase);
+        }
+        assert_eq!(first_line(&[b'x'; LONGEST][..]).unwrap().len(), LONGEST);
+        assert!(first_line(&[b'x'; LONGEST + 1][..]).is_err());
+    }
+
+    #[test]
+    fn an_empty_passphrase_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("passphrase");
+        let args = PassphraseArgs {
+            passphrase_file: Some(file.clone()),
+            passphrase_fd: None,
+        };
+        std::fs::write(&file, "secret\n").unwrap();
+        assert_eq!(*args.source().get("").unwrap(), b"secret");
+        std::fs::write(&file, "\nsecret\n").unwrap();
+        assert_eq!(args.source().get("").unwrap_err().exit(), Exit::Usage);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(args.source().get("").unwrap_err().exit(), Exit::Undecided);
+    }
+}
