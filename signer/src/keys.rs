@@ -8,6 +8,7 @@
 mod encrypted;
 mod passphrase;
 mod pem;
+mod pkcs11;
 mod reference;
 
 use std::path::Path;
@@ -36,8 +37,8 @@ const KEY_FILE: usize = 64 * 1024;
 /// The keys to sign with, as `sign`, `seal` and `grant` take them.
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
-    /// A private key: a PEM file, encrypted or not, or env:NAME for PEM in an
-    /// environment variable; once for each key
+    /// A private key: a PEM file, encrypted or not; env:NAME for PEM in an
+    /// environment variable; or pkcs11:URI of one in a device; once for each key
     #[arg(long = "key", value_name = "KEY", required = true)]
     keys: Vec<KeySource>,
     #[command(flatten)]
@@ -74,6 +75,8 @@ pub struct SigningKey {
 enum Signer {
     /// This program.
     Local(PrivateKey),
+    /// A device.
+    Pkcs11(pkcs11::Key),
 }
 
 impl SigningKey {
@@ -85,6 +88,15 @@ impl SigningKey {
             .exits(Exit::Usage)?;
         Ok(Self {
             signer: Signer::Local(private),
+            public,
+        })
+    }
+
+    /// A key that stays in a device.
+    fn pkcs11(uri: &pkcs11::Uri, pin: &Passphrase<'_>) -> Outcome<Self> {
+        let (key, public) = pkcs11::Key::open(uri, pin)?;
+        Ok(Self {
+            signer: Signer::Pkcs11(key),
             public,
         })
     }
@@ -103,6 +115,7 @@ impl SigningKey {
         let signing = || format!("failed to sign with the key {}", self.id());
         match &self.signer {
             Signer::Local(private) => Ok(private.sign(message).with_context(signing)?),
+            Signer::Pkcs11(key) => key.sign(message),
         }
     }
 }

@@ -49,7 +49,7 @@ fn build(out: Option<&Path>, builders: &[Builder]) -> Result<PathBuf> {
     let programs = tools::programs()?;
     apt::need(&["binutils"], "looks into programs")?;
     for package in PACKAGES {
-        must_be_static(&programs.join(package.name))?;
+        must_need(&programs.join(package.name), package.libc)?;
     }
     fs::create_dir_all(&out).with_context(|| format!("failed to make \"{}\"", out.display()))?;
     // Two builds at once do not meet.
@@ -90,16 +90,75 @@ fn source_date_epoch() -> Result<String> {
     Ok(epoch)
 }
 
-/// A program that asks for a loader or a library is not what docs/adr/0005-static-programs.md says.
-/// Flags in the environment (`RUSTFLAGS`) can make one.
-fn must_be_static(program: &Path) -> Result<()> {
-    let headers = Run::words("readelf --wide --program-headers --dynamic").arg(program);
-    let headers = headers.quiet().output()?;
-    if headers.contains("INTERP") || headers.contains("(NEEDED)") {
+/// A program that asks for a loader or a library is not what docs/adr/0005-static-programs.md says. One
+/// that is meant to ask for the C library of this version asks for nothing else and nothing newer.
+/// Flags in the environment (`RUSTFLAGS`) can make another.
+fn must_need(program: &Path, libc: Option<&str>) -> Result<()> {
+    let headers = Run::words("readelf --wide --program-headers --dynamic --version-info");
+    let headers = headers.arg(program).quiet().output()?;
+    let Some(libc) = libc else {
+        if headers.contains("INTERP") || headers.contains("(NEEDED)") {
+            bail!(
+                "\"{}\" is not linked statically; is RUSTFLAGS set?",
+                program.display()
+            );
+        }
+        return Ok(());
+    };
+    for library in needed(&headers) {
+        if !LIBC.iter().any(|known| library.starts_with(known)) {
+            bail!("\"{}\" needs {library}", program.display());
+        }
+    }
+    if let Some(newer) = versions(&headers).find(|version| minor(version) > minor(libc)) {
         bail!(
-            "\"{}\" is not linked statically; is RUSTFLAGS set?",
+            "\"{}\" needs the C library of version {newer}, and {libc} was promised: build it on an older system",
             program.display()
         );
     }
     Ok(())
+}
+
+/// What the C library and the compiler's runtime are called.
+const LIBC: &[&str] = &[
+    "libc.so.",
+    "libm.so.",
+    "libdl.so.",
+    "libpthread.so.",
+    "libgcc_s.so.",
+    "ld-linux",
+];
+
+fn needed(headers: &str) -> impl Iterator<Item = &str> {
+    let lines = headers.lines().filter(|line| line.contains("(NEEDED)"));
+    lines.filter_map(|line| line.rsplit_once('[')?.1.strip_suffix(']'))
+}
+
+fn versions(headers: &str) -> impl Iterator<Item = &str> {
+    let words = headers.split_whitespace();
+    words.filter_map(|word| word.strip_prefix("GLIBC_"))
+}
+
+/// The C library's major version has been 2 since 1997.
+fn minor(version: &str) -> Option<u32> {
+    version.split('.').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_needs_is_read_from_its_headers() {
+        let headers = "\
+ 0x0000000000000001 (NEEDED)             Shared library: [libgcc_s.so.1]
+ 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]
+  0x0010:   Name: GLIBC_2.34  Flags: none  Version: 9
+  0x0020:   Name: GLIBC_2.3.4  Flags: none  Version: 8
+  0x0030:   Name: GCC_3.0  Flags: none  Version: 4";
+        let found: Vec<&str> = needed(headers).collect();
+        assert_eq!(found, ["libgcc_s.so.1", "libc.so.6"]);
+        let minors: Vec<_> = versions(headers).filter_map(minor).collect();
+        assert_eq!(minors, [34, 3]);
+    }
 }

@@ -124,8 +124,9 @@ pub fn programs() -> Result<PathBuf> {
     program("earmark-agent")
 }
 
-/// Builds one of the programs as it ships, statically linked (docs/adr/0005-static-programs.md), and
-/// returns the directory it is in.
+/// Builds one of the programs as it ships, and returns the directory it is in. The agent is linked
+/// statically (docs/adr/0005-static-programs.md); the signer is not, since it loads the modules of devices
+/// that keep keys (docs/adr/0010-signing-keys.md).
 ///
 /// It is built for a named target, because flags for that one do not reach procedural macros, which
 /// the compiler loads; and by itself, because cargo would otherwise build into the agent whatever
@@ -134,8 +135,9 @@ pub fn program(package: &str) -> Result<PathBuf> {
     let target = host()?;
     // No path of the machine that built it is in a program, so that another builds the same.
     let flags = format!(
-        "target.{target}.rustflags=[\"-Ctarget-feature=+crt-static\", \
+        "target.{target}.rustflags=[\"-Ctarget-feature={}crt-static\", \
          \"--remap-path-prefix={}=/cargo\"]",
+        if package == "earmark" { '-' } else { '+' },
         cargo_home()?.display()
     );
     cargo("build --release --locked --package")

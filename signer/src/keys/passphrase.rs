@@ -24,8 +24,8 @@ const LONGEST: usize = 1024;
 /// Where passphrases come from.
 #[derive(Debug, Default, clap::Args)]
 pub struct PassphraseArgs {
-    /// A file whose first line is the passphrase of the encrypted keys; without
-    /// it, it is asked for on the terminal
+    /// A file whose first line is the passphrase of the encrypted keys, or the
+    /// PIN of a device; without it, it is asked for on the terminal
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// An open file descriptor to read it from instead
@@ -68,25 +68,31 @@ impl PassphraseArgs {
 
     /// The one that does not come from a terminal.
     fn given(&self) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
-        let (path, what) = match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => {
-                warn_if_others_read(path, "passphrase in");
-                (path.clone(), quote(path))
-            }
+        match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => from_file(path).map(Some),
             // Opened anew by its name: a descriptor that is a number belongs to nobody in particular.
-            (None, Some(fd)) => (
-                format!("/proc/self/fd/{fd}").into(),
-                format!("the descriptor {fd}"),
-            ),
-            (None, None) => return Ok(None),
-        };
-        let reading = || format!("failed to read the passphrase from {what}");
-        let line = File::open(&path)
-            .and_then(first_line)
-            .with_context(reading)
-            .exits(Exit::Undecided)?;
-        not_empty(line, &reading()).map(Some)
+            (None, Some(fd)) => {
+                let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+                read(&path, &format!("the descriptor {fd}")).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
     }
+}
+
+/// The first line of a file.
+pub fn from_file(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
+    warn_if_others_read(path, "secret in");
+    read(path, &quote(path))
+}
+
+fn read(path: &Path, what: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+    let reading = || format!("failed to read the passphrase from {what}");
+    let line = File::open(path)
+        .and_then(first_line)
+        .with_context(reading)
+        .exits(Exit::Undecided)?;
+    not_empty(line, &reading())
 }
 
 impl Passphrase<'_> {

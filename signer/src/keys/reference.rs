@@ -4,20 +4,23 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use zeroize::Zeroizing;
 
-use super::{KEY_FILE, Passphrase, SigningKey, passphrase, pem};
+use super::{KEY_FILE, Passphrase, SigningKey, passphrase, pem, pkcs11};
 use crate::{
     exit::{Exit, Failure, Outcome},
     files,
     output::quote,
 };
 
-/// Where a private key is: a path, or `env:NAME` for PEM in an environment variable.
+/// Where a private key is: a path, `env:NAME` for PEM in an environment variable, or `pkcs11:` for one
+/// that stays in a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A PEM file.
     File(PathBuf),
     /// PEM in this environment variable.
     Environment(String),
+    /// In a device.
+    Pkcs11(pkcs11::Uri),
 }
 
 impl FromStr for KeySource {
@@ -36,11 +39,14 @@ impl FromStr for KeySource {
                     Err("expected env:NAME, with the name of an environment variable".to_owned())
                 }
             }
-            Some((scheme @ ("awskms" | "pkcs11"), _)) => Err(format!(
+            Some(("pkcs11", uri)) => pkcs11::Uri::parse(uri)
+                .map(Self::Pkcs11)
+                .map_err(|error| format!("{error} (a file of that name is ./pkcs11:…)")),
+            Some((scheme @ "awskms", _)) => Err(format!(
                 "{scheme}: keys are not supported in this version: use a path or env:NAME \
                  (a file of that name is ./{scheme}:…)"
             )),
-            _ if text.is_empty() => Err("expected a path or env:NAME".to_owned()),
+            _ if text.is_empty() => Err("expected a path, env:NAME or pkcs11:URI".to_owned()),
             _ => Ok(Self::File(text.into())),
         }
     }
@@ -51,6 +57,7 @@ impl fmt::Display for KeySource {
         match self {
             Self::File(path) => f.write_str(&quote(path)),
             Self::Environment(name) => write!(f, "the environment variable '{name}'"),
+            Self::Pkcs11(uri) => uri.fmt(f),
         }
     }
 }
@@ -58,15 +65,39 @@ impl fmt::Display for KeySource {
 impl KeySource {
     /// The key, ready to sign.
     pub fn load(&self, passphrase: &Passphrase<'_>) -> Outcome<SigningKey> {
-        let pem = self.read()?;
+        match self {
+            Self::File(path) => {
+                passphrase::warn_if_others_read(path, "private key");
+                let pem = files::read(path, KEY_FILE, "private key").map(Zeroizing::new)?;
+                self.local(&pem, &quote(path), passphrase)
+            }
+            Self::Environment(name) => {
+                let pem = std::env::var_os(name)
+                    .map(|pem| Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(pem)))
+                    .filter(|pem| !pem.is_empty())
+                    .ok_or_else(|| {
+                        let unset = format!("failed to read the private key: {self} is not set");
+                        Failure::new(Exit::Undecided, unset)
+                            .next(format!("export {name}=\"$(cat release.key)\""))
+                    })?;
+                self.local(&pem, "KEY", passphrase)
+            }
+            Self::Pkcs11(uri) => SigningKey::pkcs11(uri, passphrase),
+        }
+    }
+
+    /// The key that a PEM text has. `argument` is as one would name it to `openssl`.
+    fn local(
+        &self,
+        pem: &[u8],
+        argument: &str,
+        passphrase: &Passphrase<'_>,
+    ) -> Outcome<SigningKey> {
         let unusable = |pem::Unusable { cause, next }| {
-            Failure::new(
-                Exit::Usage,
-                format!("failed to use the key in {self}: {cause}"),
-            )
-            .next(next.replace("KEY", &self.as_argument()))
+            let unusable = format!("failed to use the key in {self}: {cause}");
+            Failure::new(Exit::Usage, unusable).next(next.replace("KEY", argument))
         };
-        let private = match pem::parse(&pem).map_err(unusable)? {
+        let private = match pem::parse(pem).map_err(unusable)? {
             pem::Pem::Plain(private) => private,
             pem::Pem::Encrypted(encrypted) => {
                 let passphrase = passphrase.get(&format!("Passphrase of {self}"))?;
@@ -74,31 +105,6 @@ impl KeySource {
             }
         };
         SigningKey::local(private)
-    }
-
-    fn read(&self) -> Outcome<Zeroizing<Vec<u8>>> {
-        match self {
-            Self::File(path) => {
-                passphrase::warn_if_others_read(path, "private key");
-                files::read(path, KEY_FILE, "private key").map(Zeroizing::new)
-            }
-            Self::Environment(name) => std::env::var_os(name)
-                .map(|pem| Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(pem)))
-                .filter(|pem| !pem.is_empty())
-                .ok_or_else(|| {
-                    let unset = format!("failed to read the private key: {self} is not set");
-                    Failure::new(Exit::Undecided, unset)
-                        .next(format!("export {name}=\"$(cat release.key)\""))
-                }),
-        }
-    }
-
-    /// As one would name it to `openssl`.
-    fn as_argument(&self) -> String {
-        match self {
-            Self::File(path) => quote(path),
-            Self::Environment(_) => "KEY".to_owned(),
-        }
     }
 }
 
@@ -115,12 +121,12 @@ mod tests {
             parse("env:RELEASE_KEY"),
             Ok(KeySource::Environment("RELEASE_KEY".to_owned()))
         );
-        for bad in ["", "env:", "env:A=B"] {
+        let token = "pkcs11:object=x?module-path=/m.so";
+        assert!(matches!(parse(token), Ok(KeySource::Pkcs11(_))));
+        for bad in ["", "env:", "env:A=B", "pkcs11:", "pkcs11:object=x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        for scheme in ["awskms:alias/release", "pkcs11:token=x"] {
-            let error = parse(scheme).unwrap_err();
-            assert!(error.contains("not supported in this version"), "{error}");
-        }
+        let error = parse("awskms:alias/release").unwrap_err();
+        assert!(error.contains("not supported in this version"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use earmark_tests::{Bench, Run, program, run};
+use earmark_tests::{Bench, Run, program, run, run_with};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -214,4 +214,162 @@ fn privileged_a_passphrase_comes_from_a_descriptor_or_a_terminal_and_from_nowher
         right.out
     );
     assert!(typed("mule").must(2).out.contains("passphrase is wrong"));
+}
+
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+/// A token `release` in a directory of the test's, its PIN in the file `pin`.
+struct Token<'a> {
+    bench: &'a Bench,
+    configuration: String,
+}
+
+impl<'a> Token<'a> {
+    fn new(bench: &'a Bench) -> Self {
+        let tokens = bench.path("tokens");
+        fs::create_dir(&tokens).unwrap();
+        let configuration = bench.path("softhsm2.conf").display().to_string();
+        let text = format!(
+            "directories.tokendir = {}\nlog.level = ERROR\n",
+            tokens.display()
+        );
+        fs::write(&configuration, text).unwrap();
+        let token = Self {
+            bench,
+            configuration,
+        };
+        token.set_up("release");
+        fs::write(bench.path("pin"), "1234\n").unwrap();
+        fs::write(bench.path("wrong"), "4321\n").unwrap();
+        token
+    }
+
+    fn set_up(&self, label: &str) {
+        let words = format!("--init-token --free --label {label} --pin 1234 --so-pin 5678");
+        self.run("softhsm2-util", &words).must(0);
+    }
+
+    fn run(&self, program: &str, words: &str) -> Run {
+        let environment = [("SOFTHSM2_CONF", self.configuration.as_str())];
+        let directory = self.bench.path("");
+        run_with(program, words.split(' '), Some(&directory), &environment)
+    }
+
+    fn earmark(&self, args: &[&str]) -> Run {
+        let environment = [("SOFTHSM2_CONF", self.configuration.as_str())];
+        run_with(
+            program("earmark"),
+            args,
+            Some(&self.bench.path("")),
+            &environment,
+        )
+    }
+
+    fn make_key(&self, kind: &str, id: &str, label: &str) {
+        let words = format!(
+            "--module {MODULE} --token-label release --login --pin 1234 --keypairgen --key-type {kind} \
+             --id {id} --label {label}"
+        );
+        self.run("pkcs11-tool", &words).must(0);
+    }
+
+    fn uri(&self, path: &str, pin: &str) -> String {
+        let pin = self.bench.path(pin);
+        format!(
+            "pkcs11:{path}?module-path={MODULE}&pin-source=file:{}",
+            pin.display()
+        )
+    }
+}
+
+#[test]
+fn privileged_a_key_in_a_device_signs_and_never_leaves_it() {
+    let bench = measured();
+    let token = Token::new(&bench);
+    token.make_key("EC:prime256v1", "01", "p256");
+    token.make_key("EC:edwards25519", "02", "ed25519");
+    let keys = [
+        "token=release;object=p256",
+        "token=release;id=%02;type=private",
+    ];
+    let keys = keys.map(|path| token.uri(path, "pin"));
+    for (key, public, algorithm) in [
+        (&keys[0], "first.pub", "p256"),
+        (&keys[1], "second.pub", "ed25519"),
+    ] {
+        let half = token.earmark(&["public", "--key", key, "--out", public, "--json"]);
+        assert_eq!(half.must(0).json()["algorithm"], algorithm);
+        // OpenSC reads the same public key out of the token.
+        let label = if algorithm == "p256" { "01" } else { "02" };
+        let words = format!(
+            "--module {MODULE} --token-label release --read-object --type pubkey --id {label} -o theirs.der"
+        );
+        token.run("pkcs11-tool", &words).must(0);
+        if algorithm == "p256" {
+            let read = ["pkey", "-pubin", "-inform", "DER", "-in", "theirs.der"];
+            let theirs = openssl(&bench, &read).must(0).out;
+            assert_eq!(theirs, fs::read_to_string(bench.path(public)).unwrap());
+        }
+    }
+    // Two keys of one module and one token, in one run; what they signed is believed by the agent.
+    token
+        .earmark(&["sign", "OUT", "--key", &keys[0], "--key", &keys[1]])
+        .must(0);
+    let trust = [
+        "trust",
+        "--key",
+        "first.pub",
+        "--key",
+        "second.pub",
+        "--threshold",
+        "2",
+    ];
+    bench
+        .earmark(&[&trust[..], &["--out", "key.toml"]].concat())
+        .must(0);
+    let install = ["install", "OUT", "--root", "root", "--trust", "key.toml"];
+    bench.earmark(&install).must(0);
+    bench.verify().must(0);
+}
+
+#[test]
+fn privileged_a_device_is_not_guessed_and_its_pin_is_not_told() {
+    let bench = measured();
+    let token = Token::new(&bench);
+    token.set_up("other");
+    token.make_key("EC:prime256v1", "01", "one");
+    token.make_key("EC:prime256v1", "02", "twin");
+    token.make_key("EC:prime256v1", "03", "twin");
+    token.make_key("EC:secp384r1", "04", "large");
+    token.make_key("RSA:2048", "05", "rsa");
+    let public = |key: &str| token.earmark(&["public", "--key", key]);
+    public(&token.uri("token=release;object=one", "pin")).must(0);
+    for (path, pin, code, says) in [
+        (
+            "token=release;object=one",
+            "wrong",
+            2,
+            "PIN of the token 'release' is wrong",
+        ),
+        ("token=release;object=one", "missing", 11, "missing"),
+        ("object=one", "pin", 2, "means 2 tokens"),
+        ("token=nobody;object=one", "pin", 11, "there are: "),
+        ("token=release;object=none", "pin", 11, "no private key"),
+        ("token=release;object=twin", "pin", 2, "means 2 objects"),
+        ("token=release;object=large", "pin", 2, "P-256"),
+        ("token=release;object=rsa", "pin", 2, "neither"),
+    ] {
+        let refused = public(&token.uri(path, pin)).must(code);
+        assert!(refused.err.contains(says), "{path}: {}", refused.err);
+        assert!(!refused.err.contains("4321"), "{}", refused.err);
+    }
+    // Without a file the PIN comes as a passphrase does.
+    let asked = format!("pkcs11:token=release;object=one?module-path={MODULE}");
+    token
+        .earmark(&["public", "--key", &asked, "--passphrase-file", "pin"])
+        .must(0);
+    let missing = public("pkcs11:object=x?module-path=/nonexistent.so");
+    assert!(missing.must(11).err.contains("failed to load the module"));
+    let shown = public(&format!("{asked}&pin-value=1234")).must(2);
+    assert!(shown.err.contains("pin-source"), "{}", shown.err);
 }

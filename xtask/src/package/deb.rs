@@ -47,9 +47,13 @@ fn architecture() -> Result<&'static str> {
 }
 
 fn fields(package: &Package, size: u64) -> Result<String> {
-    let depends = package.service.map_or_else(String::new, |service| {
-        format!("Depends: systemd (>= {})\n", service.systemd)
-    });
+    let mut depends = String::new();
+    if let Some(service) = package.service {
+        depends.push_str(&format!("Depends: systemd (>= {})\n", service.systemd));
+    }
+    if let Some(libc) = package.libc {
+        depends.push_str(&format!("Depends: libc6 (>= {libc}), libgcc-s1\n"));
+    }
     Ok(format!(
         "Package: {name}\n\
          Version: {VERSION}\n\

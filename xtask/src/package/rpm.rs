@@ -47,9 +47,13 @@ pub fn build(stage: &Stage, out: &Path) -> Result<()> {
 
 fn spec(stage: &Stage) -> String {
     let package = stage.package;
-    let requires = package.service.map_or_else(String::new, |service| {
-        format!("Requires: systemd >= {}\n", service.systemd)
-    });
+    let mut requires = String::new();
+    if let Some(service) = package.service {
+        requires.push_str(&format!("Requires: systemd >= {}\n", service.systemd));
+    }
+    if let Some(libc) = package.libc {
+        requires.push_str(&format!("Requires: glibc >= {libc}, libgcc\n"));
+    }
     let mut spec = format!(
         "{MACROS}\n\
          Name: {name}\n\

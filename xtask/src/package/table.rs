@@ -10,10 +10,12 @@ pub struct Package {
     pub description: &'static str,
     pub items: &'static [Item],
     pub service: Option<&'static Service>,
+    /// The oldest C library that it runs with; none, if it is linked statically.
+    pub libc: Option<&'static str>,
 }
 
-/// What the agent's package does besides placing files. The programs are static: there is nothing
-/// else that a package would need.
+/// What the agent's package does besides placing files. Its program is static: there is nothing
+/// else that the package would need.
 #[derive(Debug)]
 pub struct Service {
     /// The oldest systemd that knows every directive of the units.
@@ -57,6 +59,8 @@ pub const PACKAGES: &[Package] = &[
             copyright("/usr/share/doc/earmark/copyright"),
         ],
         service: None,
+        // That of Amazon Linux 2023; Debian 12 and Ubuntu 22.04 have a newer one.
+        libc: Some("2.34"),
     },
     Package {
         name: "earmark-agent",
@@ -171,6 +175,7 @@ pub const PACKAGES: &[Package] = &[
             systemd: "252",
             units: "earmark-verify.service earmark-ready.target earmark-agent.service",
         }),
+        libc: None,
     },
 ];
 
