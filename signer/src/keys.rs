@@ -6,6 +6,7 @@
 //! own copy of a key is not, nor is the environment.
 
 mod encrypted;
+mod kms;
 mod passphrase;
 mod pem;
 mod pkcs11;
@@ -38,7 +39,8 @@ const KEY_FILE: usize = 64 * 1024;
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
     /// A private key: a PEM file, encrypted or not; env:NAME for PEM in an
-    /// environment variable; or pkcs11:URI of one in a device; once for each key
+    /// environment variable; pkcs11:URI of one in a device; awskms:ID, alias or
+    /// ARN of one in AWS KMS; once for each key
     #[arg(long = "key", value_name = "KEY", required = true)]
     keys: Vec<KeySource>,
     #[command(flatten)]
@@ -77,6 +79,8 @@ enum Signer {
     Local(PrivateKey),
     /// A device.
     Pkcs11(pkcs11::Key),
+    /// A service.
+    Kms(kms::Key),
 }
 
 impl SigningKey {
@@ -101,6 +105,15 @@ impl SigningKey {
         })
     }
 
+    /// A key that stays in a service.
+    fn kms(reference: &kms::Reference) -> Outcome<Self> {
+        let (key, public) = kms::Key::open(reference)?;
+        Ok(Self {
+            signer: Signer::Kms(key),
+            public,
+        })
+    }
+
     /// Its public half.
     pub fn public(&self) -> &PublicKey {
         &self.public
@@ -116,6 +129,7 @@ impl SigningKey {
         match &self.signer {
             Signer::Local(private) => Ok(private.sign(message).with_context(signing)?),
             Signer::Pkcs11(key) => key.sign(message),
+            Signer::Kms(key) => key.sign(message),
         }
     }
 }

@@ -44,8 +44,8 @@ const QUICK: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "64"),
 ];
 
-/// Second implementations of DSSE and in-toto, for the tests that check ours against others', with
-/// all that they need, so that the same is installed tomorrow.
+/// Second implementations of DSSE and in-toto, and a service that speaks as AWS KMS does, for the tests that
+/// check ours against others', with all that they need, so that the same is installed tomorrow.
 const PYTHON: &[&str] = &[
     "securesystemslib[crypto]==1.6.0",
     "in-toto-attestation==0.9.3",
@@ -54,6 +54,24 @@ const PYTHON: &[&str] = &[
     "zstandard==0.25.0",
     "protobuf==7.36.2",
     "pycparser==3.12",
+    // AWS KMS, STS and the metadata service, and what they need.
+    "ministack==1.5.33",
+    "PyYAML==6.0.3",
+    "botocore==1.43.106",
+    "defusedxml==0.7.1",
+    "graphql-core==3.2.12",
+    "h11==0.16.0",
+    "h2==4.4.1",
+    "hpack==4.2.0",
+    "Hypercorn==0.18.0",
+    "hyperframe==6.1.0",
+    "jmespath==1.1.0",
+    "jsonata-python==0.7.1",
+    "priority==2.0.0",
+    "python-dateutil==2.9.0.post0",
+    "six==1.17.0",
+    "urllib3==2.8.0",
+    "wsproto==1.3.2",
 ];
 
 /// The path of a cargo tool, installed first if this version is not there yet.

@@ -35,7 +35,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 EXAMPLES:
   earmark public --key release.key
-  earmark public --key env:RELEASE_KEY --out release.pub
+  earmark public --key awskms:alias/release --out release.pub
   earmark trust --key release.pub --out trust.toml";
 
 #[derive(Serialize)]

@@ -34,6 +34,7 @@ EXAMPLES:
   earmark sign measured/ --key encrypted.key --passphrase-fd 3 3< passphrase
   earmark sign measured/ --key \\
     'pkcs11:token=hsm;object=release?module-path=/M.so&pin-source=file:/run/pin'
+  earmark sign measured/ --key awskms:alias/release
   earmark sign measured/ --key second.key     adds a second signature";
 
 impl Args {

@@ -4,15 +4,15 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use zeroize::Zeroizing;
 
-use super::{KEY_FILE, Passphrase, SigningKey, passphrase, pem, pkcs11};
+use super::{KEY_FILE, Passphrase, SigningKey, kms, passphrase, pem, pkcs11};
 use crate::{
     exit::{Exit, Failure, Outcome},
     files,
     output::quote,
 };
 
-/// Where a private key is: a path, `env:NAME` for PEM in an environment variable, or `pkcs11:` for one
-/// that stays in a device.
+/// Where a private key is: a path, `env:NAME` for PEM in an environment variable, `pkcs11:` for one
+/// that stays in a device, or `awskms:` for one that stays in a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A PEM file.
@@ -21,6 +21,8 @@ pub enum KeySource {
     Environment(String),
     /// In a device.
     Pkcs11(pkcs11::Uri),
+    /// In AWS KMS.
+    Kms(kms::Reference),
 }
 
 impl FromStr for KeySource {
@@ -42,11 +44,12 @@ impl FromStr for KeySource {
             Some(("pkcs11", uri)) => pkcs11::Uri::parse(uri)
                 .map(Self::Pkcs11)
                 .map_err(|error| format!("{error} (a file of that name is ./pkcs11:…)")),
-            Some((scheme @ "awskms", _)) => Err(format!(
-                "{scheme}: keys are not supported in this version: use a path or env:NAME \
-                 (a file of that name is ./{scheme}:…)"
-            )),
-            _ if text.is_empty() => Err("expected a path, env:NAME or pkcs11:URI".to_owned()),
+            Some(("awskms", key)) => kms::Reference::parse(key)
+                .map(Self::Kms)
+                .map_err(|error| format!("{error} (a file of that name is ./awskms:…)")),
+            _ if text.is_empty() => {
+                Err("expected a path, env:NAME, pkcs11:URI or awskms:KEY".to_owned())
+            }
             _ => Ok(Self::File(text.into())),
         }
     }
@@ -58,6 +61,7 @@ impl fmt::Display for KeySource {
             Self::File(path) => f.write_str(&quote(path)),
             Self::Environment(name) => write!(f, "the environment variable '{name}'"),
             Self::Pkcs11(uri) => uri.fmt(f),
+            Self::Kms(reference) => reference.fmt(f),
         }
     }
 }
@@ -83,6 +87,7 @@ impl KeySource {
                 self.local(&pem, "KEY", passphrase)
             }
             Self::Pkcs11(uri) => SigningKey::pkcs11(uri, passphrase),
+            Self::Kms(reference) => SigningKey::kms(reference),
         }
     }
 
@@ -123,10 +128,17 @@ mod tests {
         );
         let token = "pkcs11:object=x?module-path=/m.so";
         assert!(matches!(parse(token), Ok(KeySource::Pkcs11(_))));
-        for bad in ["", "env:", "env:A=B", "pkcs11:", "pkcs11:object=x"] {
+        for bad in [
+            "",
+            "env:",
+            "env:A=B",
+            "pkcs11:",
+            "pkcs11:object=x",
+            "awskms:",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        let error = parse("awskms:alias/release").unwrap_err();
-        assert!(error.contains("not supported in this version"), "{error}");
+        let service = parse("awskms:alias/release");
+        assert!(matches!(service, Ok(KeySource::Kms(_))));
     }
 }

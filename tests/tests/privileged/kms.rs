@@ -1,0 +1,215 @@
+//! Keys in AWS KMS, as a server that others wrote has it, behind a front that checks every signature of a
+//! request with botocore, fails each second time, and can lie.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use earmark_tests::{Bench, Run, program, run_with};
+use serde_json::Value;
+
+/// Credentials of a user, as the front knows them.
+const USER: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "secret/of+the test"),
+];
+const REGION: (&str, &str) = ("AWS_REGION", "eu-central-1");
+
+/// The service, as long as the test.
+struct Service {
+    child: Child,
+    ready: Value,
+}
+
+impl Service {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own server, which runs beside it"
+    )]
+    fn start(bench: &Bench) -> Self {
+        let python =
+            std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kms.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .current_dir(bench.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        Self { child, ready }
+    }
+
+    fn url(&self, front: &str) -> &str {
+        self.ready[front].as_str().unwrap()
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("awskms:{}", self.ready["keys"][name].as_str().unwrap())
+    }
+
+    fn earmark(&self, bench: &Bench, args: &[&str], environment: &[(&str, &str)]) -> Run {
+        let honest = ("AWS_ENDPOINT_URL", self.url("honest"));
+        let environment = [
+            &[honest, ("AWS_EC2_METADATA_DISABLED", "true")],
+            environment,
+        ]
+        .concat();
+        run_with(
+            program("earmark"),
+            args,
+            Some(&bench.path("")),
+            &environment,
+        )
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It ends its own child when its standard input does.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn measured() -> Bench {
+    let bench = Bench::new();
+    bench
+        .earmark(&[
+            "measure",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--out",
+            "OUT",
+        ])
+        .must(0);
+    bench
+}
+
+#[test]
+fn privileged_a_key_in_kms_signs_and_a_service_that_lies_does_not() {
+    let bench = measured();
+    let service = Service::start(&bench);
+    let by_arn = service.key("ed25519");
+    let user = [&USER[..], &[REGION]].concat();
+    for (key, public, algorithm) in [
+        ("awskms:alias/p256", "first.pub", "p256"),
+        (by_arn.as_str(), "second.pub", "ed25519"),
+    ] {
+        let half = ["public", "--key", key, "--out", public, "--json"];
+        let half = service.earmark(&bench, &half, &user).must(0);
+        assert_eq!(half.json()["algorithm"], algorithm);
+    }
+    let sign = [
+        "sign",
+        "OUT",
+        "--key",
+        "awskms:alias/p256",
+        "--key",
+        &by_arn,
+    ];
+    service.earmark(&bench, &sign, &user).must(0);
+    let trust = [
+        "trust",
+        "--key",
+        "first.pub",
+        "--key",
+        "second.pub",
+        "--threshold",
+        "2",
+    ];
+    bench
+        .earmark(&[&trust[..], &["--out", "key.toml"]].concat())
+        .must(0);
+    let install = ["install", "OUT", "--root", "root", "--trust", "key.toml"];
+    bench.earmark(&install).must(0);
+    bench.verify().must(0);
+    // The same service, but each signature is over something else.
+    fs::remove_file(bench.path("OUT/manifest.json")).unwrap();
+    let lied = [&user[..], &[("AWS_ENDPOINT_URL_KMS", service.url("liar"))]].concat();
+    for key in ["awskms:alias/p256", &by_arn] {
+        let refused = service.earmark(&bench, &["sign", "OUT", "--key", key], &lied);
+        assert_ne!(refused.code, 0);
+        assert!(refused.err.contains("does not verify"), "{}", refused.err);
+    }
+    assert!(!bench.path("OUT/manifest.json").exists());
+}
+
+#[test]
+fn privileged_credentials_come_from_where_aws_keeps_them() {
+    let bench = Bench::new();
+    let service = Service::start(&bench);
+    let arn = service.key("p256");
+    let public = |key: &str, environment: &[(&str, &str)]| {
+        service.earmark(&bench, &["public", "--key", key], environment)
+    };
+    let expected = public(&arn, &USER).must(0).out;
+    let path = |name: &str| bench.path(name).display().to_string();
+    // A profile.
+    let (profile, token) = (path("credentials"), path("token"));
+    let text =
+        "[release]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret/of+the test\n";
+    fs::write(&profile, text).unwrap();
+    let named = [
+        ("AWS_SHARED_CREDENTIALS_FILE", profile.as_str()),
+        ("AWS_PROFILE", "release"),
+    ];
+    assert_eq!(public(&arn, &named).must(0).out, expected);
+    // Web identity, as GitHub's OIDC gives it: STS takes the token for a session.
+    fs::write(&token, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyZXBvIn0.c2ln").unwrap();
+    let identity = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/release"),
+        ("AWS_ROLE_SESSION_NAME", "ci"),
+        REGION,
+    ];
+    assert_eq!(public(&arn, &identity).must(0).out, expected);
+    // The role of an instance.
+    let role = [
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url("honest")),
+    ];
+    assert_eq!(public(&arn, &role).must(0).out, expected);
+    // And from nowhere else.
+    let rsa = service.key("rsa");
+    let user = USER.as_slice();
+    let stranger = [USER[0], ("AWS_SECRET_ACCESS_KEY", "another")];
+    for (key, environment, code, says) in [
+        (arn.as_str(), &[][..], 11, "credentials"),
+        (&arn, &stranger, 11, "wrong signature"),
+        (&rsa, user, 11, "not an Ed25519 or P-256 key"),
+        ("awskms:alias/p256", user, 2, "AWS_REGION"),
+        (
+            "awskms:alias/none",
+            &[USER[0], USER[1], REGION],
+            11,
+            "NotFoundException",
+        ),
+        (
+            &arn,
+            &[
+                USER[0],
+                USER[1],
+                ("AWS_ENDPOINT_URL_KMS", "http://192.0.2.1"),
+            ],
+            11,
+            "only https",
+        ),
+    ] {
+        let refused = public(key, environment).must(code);
+        assert!(refused.err.contains(says), "{key}: {}", refused.err);
+        assert!(!refused.err.contains("secret/of"), "{}", refused.err);
+    }
+}
