@@ -35,7 +35,7 @@ fn main() {
         fs::create_dir_all(&dir).expect("makes the directory");
         fs::write(dir.join(name), bytes).expect("writes a seed");
     };
-    for kind in ["declaration", "envelope", "grant", "statement", "tree", "trust"] {
+    for kind in ["channel", "declaration", "envelope", "grant", "statement", "tree", "trust"] {
         for vector in Vector::all(kind) {
             let small = vector.input.len() <= MOST;
             if !small || vector.expect != Expectation::Accepted {

@@ -41,7 +41,8 @@ pub enum EnvelopeError {
     /// Not the JSON that an envelope is.
     #[error("{0}")]
     Json(#[from] JsonError),
-    /// More bytes than [`limits::ENVELOPE`], or a payload over [`limits::PAYLOAD`].
+    /// More bytes than an envelope of its kind may have: [`limits::ENVELOPE`] and [`limits::PAYLOAD`], or
+    /// [`limits::CHANNEL`] and [`limits::CHANNEL_PAYLOAD`].
     #[error("{what} has {found} bytes, and at most {most} are accepted")]
     Long {
         /// The envelope or its payload.
@@ -59,11 +60,20 @@ pub enum EnvelopeError {
 impl Envelope {
     /// Parses `manifest.json`.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        within("the envelope", bytes.len(), limits::ENVELOPE)?;
+        Self::parse_within(bytes, limits::ENVELOPE, limits::PAYLOAD)
+    }
+
+    /// Parses a channel document, which may be longer.
+    pub fn parse_channel(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        Self::parse_within(bytes, limits::CHANNEL, limits::CHANNEL_PAYLOAD)
+    }
+
+    fn parse_within(bytes: &[u8], most: usize, most_payload: usize) -> Result<Self, EnvelopeError> {
+        within("the envelope", bytes.len(), most)?;
         let mut envelope = json::parse(bytes)?.object()?;
         envelope.take("payloadType")?.constant(PAYLOAD_TYPE)?;
         let payload = envelope.take("payload")?.parsed(decode_base64)?;
-        within("the payload", payload.len(), limits::PAYLOAD)?;
+        within("the payload", payload.len(), most_payload)?;
         let mut signatures = Vec::new();
         for signature in envelope.take("signatures")?.array(limits::SIGNATURES)? {
             let mut signature = signature.object()?;

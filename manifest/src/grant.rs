@@ -15,7 +15,7 @@ use crate::{
     envelope::{Envelope, EnvelopeError, KeyId},
     json::JsonError,
     limits,
-    name::{GrantReason, ImageName},
+    name::{ImageName, Reason},
     trust::{Purpose, Trust},
     verify,
 };
@@ -92,7 +92,7 @@ pub struct Grant {
     /// From when to when.
     pub time: GrantTime,
     /// Why, for who reads the taint later.
-    pub reason: Option<GrantReason>,
+    pub reason: Option<Reason>,
 }
 
 /// When a grant holds, in seconds since 1970: at most a day.

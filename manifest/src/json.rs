@@ -154,6 +154,26 @@ impl Object {
         })
     }
 
+    /// All fields of an object whose names are data, with their names as what they name.
+    pub(crate) fn fields<N>(self, most: usize) -> Result<Vec<(N, Field)>, JsonError>
+    where
+        N: std::str::FromStr<Err: fmt::Display>,
+    {
+        if self.fields.len() > most {
+            return Err(problem(&self.place, format!("more than {most} fields")));
+        }
+        let place = self.place;
+        let field = |(name, value): (String, Value)| {
+            let shown = crate::escape::Escaped(name.as_bytes()).to_string();
+            let place = join(&place, &shown);
+            match name.parse::<N>() {
+                Ok(name) => Ok((name, Field { place, value })),
+                Err(error) => Err(problem(&place, error.to_string())),
+            }
+        };
+        self.fields.into_iter().map(field).collect()
+    }
+
     /// Refuses fields that nobody took.
     pub(crate) fn finish(self) -> Result<(), JsonError> {
         match self.fields.keys().next() {

@@ -27,6 +27,7 @@
     )
 )]
 
+pub mod channel;
 pub mod class;
 pub mod crypto;
 pub mod declaration;

@@ -56,6 +56,22 @@ pub const XATTR: usize = 16 * 1024;
 /// image.
 pub const GRANT_SECONDS: u64 = 86_400;
 
+/// The payload of a channel document, in bytes. It is too long for a key of KMS that signs messages as
+/// they are (Ed25519), and any other key signs it.
+pub const CHANNEL_PAYLOAD: usize = 512 * 1024;
+
+/// A channel document, in bytes: the payload in base64 and sixteen signatures, with room to spare.
+pub const CHANNEL: usize = 768 * 1024;
+
+/// Releases in one channel.
+pub const RELEASES: usize = 1_000;
+
+/// Regions in which a release has an AMI.
+pub const REGIONS: usize = 64;
+
+/// How long a channel document may be good for, in seconds: 400 days.
+pub const CHANNEL_SECONDS: u64 = 400 * 86_400;
+
 /// First-boot steps in one declaration.
 pub const STEPS: usize = 64;
 

@@ -97,8 +97,22 @@ name!(
 );
 
 name!(
-    /// Why a lock was opened, in a line: 1 to 256 printable ASCII characters.
-    GrantReason, 256, "1 to 256 printable ASCII characters",
+    /// The name of a channel: `[a-z0-9][a-z0-9-]{0,63}`.
+    ChannelName, 64, "[a-z0-9][a-z0-9-]{0,63}",
+    |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(),
+    |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+);
+
+name!(
+    /// A region of EC2, such as `eu-central-1`: `[a-z][a-z0-9-]{0,31}`.
+    Region, 32, "[a-z][a-z0-9-]{0,31}, such as eu-central-1",
+    |byte| byte.is_ascii_lowercase(),
+    |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+);
+
+name!(
+    /// Why a lock was opened or a release revoked, in a line: 1 to 256 printable ASCII characters.
+    Reason, 256, "1 to 256 printable ASCII characters",
     |byte| matches!(byte, 0x20..=0x7e),
     |byte| matches!(byte, 0x20..=0x7e)
 );

@@ -215,6 +215,9 @@ pub enum PayloadError {
     /// `serde_json` failed.
     #[error("failed to write the statement: {0}")]
     Json(String),
+    /// A channel with too much to say.
+    #[error("the channel has {0} bytes, and at most {max} can be signed: drop old releases", max = limits::CHANNEL_PAYLOAD)]
+    LongChannel(usize),
     /// It would be longer than KMS and HSMs sign.
     #[error("the statement has {0} bytes, and at most {max} can be signed: shorten the build record", max = limits::PAYLOAD)]
     Long(usize),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use common::{bytes, private, recipe::verify_whole, trusted, vector::unhex};
 use earmark_manifest::{
+    channel::verify_channel,
     crypto::{PublicKey, Sha256, sha256},
     envelope::{Envelope, PAYLOAD_TYPE, pae},
     fsverity::VerityHasher,
@@ -113,6 +114,18 @@ fn every_example_is_true() {
     let signed = Envelope::sign(payload.as_bytes().to_vec(), &private("grant")).unwrap();
     assert_eq!(signed.to_json(), envelope);
 
+    // And a channel.
+    let envelope = with_newline(example("channel"));
+    let key = trusted("channel", &["channel"]).unwrap();
+    let trust = Trust::new(None, 1, vec![key]).unwrap();
+    let verified = verify_channel(&envelope, &trust).unwrap();
+    let payload = example("channel-payload");
+    assert_eq!(verified.channel().to_payload().unwrap(), payload.as_bytes());
+    let binding = sha256(b"web stable\n").hex();
+    assert!(payload.contains(&format!("\"sha256\":\"{binding}\"")));
+    let signed = Envelope::sign(payload.as_bytes().to_vec(), &private("channel")).unwrap();
+    assert_eq!(signed.to_json(), envelope);
+
     assert!(examples.is_empty(), "not checked: {examples:?}");
 }
 
@@ -139,6 +152,10 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("PATH", limits::PATH),
         ("NAME", limits::NAME),
         ("XATTR", limits::XATTR),
+        ("CHANNEL_PAYLOAD", limits::CHANNEL_PAYLOAD),
+        ("CHANNEL", limits::CHANNEL),
+        ("RELEASES", limits::RELEASES),
+        ("REGIONS", limits::REGIONS),
         ("STEPS", limits::STEPS),
         ("PARAMETERS", limits::PARAMETERS),
     ]
@@ -146,6 +163,7 @@ fn the_table_of_limits_is_that_of_the_source() {
     .into_iter()
     .chain([
         ("GRANT_SECONDS", limits::GRANT_SECONDS),
+        ("CHANNEL_SECONDS", limits::CHANNEL_SECONDS),
         ("TREE_TEXT", limits::TREE_TEXT),
         ("ENTRIES", limits::ENTRIES),
         ("TREE_WINDOW_LOG", limits::TREE_WINDOW_LOG.into()),

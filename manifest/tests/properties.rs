@@ -8,6 +8,8 @@ use common::{
     trusted,
 };
 use earmark_manifest::{
+    channel::{Channel, ChannelTime, Promotion, Release, Releases},
+    digest::ManifestDigest,
     envelope::Envelope,
     grant::{Grant, GrantTime, GrantedLock},
     statement::{BuildRecord, Statement},
@@ -44,9 +46,7 @@ fn statements() -> impl Strategy<Value = Statement> {
             builder: build.1,
             time: build.2,
         };
-        statement.parent = digests
-            .0
-            .map(|parent| earmark_manifest::digest::ManifestDigest::of_payload(&parent));
+        statement.parent = digests.0.map(|parent| ManifestDigest::of_payload(&parent));
         statement.summary = TreeSummary { entries, bytes };
         statement.minimum_agent = format!("{major}.{minor}.{patch}").parse().unwrap();
         statement
@@ -71,16 +71,65 @@ fn grants() -> impl Strategy<Value = Grant> {
         id: named.0.parse().unwrap(),
         instance: named.1.parse().unwrap(),
         image: named.2.parse().unwrap(),
-        manifest: named
-            .3
-            .map(|bytes| earmark_manifest::digest::ManifestDigest::of_payload(&bytes)),
+        manifest: named.3.map(|bytes| ManifestDigest::of_payload(&bytes)),
         locks: locks.into_iter().collect(),
         time: GrantTime::new(issued, issued + length).unwrap(),
         reason: reason.map(|reason| reason.parse().unwrap()),
     })
 }
 
+/// Each release was promoted by one of the documents so far, one a day.
+fn channels() -> impl Strategy<Value = Channel> {
+    let release = (
+        "[A-Za-z0-9][A-Za-z0-9._+~-]{0,40}",
+        3..=u64::MAX,
+        proptest::collection::btree_map(
+            "[a-z][a-z0-9-]{0,31}",
+            "ami-([0-9a-f]{8}|[0-9a-f]{17})",
+            0..4,
+        ),
+        option::of("[ -~]{1,256}"),
+    );
+    let releases = vec(release, 0..12);
+    let named = ("[a-z0-9][a-z0-9._-]{0,63}", "[a-z0-9][a-z0-9-]{0,63}");
+    (named, releases, 0..=3u64, 1..=86_400u64).prop_map(|(named, releases, minimum, length)| {
+        let releases = (1u64..)
+            .zip(releases)
+            .map(|(counter, (version, epoch, amis, revoked))| Release {
+                // None twice.
+                version: format!("{version}.{counter}").parse().unwrap(),
+                epoch,
+                manifest: ManifestDigest::of_payload(&counter.to_be_bytes()),
+                amis: amis
+                    .into_iter()
+                    .map(|(region, ami)| (region.parse().unwrap(), ami.parse().unwrap()))
+                    .collect(),
+                promoted: Promotion {
+                    counter,
+                    time: counter * 86_400,
+                },
+                revoked: revoked.map(|reason| reason.parse().unwrap()),
+            });
+        let releases: Vec<Release> = releases.collect();
+        let counter = releases.len() as u64 + 1;
+        let issued = counter * 86_400;
+        Channel {
+            image: named.0.parse().unwrap(),
+            name: named.1.parse().unwrap(),
+            counter,
+            time: ChannelTime::new(issued, issued + length).unwrap(),
+            releases: Releases::new(releases, minimum).unwrap(),
+        }
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_channel_is_read_as_it_was_written(channel in channels()) {
+        let payload = channel.to_payload().unwrap();
+        prop_assert_eq!(Channel::parse(&payload).unwrap(), channel);
+    }
+
     #[test]
     fn a_grant_is_read_as_it_was_written(grant in grants()) {
         let payload = grant.to_payload().unwrap();

@@ -10,12 +10,13 @@ use common::{
     vector::{Expectation, Vector},
 };
 use earmark_manifest::{
-    declaration::Declaration, envelope::Envelope, grant::Grant, statement::Statement, tree,
-    trust::Trust,
+    channel::Channel, declaration::Declaration, envelope::Envelope, grant::Grant,
+    statement::Statement, tree, trust::Trust,
 };
 
 /// How many vectors each kind has. A vector that gets lost, or is not run, is noticed here.
-const COUNTS: [(&str, usize); 7] = [
+const COUNTS: [(&str, usize); 8] = [
+    ("channel", 62),
     ("declaration", 68),
     ("envelope", 53),
     ("grant", 47),
@@ -33,6 +34,13 @@ fn every_directory_of_vectors_is_known() {
         .collect();
     found.sort();
     assert_eq!(found, COUNTS.map(|(kind, _)| kind));
+}
+
+#[test]
+fn channel_vectors() {
+    run("channel", |vector| {
+        outcome(Channel::parse(&vector.input).map(|_| ()))
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use earmark_manifest::{
     digest::Sha256Digest,
     grant::{Grant, GrantId, GrantedLock, InstanceName},
     layout,
-    name::GrantReason,
+    name::Reason,
     path::ImagePath,
 };
 use earmark_scan::Root;
@@ -54,7 +54,7 @@ pub struct Taken {
     pub locks: BTreeSet<GrantedLock>,
     pub issued: u64,
     pub expires: u64,
-    pub reason: Option<GrantReason>,
+    pub reason: Option<Reason>,
     /// The SHA-256 of its envelope.
     pub sha256: String,
     /// The envelope itself, as long as it is open: its signatures are checked at each look, so that

@@ -10,7 +10,7 @@ use crate::{
     digest::{ManifestDigest, Sha256Digest},
     json::{self, Field, JsonError},
     limits,
-    name::{GrantReason, ImageName},
+    name::{ImageName, Reason},
     statement::{PayloadError, STATEMENT_TYPE},
 };
 
@@ -145,7 +145,7 @@ struct Predicate<'a> {
     locks: Vec<&'static str>,
     issued: u64,
     expires: u64,
-    reason: Option<&'a GrantReason>,
+    reason: Option<&'a Reason>,
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ use earmark_manifest::{
     digest::ManifestDigest,
     grant::{Grant, GrantId, GrantTime, GrantedLock, InstanceName},
     limits,
-    name::{GrantReason, ImageName},
+    name::{ImageName, Reason},
 };
 
 use crate::{
@@ -57,7 +57,7 @@ pub struct Args {
     manifest: Option<ManifestDigest>,
     /// Why, for who reads the host's status later
     #[arg(long, value_name = "TEXT")]
-    reason: Option<GrantReason>,
+    reason: Option<Reason>,
     /// Where the grant goes; '-' is standard output [default:
     /// grant-ID.json]
     #[arg(long, value_name = "FILE")]

@@ -1,0 +1,250 @@
+//! Release channels: a signed, moving pointer to the release that hosts should run.
+//!
+//! Protects against a document that nobody with the purpose `channel` signed, that is of another image or
+//! channel, or that is older than one that was seen before. Whether it is expired only who has a clock can
+//! say, and what was seen before only who keeps it: this crate has neither. Does not protect against
+//! somebody who keeps a newer document away from a host: it expires, and says so.
+
+mod payload;
+mod releases;
+mod standing;
+mod text;
+
+use crate::{
+    crypto,
+    digest::{ManifestDigest, Sha256Digest},
+    envelope::{Envelope, EnvelopeError, KeyId},
+    json::JsonError,
+    name::{ChannelName, ImageName, ImageVersion, Reason, Region},
+    trust::{Purpose, Trust},
+    verify,
+};
+
+pub use self::{
+    releases::{Releases, ReleasesError},
+    standing::Standing,
+    text::{AmiId, AmiIdError},
+};
+
+/// The `predicateType` of a channel document.
+pub const PREDICATE_TYPE: &str = "urn:earmark:channel:v1";
+
+/// What is signed: which releases there are of an image, and which of them hosts should run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// The image that it is of.
+    pub image: ImageName,
+    /// Which channel of that image.
+    pub name: ChannelName,
+    /// Goes up with each document of this channel, and never back. From 1.
+    pub counter: u64,
+    /// From when to when it is good.
+    pub time: ChannelTime,
+    /// What there is to run.
+    pub releases: Releases,
+}
+
+/// When a document was made, and until when it is news, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelTime {
+    issued: u64,
+    expires: u64,
+}
+
+/// A time that no channel document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a channel document is good for 1 second to {} days", crate::limits::CHANNEL_SECONDS / 86_400)]
+pub struct ChannelTimeError;
+
+/// A release of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// As its owner counts them.
+    pub version: ImageVersion,
+    /// Its security epoch.
+    pub epoch: u64,
+    /// Which manifest exactly.
+    pub manifest: ManifestDigest,
+    /// Where it can be launched from. May be empty: not every image is an AMI.
+    pub amis: std::collections::BTreeMap<Region, AmiId>,
+    /// When it last became the one to run.
+    pub promoted: Promotion,
+    /// Why no host should run it any more, if none should.
+    pub revoked: Option<Reason>,
+}
+
+/// When a release became the one that hosts should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promotion {
+    /// By which document of the channel.
+    pub counter: u64,
+    /// In seconds since 1970.
+    pub time: u64,
+}
+
+/// A channel document that enough trusted keys signed. It says nothing yet of whether there is a newer one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedChannel {
+    channel: Channel,
+    digest: Sha256Digest,
+    signers: Vec<KeyId>,
+}
+
+/// A document that was seen before: no other with its counter is believed, and none with a lower one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its counter.
+    pub counter: u64,
+    /// Of its payload.
+    pub digest: Sha256Digest,
+}
+
+/// Why a document is not believed. Each of these is a decision, never a doubt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelRefusal {
+    /// See [`EnvelopeError`].
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
+    /// Too few distinct trusted keys with the purpose `channel` signed.
+    #[error("{signed} of {threshold} needed signatures by trusted keys with the purpose 'channel'")]
+    Signatures {
+        /// Distinct keys that did.
+        signed: usize,
+        /// How many must.
+        threshold: usize,
+    },
+    /// Signed, but not a channel that this version reads.
+    #[error("payload: {0}")]
+    Statement(#[from] JsonError),
+    /// A good document, of another image.
+    #[error("it is of the image '{found}', not of '{expected}'")]
+    Image {
+        /// The host's, or the trust file's.
+        expected: ImageName,
+        /// From the document.
+        found: ImageName,
+    },
+    /// A good document, of another channel.
+    #[error("it is of the channel '{found}', not of '{expected}'")]
+    Name {
+        /// The one that is followed.
+        expected: ChannelName,
+        /// From the document.
+        found: ChannelName,
+    },
+    /// An older document than one that was seen before: replayed, or from a mirror that is behind.
+    #[error("its counter is {found}, and {seen} was seen before")]
+    Older {
+        /// From the document.
+        found: u64,
+        /// The highest so far.
+        seen: u64,
+    },
+    /// Two documents with one counter: two writers, or two stories for different hosts.
+    #[error("its counter is {counter}, as that of another document that was seen before")]
+    Other {
+        /// Of both.
+        counter: u64,
+    },
+}
+
+/// Verifies a channel document against a trust file: the signatures first, over the bytes; then those
+/// same bytes are parsed.
+pub fn verify_channel(envelope: &[u8], trust: &Trust) -> Result<VerifiedChannel, ChannelRefusal> {
+    let envelope = Envelope::parse_channel(envelope)?;
+    let signers = verify::signers(&envelope, trust, Purpose::Channel).map_err(|few| {
+        ChannelRefusal::Signatures {
+            signed: few.signed,
+            threshold: few.threshold,
+        }
+    })?;
+    let payload = envelope.unverified_payload();
+    let verified = VerifiedChannel {
+        channel: Channel::parse(payload)?,
+        digest: crypto::sha256(payload),
+        signers,
+    };
+    match trust.image() {
+        Some(image) => verified.of_image(image),
+        None => Ok(verified),
+    }
+}
+
+impl VerifiedChannel {
+    /// The same, if it is of this image.
+    pub fn of_image(self, image: &ImageName) -> Result<Self, ChannelRefusal> {
+        if self.channel.image == *image {
+            return Ok(self);
+        }
+        Err(ChannelRefusal::Image {
+            expected: image.clone(),
+            found: self.channel.image,
+        })
+    }
+
+    /// The same, if it is this channel.
+    pub fn named(self, name: &ChannelName) -> Result<Self, ChannelRefusal> {
+        if self.channel.name == *name {
+            return Ok(self);
+        }
+        Err(ChannelRefusal::Name {
+            expected: name.clone(),
+            found: self.channel.name,
+        })
+    }
+
+    /// The same, if it is the document that was seen, or one after it.
+    pub fn after(self, seen: Seen) -> Result<Self, ChannelRefusal> {
+        let found = self.channel.counter;
+        if found < seen.counter {
+            let seen = seen.counter;
+            return Err(ChannelRefusal::Older { found, seen });
+        }
+        if found == seen.counter && self.digest != seen.digest {
+            return Err(ChannelRefusal::Other { counter: found });
+        }
+        Ok(self)
+    }
+
+    /// What was signed.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// What to keep of it, for the next one.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            counter: self.channel.counter,
+            digest: self.digest,
+        }
+    }
+
+    /// The trusted keys that signed.
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
+    }
+}
+
+impl ChannelTime {
+    /// From `issued` to `expires`.
+    pub fn new(issued: u64, expires: u64) -> Result<Self, ChannelTimeError> {
+        match expires.checked_sub(issued) {
+            Some(1..=crate::limits::CHANNEL_SECONDS) => Ok(Self { issued, expires }),
+            _ => Err(ChannelTimeError),
+        }
+    }
+
+    /// When the document was made.
+    pub const fn issued(self) -> u64 {
+        self.issued
+    }
+
+    /// From when on it is no news any more.
+    pub const fn expires(self) -> u64 {
+        self.expires
+    }
+}
+
+#[cfg(test)]
+mod tests;

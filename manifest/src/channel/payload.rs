@@ -1,0 +1,215 @@
+//! A channel document as the payload of its envelope, written in one way and read strictly.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{AmiId, Channel, ChannelTime, PREDICATE_TYPE, Promotion, Release, Releases};
+use crate::{
+    crypto,
+    digest::{ManifestDigest, Sha256Digest},
+    json::{self, Field, JsonError},
+    limits,
+    name::{ChannelName, ImageName, ImageVersion, Reason, Region},
+    statement::{PayloadError, STATEMENT_TYPE},
+};
+
+impl Channel {
+    /// The payload bytes. The same document gives the same bytes.
+    pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
+        let document = Document {
+            r#type: STATEMENT_TYPE,
+            subject: [Subject {
+                name: self.subject(),
+                digest: DigestSet {
+                    sha256: self.binding().hex(),
+                },
+            }],
+            predicate_type: PREDICATE_TYPE,
+            predicate: Predicate {
+                image: &self.image,
+                channel: &self.name,
+                counter: self.counter,
+                issued: self.time.issued(),
+                expires: self.time.expires(),
+                latest: self.releases.latest().map(|release| &release.version),
+                minimum_epoch: self.releases.minimum_epoch(),
+                releases: self.releases.all().iter().map(written).collect(),
+            },
+        };
+        let payload =
+            serde_json::to_vec(&document).map_err(|error| PayloadError::Json(error.to_string()))?;
+        if payload.len() > limits::CHANNEL_PAYLOAD {
+            return Err(PayloadError::LongChannel(payload.len()));
+        }
+        Ok(payload)
+    }
+
+    /// Parses payload bytes. On a host these must be bytes whose signature was verified.
+    pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
+        let mut document = json::parse(payload)?.object()?;
+        document.take("_type")?.constant(STATEMENT_TYPE)?;
+        document.take("predicateType")?.constant(PREDICATE_TYPE)?;
+        let subjects = document.take("subject")?.array(1)?;
+        let mut predicate = document.take("predicate")?.object()?;
+        document.finish()?;
+
+        let subject = subjects.into_iter().next();
+        let mut subject = subject
+            .ok_or_else(|| json::missing("subject", "the channel"))?
+            .object()?;
+        let subject_name = subject.take("name")?;
+        let mut digests = subject.take("digest")?.object()?;
+        let binding = digests.take("sha256")?;
+        digests.finish()?;
+        subject.finish()?;
+
+        let issued = predicate.take("issued")?.number()?;
+        let counter = predicate.take("counter")?;
+        let counter = counter.checked(|counter| match counter {
+            0 => Err("a counter starts with 1"),
+            counter => Ok(counter),
+        })?;
+        let releases = predicate.take("releases")?;
+        let releases = releases.array(limits::RELEASES)?.into_iter();
+        let releases = releases
+            .map(|release| parsed(release, counter, issued))
+            .collect::<Result<_, _>>()?;
+        let channel = Self {
+            image: predicate.take("image")?.parsed(str::parse)?,
+            name: predicate.take("channel")?.parsed(str::parse)?,
+            counter,
+            time: predicate
+                .take("expires")?
+                .checked(|expires| ChannelTime::new(issued, expires))?,
+            releases: predicate
+                .take("minimum_epoch")?
+                .checked(|epoch| Releases::new(releases, epoch))?,
+        };
+        let latest = channel.releases.latest();
+        match (predicate.take("latest")?.optional(), latest) {
+            (Some(named), Some(latest)) => named.constant(latest.version.as_str())?,
+            (None, None) => {}
+            _ => return Err(json::missing("predicate.releases", "predicate.latest")),
+        }
+        predicate.finish()?;
+        subject_name.constant(&channel.subject())?;
+        binding.constant(&channel.binding().hex())?;
+        Ok(channel)
+    }
+
+    fn subject(&self) -> String {
+        format!("{}/{}", self.image, self.name)
+    }
+
+    /// What the subject's digest is of: a line with the image and the channel.
+    fn binding(&self) -> Sha256Digest {
+        crypto::sha256(format!("{} {}\n", self.image, self.name).as_bytes())
+    }
+}
+
+fn parsed(release: Field, counter: u64, issued: u64) -> Result<Release, JsonError> {
+    let mut release = release.object()?;
+    let mut promoted = release.take("promoted")?.object()?;
+    let promotion = Promotion {
+        counter: promoted.take("counter")?.checked(|found| match found {
+            0 => Err("a counter starts with 1".to_owned()),
+            found if found > counter => Err(format!("the document's counter is {counter}")),
+            found => Ok(found),
+        })?,
+        time: promoted.take("time")?.checked(|found| {
+            if found > issued {
+                return Err("the document is older");
+            }
+            Ok(found)
+        })?,
+    };
+    promoted.finish()?;
+    let parsed = Release {
+        version: release.take("version")?.parsed(str::parse)?,
+        epoch: release.take("epoch")?.number()?,
+        manifest: release
+            .take("manifest")?
+            .parsed(ManifestDigest::from_prefixed)?,
+        amis: amis(release.take("amis")?)?,
+        promoted: promotion,
+        revoked: release
+            .take("revoked")?
+            .optional()
+            .map(|reason| reason.parsed(str::parse))
+            .transpose()?,
+    };
+    release.finish()?;
+    Ok(parsed)
+}
+
+fn amis(field: Field) -> Result<BTreeMap<Region, AmiId>, JsonError> {
+    let mut amis = BTreeMap::new();
+    for (region, ami) in field.object()?.fields(limits::REGIONS)? {
+        amis.insert(region, ami.parsed(str::parse)?);
+    }
+    Ok(amis)
+}
+
+fn written(release: &Release) -> WrittenRelease<'_> {
+    WrittenRelease {
+        version: &release.version,
+        epoch: release.epoch,
+        manifest: release.manifest.to_string(),
+        amis: &release.amis,
+        promoted: WrittenPromotion {
+            counter: release.promoted.counter,
+            time: release.promoted.time,
+        },
+        revoked: release.revoked.as_ref(),
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "_type")]
+    r#type: &'static str,
+    subject: [Subject; 1],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'static str,
+    predicate: Predicate<'a>,
+}
+
+#[derive(Serialize)]
+struct Subject {
+    name: String,
+    digest: DigestSet,
+}
+
+#[derive(Serialize)]
+struct DigestSet {
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct Predicate<'a> {
+    image: &'a ImageName,
+    channel: &'a ChannelName,
+    counter: u64,
+    issued: u64,
+    expires: u64,
+    latest: Option<&'a ImageVersion>,
+    minimum_epoch: u64,
+    releases: Vec<WrittenRelease<'a>>,
+}
+
+#[derive(Serialize)]
+struct WrittenRelease<'a> {
+    version: &'a ImageVersion,
+    epoch: u64,
+    manifest: String,
+    amis: &'a BTreeMap<Region, AmiId>,
+    promoted: WrittenPromotion,
+    revoked: Option<&'a Reason>,
+}
+
+#[derive(Serialize)]
+struct WrittenPromotion {
+    counter: u64,
+    time: u64,
+}

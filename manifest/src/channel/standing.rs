@@ -1,0 +1,82 @@
+//! Where a host stands that runs some release.
+
+use std::fmt;
+
+use super::Channel;
+use crate::digest::ManifestDigest;
+
+/// Where a host stands, by a document that is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs what it should.
+    Current,
+    /// Other releases became the one to run after its own.
+    Behind {
+        /// How many.
+        releases: usize,
+        /// When the first of them did, in seconds since 1970.
+        since: u64,
+    },
+    /// No host should run it any more.
+    Revoked {
+        /// Why.
+        reason: String,
+    },
+    /// The channel does not know it.
+    Unlisted,
+}
+
+impl Channel {
+    /// Where a host stands that runs this manifest, of this epoch.
+    ///
+    /// A release is known by its manifest, which was verified, and never by its version, which another
+    /// image may have, too.
+    pub fn standing(&self, manifest: &ManifestDigest, epoch: u64) -> Standing {
+        let releases = &self.releases;
+        let minimum = releases.minimum_epoch();
+        let release = releases.with_manifest(manifest);
+        if let Some(reason) = release.and_then(|release| release.revoked.as_ref()) {
+            return Standing::Revoked {
+                reason: reason.to_string(),
+            };
+        }
+        if epoch < minimum {
+            return Standing::Revoked {
+                reason: format!("its epoch {epoch} is below the minimum {minimum}"),
+            };
+        }
+        let Some(release) = release else {
+            return Standing::Unlisted;
+        };
+        let mut after = releases.after(release);
+        match after.next() {
+            None => Standing::Current,
+            Some(first) => Standing::Behind {
+                releases: 1 + after.count(),
+                since: first.promoted.time,
+            },
+        }
+    }
+}
+
+impl Standing {
+    /// In a word, as reports have it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Behind { .. } => "behind",
+            Self::Revoked { .. } => "revoked",
+            Self::Unlisted => "unlisted",
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind { releases, .. } => write!(f, "behind {releases}"),
+            Self::Revoked { reason } => write!(f, "revoked: {reason}"),
+            Self::Current | Self::Unlisted => f.write_str(self.name()),
+        }
+    }
+}
