@@ -14,10 +14,12 @@
 )]
 
 mod assemble;
+mod aws;
 mod beneath;
 mod bundle;
 mod capability;
 mod census;
+mod channel;
 mod cli;
 mod commands;
 mod diff;

@@ -9,6 +9,7 @@
     reason = "a test helper panics to fail its test"
 )]
 
+pub mod aws;
 pub mod boot;
 pub mod container;
 pub mod imds;

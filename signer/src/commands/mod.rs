@@ -1,5 +1,6 @@
 //! One file for each subcommand: its arguments, and `run`.
 
+pub mod channel;
 pub mod diff;
 pub mod export;
 pub mod grant;

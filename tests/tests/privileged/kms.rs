@@ -1,84 +1,12 @@
 //! Keys in AWS KMS, as a server that others wrote has it, behind a front that checks every signature of a
 //! request with botocore, fails each second time, and can lie.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
+use std::fs;
+
+use earmark_tests::{
+    Bench,
+    aws::{REGION, Service, USER},
 };
-
-use earmark_tests::{Bench, Run, program, run_with};
-use serde_json::Value;
-
-/// Credentials of a user, as the front knows them.
-const USER: [(&str, &str); 2] = [
-    ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-    ("AWS_SECRET_ACCESS_KEY", "secret/of+the test"),
-];
-const REGION: (&str, &str) = ("AWS_REGION", "eu-central-1");
-
-/// The service, as long as the test.
-struct Service {
-    child: Child,
-    ready: Value,
-}
-
-impl Service {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test's own server, which runs beside it"
-    )]
-    fn start(bench: &Bench) -> Self {
-        let python =
-            std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kms.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .current_dir(bench.path(""))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        Self { child, ready }
-    }
-
-    fn url(&self, front: &str) -> &str {
-        self.ready[front].as_str().unwrap()
-    }
-
-    fn key(&self, name: &str) -> String {
-        format!("awskms:{}", self.ready["keys"][name].as_str().unwrap())
-    }
-
-    fn earmark(&self, bench: &Bench, args: &[&str], environment: &[(&str, &str)]) -> Run {
-        let honest = ("AWS_ENDPOINT_URL", self.url("honest"));
-        let environment = [
-            &[honest, ("AWS_EC2_METADATA_DISABLED", "true")],
-            environment,
-        ]
-        .concat();
-        run_with(
-            program("earmark"),
-            args,
-            Some(&bench.path("")),
-            &environment,
-        )
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It ends its own child when its standard input does.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
 
 fn measured() -> Bench {
     let bench = Bench::new();

@@ -21,11 +21,21 @@ pub fn page(program: &Path, section: u8) -> Result<String> {
     );
     render(&mut page, &help, ".SH");
     for command in commands(&help) {
-        let help = self::help(program, &[command])?;
-        let _ = write!(page, ".SH \"{name} {command}\"\n{}.\n", text(help.about()));
-        render(&mut page, &help, ".SS");
+        subpage(&mut page, program, &name, &[command])?;
     }
     Ok(page)
+}
+
+/// A command, and those beneath it.
+fn subpage(page: &mut String, program: &Path, name: &str, words: &[&str]) -> Result<()> {
+    let help = help(program, words)?;
+    let command = words.join(" ");
+    let _ = write!(page, ".SH \"{name} {command}\"\n{}.\n", text(help.about()));
+    render(page, &help, ".SS");
+    for command in commands(&help) {
+        subpage(page, program, name, &[words, &[command]].concat())?;
+    }
+    Ok(())
 }
 
 /// What `--help` prints, by its headings.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::output;
+use crate::{aws::is_region, output};
 
 /// A key of KMS: an id, an alias, or the ARN of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,6 @@ impl Reference {
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
-}
-
-/// It becomes a part of a server's name: nothing may follow that makes it another's.
-pub fn is_region(text: &str) -> bool {
-    (3..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 impl fmt::Display for Reference {

@@ -9,9 +9,9 @@ use reqsign_core::{Error, HttpSend};
 use reqwest::{Client, redirect};
 use rustls::crypto::ring;
 
-use super::variable;
+use super::endpoint;
 
-/// An answer longer than this is none of KMS, STS or the metadata service.
+/// An answer longer than this is none of STS or the metadata service.
 const ANSWER: usize = 256 * 1024;
 
 /// Two clients: what is on the host or on the link is reached without a proxy, or not at all.
@@ -50,9 +50,9 @@ impl Http {
         })
     }
 
-    /// Sends it, once.
-    pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>> {
-        *request.uri_mut() = endpoint(request.uri())?;
+    /// Sends it, once. The answer has at most so many bytes.
+    pub async fn send(&self, mut request: Request<Bytes>, most: usize) -> Result<Response<Bytes>> {
+        *request.uri_mut() = other_sts(request.uri())?;
         let near = is_near(request.uri());
         // The token of a session is in a header, and is worth as much as the key for as long as it lasts.
         if !near && request.uri().scheme_str() != Some("https") {
@@ -69,8 +69,8 @@ impl Http {
         }
         let mut body = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| innermost(&error))? {
-            if body.len() + piece.len() > ANSWER {
-                bail!("the answer has more than {ANSWER} bytes");
+            if body.len() + piece.len() > most {
+                bail!("the answer has more than {most} bytes");
             }
             body.extend_from_slice(&piece);
         }
@@ -80,18 +80,17 @@ impl Http {
 
 impl HttpSend for Http {
     async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
-        let sent = self.send(request).await;
+        let sent = self.send(request, ANSWER).await;
         sent.map_err(|error| Error::unexpected(format!("{error:#}")))
     }
 }
 
 /// The library that finds credentials knows STS at its own address alone.
-fn endpoint(uri: &Uri) -> Result<Uri> {
+fn other_sts(uri: &Uri) -> Result<Uri> {
     let sts = uri
         .host()
         .is_some_and(|host| host.starts_with("sts.") && host.contains(".amazonaws.com"));
-    let other = variable("AWS_ENDPOINT_URL_STS").or_else(|| variable("AWS_ENDPOINT_URL"));
-    match other {
+    match endpoint("STS") {
         Some(other) if sts => {
             let path = uri.path_and_query().map_or("/", |path| path.as_str());
             let other = format!("{}{path}", other.trim_end_matches('/'));
@@ -151,7 +150,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         let request = Request::post("http://192.0.2.1/").body(Bytes::new());
-        let refused = runtime.block_on(http.send(request.unwrap())).unwrap_err();
+        let refused = runtime
+            .block_on(http.send(request.unwrap(), ANSWER))
+            .unwrap_err();
         assert!(refused.to_string().contains("only https"), "{refused}");
     }
 }

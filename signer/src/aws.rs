@@ -1,0 +1,164 @@
+//! AWS, as KMS and S3 are spoken with: where credentials come from, and requests that are signed with them.
+
+mod context;
+mod http;
+
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use anyhow::{Context as _, Result, anyhow};
+use bytes::Bytes;
+use reqsign_aws_v4::{
+    AssumeRoleWithWebIdentityCredentialProvider, Credential, DefaultCredentialProvider,
+    RequestSigner,
+};
+use reqsign_core::{Context, Signer};
+use tokio::runtime::{Builder, Runtime};
+
+use self::context::Host;
+pub use self::http::Http;
+use crate::{
+    exit::{Exit, Failure, Outcome},
+    output,
+};
+
+/// One service in one region, and who asks it.
+pub struct Session {
+    runtime: Runtime,
+    http: Http,
+    signer: Signer<Credential>,
+}
+
+/// An answer that another try may mend, or not.
+pub enum Trouble {
+    /// It may.
+    Passing(anyhow::Error),
+    /// It cannot.
+    Lasting(anyhow::Error),
+}
+
+/// How often a request is tried, and how long is waited before the second time; then twice as long.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Session {
+    /// With the service of that name, such as `kms`. Nothing is sent yet.
+    pub fn new(service: &str, region: &str) -> Outcome<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start")?;
+        let http = Http::new().context("failed to make an HTTP client")?;
+        let context = Context::new()
+            .with_file_read(Host)
+            .with_env(Host)
+            .with_http_send(http.clone());
+        let web_identity = AssumeRoleWithWebIdentityCredentialProvider::new()
+            .with_region(region.to_owned())
+            .with_regional_sts_endpoint();
+        // A program that a profile names (`credential_process`) is not run.
+        let credentials = DefaultCredentialProvider::builder()
+            .web_identity(web_identity)
+            .no_process()
+            .build();
+        let signer = Signer::new(context, credentials, RequestSigner::new(service, region));
+        Ok(Self {
+            runtime,
+            http,
+            signer,
+        })
+    }
+
+    /// Does it until it works, cannot work, or was tried often enough.
+    pub fn persist<T>(&self, once: &impl AsyncFn(&Self) -> Result<T, Trouble>) -> Result<T> {
+        let mut pause = PAUSE;
+        self.runtime.block_on(async {
+            for _ in 1..TRIES {
+                match once(self).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Trouble::Lasting(error)) => return Err(error),
+                    Err(Trouble::Passing(_)) => tokio::time::sleep(pause).await,
+                }
+                pause *= 2;
+            }
+            match once(self).await {
+                Ok(answer) => Ok(answer),
+                Err(Trouble::Passing(error) | Trouble::Lasting(error)) => Err(error),
+            }
+        })
+    }
+
+    /// Signs and sends it, once. The answer has at most so many bytes.
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        most: usize,
+    ) -> Result<Response<Bytes>, Trouble> {
+        let (mut head, body) = request.into_parts();
+        self.signer
+            .sign(&mut head, None)
+            .await
+            .map_err(|error| Trouble::Lasting(anyhow!("no credentials of AWS: {error}")))?;
+        let server = head.uri.host().unwrap_or_default().to_owned();
+        let answer = self.http.send(Request::from_parts(head, body), most).await;
+        answer.map_err(|error| {
+            Trouble::Passing(error.context(format!("no answer of {}", output::plain(&server))))
+        })
+    }
+}
+
+/// Whether who answers so may answer otherwise in a moment.
+pub fn is_passing(status: u16, error: &str) -> bool {
+    const THROTTLED: [&str; 3] = ["Throttling", "SlowDown", "RequestTimeout"];
+    status >= 500 || status == 429 || THROTTLED.iter().any(|word| error.contains(word))
+}
+
+/// The region that the environment names; `what` needs it.
+pub fn region(what: &str) -> Outcome<String> {
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let region = region.ok_or_else(|| {
+        let unknown = format!("the region of {what} is not known");
+        Failure::new(Exit::Usage, unknown).next("set AWS_REGION")
+    })?;
+    checked_region(region)
+}
+
+/// The region, if it is one.
+pub fn checked_region(region: String) -> Outcome<String> {
+    if is_region(&region) {
+        return Ok(region);
+    }
+    let bad = format!("'{}' is no region of AWS", output::plain(&region));
+    Err(Failure::new(Exit::Usage, bad))
+}
+
+/// It becomes a part of a server's name: nothing may follow that makes it another's.
+pub fn is_region(text: &str) -> bool {
+    (3..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// What AWS's names of servers end in, in a region.
+pub fn domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    }
+}
+
+/// Another endpoint than AWS's for a service, such as `KMS`.
+pub fn endpoint(service: &str) -> Option<String> {
+    variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
+/// Whether only endpoints count that FIPS 140 was asked of.
+pub fn wants_fips() -> bool {
+    variable("AWS_USE_FIPS_ENDPOINT").is_some_and(|value| value == "true")
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,67 @@
+//! A channel that a web server has. Whoever serves it can hold it back and no more: it is signed.
+
+use std::fmt;
+
+use ::http::Request;
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use earmark_manifest::limits;
+
+use super::Found;
+use crate::{
+    aws::Http,
+    exit::{Exit, Exits, Outcome},
+};
+
+/// An `https://` URL without credentials in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest = text.strip_prefix("https://").unwrap_or_default();
+        let good = text.len() <= 2048
+            && rest.split('/').next().is_some_and(|host| !host.is_empty())
+            && !text.contains('@')
+            && text.bytes().all(|byte| matches!(byte, 0x21..=0x7e));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected an https:// URL without credentials in it".to_owned())
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn read(&self) -> Outcome<Option<Found>> {
+        self.get()
+            .with_context(|| format!("failed to read the channel '{self}'"))
+            .exits(Exit::Undecided)
+    }
+
+    fn get(&self) -> Result<Option<Found>> {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build()?;
+        let request = Request::get(&self.0)
+            // A cache that is behind shows a channel that was.
+            .header("cache-control", "no-cache")
+            .body(Bytes::new())?;
+        let answer = runtime.block_on(Http::new()?.send(request, limits::CHANNEL))?;
+        match answer.status().as_u16() {
+            200 => Ok(Some(Found {
+                bytes: answer.into_body().to_vec(),
+                tag: None,
+            })),
+            404 | 410 => Ok(None),
+            status => bail!("status {status}"),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

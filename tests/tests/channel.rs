@@ -1,0 +1,361 @@
+//! `earmark channel` on files: what each step changes, and what none does.
+
+use std::fs;
+
+use earmark_tests::{Bench, Run};
+use serde_json::{Value, json};
+
+const AT: &str = "stable.json";
+
+/// What Packer and the template's `custom_data` leave of a build of this version.
+fn built(bench: &Bench, version: &str, epoch: u64) -> String {
+    let file = format!("packer-{version}.json");
+    let digest = format!("sha256:{:0>64}", version.replace('.', ""));
+    let manifest = json!({
+        "builds": [{
+            "builder_type": "amazon-ebs",
+            "artifact_id": format!("eu-central-1:ami-{:0>17}", version.replace('.', "")),
+            "packer_run_uuid": "run",
+            "custom_data": {
+                "image": "web", "version": version, "epoch": epoch.to_string(), "manifest": digest,
+            },
+        }],
+        "last_run_uuid": "run",
+    });
+    fs::write(bench.path(&file), manifest.to_string()).unwrap();
+    file
+}
+
+fn channel(bench: &Bench, words: &[&str]) -> Run {
+    bench.earmark(&[&["channel"], words].concat())
+}
+
+fn promote(bench: &Bench, version: &str, more: &[&str]) -> Run {
+    let file = built(bench, version, 3);
+    let words = ["promote", AT, "--key", "c.key", "--packer", &file];
+    channel(bench, &[&words, more].concat())
+}
+
+fn shown(bench: &Bench) -> Value {
+    channel(bench, &["show", AT, "--json"]).must(0).json()
+}
+
+/// With a channel that has two releases, and a trust file for its key.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.keygen("c");
+    let trust = ["trust", "--key", "c.pub:channel", "--out", "c.toml"];
+    bench.earmark(&trust).must(0);
+    let init = ["init", AT, "--image", "web", "--key", "c.key"];
+    channel(&bench, &init).must(0);
+    for version in ["1.4.1", "1.4.2"] {
+        promote(&bench, version, &[]).must(0);
+    }
+    bench
+}
+
+#[test]
+fn a_channel_goes_from_release_to_release_and_back() {
+    let bench = bench();
+    let said = promote(&bench, "1.4.3", &["--dry-run"]).must(0).out;
+    for part in [
+        "counter    3 -> 4",
+        "latest     1.4.2 -> 1.4.3",
+        "new        1.4.3 (epoch 3, sha256:0",
+        "eu-central-1=ami-00000000000000143",
+        "dry run",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(shown(&bench)["counter"], 3);
+
+    let change = promote(&bench, "1.4.3", &["--json"]).must(0).json();
+    assert_eq!(change["before"]["latest"], "1.4.2");
+    assert_eq!(change["after"]["latest"], "1.4.3");
+    let revoke = [
+        "revoke",
+        AT,
+        "--key",
+        "c.key",
+        "--release",
+        "1.4.3",
+        "--reason",
+        "it leaks",
+    ];
+    let warned = channel(&bench, &revoke).must(0);
+    assert!(warned.out.contains("revoked    1.4.3"), "{}", warned.out);
+    assert!(
+        warned.err.contains("that was the one to run"),
+        "{}",
+        warned.err
+    );
+    let back = ["rollback", AT, "--key", "c.key", "--to", "1.4.1"];
+    let said = channel(&bench, &back).must(0).out;
+    assert!(said.contains("latest     1.4.3 -> 1.4.1"), "{said}");
+
+    let shown = channel(
+        &bench,
+        &["verify", AT, "--trust", "c.toml", "--fresh", "--json"],
+    );
+    let shown = shown.must(0).json();
+    assert_eq!(shown["counter"], 6);
+    assert_eq!(shown["signatures"]["status"], "trusted");
+    let versions: Vec<&Value> = shown["releases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|release| &release["version"])
+        .collect();
+    assert_eq!(versions, ["1.4.2", "1.4.3", "1.4.1"]);
+}
+
+#[test]
+fn nobody_is_made_to_sign_what_somebody_else_put_there() {
+    let bench = bench();
+    let good = fs::read(bench.path(AT)).unwrap();
+    bench.keygen("other");
+    // Somebody with the bucket and a key of their own.
+    let theirs = [
+        "init",
+        "theirs.json",
+        "--image",
+        "web",
+        "--name",
+        "stable",
+        "--key",
+        "other.key",
+    ];
+    channel(&bench, &theirs).must(0);
+    fs::copy(bench.path("theirs.json"), bench.path(AT)).unwrap();
+    let refused = promote(&bench, "1.4.3", &[]).must(10).err;
+    assert!(refused.contains("0 of 1 needed signatures"), "{refused}");
+    // Or with one byte changed, or cut off, or none.
+    let mut flipped = good.clone();
+    let at = good.windows(7).position(|part| part == b"payload").unwrap() + 40;
+    flipped[at] ^= 1;
+    for bad in [&flipped[..], &good[..good.len() / 2], b""] {
+        fs::write(bench.path(AT), bad).unwrap();
+        promote(&bench, "1.4.3", &[]).must(10);
+        channel(&bench, &["verify", AT, "--trust", "c.toml"]).must(10);
+        assert_eq!(fs::read(bench.path(AT)).unwrap(), bad, "untouched");
+    }
+    // The control.
+    fs::write(bench.path(AT), &good).unwrap();
+    promote(&bench, "1.4.3", &[]).must(0);
+    // Put back later: who knows of a newer one can say so.
+    fs::write(bench.path(AT), &good).unwrap();
+    let refused = promote(&bench, "1.4.4", &["--after", "4"]).must(10).err;
+    assert!(
+        refused.contains("its counter is 3, and 4 was seen"),
+        "{refused}"
+    );
+    let old = ["verify", AT, "--trust", "c.toml", "--after", "4"];
+    channel(&bench, &old).must(10);
+    // A key is changed with a trust file that has both.
+    let both = [
+        "trust",
+        "--key",
+        "c.pub:channel",
+        "--key",
+        "other.pub:channel",
+        "--out",
+        "both.toml",
+    ];
+    bench.earmark(&both).must(0);
+    let file = built(&bench, "1.4.3", 3);
+    let words = ["promote", AT, "--key", "other.key", "--packer", &file];
+    channel(&bench, &words).must(10);
+    channel(&bench, &[&words[..], &["--trust", "both.toml"]].concat()).must(0);
+}
+
+#[test]
+fn what_hosts_would_refuse_is_not_written() {
+    let bench = bench();
+    let before = fs::read(bench.path(AT)).unwrap();
+    bench.keygen("second");
+    let two = [
+        "trust",
+        "--key",
+        "c.pub:channel",
+        "--key",
+        "second.pub:channel",
+    ];
+    bench
+        .earmark(&[&two[..], &["--threshold", "2", "--out", "two.toml"]].concat())
+        .must(0);
+    // What is there has one signature: two are wanted.
+    promote(&bench, "1.4.3", &["--trust", "two.toml"]).must(10);
+    let init = [
+        "init", "two.json", "--image", "web", "--trust", "two.toml", "--key", "c.key",
+    ];
+    let refused = channel(&bench, &init).must(10).err;
+    assert!(
+        refused.contains("1 of 2") && refused.contains("at once"),
+        "{refused}"
+    );
+    assert!(!bench.path("two.json").exists());
+    channel(&bench, &[&init[..], &["--key", "second.key"]].concat()).must(0);
+
+    for (words, code, says) in [
+        (
+            &["rollback", AT, "--key", "c.key", "--to", "9"][..],
+            2,
+            "it has 1.4.2, 1.4.1",
+        ),
+        (
+            &["rollback", AT, "--key", "c.key", "--to", "1.4.2"],
+            2,
+            "already",
+        ),
+        (
+            &["init", AT, "--image", "web", "--key", "c.key"],
+            2,
+            "already",
+        ),
+        (
+            &["init", "web", "--image", "web", "--key", "c.key"],
+            2,
+            "--name",
+        ),
+        (&["show", "none.json"], 11, "channel init makes one"),
+        (&["show", "c.key"], 10, "failed to read"),
+        (&["promote", AT, "--key", "c.key"], 2, "--packer"),
+        (
+            &["promote", AT, "--key", "c.key", "--packer", "c.pub"],
+            2,
+            "failed to use",
+        ),
+        (
+            &[
+                "init",
+                "https://127.0.0.1:9/a.json",
+                "--image",
+                "web",
+                "--key",
+                "c.key",
+            ],
+            2,
+            "read alone",
+        ),
+        (
+            &["show", "https://127.0.0.1:9/a.json"],
+            11,
+            "failed to read",
+        ),
+        (
+            &["verify", AT, "--trust", "c.toml", "--name", "canary"],
+            10,
+            "not of 'canary'",
+        ),
+        (
+            &["verify", AT, "--trust", "c.toml", "--image", "db"],
+            10,
+            "not of 'db'",
+        ),
+        (
+            &[
+                "init",
+                "a.json",
+                "--image",
+                "web",
+                "--key",
+                "c.key",
+                "--expires",
+                "0s",
+            ],
+            2,
+            "such as",
+        ),
+    ] {
+        let refused = channel(&bench, words).must(code).err;
+        assert!(refused.contains(says), "{words:?}: {refused}");
+    }
+    assert_eq!(fs::read(bench.path(AT)).unwrap(), before);
+}
+
+#[test]
+fn a_document_that_is_over_is_told_and_renewed() {
+    let bench = bench();
+    promote(&bench, "1.4.2", &["--expires", "1s"]).must(0);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let told = channel(&bench, &["verify", AT, "--trust", "c.toml"]).must(0);
+    assert!(
+        told.err.contains("expired at") && told.out.contains("EXPIRED"),
+        "{told:?}"
+    );
+    let fresh = ["verify", AT, "--trust", "c.toml", "--fresh"];
+    channel(&bench, &fresh).must(10);
+    promote(&bench, "1.4.2", &[]).must(0);
+    channel(&bench, &fresh).must(0);
+    // The release is as old as it was.
+    assert_eq!(shown(&bench)["releases"][1]["version"], "1.4.2");
+    assert_eq!(shown(&bench)["counter"], 5);
+}
+
+#[test]
+fn a_release_is_what_was_signed() {
+    let bench = Bench::new();
+    bench.keygen("c");
+    let trust = [
+        "trust",
+        "--key",
+        "first.pub",
+        "--key",
+        "c.pub:channel",
+        "--out",
+        "all.toml",
+    ];
+    bench.keygen("first");
+    bench.earmark(&trust).must(0);
+    let measure = [
+        "measure",
+        "--root",
+        "root",
+        "--spec",
+        "earmark.toml",
+        "--version",
+        "1.0",
+        "--out",
+        "OUT",
+    ];
+    bench.earmark(&measure).must(0);
+    let sign = ["sign", "OUT", "--key", "first.key", "--json"];
+    let signed = bench.earmark(&sign).must(0).json();
+    let init = ["init", AT, "--image", "web", "--key", "c.key"];
+    channel(&bench, &init).must(0);
+    let ami = "eu-central-1=ami-0123456789abcdef0";
+    let words = [
+        "promote", AT, "--key", "c.key", "--seal", "OUT", "--trust", "all.toml", "--ami", ami,
+        "--json",
+    ];
+    let change = channel(&bench, &words).must(0).json();
+    let release = &change["after"]["releases"][0];
+    assert_eq!(release["manifest"], signed["manifest"]);
+    assert_eq!(release["amis"]["eu-central-1"], "ami-0123456789abcdef0");
+    // Not what nobody signed who may, nor what Packer says of another image.
+    let only = [
+        "trust",
+        "--key",
+        "c.pub:channel,image",
+        "--out",
+        "only.toml",
+    ];
+    bench.earmark(&only).must(0);
+    let words = [
+        "promote",
+        AT,
+        "--key",
+        "c.key",
+        "--seal",
+        "OUT",
+        "--trust",
+        "only.toml",
+    ];
+    channel(&bench, &words).must(10);
+    let other = built(&bench, "1.4.3", 3);
+    let words = [
+        "promote", AT, "--key", "c.key", "--seal", "OUT", "--packer", &other,
+    ];
+    let refused = channel(&bench, &words).must(2).err;
+    assert!(refused.contains("different images"), "{refused}");
+}
