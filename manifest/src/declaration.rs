@@ -5,6 +5,7 @@
 
 mod first_boot;
 mod fleet;
+mod lint;
 mod lockdown;
 mod parameters;
 mod rules;
@@ -15,6 +16,7 @@ mod volume;
 
 pub use first_boot::{Action, Interrupted, Step};
 pub use fleet::{ChannelUrl, Report, Sink};
+pub use lint::Waiver;
 pub use lockdown::{Lock, LockName, Lockdown};
 pub use parameters::{Parameter, ParameterKind};
 pub use rules::DeclaredRule;
@@ -58,7 +60,11 @@ pub struct Declaration {
     pub report: Option<Report>,
     /// `[channel]`, if there is one.
     pub channel: Option<ChannelUrl>,
+    /// `[[lint.allow]]`, in order.
+    pub lint: Vec<Waiver>,
     rules: Vec<ReasonedRule>,
+    /// How many of them, the first ones, are the profile's.
+    profile_rules: usize,
 }
 
 /// `[image]`: which image.
@@ -187,9 +193,19 @@ impl Declaration {
         Self::check(document).map_err(|problem| locate(text, problem.at.start, &problem.problem))
     }
 
+    /// A problem that only the caller can see, at the byte `at` of a declaration that parsed.
+    pub fn error_at(bytes: &[u8], at: usize, problem: &str) -> DeclarationError {
+        locate(&String::from_utf8_lossy(bytes), at, problem)
+    }
+
     /// The class rules of this declaration, its profile's first, each with its reason.
     pub fn reasoned_rules(&self) -> &[ReasonedRule] {
         &self.rules
+    }
+
+    /// Those that its owner wrote, without the profile's.
+    pub fn own_rules(&self) -> &[ReasonedRule] {
+        self.rules.get(self.profile_rules..).unwrap_or_default()
     }
 
     /// The class rules, resolved.
@@ -218,7 +234,7 @@ impl Declaration {
             parameters.insert(name, Parameter::check(parameter)?);
         }
         let first_boot = first_boot::check(document.first_boot, &parameters)?;
-        let rules = rules::collect(&document.tree, &first_boot)?;
+        let (rules, profile_rules) = rules::collect(&document.tree, &first_boot)?;
         let platform = document.image.0.platform;
         let values = values::check(document.values.map(|values| values.0), platform)?;
         Ok(Self {
@@ -240,7 +256,9 @@ impl Declaration {
             lockdown: document.lockdown.0,
             report: document.report.map(|report| report.0),
             channel: document.channel.map(|channel| channel.0.url),
+            lint: lint::check(document.lint.0)?,
             rules,
+            profile_rules,
         })
     }
 }
@@ -312,6 +330,8 @@ struct Document {
     report: Option<Table<Report>>,
     #[serde(default)]
     channel: Option<Table<fleet::ChannelDocument>>,
+    #[serde(default)]
+    lint: Table<lint::LintDocument>,
 }
 
 #[cfg(test)]

@@ -77,3 +77,6 @@ pub const STEPS: usize = 64;
 
 /// Parameters in one declaration.
 pub const PARAMETERS: usize = 128;
+
+/// Lint waivers in one declaration.
+pub const WAIVERS: usize = 256;

@@ -158,6 +158,7 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("REGIONS", limits::REGIONS),
         ("STEPS", limits::STEPS),
         ("PARAMETERS", limits::PARAMETERS),
+        ("WAIVERS", limits::WAIVERS),
     ]
     .map(|(name, bound)| (name, u64::try_from(bound).unwrap()))
     .into_iter()

@@ -44,8 +44,11 @@ pub(super) struct TreeDocument {
 /// All rules in their order: the profile's, the declaration's, the steps', and what is critical.
 ///
 /// Of the declaration's own rules `sealed` comes last, so that it can take back what a wider rule
-/// gave away.
-pub(super) fn collect(tree: &TreeDocument, steps: &[Step]) -> Result<Vec<ReasonedRule>, Problem> {
+/// gave away. Beside them, how many of them are the profile's.
+pub(super) fn collect(
+    tree: &TreeDocument,
+    steps: &[Step],
+) -> Result<(Vec<ReasonedRule>, usize), Problem> {
     let mut rules = Vec::new();
     let mut spans: Vec<(Pattern, Range<usize>)> = Vec::new();
     let at = tree.profile.as_ref().map_or(0..0, Spanned::span);
@@ -56,6 +59,7 @@ pub(super) fn collect(tree: &TreeDocument, steps: &[Step]) -> Result<Vec<Reasone
     if let Some(profile) = &tree.profile {
         rules.extend(profile.get_ref().rules().map_err(broken)?);
     }
+    let of_profile = rules.len();
     for (class, declared) in [
         (PathClass::Mutable, &tree.mutable),
         (PathClass::State, &tree.state),
@@ -89,7 +93,7 @@ pub(super) fn collect(tree: &TreeDocument, steps: &[Step]) -> Result<Vec<Reasone
     match RuleSet::resolve(rules.iter().map(|rule| rule.rule.clone()).collect()) {
         Ok(set) => match steps.iter().find_map(|step| wrong_mount(&set, step)) {
             Some(problem) => Err(problem),
-            None => Ok(rules),
+            None => Ok((rules, of_profile)),
         },
         Err(error) => {
             let about: Vec<&Pattern> = match &error {
