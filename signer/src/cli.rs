@@ -26,6 +26,7 @@ EXIT STATUS:
   2   usage, or a declaration, key or trust file that cannot be used
   10  not verified
   11  cannot decide: something is missing or unreadable
+  15  lint findings: the root is not fit to be sealed
 
 Results go to standard output, diagnostics to standard error. What programs
 should read is behind --json; the text is for people and may change.";
@@ -35,6 +36,7 @@ enum Command {
     Keygen(commands::keygen::Args),
     Public(commands::public::Args),
     Trust(commands::trust::Args),
+    Lint(commands::lint::Args),
     Seal(commands::seal::Args),
     Measure(commands::measure::Args),
     Sign(commands::sign::Args),
@@ -54,6 +56,7 @@ impl Cli {
             Command::Keygen(args) => args.run(),
             Command::Public(args) => args.run(),
             Command::Trust(args) => args.run(),
+            Command::Lint(args) => args.run(),
             Command::Seal(args) => args.run(),
             Command::Measure(args) => args.run(),
             Command::Sign(args) => args.run(),

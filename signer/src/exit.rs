@@ -15,6 +15,8 @@ pub enum Exit {
     NotVerified,
     /// Something is missing or cannot be read, so that nothing can be said.
     Undecided,
+    /// The root is not fit to be sealed.
+    Lint,
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl Exit {
             Self::Usage => 2,
             Self::NotVerified => 10,
             Self::Undecided => 11,
+            Self::Lint => 15,
         }
     }
 }

@@ -1,0 +1,190 @@
+//! Lint: bake hygiene. What makes an image a pet, leaks a secret or makes a declaration weak, found without any
+//! cryptography before an image is measured.
+//!
+//! ```text
+//! walk -> rules (table) -> waive -> report -> text, JSON, SARIF
+//!                                     └─ fix, and all of it again
+//! ```
+
+mod finding;
+mod fix;
+mod image;
+mod rules;
+mod sarif;
+mod table;
+mod waive;
+mod walk;
+
+use std::fmt;
+
+use anyhow::Context;
+use earmark_manifest::declaration::Declaration;
+use earmark_scan::Root;
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde_json::json;
+
+use finding::Finding;
+pub use finding::Level;
+pub use fix::Done;
+use image::Image;
+pub use sarif::document as sarif;
+pub use table::Listing;
+use waive::{Waived, Waivers};
+
+use crate::{
+    exit::{Exit, Exits, Outcome},
+    output,
+};
+
+/// What lint says of a root.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    errors: usize,
+    warnings: usize,
+    #[serde(serialize_with = "findings")]
+    findings: Vec<Finding>,
+    #[serde(serialize_with = "waived")]
+    waived: Vec<Waived>,
+    /// What is said beside: waivers of nothing.
+    notes: Vec<String>,
+    /// What could not be looked at, so that nothing is said of it.
+    unknown: Vec<String>,
+    /// What `--fix` did before this was found.
+    fixed: Vec<Done>,
+}
+
+/// A declaration, and the bytes that it was read from.
+pub type Declared<'a> = Option<(&'a Declaration, &'a [u8])>;
+
+/// Looks at a root.
+pub fn lint(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
+    let waivers = match declared {
+        None => Waivers::default(),
+        Some((declared, bytes)) => Waivers::of(declared, bytes)
+            .context("failed to use the declaration's waivers")
+            .exits(Exit::Usage)?,
+    };
+    let image = Image::new(root, declared.map(|(declared, _)| declared))?;
+    let mut findings = Vec::new();
+    for rule in table::RULES {
+        let mut sink = rules::Sink::new();
+        (rule.look)(&image, &mut sink);
+        sink.sort_by(|one, other| one.path.cmp(&other.path));
+        findings.extend(sink.into_iter().map(|draft| draft.of(rule)));
+    }
+    findings.sort_by_key(|finding| finding.level);
+    let (findings, waived, notes) = waivers.apply(findings);
+    let mut report = Report {
+        findings,
+        waived,
+        notes,
+        unknown: image.into_doubts(),
+        ..Report::default()
+    };
+    report.count();
+    Ok(report)
+}
+
+/// Looks at a root, repairs what is safe to, and looks again.
+pub fn lint_and_fix(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
+    let before = lint(root, declared)?;
+    let fixed = fix::fix(
+        root,
+        declared.map(|(declared, _)| declared),
+        &before.findings,
+    );
+    let mut report = lint(root, declared)?;
+    report.fixed = fixed;
+    Ok(report)
+}
+
+impl Report {
+    fn count(&mut self) {
+        let of = |level| {
+            self.findings
+                .iter()
+                .filter(|one| one.level == level)
+                .count()
+        };
+        (self.errors, self.warnings) = (of(Level::Error), of(Level::Warn));
+    }
+
+    /// How the command ends: findings first, then what could not be looked at.
+    pub fn exit(&self, denied: Level) -> Exit {
+        let denied_warnings = denied == Level::Warn && self.warnings > 0;
+        if self.errors > 0 || denied_warnings {
+            Exit::Lint
+        } else if self.unknown.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Undecided
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for done in &self.fixed {
+            writeln!(f, "{done}")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+            let fixes = if finding.repair.is_some() {
+                " (or: earmark lint --fix)"
+            } else {
+                ""
+            };
+            writeln!(f, "  fix: {}{fixes}", finding.rule.fix)?;
+        }
+        for waived in &self.waived {
+            let (rule, path) = (waived.finding.rule.id, &waived.finding.path);
+            writeln!(f, "waived {rule} {path}: {}", output::plain(&waived.reason))?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        for unknown in &self.unknown {
+            writeln!(f, "unknown: {unknown}")?;
+        }
+        writeln!(
+            f,
+            "{}, {}, {} waived",
+            output::count(self.errors, "error", "errors"),
+            output::count(self.warnings, "warning", "warnings"),
+            self.waived.len()
+        )
+    }
+}
+
+fn findings<S: Serializer>(findings: &[Finding], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(findings.len()))?;
+    for finding in findings {
+        list.serialize_element(&value(finding))?;
+    }
+    list.end()
+}
+
+fn waived<S: Serializer>(waived: &[Waived], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(waived.len()))?;
+    for waived in waived {
+        let mut value = value(&waived.finding);
+        value["reason"] = json!(waived.reason);
+        list.serialize_element(&value)?;
+    }
+    list.end()
+}
+
+fn value(finding: &Finding) -> serde_json::Value {
+    json!({
+        "rule": finding.rule.id,
+        "level": finding.level,
+        "path": finding.path.to_string(),
+        "found": finding.found,
+        "why": finding.rule.why,
+        "fix": finding.rule.fix,
+        "fixable": finding.repair.is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

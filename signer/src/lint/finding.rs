@@ -1,0 +1,133 @@
+//! What lint found, and how bad it is.
+
+use std::fmt;
+
+use earmark_manifest::path::ImagePath;
+use serde::Serialize;
+
+use super::table::Rule;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// `seal` and `measure` refuse it: the image would be a pet, or would leak a secret.
+    Error,
+    /// It is said, and nothing else.
+    Warn,
+}
+
+/// What `--fix` does about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repair {
+    /// Removes these, directories with all that is in them.
+    Remove(Vec<ImagePath>),
+    /// Leaves the file, with its owner and mode, and nothing in it.
+    Empty(ImagePath),
+}
+
+/// A finding, before its rule's name is put to it.
+#[derive(Debug)]
+pub struct Draft {
+    /// Where.
+    pub path: ImagePath,
+    /// What is there, safe to show.
+    pub found: String,
+    /// Whether this one is only warned of, whatever the rule's level is.
+    pub warns: bool,
+    /// What `--fix` does.
+    pub repair: Option<Repair>,
+}
+
+/// One finding.
+#[derive(Debug)]
+pub struct Finding {
+    /// By which rule.
+    pub rule: &'static Rule,
+    /// The rule's level, or a lower one.
+    pub level: Level,
+    /// Where.
+    pub path: ImagePath,
+    /// What is there, safe to show.
+    pub found: String,
+    /// What `--fix` does.
+    pub repair: Option<Repair>,
+}
+
+impl Level {
+    /// As text has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Draft {
+    /// With nothing that `--fix` would do.
+    pub fn new(path: &ImagePath, found: impl Into<String>) -> Self {
+        Self {
+            path: path.clone(),
+            found: found.into(),
+            warns: false,
+            repair: None,
+        }
+    }
+
+    /// `--fix` removes what is at the path.
+    pub fn removed(mut self) -> Self {
+        self.repair = Some(Repair::Remove(vec![self.path.clone()]));
+        self
+    }
+
+    /// `--fix` removes these, which lie beneath the path.
+    pub fn removing(mut self, paths: Vec<ImagePath>) -> Self {
+        self.repair = Some(Repair::Remove(paths));
+        self
+    }
+
+    /// `--fix` empties the file at the path.
+    pub fn emptied(mut self) -> Self {
+        self.repair = Some(Repair::Empty(self.path.clone()));
+        self
+    }
+
+    /// Warned of, if `so`.
+    pub fn warns_if(mut self, so: bool) -> Self {
+        self.warns = so;
+        self
+    }
+
+    /// Not repaired, if `so`.
+    pub fn kept_if(mut self, so: bool) -> Self {
+        if so {
+            self.repair = None;
+        }
+        self
+    }
+
+    /// As a finding of `rule`.
+    pub fn of(self, rule: &'static Rule) -> Finding {
+        Finding {
+            rule,
+            level: if self.warns { Level::Warn } else { rule.level },
+            path: self.path,
+            found: self.found,
+            repair: self.repair,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (level, rule, path) = (self.level, self.rule.id, &self.path);
+        write!(f, "{level} {rule} {path}: {}", self.found)
+    }
+}

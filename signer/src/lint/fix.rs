@@ -1,0 +1,195 @@
+//! `--fix`: removes or empties what is safe to, beneath the root's descriptor.
+//!
+//! Protects against an image whose links lead a program that runs as root out of it: nothing is reached
+//! through a link, and a link is removed, never what it leads to. Nothing that is mounted is entered. A file
+//! with several names is not emptied, since another name of it may be one that is meant to stay.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use earmark_manifest::{
+    class::{PathClass, RuleKind, RuleSet},
+    declaration::Declaration,
+    path::ImagePath,
+};
+use earmark_scan::Root;
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags},
+    io::Errno,
+};
+use serde::Serialize;
+
+use super::finding::{Finding, Repair};
+use crate::beneath;
+
+/// One thing that was done, or was not.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    rule: &'static str,
+    path: String,
+    /// `removed`, `emptied` or `left`.
+    action: &'static str,
+    /// Why it was left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({})", self.action, self.path, self.rule)?;
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Repairs what the findings say can be, and tells each thing that it did.
+pub fn fix(root: &Root, declared: Option<&Declaration>, findings: &[Finding]) -> Vec<Done> {
+    let own = Own::of(declared);
+    let mut done = Vec::new();
+    for finding in findings {
+        let (paths, action) = match &finding.repair {
+            None => continue,
+            Some(Repair::Remove(paths)) => (paths.as_slice(), "removed"),
+            Some(Repair::Empty(path)) => (std::slice::from_ref(path), "emptied"),
+        };
+        for path in paths {
+            let outcome = if own.is_data(path) {
+                let text = "the declaration's own 'state' covers it: it is data";
+                Err(io::Error::other(text))
+            } else if action == "removed" {
+                remove(root, path)
+            } else {
+                empty(root, path)
+            };
+            let (action, reason) = match outcome {
+                Ok(true) => (action, None),
+                // An earlier repair took it with it.
+                Ok(false) => continue,
+                Err(error) => ("left", Some(error.to_string())),
+            };
+            done.push(Done {
+                rule: finding.rule.id,
+                path: path.to_string(),
+                action,
+                reason,
+            });
+        }
+    }
+    done
+}
+
+/// The paths that the image's owner, not the profile, declared as `state`.
+struct Own(Option<RuleSet>);
+
+impl Own {
+    fn of(declared: Option<&Declaration>) -> Self {
+        let rules = declared.map(|declared| {
+            let own = declared.own_rules().iter();
+            let state = own.filter(|rule| rule.rule.kind == RuleKind::Class(PathClass::State));
+            state.map(|rule| rule.rule.clone()).collect()
+        });
+        // They resolved once, among others.
+        Self(rules.and_then(|rules| RuleSet::resolve(rules).ok()))
+    }
+
+    fn is_data(&self, path: &ImagePath) -> bool {
+        let Some(rules) = &self.0 else {
+            return false;
+        };
+        let mut at = Some(path.clone());
+        while let Some(path) = at {
+            if rules.class_of(&path) == PathClass::State {
+                return true;
+            }
+            at = path.parent();
+        }
+        false
+    }
+}
+
+/// Whether there was something to remove.
+fn remove(root: &Root, path: &ImagePath) -> io::Result<bool> {
+    let Some((parent, name)) = place(root, path)? else {
+        return Ok(false);
+    };
+    remove_at(&parent, &name, DEPTH)
+}
+
+/// Deeper trees are not leftovers.
+const DEPTH: usize = 64;
+
+fn remove_at(directory: &OwnedFd, name: &CStr, depth: usize) -> io::Result<bool> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) => return Ok(true),
+        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::ISDIR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| io::Error::other("it is too deep to be removed"))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inner = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    if is_mounted(&inner)? {
+        return Err(io::Error::other("something is mounted there"));
+    }
+    for name in beneath::names(&inner)? {
+        remove_at(&inner, &name, depth)?;
+    }
+    rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+    Ok(true)
+}
+
+fn is_mounted(directory: impl AsFd) -> io::Result<bool> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statx(directory, c"", flags, StatxFlags::BASIC_STATS)?;
+    Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Whether there was something in it.
+fn empty(root: &Root, path: &ImagePath) -> io::Result<bool> {
+    let Some((parent, name)) = place(root, path)? else {
+        return Ok(false);
+    };
+    // Looked at before it is opened: a device is not.
+    let stat = rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+    refuse_all_but_plain(&stat)?;
+    let flags =
+        OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&parent, &name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    refuse_all_but_plain(&stat)?;
+    rustix::fs::ftruncate(&file, 0)?;
+    Ok(stat.st_size > 0)
+}
+
+fn refuse_all_but_plain(stat: &rustix::fs::Stat) -> io::Result<()> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if stat.st_nlink > 1 {
+        return Err(io::Error::other("it has several names: empty it by hand"));
+    }
+    Ok(())
+}
+
+/// The directory of a path, held open, and the name in it. Nothing, if the directory is gone.
+fn place(root: &Root, path: &ImagePath) -> io::Result<Option<(OwnedFd, std::ffi::CString)>> {
+    let (Some(parent), Some(name)) = (
+        path.parent(),
+        path.as_bytes().rsplit(|byte| *byte == b'/').next(),
+    ) else {
+        return Err(io::Error::other("it is the root itself"));
+    };
+    let name = std::ffi::CString::new(name).map_err(io::Error::other)?;
+    match beneath::directory(root, &parent) {
+        Ok(directory) => Ok(Some((directory, name))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,38 @@
+//! What the rules look for, by theme. Which rules there are is in [`super::table`].
+
+pub mod accounts;
+pub mod agent;
+pub mod classes;
+pub mod histories;
+pub mod identity;
+pub mod packages;
+pub mod secrets;
+pub mod traces;
+pub mod units;
+
+use earmark_manifest::path::ImagePath;
+
+use super::{
+    finding::Draft,
+    image::{Image, Seen},
+};
+
+/// Where a rule puts what it finds.
+pub type Sink = Vec<Draft>;
+
+/// A path of this program's own. They are all absolute, so that it never is the root.
+fn path(text: &str) -> ImagePath {
+    ImagePath::from_absolute(text.as_bytes()).unwrap_or_default()
+}
+
+/// How many files, and how large.
+fn sum(files: &[&Seen]) -> String {
+    let files = files.iter().filter(|file| file.is_file());
+    let (mut count, mut bytes) = (0u64, 0u64);
+    for file in files {
+        count += 1;
+        bytes = bytes.saturating_add(file.size);
+    }
+    let count = crate::output::count(count, "file", "files");
+    format!("has {count} of {}", crate::output::size(bytes))
+}

@@ -1,0 +1,78 @@
+//! Whether the image has what makes it Earmark's.
+
+use earmark_manifest::{declaration::LockName, layout};
+use earmark_scan::cloud_init;
+
+use super::{Image, Sink, path};
+use crate::lint::finding::Draft;
+
+/// The agent itself.
+pub fn is_installed(image: &Image<'_>, sink: &mut Sink) {
+    if agent(image).is_none() {
+        let found = "is not there: nothing would verify the image";
+        sink.push(Draft::new(&path("/usr/bin/earmark-agent"), found));
+    }
+}
+
+/// The units that start it.
+pub fn is_enabled(image: &Image<'_>, sink: &mut Sink) {
+    const UNITS: [&str; 3] = [
+        "earmark-verify.service",
+        "earmark-ready.target",
+        "earmark-agent.service",
+    ];
+    if agent(image).is_none() {
+        return;
+    }
+    let directories = [
+        "etc/systemd/system",
+        "usr/lib/systemd/system",
+        "lib/systemd/system",
+    ];
+    for unit in UNITS {
+        let is_link_to_it = |name: &[u8], above: &[u8]| {
+            name == unit.as_bytes() && (above.ends_with(b".wants") || above.ends_with(b".requires"))
+        };
+        let is_wanted = directories
+            .into_iter()
+            .flat_map(|directory| image.beneath(directory))
+            .any(|seen| {
+                let above = seen.path.parent().unwrap_or_default();
+                is_link_to_it(seen.name(), above.as_bytes())
+            });
+        if !is_wanted {
+            let at = path(&format!("/usr/lib/systemd/system/{unit}"));
+            sink.push(Draft::new(&at, "is not enabled: nothing would start it"));
+        }
+    }
+}
+
+fn agent<'a>(image: &'a Image<'_>) -> Option<&'a crate::lint::image::Seen> {
+    let places = ["usr/bin/earmark-agent", "usr/sbin/earmark-agent"];
+    places.into_iter().find_map(|place| image.get(place))
+}
+
+/// The keys that the image believes. `seal` and `install` put them there.
+pub fn has_trust(image: &Image<'_>, sink: &mut Sink) {
+    if image.get(layout::TRUST.trim_start_matches('/')).is_none() {
+        let found = "is not there: 'earmark seal' and 'install' put it there";
+        sink.push(Draft::new(&path(layout::TRUST), found));
+    }
+}
+
+/// cloud-init that would take code from user-data.
+pub fn user_data(image: &Image<'_>, sink: &mut Sink) {
+    if image.declared.is_none() || image.allows(LockName::CloudInit) {
+        return;
+    }
+    match cloud_init::problem(image.root) {
+        Ok(None) => {}
+        Ok(Some((file, found))) => {
+            sink.push(Draft::new(
+                &file,
+                format!("lets user-data be code: {found}"),
+            ));
+        }
+        Err(error) => image.doubt(error.to_string()),
+    }
+}

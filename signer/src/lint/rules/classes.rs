@@ -1,0 +1,168 @@
+//! What makes a declaration weak: ways from what is free to change into what is sealed.
+
+use earmark_manifest::{class::PathClass, path::ImagePath};
+
+use super::{Image, Sink};
+use crate::lint::{finding::Draft, image::Seen};
+
+/// Directories of the running kernel's own, where nothing is baked.
+const RUNTIME: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
+
+fn is_runtime(path: &ImagePath) -> bool {
+    RUNTIME
+        .iter()
+        .any(|runtime| path.is_beneath(&super::path(runtime)))
+}
+
+/// What may change on a running host.
+pub fn is_free(class: PathClass) -> bool {
+    matches!(
+        class,
+        PathClass::State | PathClass::Mutable | PathClass::Generated
+    )
+}
+
+/// `state` over programs.
+pub fn executable_state(image: &Image<'_>, sink: &mut Sink) {
+    const CODE: [&str; 13] = [
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib64",
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/libexec",
+        "/usr/local",
+        "/opt",
+        "/boot",
+        "/etc",
+    ];
+    if image.declared.is_none() {
+        return;
+    }
+    for seen in image
+        .all()
+        .iter()
+        .filter(|seen| seen.class == PathClass::State)
+    {
+        let above = seen.path.parent().unwrap_or_default();
+        if image.class_of(&above) == PathClass::State || is_runtime(&seen.path) {
+            continue;
+        }
+        let is_code = |file: &&Seen| file.has_content() && file.mode & 0o111 != 0;
+        let mut programs = image.beneath(seen.path.as_bytes()).filter(is_code);
+        let first = programs.next().or_else(|| Some(seen).filter(is_code));
+        let is_place = CODE
+            .iter()
+            .any(|place| seen.path.is_beneath(&super::path(place)));
+        if let Some(first) = first {
+            let count = crate::output::count(programs.count() + 1, "program", "programs");
+            let found = format!("is state, and has {count} in it, such as {}", first.path);
+            sink.push(Draft::new(&seen.path, found));
+        } else if is_place && seen.is_directory() {
+            sink.push(Draft::new(
+                &seen.path,
+                "is state, among directories of programs",
+            ));
+        }
+    }
+}
+
+/// Sealed objects that any account may change.
+pub fn world_writable(image: &Image<'_>, sink: &mut Sink) {
+    if image.declared.is_none() {
+        return;
+    }
+    for seen in image
+        .all()
+        .iter()
+        .filter(|seen| seen.class == PathClass::Sealed)
+    {
+        let is_shared = seen.is_directory() && seen.mode & 0o1000 != 0;
+        let is_of_kind = seen.is_file() || seen.is_directory();
+        if is_of_kind && seen.mode & 0o002 != 0 && !is_shared {
+            let found = format!(
+                "is sealed, and anybody may write to it: mode {:04o}",
+                seen.mode
+            );
+            sink.push(Draft::new(&seen.path, found));
+        }
+    }
+}
+
+/// Set-id programs whose content is not compared.
+pub fn set_id(image: &Image<'_>, sink: &mut Sink) {
+    let is_set_id = |seen: &&Seen| seen.is_file() && seen.mode & 0o6000 != 0;
+    for seen in image.all().iter().filter(is_set_id) {
+        if is_free(seen.class) {
+            let found = format!("has mode {:04o}, and is of class {}", seen.mode, seen.class);
+            sink.push(Draft::new(&seen.path, found));
+        }
+    }
+}
+
+/// Sealed links that lead to what is not.
+pub fn links(image: &Image<'_>, sink: &mut Sink) {
+    if image.declared.is_none() {
+        return;
+    }
+    for seen in image
+        .all()
+        .iter()
+        .filter(|seen| seen.class == PathClass::Sealed)
+    {
+        let Some(target) = seen
+            .target
+            .as_deref()
+            .and_then(|target| resolve(&seen.path, target))
+        else {
+            continue;
+        };
+        let class = image.class_of(&target);
+        if is_free(class) && !is_runtime(&target) {
+            let found = format!("is sealed, and leads to {target}, which is of class {class}");
+            sink.push(Draft::new(&seen.path, found));
+        }
+    }
+}
+
+/// Where a link leads, by its text alone: a link on the way is looked at by itself.
+fn resolve(link: &ImagePath, target: &[u8]) -> Option<ImagePath> {
+    let is_absolute = target.starts_with(b"/");
+    let mut at = if is_absolute {
+        ImagePath::root()
+    } else {
+        link.parent()?
+    };
+    for name in target.split(|byte| *byte == b'/') {
+        at = match name {
+            b"" | b"." => at,
+            b".." => at.parent().unwrap_or_default(),
+            name => at.join(name).ok()?,
+        };
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_never_leads_out_of_the_root() {
+        let link = super::super::path("/usr/lib/x");
+        for (target, expected) in [
+            ("/var/lib/x", "/var/lib/x"),
+            ("../bin/./y", "/usr/bin/y"),
+            ("../../../../../etc", "/etc"),
+            ("/", "/"),
+        ] {
+            assert_eq!(
+                resolve(&link, target.as_bytes()).unwrap().to_string(),
+                expected
+            );
+        }
+    }
+}

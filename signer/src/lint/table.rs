@@ -1,0 +1,110 @@
+//! The table of the rules. `earmark lint --list` and `docs/lint.md` say the same.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{finding::Level, image::Image, rules::Sink};
+
+mod rows;
+pub use rows::RULES;
+
+/// One rule.
+#[derive(Debug, Serialize)]
+pub struct Rule {
+    /// What a waiver calls it; it never changes.
+    pub id: &'static str,
+    /// How bad it is; a single finding may be less.
+    pub level: Level,
+    /// What it finds.
+    pub what: &'static str,
+    /// Why that is bad.
+    pub why: &'static str,
+    /// What a person does about it.
+    pub fix: &'static str,
+    /// Whether `--fix` does something about it.
+    pub fixable: bool,
+    /// How it finds it.
+    #[serde(skip)]
+    pub look: fn(&Image<'_>, &mut Sink),
+}
+
+/// All rules, printed as text or JSON.
+#[derive(Debug, Serialize)]
+pub struct Listing {
+    rules: &'static [Rule],
+}
+
+impl Listing {
+    /// Of the whole table.
+    pub fn all() -> Self {
+        Self { rules: RULES }
+    }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for rule in self.rules {
+            let fixed = if rule.fixable { "  (--fix)" } else { "" };
+            writeln!(f, "{}  {}{fixed}", rule.id, rule.level)?;
+            writeln!(f, "  what  {}", rule.what)?;
+            writeln!(f, "  why   {}", rule.why)?;
+            writeln!(f, "  fix   {}", rule.fix)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rule of this name.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// A rule as a row of `docs/lint.md`.
+    fn row(rule: &Rule) -> String {
+        let fixed = if rule.fixable { "yes" } else { "" };
+        let (id, level, what) = (rule.id, rule.level, rule.what);
+        format!(
+            "| `{id}` | {level} | {what} | {} | {} | {fixed} |",
+            rule.why, rule.fix
+        )
+    }
+
+    #[test]
+    fn every_rule_says_what_why_and_what_to_do() {
+        assert!(RULES.len() >= 25);
+        let ids: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), RULES.len());
+        for rule in RULES {
+            let word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            assert!(rule.id.bytes().all(word), "{}", rule.id);
+            assert!(rule.why.ends_with('.'), "{}", rule.id);
+            assert!(!rule.what.is_empty() && !rule.fix.is_empty(), "{}", rule.id);
+            assert_eq!(find(rule.id).unwrap().id, rule.id);
+        }
+        assert!(find("no-such-rule").is_none());
+        assert!(
+            Listing::all()
+                .to_string()
+                .contains("machine-id  error  (--fix)\n")
+        );
+    }
+
+    #[test]
+    fn the_table_of_the_document_is_this_one() {
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lint.md");
+        let document = fs::read_to_string(document).unwrap();
+        let rows: Vec<&str> = document
+            .lines()
+            .filter(|line| line.starts_with("| `") && !line.starts_with("| `--"))
+            .collect();
+        let expected: Vec<String> = RULES.iter().map(row).collect();
+        assert_eq!(rows, expected);
+    }
+}

@@ -1,0 +1,233 @@
+//! Each rule with a root that has the finding and a control that has not; `--fix`; hostile names and links.
+
+mod cases;
+mod hostile;
+mod repairs;
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use cases::CASES;
+
+/// Something that is put into a root, or taken out of it.
+#[derive(Debug, Clone, Copy)]
+enum Put {
+    File(&'static str, &'static str),
+    Mode(&'static str, u32),
+    Link(&'static str, &'static str),
+    Gone(&'static str),
+}
+
+use Put::{File, Gone, Link, Mode};
+
+/// A root without any finding.
+const CLEAN: &[Put] = &[
+    File("etc/machine-id", ""),
+    File(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\nsync:x:4:4::/:/bin/sync\n",
+    ),
+    File(
+        "etc/shadow",
+        "root:*:1::::::\nweb:!$y$j9T$x:1::::::\nsync:!:1::::::\n",
+    ),
+    File("etc/sudoers", "root ALL=(ALL:ALL) ALL\n# x NOPASSWD\n"),
+    File(
+        "etc/ssh/sshd_config",
+        "#PermitRootLogin yes\nPermitRootLogin no\n",
+    ),
+    File("etc/ssh/ssh_config", "Host *\n"),
+    File("root/.bashrc", "x\n"),
+    File("home/web/.profile", "x\n"),
+    File("usr/lib/systemd/systemd", "elf\n"),
+    File("usr/bin/earmark-agent", "elf\n"),
+    File("usr/lib/earmark/trust.toml", "x\n"),
+    Link(
+        "etc/systemd/system/sysinit.target.wants/earmark-verify.service",
+        "/usr/lib/systemd/system/earmark-verify.service",
+    ),
+    Link(
+        "etc/systemd/system/multi-user.target.wants/earmark-ready.target",
+        "/usr/lib/systemd/system/earmark-ready.target",
+    ),
+    Link(
+        "etc/systemd/system/multi-user.target.wants/earmark-agent.service",
+        "/usr/lib/systemd/system/earmark-agent.service",
+    ),
+    File(
+        "usr/lib/systemd/system/earmark-agent.service",
+        "[Service]\nExecStart=/usr/bin/earmark-agent run\n",
+    ),
+    Link("etc/mtab", "../proc/self/mounts"),
+    File("srv/data/x", "data\n"),
+    File("var/log/wtmp", ""),
+    File("var/cache/apt/archives/lock", ""),
+    File("var/lib/apt/lists/lock", ""),
+];
+
+const SPEC: &str = "\
+[image]
+name = \"web\"
+platform = \"file\"
+[tree]
+profile = \"debian-12\"
+state = [\"/srv/data\"]
+mutable = [\"/opt/mutable\"]
+";
+
+struct Bench(TempDir);
+
+impl Bench {
+    fn new(puts: &[Put]) -> Self {
+        let bench = Self(TempDir::new().unwrap());
+        bench.put(CLEAN);
+        bench.put(puts);
+        bench
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn put(&self, puts: &[Put]) {
+        for put in puts {
+            let (File(path, _) | Mode(path, _) | Link(path, _) | Gone(path)) = put;
+            let path = self.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match put {
+                File(_, text) => fs::write(path, text).unwrap(),
+                Mode(_, mode) => {
+                    fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+                }
+                Link(_, target) => symlink(target, path).unwrap(),
+                Gone(_) => fs::remove_file(path).unwrap(),
+            }
+        }
+    }
+
+    fn root(&self) -> Root {
+        Root::open(Path::new(self.0.path())).unwrap()
+    }
+
+    fn lint_with(&self, spec: &str) -> Report {
+        let declared = Declaration::parse(spec.as_bytes()).unwrap();
+        lint(&self.root(), Some((&declared, spec.as_bytes()))).unwrap()
+    }
+
+    fn lint(&self) -> Report {
+        self.lint_with(SPEC)
+    }
+
+    fn fix(&self) -> Report {
+        let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
+        lint_and_fix(&self.root(), Some((&declared, SPEC.as_bytes()))).unwrap()
+    }
+}
+
+impl Report {
+    /// Findings as `RULE PATH`.
+    fn found(&self) -> Vec<String> {
+        let one = |finding: &Finding| format!("{} {}", finding.rule.id, finding.path);
+        self.findings.iter().map(one).collect()
+    }
+}
+
+#[test]
+fn a_clean_root_has_no_finding() {
+    let report = Bench::new(&[]).lint();
+    assert_eq!(report.found(), [""; 0]);
+    assert_eq!((report.errors, report.warnings), (0, 0));
+    assert!(report.unknown.is_empty(), "{:?}", report.unknown);
+    assert_eq!(report.exit(Level::Warn), Exit::Done);
+}
+
+#[test]
+fn each_rule_finds_what_it_is_for_and_not_its_control() {
+    for rule in table::RULES {
+        let mut cases = CASES.iter().filter(|case| case.rule == rule.id).peekable();
+        assert!(cases.peek().is_some(), "{} has no test", rule.id);
+        for case in cases {
+            let of_rule = |bench: &Bench| -> Vec<String> {
+                let report = bench.lint();
+                let of_rule = report.findings.iter().filter(|one| one.rule.id == rule.id);
+                of_rule.map(|one| one.path.to_string()).collect()
+            };
+            let found = of_rule(&Bench::new(case.bad));
+            assert!(
+                found.iter().any(|path| path == case.at),
+                "{case:?}: {found:?}"
+            );
+            let control = of_rule(&Bench::new(case.good));
+            assert!(control.is_empty(), "{case:?}: {control:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_is_open_makes_less_of_a_finding() {
+    let bench = Bench::new(&[File("etc/shadow", "root:$y$j9T$x:1::::::\n")]);
+    assert_eq!(bench.lint().errors, 1);
+    let open = format!("{SPEC}[lockdown]\naccounts = \"allow\"\npackages = \"allow\"\n");
+    let report = bench.lint_with(&open);
+    assert_eq!((report.errors, report.warnings), (0, 1));
+    assert_eq!(report.exit(Level::Error), Exit::Done);
+    assert_eq!(report.exit(Level::Warn), Exit::Lint);
+    let link = "etc/systemd/system/timers.target.wants/apt-daily.timer";
+    let bench = Bench::new(&[Link(link, "/usr/lib/systemd/system/apt-daily.timer")]);
+    assert_eq!(bench.lint().warnings, 1);
+    assert_eq!(bench.lint_with(&open).warnings, 0);
+}
+
+#[test]
+fn a_waiver_takes_what_it_names_and_no_more() {
+    let bench = Bench::new(&[File("var/log/a/x", "x"), File("var/log/b", "x")]);
+    let waiver = "[[lint.allow]]\nrule = \"logs\"\npath = \"/var/log/a/**\"\nreason = \"Kept.\"\n";
+    let report = bench.lint_with(&format!("{SPEC}{waiver}"));
+    assert_eq!(report.found(), ["logs /var/log/b"]);
+    assert_eq!(report.waived.len(), 1);
+    assert_eq!(report.waived[0].reason, "Kept.");
+    assert!(report.notes.is_empty());
+
+    let all = "[[lint.allow]]\nrule = \"logs\"\nreason = \"Kept.\"\n";
+    let report = bench.lint_with(&format!("{SPEC}{all}{waiver}"));
+    assert_eq!((report.findings.len(), report.waived.len()), (0, 2));
+    // Both match something.
+    assert!(report.notes.is_empty());
+
+    let other = waiver.replace("logs", "journal");
+    let report = bench.lint_with(&format!("{SPEC}{other}"));
+    assert_eq!(report.findings.len(), 2);
+    assert!(report.notes[0].contains("'journal' at /var/log/a/** matches nothing"));
+    assert_eq!(report.exit(Level::Error), Exit::Lint);
+}
+
+#[test]
+fn a_waiver_of_no_rule_is_an_error_with_its_place() {
+    let bench = Bench::new(&[]);
+    let spec = format!("{SPEC}[[lint.allow]]\nrule = \"machine-idd\"\nreason = \"x\"\n");
+    let declared = Declaration::parse(spec.as_bytes()).unwrap();
+    let refused = lint(&bench.root(), Some((&declared, spec.as_bytes()))).unwrap_err();
+    assert_eq!(refused.exit(), Exit::Usage);
+    let said = refused.to_string();
+    assert!(
+        said.contains("line 9, column 8: there is no rule 'machine-idd'"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_declaration_only_the_root_is_looked_at() {
+    let bench = Bench::new(&[
+        File("usr/x", "x"),
+        Mode("usr/x", 0o666),
+        File("var/log/x", "x"),
+    ]);
+    let report = lint(&bench.root(), None).unwrap();
+    assert_eq!(report.found(), ["logs /var/log/x"]);
+}

@@ -1,0 +1,433 @@
+//! One root with the finding and one without, for each rule.
+
+use super::Put::{self, File, Gone, Link, Mode};
+
+#[derive(Debug)]
+pub(super) struct Case {
+    pub rule: &'static str,
+    /// Where the finding is.
+    pub at: &'static str,
+    pub bad: &'static [Put],
+    pub good: &'static [Put],
+}
+
+const fn case(
+    rule: &'static str,
+    at: &'static str,
+    bad: &'static [Put],
+    good: &'static [Put],
+) -> Case {
+    Case {
+        rule,
+        at,
+        bad,
+        good,
+    }
+}
+
+const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+-----END PRIVATE KEY-----
+";
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+-----END CERTIFICATE-----
+";
+const SWITCHES: &str =
+    "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n";
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "machine-id",
+        "/etc/machine-id",
+        &[File("etc/machine-id", "0123\n")],
+        &[],
+    ),
+    case(
+        "machine-id",
+        "/etc/machine-id",
+        &[File("etc/machine-id", "uninitialized\n")],
+        &[],
+    ),
+    case(
+        "machine-id",
+        "/etc/machine-id",
+        &[Gone("etc/machine-id")],
+        &[],
+    ),
+    case(
+        "machine-id",
+        "/var/lib/dbus/machine-id",
+        &[File("var/lib/dbus/machine-id", "0123\n")],
+        &[Link("var/lib/dbus/machine-id", "/etc/machine-id")],
+    ),
+    case(
+        "ssh-host-key",
+        "/etc/ssh/ssh_host_rsa_key.pub",
+        &[File("etc/ssh/ssh_host_rsa_key.pub", "x")],
+        &[File("etc/ssh/ssh_host_notes", "x")],
+    ),
+    case(
+        "random-seed",
+        "/var/lib/systemd/random-seed",
+        &[File("var/lib/systemd/random-seed", "x")],
+        &[File("var/lib/systemd/random-seed", "")],
+    ),
+    case(
+        "host-secret",
+        "/var/lib/systemd/credential.secret",
+        &[File("var/lib/systemd/credential.secret", "x")],
+        &[File("var/lib/systemd/other", "x")],
+    ),
+    case(
+        "storage-name",
+        "/etc/iscsi/initiatorname.iscsi",
+        &[File(
+            "etc/iscsi/initiatorname.iscsi",
+            "InitiatorName=iqn.x\n",
+        )],
+        &[File("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n")],
+    ),
+    case(
+        "dhcp-lease",
+        "/var/lib/dhcp/dhclient.leases",
+        &[File("var/lib/dhcp/dhclient.leases", "lease {\n")],
+        &[File("var/lib/dhcp/dhclient.leases", "")],
+    ),
+    case(
+        "udev-names",
+        "/etc/udev/rules.d/70-persistent-net.rules",
+        &[File("etc/udev/rules.d/70-persistent-net.rules", "x")],
+        &[File("etc/udev/rules.d/70-own.rules", "x")],
+    ),
+    case(
+        "hostname",
+        "/etc/hostname",
+        &[File("etc/hostname", "ip-10-0-0-1\n")],
+        &[File("etc/hostname", "# none\nlocalhost.localdomain\n")],
+    ),
+    case(
+        "resolver",
+        "/etc/resolv.conf",
+        &[File("etc/resolv.conf", "nameserver 10.0.0.2\n")],
+        &[Link(
+            "etc/resolv.conf",
+            "/run/systemd/resolve/stub-resolv.conf",
+        )],
+    ),
+    case(
+        "cloud-init-state",
+        "/var/lib/cloud/instances",
+        &[File("var/lib/cloud/instances/i-0/user-data.txt", "x")],
+        &[File("var/lib/cloud/scripts/per-boot/x", "x")],
+    ),
+    case(
+        "agent-state",
+        "/var/lib/earmark/rendered.json",
+        &[File("var/lib/earmark/rendered.json", "x")],
+        &[File("var/lib/earmark/values.toml", "x")],
+    ),
+    case(
+        "authorized-keys",
+        "/home/web/.ssh/authorized_keys",
+        &[File(
+            "home/web/.ssh/authorized_keys",
+            "ssh-ed25519 AAAA packer\n",
+        )],
+        &[File("home/web/.ssh/authorized_keys", "# none\n")],
+    ),
+    case(
+        "authorized-keys",
+        "/home/ghost/.ssh/authorized_keys",
+        &[File(
+            "home/ghost/.ssh/authorized_keys",
+            "ssh-ed25519 AAAA\n",
+        )],
+        &[File("srv/ghost/.ssh/authorized_keys", "ssh-ed25519 AAAA\n")],
+    ),
+    case(
+        "private-key",
+        "/etc/web/tls.pem",
+        &[File("etc/web/tls.pem", KEY)],
+        &[
+            File("etc/web/tls.pem", CERTIFICATE),
+            File("usr/lib/python3/x/tests/key.pem", KEY),
+            File("usr/share/doc/x/key.pem", KEY),
+            File("etc/ssh/ssh_host_rsa_key", KEY),
+        ],
+    ),
+    case(
+        "cloud-credentials",
+        "/root/.aws/credentials",
+        &[File("root/.aws/credentials", "x")],
+        &[File("root/.aws/config", "x")],
+    ),
+    case(
+        "cloud-credentials",
+        "/home/web/.aws/sso/cache/x.json",
+        &[File("home/web/.aws/sso/cache/x.json", "x")],
+        &[File("home/web/.aws/sso/x.json", "x")],
+    ),
+    case(
+        "registry-token",
+        "/root/.docker/config.json",
+        &[File(
+            "root/.docker/config.json",
+            "{\"auths\":{\"x\":{\"auth\":\"eA==\"}}}",
+        )],
+        &[File(
+            "root/.docker/config.json",
+            "{\"credsStore\":\"ecr-login\"}",
+        )],
+    ),
+    case(
+        "registry-token",
+        "/home/web/.npmrc",
+        &[File("home/web/.npmrc", "//x/:_authToken=npm_x\n")],
+        &[File("home/web/.npmrc", "registry=https://x/\n")],
+    ),
+    case(
+        "registry-token",
+        "/etc/pip.conf",
+        &[File("etc/pip.conf", "index-url = https://u:p@x/simple\n")],
+        &[File("etc/pip.conf", "index-url = https://x/simple\n")],
+    ),
+    case(
+        "stored-password",
+        "/root/.netrc",
+        &[File("root/.netrc", "machine x login y password z\n")],
+        &[File("root/.netrc", "")],
+    ),
+    case(
+        "known-hosts",
+        "/root/.ssh/known_hosts",
+        &[File("root/.ssh/known_hosts", "x")],
+        &[File("etc/ssh/ssh_known_hosts", "x")],
+    ),
+    case(
+        "shell-history",
+        "/root/.bash_history",
+        &[File("root/.bash_history", "")],
+        &[Link("root/.bash_history", "/dev/null")],
+    ),
+    case(
+        "tool-history",
+        "/home/web/.psql_history",
+        &[File("home/web/.psql_history", "x")],
+        &[File("home/web/.psqlrc", "x")],
+    ),
+    case(
+        "editor-traces",
+        "/root/.viminfo",
+        &[File("root/.viminfo", "x")],
+        &[File("root/.vimrc", "x")],
+    ),
+    case(
+        "logs",
+        "/var/log/apt/history.log",
+        &[File("var/log/apt/history.log", "x")],
+        &[File("var/log/apt/history.log", "")],
+    ),
+    case(
+        "journal",
+        "/var/log/journal/0123",
+        &[File("var/log/journal/0123/system.journal", "x")],
+        &[],
+    ),
+    case(
+        "crash-dump",
+        "/var/crash/x.crash",
+        &[File("var/crash/x.crash", "x")],
+        &[],
+    ),
+    case(
+        "crash-dump",
+        "/core.123",
+        &[File("core.123", "x")],
+        &[File("core.d", "x")],
+    ),
+    case(
+        "packer-leftover",
+        "/tmp/script_1234.sh",
+        &[File("tmp/script_1234.sh", "x")],
+        &[File("tmp/other.sh", "x")],
+    ),
+    case(
+        "temporary-file",
+        "/var/tmp/x",
+        &[File("var/tmp/x/y", "x")],
+        &[File("tmp/packer-x", "x")],
+    ),
+    case(
+        "mail",
+        "/var/mail/root",
+        &[File("var/mail/root", "x")],
+        &[File("var/mail/root", "")],
+    ),
+    case(
+        "swap-file",
+        "/swapfile",
+        &[File("swapfile", "x")],
+        &[File("swapfile", "")],
+    ),
+    case(
+        "tool-cache",
+        "/root/.cache",
+        &[File("root/.cache/pip/http/x", "x")],
+        &[File("root/.cache/empty", "")],
+    ),
+    case(
+        "package-cache",
+        "/var/lib/apt/lists",
+        &[File("var/lib/apt/lists/deb.debian.org_x", "x")],
+        &[File("var/lib/apt/lists/partial/.keep", "")],
+    ),
+    case(
+        "package-cache",
+        "/var/cache/apt/archives",
+        &[File("var/cache/apt/archives/x.deb", "x")],
+        &[File("var/cache/apt/x.bin", "x")],
+    ),
+    case(
+        "package-timer",
+        "/etc/systemd/system/timers.target.wants/apt-daily.timer",
+        &[Link(
+            "etc/systemd/system/timers.target.wants/apt-daily.timer",
+            "/usr/lib/x",
+        )],
+        &[Link("etc/systemd/system/apt-daily.timer", "/dev/null")],
+    ),
+    case(
+        "password",
+        "/etc/shadow",
+        &[File("etc/shadow", "root:$y$j9T$x:1::::::\n")],
+        &[File("etc/shadow", "root:!$y$j9T$x:1::::::\n")],
+    ),
+    case(
+        "password",
+        "/etc/shadow",
+        &[File("etc/shadow", "root::1::::::\n")],
+        &[],
+    ),
+    case(
+        "password",
+        "/etc/passwd",
+        &[File("etc/passwd", "root::0:0::/root:/bin/sh\n")],
+        &[],
+    ),
+    case(
+        "second-root",
+        "/etc/passwd",
+        &[File(
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\ntoor:x:00:0::/root:/bin/sh\n",
+        )],
+        &[],
+    ),
+    case(
+        "sudo-nopasswd",
+        "/etc/sudoers.d/90-cloud-init-users",
+        &[File(
+            "etc/sudoers.d/90-cloud-init-users",
+            "admin ALL=(ALL) NOPASSWD:ALL\n",
+        )],
+        &[File(
+            "etc/sudoers.d/90-cloud-init-users",
+            "admin ALL=(ALL) ALL\n",
+        )],
+    ),
+    case(
+        "ssh-root-login",
+        "/etc/ssh/sshd_config.d/50-x.conf",
+        &[File(
+            "etc/ssh/sshd_config.d/50-x.conf",
+            "permitRootLogin\tyes\n",
+        )],
+        &[File(
+            "etc/ssh/sshd_config.d/50-x.conf",
+            "PermitRootLogin prohibit-password\n",
+        )],
+    ),
+    case(
+        "state-executable",
+        "/srv/data",
+        &[File("srv/data/run", "x"), Mode("srv/data/run", 0o755)],
+        &[File("srv/other/run", "x"), Mode("srv/other/run", 0o755)],
+    ),
+    case(
+        "world-writable",
+        "/etc/web.conf",
+        &[File("etc/web.conf", "x"), Mode("etc/web.conf", 0o666)],
+        &[File("etc/web.conf", "x"), Mode("etc/web.conf", 0o664)],
+    ),
+    case(
+        "set-id-writable",
+        "/opt/mutable",
+        &[File("opt/mutable", "x"), Mode("opt/mutable", 0o4755)],
+        &[File("opt/sealed", "x"), Mode("opt/sealed", 0o4755)],
+    ),
+    case(
+        "link-out-of-seal",
+        "/opt/link",
+        &[Link("opt/link", "../srv/data/x")],
+        &[
+            Link("opt/link", "../srv/other"),
+            Link("opt/proc", "/proc/self"),
+        ],
+    ),
+    case(
+        "unit-from-state",
+        "/etc/systemd/system/x.service",
+        &[File(
+            "etc/systemd/system/x.service",
+            "[Service]\nExecStart=-/srv/data/run\n",
+        )],
+        &[File(
+            "etc/systemd/system/x.service",
+            "[Service]\nExecStart=/usr/bin/x /srv/data/x\n",
+        )],
+    ),
+    case(
+        "unit-from-state",
+        "/etc/cron.d/x",
+        &[File("etc/cron.d/x", "1 * * * * root /bin/sh /srv/data/x\n")],
+        &[File("etc/cron.d/x", "1 * * * * root /usr/bin/x\n")],
+    ),
+    case(
+        "unit-from-state",
+        "/etc/udev/rules.d/x.rules",
+        &[File("etc/udev/rules.d/x.rules", "RUN+=\"/srv/data/x\"\n")],
+        &[File("etc/udev/rules.d/x.rules", "RUN+=\"/usr/bin/x\"\n")],
+    ),
+    case(
+        "agent-missing",
+        "/usr/bin/earmark-agent",
+        &[Gone("usr/bin/earmark-agent")],
+        &[],
+    ),
+    case(
+        "agent-not-enabled",
+        "/usr/lib/systemd/system/earmark-verify.service",
+        &[Gone(
+            "etc/systemd/system/sysinit.target.wants/earmark-verify.service",
+        )],
+        &[],
+    ),
+    case(
+        "trust-missing",
+        "/usr/lib/earmark/trust.toml",
+        &[Gone("usr/lib/earmark/trust.toml")],
+        &[],
+    ),
+    case(
+        "user-data-code",
+        "/etc/cloud/cloud.cfg.d/99-earmark.cfg",
+        &[File("usr/bin/cloud-init", "x")],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+        ],
+    ),
+];

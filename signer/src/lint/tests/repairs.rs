@@ -1,0 +1,89 @@
+//! `--fix`: what it does, what it leaves, and that it does nothing twice.
+
+use super::*;
+
+#[test]
+fn what_can_be_repaired_is_and_once() {
+    for case in CASES {
+        let rule = table::find(case.rule).unwrap();
+        let bench = Bench::new(case.bad);
+        let report = bench.fix();
+        let left: Vec<&Finding> = report
+            .findings
+            .iter()
+            .filter(|one| one.rule.id == rule.id)
+            .collect();
+        // One that a rule does not repair, of a rule that repairs others, is a missing machine id.
+        let is_repaired = rule.fixable && !case.bad.iter().any(|put| matches!(put, Gone(_)));
+        assert_eq!(left.is_empty(), is_repaired, "{case:?}: {left:?}");
+        assert_eq!(
+            !report.fixed.is_empty(),
+            is_repaired,
+            "{case:?}: {:?}",
+            report.fixed
+        );
+        let again = bench.fix();
+        assert!(again.fixed.is_empty(), "{case:?}: {:?}", again.fixed);
+        assert_eq!(again.found(), report.found());
+    }
+}
+
+#[test]
+fn files_that_are_wanted_stay_and_are_empty() {
+    let bench = Bench::new(&[
+        File("etc/machine-id", "0123\n"),
+        Mode("etc/machine-id", 0o444),
+        File("var/log/syslog", "x"),
+        Mode("var/log/syslog", 0o640),
+        File("var/log/syslog.1", "x"),
+        File("var/lib/apt/lists/partial/x", "x"),
+        File("var/cache/apt/archives/x.deb", "x"),
+    ]);
+    let report = bench.fix();
+    assert_eq!(report.found(), [""; 0]);
+    for (path, mode) in [("etc/machine-id", 0o444), ("var/log/syslog", 0o640)] {
+        let metadata = fs::metadata(bench.path(path)).unwrap();
+        assert_eq!(
+            (metadata.len(), metadata.permissions().mode() & 0o777),
+            (0, mode)
+        );
+    }
+    assert!(!bench.path("var/log/syslog.1").exists());
+    for path in [
+        "var/lib/apt/lists/lock",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/lock",
+    ] {
+        assert!(bench.path(path).exists(), "{path}");
+    }
+    let said = report.to_string();
+    for line in [
+        "emptied /etc/machine-id (machine-id)\n",
+        "removed /var/log/syslog.1 (logs)\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
+
+#[test]
+fn what_is_waived_or_declared_as_data_stays() {
+    let bench = Bench::new(&[
+        File("var/log/web/x", "x"),
+        File("tmp/x", "x"),
+        File("tmp/y", "x"),
+    ]);
+    let spec = format!(
+        "{SPEC}[[lint.allow]]\nrule = \"temporary-file\"\npath = \"/tmp/x\"\nreason = \"Kept.\"\n"
+    );
+    let spec = spec.replace("\"/srv/data\"", "\"/srv/data\", \"/var/log/web\"");
+    let declared = Declaration::parse(spec.as_bytes()).unwrap();
+    let report = lint_and_fix(&bench.root(), Some((&declared, spec.as_bytes()))).unwrap();
+    assert_eq!(report.found(), ["logs /var/log/web/x"]);
+    assert!(bench.path("tmp/x").exists() && !bench.path("tmp/y").exists());
+    assert_eq!(fs::read(bench.path("var/log/web/x")).unwrap(), b"x");
+    let said = report.to_string();
+    assert!(
+        said.contains("left /var/log/web/x (logs): the declaration's own 'state'"),
+        "{said}"
+    );
+}
