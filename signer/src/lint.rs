@@ -32,7 +32,7 @@ pub use table::Listing;
 use waive::{Waived, Waivers};
 
 use crate::{
-    exit::{Exit, Exits, Outcome},
+    exit::{Exit, Exits, Failure, Outcome},
     output,
 };
 
@@ -55,6 +55,9 @@ pub struct Report {
 
 /// A declaration, and the bytes that it was read from.
 pub type Declared<'a> = Option<(&'a Declaration, &'a [u8])>;
+
+/// Rules that `seal` and `measure` do not ask: what the one puts into the image, and what both refuse by themselves.
+const NOT_BEFORE_SEALING: [&str; 2] = ["trust-missing", "user-data-code"];
 
 /// Looks at a root.
 pub fn lint(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
@@ -96,6 +99,45 @@ pub fn lint_and_fix(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
     let mut report = lint(root, declared)?;
     report.fixed = fixed;
     Ok(report)
+}
+
+/// Refuses a root that is not fit to be sealed, and says what is only warned of.
+pub fn gate(root: &Root, declared: &Declaration, bytes: &[u8]) -> Outcome<()> {
+    const SHOWN: usize = 20;
+    let mut report = lint(root, Some((declared, bytes)))?;
+    report
+        .findings
+        .retain(|finding| !NOT_BEFORE_SEALING.contains(&finding.rule.id));
+    report.count();
+    for note in &report.notes {
+        output::note(note);
+    }
+    let (errors, warnings): (Vec<_>, Vec<_>) = report
+        .findings
+        .iter()
+        .partition(|finding| finding.level == Level::Error);
+    for warning in warnings.iter().take(SHOWN) {
+        output::note(&format!("lint: {warning}"));
+    }
+    if warnings.len() > SHOWN {
+        let more = warnings.len() - SHOWN;
+        output::note(&format!("lint: … and {more} more warnings: earmark lint"));
+    }
+    if errors.is_empty() {
+        // What is unreadable is for the measuring to refuse, which reads all that is sealed.
+        return Ok(());
+    }
+    let count = output::count(errors.len(), "finding", "findings");
+    let mut text = format!("the root is not fit to be sealed: {count}");
+    for error in errors.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {error}"));
+    }
+    if errors.len() > SHOWN {
+        text.push_str(&format!("\n  … and {} more", errors.len() - SHOWN));
+    }
+    Err(Failure::new(Exit::Lint, text).next(
+        "earmark lint --fix does what is safe; mend the rest, or accept it in earmark.toml: [[lint.allow]]",
+    ))
 }
 
 impl Report {

@@ -224,6 +224,7 @@ impl Host {
         earmark("keygen --out release.key");
         earmark("keygen --out grant.key");
         earmark("trust --key release.pub --key grant.pub:grant --out trust.toml");
+        earmark("lint --fix --root root --spec earmark.toml");
         earmark(
             "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml",
         );

@@ -284,13 +284,15 @@ fn a_seal_that_fails_leaves_the_root_as_it_was() {
     let refused = seal("release.key", "wrong.toml").must(2);
     assert!(refused.err.contains("line 2, column 8"), "{}", refused.err);
     bench.write("etc/ssh/ssh_host_rsa_key", b"left over");
-    let refused = seal("release.key", "earmark.toml");
-    assert_eq!(refused.code, 2, "{}", refused.err);
-    assert!(
-        refused.err.contains("/etc/ssh/ssh_host_rsa_key"),
-        "{}",
-        refused.err
-    );
+    // Lint has a fix for it; where it is waived, the class `generated` still wants it absent.
+    let waiver = "[[lint.allow]]\nrule = \"ssh-host-key\"\nreason = \"A test.\"\n";
+    fs::write(bench.path("waived.toml"), format!("{SPEC}\n{waiver}")).unwrap();
+    for (spec, code) in [("earmark.toml", 15), ("waived.toml", 2)] {
+        let refused = seal("release.key", spec);
+        assert_eq!(refused.code, code, "{}", refused.err);
+        let key = "/etc/ssh/ssh_host_rsa_key";
+        assert!(refused.err.contains(key), "{}", refused.err);
+    }
     fs::remove_file(bench.root().join("etc/ssh/ssh_host_rsa_key")).unwrap();
     assert_eq!(listing(&bench), before);
     // The control.
@@ -391,4 +393,78 @@ fn a_wrong_command_line_is_usage() {
 fn listing(bench: &Bench) -> String {
     let script = "find . -printf '%P %y %m %U %G %s %l %n\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
     run("sh", ["-c", script], Some(&bench.root())).must(0).out
+}
+
+#[test]
+fn what_is_not_fit_is_neither_sealed_nor_measured_until_it_is_mended() {
+    let bench = Bench::new();
+    bench.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n");
+    let lint = |more: &[&str]| {
+        let words = ["lint", "--root", "root", "--spec", "earmark.toml"];
+        bench.earmark(&[&words, more].concat())
+    };
+    let found = lint(&["--json"]).must(15).json();
+    assert_eq!(found["schema"], 1);
+    assert_eq!(found["errors"], 1);
+    assert_eq!(found["findings"][0]["rule"], "machine-id");
+    assert_eq!(found["findings"][0]["path"], "/etc/machine-id");
+    assert_eq!(
+        lint(&["--format", "sarif"]).must(15).json()["version"],
+        "2.1.0"
+    );
+    let words = [
+        "--root",
+        "root",
+        "--spec",
+        "earmark.toml",
+        "--version",
+        "1.0",
+        "--out",
+        "OUT",
+    ];
+    let measure = || bench.earmark(&[&["measure"], &words[..]].concat());
+    for refused in [bench.seal().must(15), measure().must(15)] {
+        for part in ["/etc/machine-id", "earmark lint --fix", "[[lint.allow]]"] {
+            assert!(refused.err.contains(part), "{part}: {}", refused.err);
+        }
+    }
+    assert!(!bench.path("OUT").exists() && !bench.root().join("usr/lib/earmark").exists());
+    // Only warnings are left, and they count if they are denied.
+    let fixed = lint(&["--fix"]).must(0);
+    assert!(
+        fixed.out.contains("emptied /etc/machine-id"),
+        "{}",
+        fixed.out
+    );
+    lint(&["--deny", "warn"]).must(15);
+    measure().must(0);
+    let sealed = bench.seal().must(0);
+    assert!(
+        sealed.err.contains("lint: warn agent-missing"),
+        "{}",
+        sealed.err
+    );
+    bench.verify().must(0);
+}
+
+#[test]
+fn lint_lists_its_rules_and_refuses_a_waiver_of_none() {
+    let bench = Bench::new();
+    let rules = bench.earmark(&["lint", "--list", "--json"]).must(0).json();
+    assert!(rules["rules"].as_array().unwrap().len() >= 25);
+    let spec = format!("{SPEC}\n[[lint.allow]]\nrule = \"no-such\"\nreason = \"x\"\n");
+    fs::write(bench.path("earmark.toml"), spec).unwrap();
+    for refused in [
+        bench.seal().must(2),
+        bench
+            .earmark(&["lint", "--root", "root", "--spec", "earmark.toml"])
+            .must(2),
+    ] {
+        let part = "column 8: there is no rule 'no-such'";
+        assert!(refused.err.contains(part), "{}", refused.err);
+    }
+    bench.earmark(&["lint"]).must(2);
+    let live = bench.earmark(&["lint", "--root", "/", "--fix"]).must(2);
+    assert!(live.err.contains("--live"), "{}", live.err);
+    bench.earmark(&["lint", "--root", "nowhere"]).must(11);
 }

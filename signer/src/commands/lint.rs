@@ -17,8 +17,8 @@ use crate::{
 /// Find what makes a root unfit to be sealed: bake hygiene
 ///
 /// Host keys, credentials, histories, logs, caches, and what makes a
-/// declaration weak. What the owner accepts stands in the declaration, as
-/// [[lint.allow]].
+/// declaration weak. 'seal' and 'measure' refuse findings of the level error.
+/// What the owner accepts stands in the declaration, as [[lint.allow]].
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 #[command(after_help = EXAMPLES)]

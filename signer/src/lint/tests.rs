@@ -231,3 +231,21 @@ fn without_a_declaration_only_the_root_is_looked_at() {
     let report = lint(&bench.root(), None).unwrap();
     assert_eq!(report.found(), ["logs /var/log/x"]);
 }
+
+#[test]
+fn sealing_is_refused_for_errors_and_says_what_to_do() {
+    let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
+    let gate = |bench: &Bench| gate(&bench.root(), &declared, SPEC.as_bytes());
+    gate(&Bench::new(&[Gone("usr/lib/earmark/trust.toml")])).unwrap();
+    gate(&Bench::new(&[File("etc/hostname", "builder\n")])).unwrap();
+    let refused = gate(&Bench::new(&[File("etc/machine-id", "0123\n")])).unwrap_err();
+    assert_eq!(refused.exit().code(), 15);
+    let said = refused.to_string();
+    for text in [
+        "error machine-id /etc/machine-id: has the id",
+        "earmark lint --fix",
+        "[[lint.allow]]",
+    ] {
+        assert!(said.contains(text), "{said}");
+    }
+}

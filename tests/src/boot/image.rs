@@ -349,6 +349,8 @@ impl Image {
             .chain(install.iter().map(OsStr::new));
         run_with("chroot", words, None, &[SOURCE_DATE_EPOCH]).must(0);
         fs::remove_file(package).expect("the package away");
+        // The log of the package manager, for one.
+        self.earmark_program(&["lint", "--fix"], &[("--root", &baked)]);
         fs::rename(partial, &self.directory).expect("the image");
     }
 

@@ -11,6 +11,9 @@ name = \"server\"
 platform = \"file\"
 [tree]
 profile = \"debian-12\"
+[[lint.allow]]
+rule = \"private-key\"
+reason = \"That of the package ssl-cert, and those of manuals.\"
 ";
 
 /// A copy of the server root, sealed beside a bench's keys.

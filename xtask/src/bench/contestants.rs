@@ -158,4 +158,8 @@ platform = "file"
 
 [tree]
 profile = "debian-12"
+
+[[lint.allow]]
+rule = "private-key"
+reason = "That of the package ssl-cert, and those of manuals."
 "#;
