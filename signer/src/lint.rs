@@ -124,8 +124,7 @@ pub fn gate(root: &Root, declared: &Declaration, bytes: &[u8]) -> Outcome<()> {
         output::note(&format!("lint: … and {more} more warnings: earmark lint"));
     }
     if errors.is_empty() {
-        // What is unreadable is for the measuring to refuse, which reads all that is sealed.
-        return Ok(());
+        return refuse_unknown(&report.unknown);
     }
     let count = output::count(errors.len(), "finding", "findings");
     let mut text = format!("the root is not fit to be sealed: {count}");
@@ -138,6 +137,20 @@ pub fn gate(root: &Root, declared: &Declaration, bytes: &[u8]) -> Outcome<()> {
     Err(Failure::new(Exit::Lint, text).next(
         "earmark lint --fix does what is safe; mend the rest, or accept it in earmark.toml: [[lint.allow]]",
     ))
+}
+
+/// What could not be looked at may have anything in it.
+fn refuse_unknown(unknown: &[String]) -> Outcome<()> {
+    let Some(first) = unknown.first() else {
+        return Ok(());
+    };
+    let more = match unknown.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let text = format!("cannot say whether the root is fit to be sealed: {first}{more}");
+    let next = "run as root, and mend what 'earmark lint' calls unknown";
+    Err(Failure::new(Exit::Undecided, text).next(next))
 }
 
 impl Report {

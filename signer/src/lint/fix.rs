@@ -11,7 +11,7 @@ use std::{
 };
 
 use earmark_manifest::{
-    class::{PathClass, RuleKind, RuleSet},
+    class::{PathClass, RuleError, RuleKind, RuleSet},
     declaration::Declaration,
     path::ImagePath,
 };
@@ -58,14 +58,10 @@ pub fn fix(root: &Root, declared: Option<&Declaration>, findings: &[Finding]) ->
             Some(Repair::Empty(path)) => (std::slice::from_ref(path), "emptied"),
         };
         for path in paths {
-            let outcome = if own.is_data(path) {
-                let text = "the declaration's own 'state' covers it: it is data";
-                Err(io::Error::other(text))
-            } else if action == "removed" {
-                remove(root, path)
-            } else {
-                empty(root, path)
-            };
+            let outcome = own.refuse_data(path).and_then(|()| match action {
+                "removed" => remove(root, &own, path),
+                _ => empty(root, path),
+            });
             let (action, reason) = match outcome {
                 Ok(true) => (action, None),
                 // An earlier repair took it with it.
@@ -84,7 +80,7 @@ pub fn fix(root: &Root, declared: Option<&Declaration>, findings: &[Finding]) ->
 }
 
 /// The paths that the image's owner, not the profile, declared as `state`.
-struct Own(Option<RuleSet>);
+struct Own(Option<Result<RuleSet, RuleError>>);
 
 impl Own {
     fn of(declared: Option<&Declaration>) -> Self {
@@ -93,37 +89,47 @@ impl Own {
             let state = own.filter(|rule| rule.rule.kind == RuleKind::Class(PathClass::State));
             state.map(|rule| rule.rule.clone()).collect()
         });
-        // They resolved once, among others.
-        Self(rules.and_then(|rules| RuleSet::resolve(rules).ok()))
+        Self(rules.map(RuleSet::resolve))
     }
 
-    fn is_data(&self, path: &ImagePath) -> bool {
-        let Some(rules) = &self.0 else {
-            return false;
+    fn refuse_data(&self, path: &ImagePath) -> io::Result<()> {
+        let rules = match &self.0 {
+            None => return Ok(()),
+            Some(Ok(rules)) => rules,
+            // They resolved once, among others. What is not known to be free is left.
+            Some(Err(error)) => return Err(io::Error::other(error.to_string())),
         };
         let mut at = Some(path.clone());
         while let Some(path) = at {
             if rules.class_of(&path) == PathClass::State {
-                return true;
+                let text = format!("the declaration's own 'state' covers {path}: it is data");
+                return Err(io::Error::other(text));
             }
             at = path.parent();
         }
-        false
+        Ok(())
     }
 }
 
 /// Whether there was something to remove.
-fn remove(root: &Root, path: &ImagePath) -> io::Result<bool> {
+fn remove(root: &Root, own: &Own, path: &ImagePath) -> io::Result<bool> {
     let Some((parent, name)) = place(root, path)? else {
         return Ok(false);
     };
-    remove_at(&parent, &name, DEPTH)
+    remove_at(own, &parent, &name, path, DEPTH)
 }
 
 /// Deeper trees are not leftovers.
 const DEPTH: usize = 64;
 
-fn remove_at(directory: &OwnedFd, name: &CStr, depth: usize) -> io::Result<bool> {
+fn remove_at(
+    own: &Own,
+    directory: &OwnedFd,
+    name: &CStr,
+    path: &ImagePath,
+    depth: usize,
+) -> io::Result<bool> {
+    own.refuse_data(path)?;
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) => return Ok(true),
         Err(Errno::NOENT) => return Ok(false),
@@ -139,7 +145,8 @@ fn remove_at(directory: &OwnedFd, name: &CStr, depth: usize) -> io::Result<bool>
         return Err(io::Error::other("something is mounted there"));
     }
     for name in beneath::names(&inner)? {
-        remove_at(&inner, &name, depth)?;
+        let path = path.join(name.to_bytes()).map_err(io::Error::other)?;
+        remove_at(own, &inner, &name, &path, depth)?;
     }
     rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?;
     Ok(true)

@@ -138,6 +138,8 @@ impl<'a> Image<'a> {
         }
         match self.root.read(&seen.path, bound) {
             Ok(bytes) => Some(bytes),
+            // On a running host files go while they are looked at; what is gone is not baked.
+            Err(error) if error.cause.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => {
                 self.doubt(error.to_string());
                 None

@@ -185,6 +185,14 @@ fn a_lock_that_is_open_makes_less_of_a_finding() {
 }
 
 #[test]
+fn a_host_name_that_first_boot_sets_is_none_of_the_builders() {
+    let bench = Bench::new(&[File("etc/hostname", "debian\n")]);
+    let step = "[[first_boot]]\nname = \"name\"\nhostname = { template = \"web-1\" }\n";
+    assert_eq!(bench.lint().warnings, 1);
+    assert_eq!(bench.lint_with(&format!("{SPEC}{step}")).warnings, 0);
+}
+
+#[test]
 fn a_waiver_takes_what_it_names_and_no_more() {
     let bench = Bench::new(&[File("var/log/a/x", "x"), File("var/log/b", "x")]);
     let waiver = "[[lint.allow]]\nrule = \"logs\"\npath = \"/var/log/a/**\"\nreason = \"Kept.\"\n";
@@ -238,6 +246,11 @@ fn sealing_is_refused_for_errors_and_says_what_to_do() {
     let gate = |bench: &Bench| gate(&bench.root(), &declared, SPEC.as_bytes());
     gate(&Bench::new(&[Gone("usr/lib/earmark/trust.toml")])).unwrap();
     gate(&Bench::new(&[File("etc/hostname", "builder\n")])).unwrap();
+    let unknown = Bench::new(&[]);
+    fs::write(unknown.path("etc/hostname"), vec![b'\n'; 1024 * 1024 + 1]).unwrap();
+    let refused = gate(&unknown).unwrap_err();
+    assert_eq!(refused.exit(), Exit::Undecided);
+    assert!(refused.to_string().contains("/etc/hostname"), "{refused}");
     let refused = gate(&Bench::new(&[File("etc/machine-id", "0123\n")])).unwrap_err();
     assert_eq!(refused.exit().code(), 15);
     let said = refused.to_string();

@@ -12,7 +12,10 @@ use earmark_manifest::{
     path::ImagePath,
 };
 use earmark_scan::Root;
-use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
+use rustix::{
+    fs::{AtFlags, FileType, StatxAttributes, StatxFlags},
+    io::Errno,
+};
 
 use super::image::Seen;
 use crate::beneath;
@@ -51,6 +54,8 @@ impl Walk<'_> {
             .and_then(|directory| Ok((beneath::names(&directory)?, directory)));
         let (names, directory) = match listed {
             Ok(listed) => listed,
+            // It was removed meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             Err(error) => {
                 let text = format!("failed to list '{path}': {error}");
                 return self.doubts.push(text);
@@ -65,9 +70,12 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if let Err(error) = self.entry(&directory, &name, &child, class) {
-                let text = format!("failed to look at '{child}': {error}");
-                self.doubts.push(text);
+            match self.entry(&directory, &name, &child, class) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => {
+                    let text = format!("failed to look at '{child}': {error}");
+                    self.doubts.push(text);
+                }
             }
         }
     }

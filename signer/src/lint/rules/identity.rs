@@ -1,5 +1,7 @@
 //! What a host must have for itself: two hosts with the same are one host to everything that asks.
 
+use earmark_manifest::declaration::{Action, Step};
+
 use super::{Image, Sink};
 use crate::{lint::finding::Draft, output};
 
@@ -62,13 +64,9 @@ pub fn random_seed(image: &Image<'_>, sink: &mut Sink) {
 
 /// The key that systemd makes once a host to encrypt credentials with.
 pub fn host_secret(image: &Image<'_>, sink: &mut Sink) {
-    for path in [
-        "var/lib/systemd/credential.secret",
-        "var/lib/systemd/tpm2-srk-public-key.pem",
-    ] {
-        if let Some(file) = image.get(path).filter(|file| file.has_content()) {
-            sink.push(Draft::new(&file.path, "was made on and for one machine").removed());
-        }
+    let secret = image.get("var/lib/systemd/credential.secret");
+    if let Some(file) = secret.filter(|file| file.has_content()) {
+        sink.push(Draft::new(&file.path, "was made for one machine").removed());
     }
 }
 
@@ -130,6 +128,13 @@ pub fn hostname(image: &Image<'_>, sink: &mut Sink) {
     let Some(name) = name.filter(|name| name.split('.').next() != Some("localhost")) else {
         return;
     };
+    let declares_one = image.declared.as_ref().is_some_and(|(declared, _)| {
+        let names = |step: &Step| matches!(step.action, Action::Hostname { .. });
+        declared.first_boot.iter().any(names)
+    });
+    if declares_one {
+        return;
+    }
     let found = format!("every host would be called '{}'", output::plain(name));
     sink.push(Draft::new(&super::path("/etc/hostname"), found));
 }

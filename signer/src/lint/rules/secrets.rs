@@ -1,7 +1,12 @@
 //! What opens something else: an image is copied, published and kept for years.
 
+use earmark_scan::Progress as _;
+
 use super::{Image, Sink};
-use crate::lint::{finding::Draft, image::Seen};
+use crate::{
+    lint::{finding::Draft, image::Seen},
+    progress::Bar,
+};
 
 /// `authorized_keys` of every account.
 pub fn authorized_keys(image: &Image<'_>, sink: &mut Sink) {
@@ -142,7 +147,11 @@ const SMALLEST: u64 = 100;
 /// Private keys, by content.
 pub fn private_keys(image: &Image<'_>, sink: &mut Sink) {
     let small = |seen: &&Seen| seen.is_file() && (SMALLEST..=KEY).contains(&seen.size);
-    for file in image.all().iter().filter(small) {
+    let files: Vec<&Seen> = image.all().iter().filter(small).collect();
+    let progress = Bar::new("looking for keys");
+    progress.total(files.iter().map(|file| file.size).sum());
+    for file in files {
+        progress.advance(file.size);
         // They have a rule of their own, which repairs them.
         let is_host_key = file.path.as_bytes().starts_with(b"etc/ssh/ssh_host_");
         if is_host_key || is_example(file.path.as_bytes()) {

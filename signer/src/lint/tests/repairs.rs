@@ -87,3 +87,19 @@ fn what_is_waived_or_declared_as_data_stays() {
         "{said}"
     );
 }
+
+#[test]
+fn data_within_what_is_removed_stays() {
+    let bench = Bench::new(&[File("tmp/a/data/x", "x"), File("root/.cache/keep-1/x", "x")]);
+    let data = "\"/srv/data\", \"/root/.cache/keep-*\"";
+    let spec = SPEC.replace("\"/srv/data\"", data);
+    let declared = Declaration::parse(spec.as_bytes()).unwrap();
+    let report = lint_and_fix(&bench.root(), Some((&declared, spec.as_bytes()))).unwrap();
+    assert_eq!(report.found(), ["tool-cache /root/.cache"]);
+    assert!(bench.path("root/.cache/keep-1/x").exists() && !bench.path("tmp/a").exists());
+    let said = report.to_string();
+    assert!(
+        said.contains("'state' covers /root/.cache/keep-1: it is data"),
+        "{said}"
+    );
+}
