@@ -9,7 +9,7 @@ mod pair;
 mod queue;
 mod reader;
 
-pub(crate) use both::both;
+pub(crate) use both::{both, content};
 pub(crate) use pair::{Job, digests};
 pub(crate) use queue::Queue;
 pub(crate) use reader::{Opened, Reader};

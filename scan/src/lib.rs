@@ -4,7 +4,7 @@
 //! records it, and for the agent, which compares it with a signed tree.
 //!
 //! ```text
-//! signer:  Root -> walk -> hash (both digests) -> measure -> entries
+//! signer:  Root -> survey (walk) -> measure (both digests; an inspector looks on) -> entries
 //! agent:   Root -> seal -> manifest::verify -> walk -> compare with the tree -> hash -> Verification
 //! ```
 //!
@@ -37,6 +37,7 @@ mod report;
 mod root;
 pub mod seal;
 mod sha256;
+pub mod survey;
 pub mod verify;
 mod violation;
 mod walk;

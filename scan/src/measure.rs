@@ -14,7 +14,8 @@ use earmark_manifest::{
 use crate::{
     Doubt, Progress, Root, ScanError,
     hash::{self, Reader},
-    walk::{self, Scope, Seen},
+    survey::{Inspector, Job, Reach, Survey},
+    walk::Seen,
 };
 
 /// What to measure.
@@ -44,65 +45,72 @@ pub enum MeasureError {
     Unreadable(Vec<Doubt>),
 }
 
+impl Plan<'_> {
+    /// Whether the content of a regular file of this path and class is measured.
+    pub(crate) fn reads(&self, path: &ImagePath, class: PathClass) -> bool {
+        matches!(class, PathClass::Sealed | PathClass::Rendered)
+            && !self.replaced.contains_key(path)
+    }
+}
+
 /// Measures `root`. The entries are in the order of a tree.
 ///
 /// All problems are collected before it fails, so that one run names all that is to be mended.
 pub fn measure(root: &Root, plan: &Plan<'_>) -> Result<Vec<Entry>, MeasureError> {
-    let reads = |path: &ImagePath, class| {
-        matches!(class, PathClass::Sealed | PathClass::Rendered)
-            && !plan.replaced.contains_key(path)
-    };
-    let walked = walk::walk(
-        root,
-        &Scope {
-            rules: plan.rules,
-            mounts: plan.mounts,
-            reads: &reads,
-        },
-    )?;
-    let mut problems = walked.doubts;
-    let links = count_links(&walked.seen);
+    Survey::walk(root, plan, Reach::Tree)?.measure(&())
+}
 
-    let mut jobs: Vec<&Seen> = Vec::with_capacity(walked.seen.len());
-    for seen in walked
-        .seen
-        .iter()
-        .filter(|seen| seen.xattrs.is_none() && seen.class != PathClass::State)
-    {
-        let first_name = seen.stat.links == 1
-            || links
-                .get(&seen.inode())
-                .is_none_or(|names| names.first.path == seen.path);
-        if first_name {
-            jobs.push(seen);
+impl Survey<'_> {
+    /// Measures the root, as [`measure`] does, and shows `inspector` what it wants to see of the content that is
+    /// read, and of what is not.
+    pub fn measure(&self, inspector: &dyn Inspector) -> Result<Vec<Entry>, MeasureError> {
+        let seen = &self.walked.seen;
+        let mut problems = self.walked.doubts.clone();
+        let links = count_links(seen);
+        let jobs = self.jobs(inspector, |seen| {
+            let first_name = seen.stat.links == 1
+                || links
+                    .get(&seen.inode())
+                    .is_none_or(|names| names.first.path == seen.path);
+            first_name && seen.xattrs.is_none() && seen.class != PathClass::State
+        });
+        let mut contents: HashMap<Inode, Measured> = HashMap::with_capacity(jobs.len());
+        let ((), results) = hash::for_each(
+            self.root,
+            self.plan.mounts,
+            self.plan.progress,
+            |job: &Job<'_>| job.seen,
+            |hand_out| jobs.into_iter().for_each(hand_out),
+            |reader, queue| {
+                let mut buffer = Vec::new();
+                std::iter::from_fn(|| queue.next())
+                    .filter_map(|job| read(reader, &job, inspector, &mut buffer))
+                    .collect()
+            },
+        );
+        for result in results {
+            match result {
+                Ok((inode, measured)) => drop(contents.insert(inode, measured)),
+                Err(doubt) => problems.push(doubt),
+            }
         }
+        entries(seen, self.plan, &contents, &links, problems)
     }
-    let mut contents: HashMap<Inode, Measured> = HashMap::with_capacity(jobs.len());
-    let ((), results) = hash::for_each(
-        root,
-        plan.mounts,
-        plan.progress,
-        |job: &&Seen| job,
-        |hand_out| jobs.into_iter().for_each(hand_out),
-        |reader, queue| {
-            let mut buffer = Vec::new();
-            std::iter::from_fn(|| queue.next())
-                .map(|seen| read(reader, seen, &mut buffer))
-                .collect()
-        },
-    );
-    for result in results {
-        match result {
-            Ok((inode, measured)) => drop(contents.insert(inode, measured)),
-            Err(doubt) => problems.push(doubt),
-        }
-    }
+}
 
+/// The entries of all that was seen, or all problems with it.
+fn entries(
+    all: &[Seen],
+    plan: &Plan<'_>,
+    contents: &HashMap<Inode, Measured>,
+    links: &HashMap<Inode, Names<'_>>,
+    mut problems: Vec<Doubt>,
+) -> Result<Vec<Entry>, MeasureError> {
     let readable = problems.is_empty();
     let mut groups = Groups::default();
-    let mut entries = Vec::with_capacity(walked.seen.len());
-    for seen in &walked.seen {
-        match entry(seen, plan, &contents, &links, &mut groups) {
+    let mut entries = Vec::with_capacity(all.len());
+    for seen in all {
+        match entry(seen, plan, contents, links, &mut groups) {
             Ok(entry) => entries.extend(entry),
             Err(problem) => problems.push(Doubt {
                 path: seen.path.clone(),
@@ -163,22 +171,32 @@ impl Groups {
     }
 }
 
-impl Seen {
-    fn inode(&self) -> Inode {
-        (self.stat.device, self.stat.inode)
-    }
-}
-
+/// Nothing, for a file that is only looked at.
 fn read(
     reader: &mut Reader<'_>,
-    seen: &Seen,
+    job: &Job<'_>,
+    inspector: &dyn Inspector,
+    buffer: &mut Vec<u8>,
+) -> Option<Result<(Inode, Measured), Doubt>> {
+    if job.is_measured {
+        return Some(read_to_measure(reader, job, inspector, buffer));
+    }
+    job.look(reader, inspector, buffer);
+    None
+}
+
+fn read_to_measure(
+    reader: &mut Reader<'_>,
+    job: &Job<'_>,
+    inspector: &dyn Inspector,
     buffer: &mut Vec<u8>,
 ) -> Result<(Inode, Measured), Doubt> {
-    let mut opened = reader.open(seen)?;
+    let mut opened = reader.open(job.seen)?;
     let xattrs = reader.xattrs(&opened)?;
     let (sha256, verity) = hash::both(reader, &mut opened, buffer)?;
+    job.show(inspector, hash::content(opened.size(), buffer));
     Ok((
-        seen.inode(),
+        job.seen.inode(),
         Measured {
             sha256,
             verity,

@@ -240,6 +240,7 @@ impl Verification {
             &Scope {
                 rules: &rules,
                 mounts,
+                state: false,
                 reads: &reads,
             },
         )

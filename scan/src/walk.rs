@@ -1,4 +1,5 @@
-//! Walks a root: every name that is not beneath a `state` directory, with its metadata.
+//! Walks a root: every name that is not beneath a `state` directory, with its metadata; those beneath one as
+//! well, for whoever asks what an image has in it rather than whether it is the one that was signed.
 //!
 //! Cold, a walk waits for the disk, so that many directories are read at once; warm, it is bound by
 //! the processors, which sixteen threads keep as busy as two do.
@@ -16,7 +17,10 @@ use earmark_manifest::{
     path::ImagePath,
 };
 use nix::sched::CloneFlags;
-use rustix::fs::{AtFlags, FileType, RawDir, Statx, StatxAttributes};
+use rustix::{
+    fs::{AtFlags, FileType, RawDir, Statx, StatxAttributes},
+    io::Errno,
+};
 
 use crate::{Doubt, Root, ScanError, root::statx, xattr::XattrReader};
 
@@ -55,6 +59,8 @@ pub(crate) struct Stat {
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     pub(crate) seen: Vec<Seen>,
+    /// What lies beneath `state` directories, if the scope has it.
+    pub(crate) beneath_state: Vec<Seen>,
     pub(crate) doubts: Vec<Doubt>,
 }
 
@@ -63,6 +69,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) rules: &'a RuleSet,
     /// Directories with a file system of their own that belongs to the image.
     pub(crate) mounts: &'a [ImagePath],
+    /// Whether `state` directories are entered, which no tree has anything of.
+    pub(crate) state: bool,
     /// Whether the content of a regular file of this path and class will be read.
     pub(crate) reads: &'a (dyn Fn(&ImagePath, PathClass) -> bool + Sync),
 }
@@ -165,7 +173,10 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
                 .map_err(|errno| whole("read attributes of", errno.into()))?,
         ),
     };
-    let queue = Queue::new(ImagePath::root());
+    let queue = Queue::new(Directory {
+        path: ImagePath::root(),
+        is_state: false,
+    });
     let parts = std::thread::scope(|threads| {
         let workers: Vec<_> = (0..THREADS)
             .map(|_| threads.spawn(|| Worker::new(root, scope).map(|worker| worker.run(&queue))))
@@ -181,22 +192,25 @@ pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> 
             })
             .collect::<Result<Vec<Walked>, ScanError>>()
     })?;
-    let (seen, doubts): (Vec<_>, Vec<_>) = parts
-        .into_iter()
-        .map(|part| (part.seen, part.doubts))
-        .unzip();
-    let mut doubts = doubts.concat();
-    doubts.sort_by(|a, b| a.path.cmp(&b.path));
-    let seen = merge(top, seen);
-    Ok(Walked { seen, doubts })
+    let mut all = Walked::default();
+    let (mut seen, mut beneath_state) = (Vec::new(), Vec::new());
+    for part in parts {
+        seen.push(part.seen);
+        beneath_state.push(part.beneath_state);
+        all.doubts.extend(part.doubts);
+    }
+    all.doubts.sort_by(|a, b| a.path.cmp(&b.path));
+    all.seen = merge(Some(top), seen);
+    all.beneath_state = merge(None, beneath_state);
+    Ok(all)
 }
 
-/// Puts the root, and what each thread met, in the order of the paths. Each part is in order already,
+/// Puts the first one, and what each thread met, in the order of the paths. Each part is in order already,
 /// and has what lies in a directory together, so that many entries follow each other from one part.
-fn merge(root: Seen, parts: Vec<Vec<Seen>>) -> Vec<Seen> {
+fn merge(first: Option<Seen>, parts: Vec<Vec<Seen>>) -> Vec<Seen> {
     let count = parts.iter().map(Vec::len).sum::<usize>();
     let mut merged = Vec::with_capacity(count.saturating_add(1));
-    merged.push(root);
+    merged.extend(first);
     let mut parts: Vec<_> = parts
         .into_iter()
         .map(|part| part.into_iter().peekable())
@@ -226,6 +240,13 @@ fn whole(what: &'static str, cause: std::io::Error) -> ScanError {
     }
 }
 
+/// A directory that is to be read.
+struct Directory {
+    path: ImagePath,
+    /// It is of the class `state`, or beneath one that is.
+    is_state: bool,
+}
+
 /// Directories that wait to be read.
 struct Queue {
     state: Mutex<Waiting>,
@@ -234,13 +255,13 @@ struct Queue {
 
 /// The walk is over when no directory waits and none is being read.
 struct Waiting {
-    directories: Vec<ImagePath>,
+    directories: Vec<Directory>,
     being_read: usize,
     idle_threads: usize,
 }
 
 impl Queue {
-    fn new(first: ImagePath) -> Self {
+    fn new(first: Directory) -> Self {
         Self {
             state: Mutex::new(Waiting {
                 directories: vec![first],
@@ -251,7 +272,7 @@ impl Queue {
         }
     }
 
-    fn next(&self) -> Option<ImagePath> {
+    fn next(&self) -> Option<Directory> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(directory) = state.directories.pop() {
@@ -271,7 +292,7 @@ impl Queue {
     }
 
     /// One directory was read, and had these in it.
-    fn done(&self, found: &mut Vec<ImagePath>) {
+    fn done(&self, found: &mut Vec<Directory>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // This thread takes one of them itself, and no more threads are woken than there is work for.
         let wanted = found.len().saturating_sub(1).min(state.idle_threads);
@@ -293,7 +314,7 @@ struct Worker<'a> {
     xattrs: XattrReader,
     names: Vec<(u64, CString)>,
     buffer: Vec<MaybeUninit<u8>>,
-    found: Vec<ImagePath>,
+    found: Vec<Directory>,
     walked: Walked,
 }
 
@@ -319,16 +340,18 @@ impl<'a> Worker<'a> {
     }
 
     fn run(mut self, queue: &Queue) -> Walked {
-        while let Some(path) = queue.next() {
-            self.directory(&path);
+        while let Some(directory) = queue.next() {
+            self.directory(&directory);
             queue.done(&mut self.found);
         }
-        self.walked.seen.sort_by(|a, b| a.path.cmp(&b.path));
-        self.walked.seen.shrink_to_fit();
+        for seen in [&mut self.walked.seen, &mut self.walked.beneath_state] {
+            seen.sort_by(|a, b| a.path.cmp(&b.path));
+            seen.shrink_to_fit();
+        }
         self.walked
     }
 
-    fn directory(&mut self, path: &ImagePath) {
+    fn directory(&mut self, Directory { path, is_state }: &Directory) {
         let opened = self
             .root
             .open_directory(path, crosses(self.scope.mounts, path));
@@ -336,6 +359,8 @@ impl<'a> Worker<'a> {
             .and_then(|directory| rustix::process::fchdir(&directory).map(|()| directory))
         {
             Ok(directory) => directory,
+            // It is gone, as such things go on a running host: nothing in it is in an image.
+            Err(Errno::NOENT) if *is_state => return,
             Err(errno) => return self.doubt(path, "open the directory", errno),
         };
         if let Err(errno) = self.list(&directory) {
@@ -346,6 +371,7 @@ impl<'a> Worker<'a> {
         self.names.sort_unstable();
         for (_, name) in std::mem::take(&mut self.names) {
             match path.join(name.to_bytes()) {
+                Ok(child) if *is_state => self.entry_of_state(&directory, &name, child),
                 Ok(child) => self.entry(&directory, &name, child),
                 Err(error) => {
                     let doubt = Doubt::new(path, "use a name in the directory", error);
@@ -396,15 +422,40 @@ impl<'a> Worker<'a> {
                     Err(errno) => return self.doubt(&seen.path, "read its attributes", errno),
                 }
             }
-            // What is mounted over a sealed directory is a violation, not a part of the image.
-            if file_type == FileType::Directory && !stat.mount {
-                self.found.push(seen.path.clone());
-            }
+        }
+        let is_state = class == PathClass::State;
+        // What is mounted over a sealed directory is a violation, not a part of the image.
+        if file_type == FileType::Directory && !stat.mount && (self.scope.state || !is_state) {
+            let path = seen.path.clone();
+            self.found.push(Directory { path, is_state });
         }
         self.walked.seen.push(seen);
     }
 
-    fn doubt(&mut self, path: &ImagePath, what: &str, errno: rustix::io::Errno) {
+    /// What is free to change has neither attributes nor targets that anybody compares.
+    fn entry_of_state(&mut self, directory: &OwnedFd, name: &CStr, path: ImagePath) {
+        let mut stat = match statx(directory, name, AtFlags::empty()) {
+            Ok(stat) => Stat::of(&stat),
+            Err(Errno::NOENT) => return,
+            Err(errno) => return self.doubt(&path, "look at it", errno),
+        };
+        stat.mount &= !self.scope.mounts.contains(&path);
+        if stat.file_type() == FileType::Directory && !stat.mount {
+            self.found.push(Directory {
+                path: path.clone(),
+                is_state: true,
+            });
+        }
+        self.walked.beneath_state.push(Seen {
+            path,
+            class: PathClass::State,
+            stat,
+            target: None,
+            xattrs: None,
+        });
+    }
+
+    fn doubt(&mut self, path: &ImagePath, what: &str, errno: Errno) {
         self.walked.doubts.push(Doubt::new(path, what, errno));
     }
 }

@@ -26,6 +26,15 @@ pub(crate) fn both(
     }
 }
 
+/// The content of a file of `size` bytes that [`both`] read: what is still in its buffer, if that took all of it.
+pub(crate) fn content(size: u64, buffer: &[u8]) -> &[u8] {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    buffer
+        .get(..size)
+        .filter(|_| size < BUFFER)
+        .unwrap_or_default()
+}
+
 fn in_turn(
     reader: &Reader<'_>,
     opened: &mut Opened<'_>,

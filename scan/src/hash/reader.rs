@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use earmark_manifest::{digest::VerityDigest, entry::Xattr, path::ImagePath};
 use rustix::{fs::AtFlags, io::Errno};
 
+use super::BUFFER;
 use crate::{
     Doubt, Progress, Root, fsverity_ioctl,
     root::statx,
@@ -52,6 +53,36 @@ impl<'r> Reader<'r> {
         })
     }
 
+    /// The content of a small file that nobody measures. It may change as it is read, as what is free to change
+    /// does on a running host, and is what it was at one time or another.
+    pub(crate) fn look<'b>(
+        &self,
+        seen: &Seen,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], (Doubt, Errno)> {
+        buffer.resize(BUFFER, 0);
+        let failed = |what, errno| (Doubt::new(&seen.path, what, errno), errno);
+        let file = self
+            .root
+            .open_file(&seen.path, crosses(self.mounts, &seen.path))
+            .map_err(|errno| failed("open it", errno))?;
+        let mut filled = 0;
+        while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
+            match rustix::io::read(&file, free) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed("read it", errno)),
+            }
+            // The usual small file is done without asking for its end.
+            if u64::try_from(filled) == Ok(seen.stat.size) {
+                break;
+            }
+        }
+        self.progress.advance(seen.stat.size);
+        Ok(buffer.get(..filled).unwrap_or_default())
+    }
+
     /// The attributes of an open file.
     pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Box<[Xattr]>, Doubt> {
         self.xattrs
@@ -97,7 +128,7 @@ impl<'r> Reader<'r> {
 
 impl Opened<'_> {
     /// Bytes in the file.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.seen.stat.size
     }
 
