@@ -16,13 +16,15 @@ use earmark_manifest::{
 };
 use earmark_scan::{
     Root, cloud_init,
-    measure::{self, MeasureError, Plan},
+    measure::{MeasureError, Plan},
+    survey::{Reach, Survey},
 };
 
 use crate::{
     beneath,
     bundle::UnsignedBundle,
     exit::{Exit, Exits, Failure, Next, Outcome},
+    lint::{self, Keys, Waivers},
     os_release::Stamp,
     output, place,
     progress::Bar,
@@ -67,6 +69,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         architecture,
     };
     // Before the long part: what can be refused at once is.
+    let waivers = lint::waivers(&declared, &declaration)?;
     let parent = parent(root, &image)?;
     place::refuse_unplaceable(root)?;
     refuse_code_of_user_data(root, &declared)?;
@@ -78,7 +81,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         .rule_set()
         .context("failed to resolve the class rules of the declaration")
         .exits(Exit::Usage)?;
-    let entries = measure_root(root, &declared, &rules, stamp.as_ref())?;
+    let entries = measure_root(root, (&declared, &rules), &waivers, stamp.as_ref())?;
     let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
     let statement = Statement {
         tree: tree.digest,
@@ -114,10 +117,11 @@ fn refuse_code_of_user_data(root: &Root, declared: &Declaration) -> Outcome<()> 
     )
 }
 
+/// Measures the root, and looks for what makes it unfit in that same pass over it.
 fn measure_root(
     root: &Root,
-    declared: &Declaration,
-    rules: &RuleSet,
+    (declared, rules): (&Declaration, &RuleSet),
+    waivers: &Waivers<'_>,
     stamp: Option<&Stamp>,
 ) -> Outcome<Vec<Entry>> {
     let replaced: BTreeMap<ImagePath, Vec<u8>> = stamp
@@ -131,9 +135,14 @@ fn measure_root(
         replaced: &replaced,
         progress: &progress,
     };
-    let measured = measure::measure(root, &plan);
-    drop(progress);
-    let mut entries = measured.map_err(|error| measuring_failed(&error))?;
+    let failed = |error: MeasureError| measuring_failed(&error);
+    let survey = Survey::walk(root, &plan, Reach::Image).map_err(|error| failed(error.into()))?;
+    let keys = Keys::default();
+    let measured = survey.measure(&keys);
+    progress.finish();
+    // First what a person does most about: much that cannot be measured is a leftover that lint knows.
+    lint::gate(&survey, (declared, rules), waivers, keys)?;
+    let mut entries = measured.map_err(failed)?;
     // What an interrupted install left is removed by the next one, before it writes anything.
     entries.retain(|entry| !place::is_leftover(&entry.path));
     for entry in &entries {

@@ -2,24 +2,28 @@
 //! cryptography before an image is measured.
 //!
 //! ```text
-//! walk -> rules (table) -> waive -> report -> text, JSON, SARIF
-//!                                     └─ fix, and all of it again
+//! survey (the scan's walk) -> keys (as content is read) -> rules (table) -> waive -> report -> text, JSON, SARIF
+//!                                                                                      └─ fix, and all again
 //! ```
 
 mod finding;
 mod fix;
 mod image;
+mod keys;
 mod rules;
 mod sarif;
 mod table;
 mod waive;
-mod walk;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use anyhow::Context;
-use earmark_manifest::declaration::Declaration;
-use earmark_scan::Root;
+use earmark_manifest::{class::RuleSet, declaration::Declaration};
+use earmark_scan::{
+    Root,
+    measure::Plan,
+    survey::{Reach, Survey},
+};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::json;
 
@@ -27,13 +31,16 @@ use finding::Finding;
 pub use finding::Level;
 pub use fix::Done;
 use image::Image;
+pub use keys::Keys;
 pub use sarif::document as sarif;
 pub use table::Listing;
-use waive::{Waived, Waivers};
+use waive::Waived;
+pub use waive::Waivers;
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
     output,
+    progress::Bar,
 };
 
 /// What lint says of a root.
@@ -63,15 +70,41 @@ const NOT_BEFORE_SEALING: [&str; 2] = ["trust-missing", "user-data-code"];
 pub fn lint(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
     let waivers = match declared {
         None => Waivers::default(),
-        Some((declared, bytes)) => Waivers::of(declared, bytes)
-            .context("failed to use the declaration's waivers")
-            .exits(Exit::Usage)?,
+        Some((declared, bytes)) => waivers(declared, bytes)?,
     };
-    let image = Image::new(root, declared.map(|(declared, _)| declared))?;
+    let rules = match declared {
+        None => RuleSet::resolve(Vec::new()),
+        Some((declared, _)) => declared.rule_set(),
+    };
+    let rules = rules
+        .context("failed to resolve the class rules of the declaration")
+        .exits(Exit::Usage)?;
+    let progress = Bar::new("looking for keys");
+    let plan = Plan {
+        rules: &rules,
+        mounts: declared.map_or(&[], |(declared, _)| &declared.tree.mounts),
+        replaced: &BTreeMap::new(),
+        progress: &progress,
+    };
+    let survey = Survey::walk(root, &plan, Reach::Image).exits(Exit::Undecided)?;
+    let keys = Keys::default();
+    survey.inspect(&keys);
+    let declared = declared.map(|(declared, _)| (declared, &rules));
+    Ok(report(&Image::new(&survey, declared, keys), &waivers))
+}
+
+/// What a declaration accepts. Its errors are found before a root is looked at, which takes longer.
+pub fn waivers<'a>(declared: &'a Declaration, bytes: &[u8]) -> Outcome<Waivers<'a>> {
+    Waivers::of(declared, bytes)
+        .context("failed to use the declaration's waivers")
+        .exits(Exit::Usage)
+}
+
+fn report(image: &Image<'_>, waivers: &Waivers<'_>) -> Report {
     let mut findings = Vec::new();
     for rule in table::RULES {
         let mut sink = rules::Sink::new();
-        (rule.look)(&image, &mut sink);
+        (rule.look)(image, &mut sink);
         sink.sort_by(|one, other| one.path.cmp(&other.path));
         findings.extend(sink.into_iter().map(|draft| draft.of(rule)));
     }
@@ -81,11 +114,11 @@ pub fn lint(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
         findings,
         waived,
         notes,
-        unknown: image.into_doubts(),
+        unknown: image.doubts(),
         ..Report::default()
     };
     report.count();
-    Ok(report)
+    report
 }
 
 /// Looks at a root, repairs what is safe to, and looks again.
@@ -102,9 +135,14 @@ pub fn lint_and_fix(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
 }
 
 /// Refuses a root that is not fit to be sealed, and says what is only warned of.
-pub fn gate(root: &Root, declared: &Declaration, bytes: &[u8]) -> Outcome<()> {
+pub fn gate(
+    survey: &Survey<'_>,
+    declared: (&Declaration, &RuleSet),
+    waivers: &Waivers<'_>,
+    keys: Keys,
+) -> Outcome<()> {
     const SHOWN: usize = 20;
-    let mut report = lint(root, Some((declared, bytes)))?;
+    let mut report = report(&Image::new(survey, Some(declared), keys), waivers);
     report
         .findings
         .retain(|finding| !NOT_BEFORE_SEALING.contains(&finding.rule.id));

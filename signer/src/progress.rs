@@ -24,6 +24,11 @@ impl Bar {
         bar.set_message(what);
         Self(bar)
     }
+
+    /// Takes it from the screen, before anything is said there.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 impl Progress for Bar {
@@ -38,7 +43,7 @@ impl Progress for Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.finish();
     }
 }
 

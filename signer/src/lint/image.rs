@@ -1,35 +1,16 @@
 //! The root as the rules see it: every name with its metadata, and bounded reads.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashSet};
 
-use anyhow::Context;
 use earmark_manifest::{
     class::{PathClass, RuleSet},
     declaration::{Declaration, Lock, LockName},
     path::ImagePath,
 };
-use earmark_scan::Root;
-use rustix::fs::FileType;
+pub use earmark_scan::survey::Object as Seen;
+use earmark_scan::{Root, survey::Survey};
 
-use super::walk;
-use crate::exit::{Exit, Exits, Outcome};
-
-/// One name of the root.
-#[derive(Debug)]
-pub struct Seen {
-    /// Where.
-    pub path: ImagePath,
-    /// What kind of object.
-    pub kind: FileType,
-    /// Permission bits, set-id and sticky included.
-    pub mode: u32,
-    /// Bytes, of a file.
-    pub size: u64,
-    /// Where it leads, of a link.
-    pub target: Option<Vec<u8>>,
-    /// What may happen to it; `state` for all beneath a `state` directory.
-    pub class: PathClass,
-}
+use super::keys::Keys;
 
 /// A root that was walked once, and what its owner declares.
 #[derive(Debug)]
@@ -39,9 +20,11 @@ pub struct Image<'a> {
     /// Whether it is the root of this very host, whose services write as it is looked at.
     pub live: bool,
     /// The declaration, if one was given, with its class rules.
-    pub declared: Option<(&'a Declaration, RuleSet)>,
+    pub declared: Option<(&'a Declaration, &'a RuleSet)>,
+    /// The files with a private key in them, by device and inode.
+    pub keys: HashSet<(u64, u64)>,
     /// Sorted by path.
-    seen: Vec<Seen>,
+    seen: Vec<Seen<'a>>,
     homes: Vec<ImagePath>,
     /// What could not be looked at.
     doubts: RefCell<Vec<String>>,
@@ -50,62 +33,36 @@ pub struct Image<'a> {
 /// Configuration files are smaller; what is larger is a doubt.
 const TEXT: usize = 1024 * 1024;
 
-impl Seen {
-    /// A regular file.
-    pub fn is_file(&self) -> bool {
-        self.kind == FileType::RegularFile
-    }
-
-    /// A directory.
-    pub fn is_directory(&self) -> bool {
-        self.kind == FileType::Directory
-    }
-
-    /// A regular file with something in it.
-    pub fn has_content(&self) -> bool {
-        self.is_file() && self.size > 0
-    }
-
-    /// The last component.
-    pub fn name(&self) -> &[u8] {
-        let mut names = self.path.as_bytes().rsplit(|byte| *byte == b'/');
-        names.next().unwrap_or_default()
-    }
-}
-
 impl<'a> Image<'a> {
-    /// Walks `root`.
-    pub fn new(root: &'a Root, declared: Option<&'a Declaration>) -> Outcome<Self> {
-        let declared = match declared {
-            None => None,
-            Some(declared) => {
-                let rules = declared
-                    .rule_set()
-                    .context("failed to resolve the class rules of the declaration")
-                    .exits(Exit::Usage)?;
-                Some((declared, rules))
-            }
-        };
-        let (seen, doubts) = walk::walk(root, declared.as_ref());
+    /// As `survey` met it, and with what `keys` saw in it.
+    pub fn new(
+        survey: &'a Survey<'_>,
+        declared: Option<(&'a Declaration, &'a RuleSet)>,
+        keys: Keys,
+    ) -> Self {
+        let root = survey.root();
+        let (keys, missed) = keys.into_parts();
+        let doubts = survey.doubts().iter().chain(&missed);
         let mut image = Self {
             root,
             live: root.is_live(),
             declared,
-            seen,
+            keys,
+            seen: survey.objects(),
             homes: Vec::new(),
-            doubts: RefCell::new(doubts),
+            doubts: RefCell::new(doubts.map(ToString::to_string).collect()),
         };
         image.homes = image.find_homes();
-        Ok(image)
+        image
     }
 
     /// Every name, sorted.
-    pub fn all(&self) -> &[Seen] {
+    pub fn all(&self) -> &[Seen<'a>] {
         &self.seen
     }
 
     /// What is at this path, relative to the root.
-    pub fn get(&self, path: impl AsRef<[u8]>) -> Option<&Seen> {
+    pub fn get(&self, path: impl AsRef<[u8]>) -> Option<&Seen<'a>> {
         let path = path.as_ref();
         let found = self
             .seen
@@ -114,16 +71,16 @@ impl<'a> Image<'a> {
     }
 
     /// All beneath a directory, at any depth.
-    pub fn beneath(&self, directory: impl AsRef<[u8]>) -> impl Iterator<Item = &Seen> {
+    pub fn beneath(&self, directory: impl AsRef<[u8]>) -> impl Iterator<Item = &Seen<'a>> {
         let prefix = [directory.as_ref(), b"/"].concat();
-        let before = |seen: &Seen| seen.path.as_bytes() < prefix.as_slice();
+        let before = |seen: &Seen<'_>| seen.path.as_bytes() < prefix.as_slice();
         let start = self.seen.partition_point(before);
         let rest = self.seen.get(start..).unwrap_or_default().iter();
         rest.take_while(move |seen| seen.path.as_bytes().starts_with(&prefix))
     }
 
     /// What lies in a directory itself.
-    pub fn children(&self, directory: impl AsRef<[u8]>) -> impl Iterator<Item = &Seen> {
+    pub fn children(&self, directory: impl AsRef<[u8]>) -> impl Iterator<Item = &Seen<'a>> {
         let depth = |path: &[u8]| path.split(|byte| *byte == b'/').count();
         let wanted = depth(directory.as_ref()) + 1;
         self.beneath(directory)
@@ -132,11 +89,11 @@ impl<'a> Image<'a> {
 
     /// The content of a regular file of at most `bound` bytes. What cannot be read is remembered as a doubt;
     /// anything but a regular file is never opened.
-    pub fn read(&self, seen: &Seen, bound: usize) -> Option<Vec<u8>> {
+    pub fn read(&self, seen: &Seen<'_>, bound: usize) -> Option<Vec<u8>> {
         if !seen.is_file() {
             return None;
         }
-        match self.root.read(&seen.path, bound) {
+        match self.root.read(seen.path, bound) {
             Ok(bytes) => Some(bytes),
             // On a running host files go while they are looked at; what is gone is not baked.
             Err(error) if error.cause.kind() == std::io::ErrorKind::NotFound => None,
@@ -153,7 +110,7 @@ impl<'a> Image<'a> {
     }
 
     /// The same, of a name that was met.
-    pub fn text_of(&self, seen: &Seen) -> Option<String> {
+    pub fn text_of(&self, seen: &Seen<'_>) -> Option<String> {
         let bytes = self.read(seen, TEXT)?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -164,7 +121,7 @@ impl<'a> Image<'a> {
     }
 
     /// What is in a home directory at one of these paths.
-    pub fn in_homes(&self, paths: &[&str]) -> Vec<&Seen> {
+    pub fn in_homes(&self, paths: &[&str]) -> Vec<&Seen<'a>> {
         let mut found = Vec::new();
         for home in &self.homes {
             for path in paths {
@@ -203,8 +160,8 @@ impl<'a> Image<'a> {
     }
 
     /// All that could not be looked at.
-    pub fn into_doubts(self) -> Vec<String> {
-        let mut doubts = self.doubts.into_inner();
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = self.doubts.borrow().clone();
         doubts.sort();
         doubts.dedup();
         doubts

@@ -26,7 +26,7 @@ fn path(text: &str) -> ImagePath {
 }
 
 /// How many files, and how large.
-fn sum(files: &[&Seen]) -> String {
+fn sum(files: &[&Seen<'_>]) -> String {
     let files = files.iter().filter(|file| file.is_file());
     let (mut count, mut bytes) = (0u64, 0u64);
     for file in files {

@@ -124,6 +124,22 @@ impl Bench {
         self.lint_with(SPEC)
     }
 
+    /// As sealing asks, in the pass that measures.
+    fn gate(&self, declared: &Declaration) -> Outcome<()> {
+        let (root, rules) = (self.root(), declared.rule_set().unwrap());
+        let plan = Plan {
+            rules: &rules,
+            mounts: &[],
+            replaced: &BTreeMap::new(),
+            progress: &(),
+        };
+        let survey = Survey::walk(&root, &plan, Reach::Image).unwrap();
+        let keys = Keys::default();
+        survey.measure(&keys).unwrap();
+        let waivers = waivers(declared, SPEC.as_bytes()).unwrap();
+        gate(&survey, (declared, &rules), &waivers, keys)
+    }
+
     fn fix(&self) -> Report {
         let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
         lint_and_fix(&self.root(), Some((&declared, SPEC.as_bytes()))).unwrap()
@@ -243,7 +259,7 @@ fn without_a_declaration_only_the_root_is_looked_at() {
 #[test]
 fn sealing_is_refused_for_errors_and_says_what_to_do() {
     let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
-    let gate = |bench: &Bench| gate(&bench.root(), &declared, SPEC.as_bytes());
+    let gate = |bench: &Bench| bench.gate(&declared);
     gate(&Bench::new(&[Gone("usr/lib/earmark/trust.toml")])).unwrap();
     gate(&Bench::new(&[File("etc/hostname", "builder\n")])).unwrap();
     let unknown = Bench::new(&[]);
@@ -260,5 +276,45 @@ fn sealing_is_refused_for_errors_and_says_what_to_do() {
         "[[lint.allow]]",
     ] {
         assert!(said.contains(text), "{said}");
+    }
+}
+
+#[test]
+fn a_key_is_found_whatever_its_class_and_by_each_of_its_names() {
+    let bench = Bench::new(&[
+        File("etc/ssl/a.key", cases::KEY),
+        File("opt/mutable", cases::KEY),
+        File("srv/data/a.key", cases::KEY),
+        File("usr/share/doc/a/key", cases::KEY),
+        File("usr/share/doc/b/key", cases::KEY),
+        File("usr/zoo/none", "no key\n"),
+    ]);
+    // Read by its first name, where keys are only shown, and found by its second.
+    let (shown, second) = (bench.path("usr/share/doc/a/key"), bench.path("usr/zoo/key"));
+    fs::hard_link(shown, second).unwrap();
+    let expected = [
+        "/etc/ssl/a.key",
+        "/opt/mutable",
+        "/srv/data/a.key",
+        "/usr/zoo/key",
+    ];
+    let report = bench.lint();
+    assert_eq!(
+        report.found(),
+        expected.map(|path| format!("private-key {path}"))
+    );
+
+    let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
+    let refused = bench.gate(&declared).unwrap_err().to_string();
+    let lines: Vec<&str> = refused
+        .lines()
+        .filter(|line| line.contains("private-key"))
+        .collect();
+    assert_eq!(lines.len(), expected.len(), "{refused}");
+    for path in expected {
+        assert!(
+            refused.contains(&format!("private-key {path}: ")),
+            "{refused}"
+        );
     }
 }

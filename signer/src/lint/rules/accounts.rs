@@ -53,7 +53,7 @@ pub fn sudoers(image: &Image<'_>, sink: &mut Sink) {
         let is_rule = |line: &&str| !line.starts_with('#') && line.contains("NOPASSWD");
         if let Some(line) = text.lines().map(str::trim).find(is_rule) {
             let shown: String = line.chars().take(120).collect();
-            sink.push(Draft::new(&file.path, format!("says '{}'", plain(&shown))));
+            sink.push(Draft::new(file.path, format!("says '{}'", plain(&shown))));
         }
     }
 }
@@ -72,7 +72,7 @@ pub fn root_over_ssh(image: &Image<'_>, sink: &mut Sink) {
                     .is_some_and(|value| value.trim_matches('"') == "yes")
         };
         if text.lines().any(says_yes) {
-            sink.push(Draft::new(&file.path, "says 'PermitRootLogin yes'"));
+            sink.push(Draft::new(file.path, "says 'PermitRootLogin yes'"));
         }
     }
 }

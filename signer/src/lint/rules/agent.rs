@@ -4,7 +4,7 @@ use earmark_manifest::{declaration::LockName, layout};
 use earmark_scan::cloud_init;
 
 use super::{Image, Sink, path};
-use crate::lint::finding::Draft;
+use crate::lint::{finding::Draft, image::Seen};
 
 /// The agent itself.
 pub fn is_installed(image: &Image<'_>, sink: &mut Sink) {
@@ -47,7 +47,7 @@ pub fn is_enabled(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-fn agent<'a>(image: &'a Image<'_>) -> Option<&'a crate::lint::image::Seen> {
+fn agent<'a>(image: &'a Image<'a>) -> Option<&'a Seen<'a>> {
     let places = ["usr/bin/earmark-agent", "usr/sbin/earmark-agent"];
     places.into_iter().find_map(|place| image.get(place))
 }

@@ -42,16 +42,11 @@ pub fn executable_state(image: &Image<'_>, sink: &mut Sink) {
     if image.declared.is_none() {
         return;
     }
-    for seen in image
-        .all()
-        .iter()
-        .filter(|seen| seen.class == PathClass::State)
-    {
-        let above = seen.path.parent().unwrap_or_default();
-        if image.class_of(&above) == PathClass::State || is_runtime(&seen.path) {
-            continue;
-        }
-        let is_code = |file: &&Seen| file.has_content() && file.mode & 0o111 != 0;
+    let is_top = |seen: &&Seen<'_>| {
+        seen.class == PathClass::State && !seen.is_beneath_state && !is_runtime(seen.path)
+    };
+    for seen in image.all().iter().filter(is_top) {
+        let is_code = |file: &&Seen<'_>| file.has_content() && file.mode & 0o111 != 0;
         let mut programs = image.beneath(seen.path.as_bytes()).filter(is_code);
         let first = programs.next().or_else(|| Some(seen).filter(is_code));
         let is_place = CODE
@@ -60,10 +55,10 @@ pub fn executable_state(image: &Image<'_>, sink: &mut Sink) {
         if let Some(first) = first {
             let count = crate::output::count(programs.count() + 1, "program", "programs");
             let found = format!("is state, and has {count} in it, such as {}", first.path);
-            sink.push(Draft::new(&seen.path, found));
+            sink.push(Draft::new(seen.path, found));
         } else if is_place && seen.is_directory() {
             sink.push(Draft::new(
-                &seen.path,
+                seen.path,
                 "is state, among directories of programs",
             ));
         }
@@ -87,18 +82,18 @@ pub fn world_writable(image: &Image<'_>, sink: &mut Sink) {
                 "is sealed, and anybody may write to it: mode {:04o}",
                 seen.mode
             );
-            sink.push(Draft::new(&seen.path, found));
+            sink.push(Draft::new(seen.path, found));
         }
     }
 }
 
 /// Set-id programs whose content is not compared.
 pub fn set_id(image: &Image<'_>, sink: &mut Sink) {
-    let is_set_id = |seen: &&Seen| seen.is_file() && seen.mode & 0o6000 != 0;
+    let is_set_id = |seen: &&Seen<'_>| seen.is_file() && seen.mode & 0o6000 != 0;
     for seen in image.all().iter().filter(is_set_id) {
         if is_free(seen.class) {
             let found = format!("has mode {:04o}, and is of class {}", seen.mode, seen.class);
-            sink.push(Draft::new(&seen.path, found));
+            sink.push(Draft::new(seen.path, found));
         }
     }
 }
@@ -113,17 +108,14 @@ pub fn links(image: &Image<'_>, sink: &mut Sink) {
         .iter()
         .filter(|seen| seen.class == PathClass::Sealed)
     {
-        let Some(target) = seen
-            .target
-            .as_deref()
-            .and_then(|target| resolve(&seen.path, target))
-        else {
+        let Some(target) = seen.target.and_then(|target| resolve(seen.path, target)) else {
             continue;
         };
-        let class = image.class_of(&target);
+        let there = image.get(target.as_bytes()).map(|seen| seen.class);
+        let class = there.unwrap_or_else(|| image.class_of(&target));
         if is_free(class) && !is_runtime(&target) {
             let found = format!("is sealed, and leads to {target}, which is of class {class}");
-            sink.push(Draft::new(&seen.path, found));
+            sink.push(Draft::new(seen.path, found));
         }
     }
 }

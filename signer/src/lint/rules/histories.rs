@@ -21,7 +21,7 @@ pub fn shells(image: &Image<'_>, sink: &mut Sink) {
         .into_iter()
         .filter(|file| file.is_file())
     {
-        sink.push(Draft::new(&file.path, "is a history of commands").removed());
+        sink.push(Draft::new(file.path, "is a history of commands").removed());
     }
 }
 
@@ -43,7 +43,7 @@ pub fn tools(image: &Image<'_>, sink: &mut Sink) {
     ];
     for file in image.in_homes(&names) {
         if file.has_content() {
-            sink.push(Draft::new(&file.path, "is a history of what was typed").removed());
+            sink.push(Draft::new(file.path, "is a history of what was typed").removed());
         }
     }
 }
@@ -68,6 +68,6 @@ pub fn editors(image: &Image<'_>, sink: &mut Sink) {
         .into_iter()
         .filter(|file| file.is_file())
     {
-        sink.push(Draft::new(&file.path, "is what a tool remembers of the builder").removed());
+        sink.push(Draft::new(file.path, "is what a tool remembers of the builder").removed());
     }
 }

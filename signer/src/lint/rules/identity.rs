@@ -14,10 +14,10 @@ pub fn machine_id(image: &Image<'_>, sink: &mut Sink) {
                 "uninitialized" => "says 'uninitialized': the first boot would enable units anew",
                 _ => "has the id of one machine",
             };
-            sink.push(Draft::new(&file.path, found).emptied());
+            sink.push(Draft::new(file.path, found).emptied());
         }
         Some(file) if !file.is_file() => {
-            sink.push(Draft::new(&file.path, "is no regular file").warns_if(true));
+            sink.push(Draft::new(file.path, "is no regular file").warns_if(true));
         }
         None if image.get("usr/lib/systemd/systemd").is_some() => {
             let found = "is missing, not empty: the first boot would enable units anew";
@@ -27,7 +27,7 @@ pub fn machine_id(image: &Image<'_>, sink: &mut Sink) {
     }
     let copy = image.get("var/lib/dbus/machine-id");
     if let Some(file) = copy.filter(|file| file.has_content()) {
-        sink.push(Draft::new(&file.path, "has the id of one machine").removed());
+        sink.push(Draft::new(file.path, "has the id of one machine").removed());
     }
 }
 
@@ -41,7 +41,7 @@ pub fn ssh_host_keys(image: &Image<'_>, sink: &mut Sink) {
         file.name().starts_with(b"dropbear_") && file.name().ends_with(b"_host_key")
     });
     for file in of_sshd.chain(of_dropbear).filter(|file| file.is_file()) {
-        sink.push(Draft::new(&file.path, "every host would have this key").removed());
+        sink.push(Draft::new(file.path, "every host would have this key").removed());
     }
 }
 
@@ -57,7 +57,7 @@ pub fn random_seed(image: &Image<'_>, sink: &mut Sink) {
     ] {
         if let Some(file) = image.get(path).filter(|file| file.has_content()) {
             let found = "every host would start its random numbers from it";
-            sink.push(Draft::new(&file.path, found).removed());
+            sink.push(Draft::new(file.path, found).removed());
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn random_seed(image: &Image<'_>, sink: &mut Sink) {
 pub fn host_secret(image: &Image<'_>, sink: &mut Sink) {
     let secret = image.get("var/lib/systemd/credential.secret");
     if let Some(file) = secret.filter(|file| file.has_content()) {
-        sink.push(Draft::new(&file.path, "was made for one machine").removed());
+        sink.push(Draft::new(file.path, "was made for one machine").removed());
     }
 }
 
@@ -102,7 +102,7 @@ pub fn dhcp_leases(image: &Image<'_>, sink: &mut Sink) {
         .chain(of_manager)
         .filter(|file| file.has_content())
     {
-        let draft = Draft::new(&file.path, "has a lease of the builder's").removed();
+        let draft = Draft::new(file.path, "has a lease of the builder's").removed();
         sink.push(draft.warns_if(image.live));
     }
 }
@@ -113,7 +113,7 @@ pub fn udev_names(image: &Image<'_>, sink: &mut Sink) {
         let path = format!("etc/udev/rules.d/{name}");
         if let Some(file) = image.get(path).filter(|file| file.has_content()) {
             let found = "names devices of the builder's by their addresses";
-            sink.push(Draft::new(&file.path, found).removed());
+            sink.push(Draft::new(file.path, found).removed());
         }
     }
 }
@@ -160,7 +160,7 @@ pub fn cloud_init_state(image: &Image<'_>, sink: &mut Sink) {
         };
         if !seen.is_directory() || image.children(&path).next().is_some() {
             let found = "is what cloud-init knows of one instance";
-            sink.push(Draft::new(&seen.path, found).removed());
+            sink.push(Draft::new(seen.path, found).removed());
         }
     }
 }
@@ -174,7 +174,7 @@ pub fn agent_state(image: &Image<'_>, sink: &mut Sink) {
         // Values may be baked: it is where an image without EC2 looks for them.
         if file.path.as_bytes() != b"var/lib/earmark/values.toml" {
             sink.push(Draft::new(
-                &file.path,
+                file.path,
                 "the agent wrote it on a host that was booted",
             ));
         }

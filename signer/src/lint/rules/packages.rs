@@ -23,7 +23,7 @@ pub fn caches(image: &Image<'_>, sink: &mut Sink) {
         };
         // apt wants its own empty directories and lock files back, and makes none of them sealed twice.
         let is_kept = |name: &[u8]| matches!(name, b"partial" | b"auxfiles" | b"lock");
-        let files: Vec<&Seen> = image
+        let files: Vec<&Seen<'_>> = image
             .beneath(directory)
             .filter(|file| file.has_content())
             .collect();
@@ -39,7 +39,7 @@ pub fn caches(image: &Image<'_>, sink: &mut Sink) {
                 removed.push(child.path.clone());
             }
         }
-        sink.push(Draft::new(&seen.path, sum(&files)).removing(removed));
+        sink.push(Draft::new(seen.path, sum(&files)).removing(removed));
     }
 }
 
@@ -65,7 +65,7 @@ pub fn timers(image: &Image<'_>, sink: &mut Sink) {
         let is_wanted = above.as_bytes().ends_with(b".wants");
         if is_wanted && NAMES.contains(&seen.name()) {
             sink.push(Draft::new(
-                &seen.path,
+                seen.path,
                 "is on, and lockdown.packages denies it",
             ));
         }

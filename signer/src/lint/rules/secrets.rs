@@ -1,12 +1,7 @@
 //! What opens something else: an image is copied, published and kept for years.
 
-use earmark_scan::Progress as _;
-
 use super::{Image, Sink};
-use crate::{
-    lint::{finding::Draft, image::Seen},
-    progress::Bar,
-};
+use crate::lint::{finding::Draft, image::Seen};
 
 /// `authorized_keys` of every account.
 pub fn authorized_keys(image: &Image<'_>, sink: &mut Sink) {
@@ -22,7 +17,7 @@ pub fn authorized_keys(image: &Image<'_>, sink: &mut Sink) {
         if count > 0 {
             let keys = crate::output::count(count, "key", "keys");
             sink.push(Draft::new(
-                &file.path,
+                file.path,
                 format!("lets {keys} in on every host"),
             ));
         }
@@ -33,7 +28,7 @@ pub fn authorized_keys(image: &Image<'_>, sink: &mut Sink) {
 pub fn known_hosts(image: &Image<'_>, sink: &mut Sink) {
     for file in image.in_homes(&[".ssh/known_hosts", ".ssh/known_hosts.old"]) {
         if file.has_content() {
-            sink.push(Draft::new(&file.path, "tells whom the builder connected to").removed());
+            sink.push(Draft::new(file.path, "tells whom the builder connected to").removed());
         }
     }
 }
@@ -133,35 +128,23 @@ pub fn stored_passwords(image: &Image<'_>, sink: &mut Sink) {
     report(image.in_homes(&files), "has passwords or tokens", sink);
 }
 
-fn report(files: Vec<&Seen>, found: &str, sink: &mut Sink) {
+fn report(files: Vec<&Seen<'_>>, found: &str, sink: &mut Sink) {
     for file in files.into_iter().filter(|file| file.has_content()) {
-        sink.push(Draft::new(&file.path, found));
+        sink.push(Draft::new(file.path, found));
     }
 }
 
-/// A key with its chain of certificates is no larger.
-const KEY: u64 = 64 * 1024;
-/// The smallest, of Ed25519, has 119.
-const SMALLEST: u64 = 100;
-
 /// Private keys, by content.
 pub fn private_keys(image: &Image<'_>, sink: &mut Sink) {
-    let small = |seen: &&Seen| seen.is_file() && (SMALLEST..=KEY).contains(&seen.size);
-    let files: Vec<&Seen> = image.all().iter().filter(small).collect();
-    let progress = Bar::new("looking for keys");
-    progress.total(files.iter().map(|file| file.size).sum());
-    for file in files {
-        progress.advance(file.size);
+    if image.keys.is_empty() {
+        return;
+    }
+    let has_key = |seen: &&Seen<'_>| seen.is_file() && image.keys.contains(&seen.inode);
+    for file in image.all().iter().filter(has_key) {
         // They have a rule of their own, which repairs them.
         let is_host_key = file.path.as_bytes().starts_with(b"etc/ssh/ssh_host_");
-        if is_host_key || is_example(file.path.as_bytes()) {
-            continue;
-        }
-        let Some(bytes) = image.read(file, KEY.try_into().unwrap_or(usize::MAX)) else {
-            continue;
-        };
-        if holds_a_key(&bytes) {
-            sink.push(Draft::new(&file.path, "has a private key"));
+        if !is_host_key && !is_example(file.path.as_bytes()) {
+            sink.push(Draft::new(file.path, "has a private key"));
         }
     }
 }
@@ -190,99 +173,12 @@ fn is_example(path: &[u8]) -> bool {
         || (path.starts_with(b"usr/") && names.any(|name| NAMES.contains(&name)))
 }
 
-/// A whole PEM block of a key: source code that speaks of keys has quotes round its first line, and the keys of
-/// manuals are cut short with dots.
-fn holds_a_key(bytes: &[u8]) -> bool {
-    let lines: Vec<&[u8]> = bytes
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let is_block = |(at, line): (usize, &&[u8])| {
-        let is_pem = line.starts_with(b"-----BEGIN ")
-            && (line.ends_with(b"PRIVATE KEY-----") || line.ends_with(b"PRIVATE KEY BLOCK-----"));
-        is_pem && is_key(lines.get(at + 1..).unwrap_or_default())
-    };
-    let is_putty = |line: &&[u8]| line.starts_with(b"PuTTY-User-Key-File-");
-    lines.first().is_some_and(is_putty) || lines.iter().enumerate().any(is_block)
-}
-
-/// Whether these lines are a key up to its end: headers, and base64 of DER, of OpenSSH's format or of `OpenPGP`'s.
-fn is_key(lines: &[&[u8]]) -> bool {
-    const SHORTEST: usize = 40;
-    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-    let mut first = None;
-    let mut length = 0;
-    for line in lines {
-        if line.starts_with(b"-----END ") {
-            let starts = |line: &[u8]| matches!(line.first(), Some(b'M' | b'b' | b'l' | b'x'));
-            return length >= SHORTEST && first.is_some_and(starts);
-        }
-        if line.is_empty() || line.contains(&b':') {
-            continue;
-        }
-        if !line.iter().all(base64) {
-            return false;
-        }
-        first = first.or(Some(*line));
-        length += line.len();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_told_from_text_about_keys() {
-        const BODY: &str = "MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        for (text, is_key) in [
-            (
-                "-----BEGIN PRIVATE KEY-----\nBODY\n-----END PRIVATE KEY-----\n",
-                true,
-            ),
-            (
-                "x\n-----BEGIN EC PRIVATE KEY-----\r\nBODY\r\n-----END EC PRIVATE KEY-----\r\n",
-                true,
-            ),
-            (
-                "  -----BEGIN PRIVATE KEY-----\n  BODY\n  -----END PRIVATE KEY-----\n",
-                true,
-            ),
-            (
-                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nBODY\n-----END RSA",
-                true,
-            ),
-            (
-                "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBODY\n=abcd\n-----END PGP",
-                true,
-            ),
-            ("PuTTY-User-Key-File-3: ssh-ed25519\n", true),
-            (
-                "-----BEGIN PUBLIC KEY-----\nBODY\n-----END PUBLIC KEY-----\n",
-                false,
-            ),
-            (
-                "if line == '-----BEGIN PRIVATE KEY-----':\nBODY\n-----END PRIVATE KEY-----\n",
-                false,
-            ),
-            (
-                "-----BEGIN PRIVATE KEY-----\nBODY\n...\n-----END PRIVATE KEY-----\n",
-                false,
-            ),
-            (
-                "-----BEGIN PRIVATE KEY-----\nVBNhBODY\n-----END PRIVATE KEY-----\n",
-                false,
-            ),
-            (
-                "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n",
-                false,
-            ),
-            ("-----BEGIN PRIVATE KEY-----\nBODY\n", false),
-        ] {
-            let text = text.replace("BODY", BODY);
-            assert_eq!(holds_a_key(text.as_bytes()), is_key, "{text}");
-        }
+    fn keys_to_test_with_are_those_of_software() {
         assert!(is_example(b"usr/lib/python3/dist-packages/x/tests/key.pem"));
         assert!(!is_example(b"etc/test/key.pem") && !is_example(b"usr/lib/testing-tool"));
     }

@@ -9,7 +9,7 @@ pub fn logs(image: &Image<'_>, sink: &mut Sink) {
         file.has_content() && !file.path.as_bytes().starts_with(b"var/log/journal/")
     });
     for file in logs {
-        let draft = Draft::new(&file.path, "is a log of the builder's");
+        let draft = Draft::new(file.path, "is a log of the builder's");
         // A service that is to write to it may need the file itself; none needs an old one.
         let draft = if is_rotated(file.name()) {
             draft.removed()
@@ -30,7 +30,7 @@ fn is_rotated(name: &[u8]) -> bool {
 /// The journal of the builder.
 pub fn journal(image: &Image<'_>, sink: &mut Sink) {
     for directory in image.children("var/log/journal") {
-        let draft = Draft::new(&directory.path, "is a journal of the builder's");
+        let draft = Draft::new(directory.path, "is a journal of the builder's");
         sink.push(draft.removed().warns_if(image.live));
     }
 }
@@ -65,7 +65,7 @@ pub fn crashes(image: &Image<'_>, sink: &mut Sink) {
         .chain(in_homes)
         .filter(|seen| seen.has_content() && is_core(seen.name()));
     for seen in kept.chain(cores) {
-        sink.push(Draft::new(&seen.path, "is what a crashed program left").removed());
+        sink.push(Draft::new(seen.path, "is what a crashed program left").removed());
     }
 }
 
@@ -73,14 +73,14 @@ pub fn crashes(image: &Image<'_>, sink: &mut Sink) {
 pub fn packer(image: &Image<'_>, sink: &mut Sink) {
     for directory in ["tmp", "var/tmp", "root"].into_iter().map(str::to_owned) {
         for seen in image.children(&directory).filter(|seen| is_packer(seen)) {
-            let draft = Draft::new(&seen.path, "was left by Packer");
+            let draft = Draft::new(seen.path, "was left by Packer");
             // It may be the very script that runs.
             sink.push(draft.removed().kept_if(image.live));
         }
     }
 }
 
-fn is_packer(seen: &Seen) -> bool {
+fn is_packer(seen: &Seen<'_>) -> bool {
     let name = seen.name();
     let is_script = name.starts_with(b"script_") && name.ends_with(b".sh");
     is_script || name.starts_with(b"packer-") || name.starts_with(b"packer_")
@@ -90,7 +90,7 @@ fn is_packer(seen: &Seen) -> bool {
 pub fn temporary(image: &Image<'_>, sink: &mut Sink) {
     for directory in ["tmp", "var/tmp"] {
         for seen in image.children(directory).filter(|seen| !is_packer(seen)) {
-            let draft = Draft::new(&seen.path, "is temporary");
+            let draft = Draft::new(seen.path, "is temporary");
             // On a running host it may be in use: what was measured, or the declaration itself.
             sink.push(draft.removed().kept_if(image.live));
         }
@@ -104,7 +104,7 @@ pub fn mail(image: &Image<'_>, sink: &mut Sink) {
         .flat_map(|path| image.beneath(path))
         .filter(|file| file.has_content())
     {
-        sink.push(Draft::new(&file.path, "has mail in it").emptied());
+        sink.push(Draft::new(file.path, "has mail in it").emptied());
     }
 }
 
@@ -121,7 +121,7 @@ pub fn swap(image: &Image<'_>, sink: &mut Sink) {
     ] {
         if let Some(file) = image.get(path).filter(|file| file.has_content()) {
             let size = crate::output::size(file.size);
-            sink.push(Draft::new(&file.path, format!("is a swap file of {size}")));
+            sink.push(Draft::new(file.path, format!("is a swap file of {size}")));
         }
     }
 }
@@ -134,9 +134,9 @@ pub fn tool_caches(image: &Image<'_>, sink: &mut Sink) {
         ".cargo/registry",
         ".bundle/cache",
     ]) {
-        let files: Vec<&Seen> = image.beneath(cache.path.as_bytes()).collect();
+        let files: Vec<&Seen<'_>> = image.beneath(cache.path.as_bytes()).collect();
         if files.iter().any(|file| file.has_content()) {
-            sink.push(Draft::new(&cache.path, sum(&files)).removed());
+            sink.push(Draft::new(cache.path, sum(&files)).removed());
         }
     }
 }

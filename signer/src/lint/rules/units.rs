@@ -50,14 +50,14 @@ pub fn from_state(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-fn look(image: &Image<'_>, file: &Seen, commands: fn(&str) -> Vec<String>, sink: &mut Sink) {
+fn look(image: &Image<'_>, file: &Seen<'_>, commands: fn(&str) -> Vec<String>, sink: &mut Sink) {
     let Some(text) = image.text_of(file) else {
         return;
     };
     for command in commands(&text) {
         if let Some(program) = free_program(image, &command) {
             let found = format!("runs {program}, which is not sealed");
-            sink.push(Draft::new(&file.path, found));
+            sink.push(Draft::new(file.path, found));
             // One is enough to say what is wrong with the file.
             return;
         }

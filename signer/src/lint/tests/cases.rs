@@ -25,7 +25,7 @@ const fn case(
     }
 }
 
-const KEY: &str = "\
+pub(super) const KEY: &str = "\
 -----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 -----END PRIVATE KEY-----
