@@ -91,14 +91,7 @@ pub struct Counts {
 /// Verifies a root. There is always an answer: what goes wrong is a part of it.
 pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     let start = Instant::now();
-    let mut verification = Verification {
-        manifest: None,
-        gate: options.gate,
-        stop: None,
-        violations: Vec::new(),
-        doubts: Vec::new(),
-        counts: Counts::default(),
-    };
+    let mut verification = Verification::begun(options.gate);
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
@@ -108,7 +101,43 @@ pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     verification
 }
 
+/// How a root differs from a manifest that was verified before, to the last byte. Whatever seal the root
+/// itself has now is not asked, so that this says nothing of who it claims to be.
+#[derive(Debug)]
+pub struct Changes {
+    /// What is not as it was signed, in the order of the paths.
+    pub violations: Vec<Violation>,
+    /// What could not be looked at.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Compares a root with the manifest of the image that it was started from.
+pub fn changes(
+    root: &Root,
+    manifest: &VerifiedManifest,
+    progress: &dyn Progress,
+) -> Result<Changes, Stop> {
+    let mut verification = Verification::begun(Some(Gate::Full));
+    verification.tree(root, manifest, Gate::Full, progress)?;
+    verification.count();
+    let Verification {
+        violations, doubts, ..
+    } = verification;
+    Ok(Changes { violations, doubts })
+}
+
 impl Verification {
+    fn begun(gate: Option<Gate>) -> Self {
+        Self {
+            manifest: None,
+            gate,
+            stop: None,
+            violations: Vec::new(),
+            doubts: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
     /// The same, and what the caller found that does not lie in the root, such as words on the
     /// kernel's command line. It counts like everything else.
     #[must_use]
