@@ -45,6 +45,7 @@ enum Command {
     Channel(commands::channel::Args),
     Grant(commands::grant::Args),
     Inspect(commands::inspect::Args),
+    Learn(commands::learn::Args),
     Diff(commands::diff::Args),
     Export(commands::export::Args),
 }
@@ -65,6 +66,7 @@ impl Cli {
             Command::Channel(args) => args.run(),
             Command::Grant(args) => args.run(),
             Command::Inspect(args) => args.run(),
+            Command::Learn(args) => args.run(),
             Command::Diff(args) => args.run(),
             Command::Export(args) => args.run(),
         }

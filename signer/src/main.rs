@@ -28,6 +28,7 @@ mod export;
 mod files;
 mod grant;
 mod keys;
+mod learn;
 mod lint;
 mod os_release;
 mod output;

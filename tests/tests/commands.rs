@@ -468,3 +468,55 @@ fn lint_lists_its_rules_and_refuses_a_waiver_of_none() {
     assert!(live.err.contains("--live"), "{}", live.err);
     bench.earmark(&["lint", "--root", "nowhere"]).must(11);
 }
+
+#[test]
+fn what_a_booted_host_taught_makes_the_next_image_verify_once_it_has_a_reason() {
+    let before = Bench::sealed();
+    let booted = before.copy();
+    booted.write("etc/adjtime", b"0.0 0 0.0\n");
+    booted.verify().must(10);
+    let from = before.root();
+    let learn = |more: &[&str]| {
+        let words = [
+            "learn",
+            "--before",
+            from.to_str().unwrap(),
+            "--root",
+            "root",
+        ];
+        booted.earmark(&[&words, more].concat())
+    };
+    let said = learn(&[]).must(0).out;
+    let rule = "{ path = \"/etc/adjtime\", reason = \"\" }";
+    assert!(said.contains(rule), "{said}");
+    let json = learn(&["--json"]).must(0).json();
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["proposals"][0]["class"], "generated");
+
+    // As it was printed, nobody can seal with it.
+    let spec = |rule: &str| SPEC.replace("generated = [", &format!("generated = [{rule}, "));
+    let next = Bench::new();
+    fs::write(next.path("earmark.toml"), spec(rule)).unwrap();
+    let refused = next.seal().must(2);
+    assert!(refused.err.contains("needs a reason"), "{}", refused.err);
+    let reasoned = rule.replace("\"\"", "\"Kept by the clock.\"");
+    fs::write(next.path("earmark.toml"), spec(&reasoned)).unwrap();
+    next.seal().must(0);
+    next.write("etc/adjtime", b"0.0 0 0.0\n");
+    next.verify().must(0);
+
+    // What no class should allow, a manifest that is not believed, and none at all.
+    booted.write("etc/passwd", b"root::0:0::/root:/bin/sh\n");
+    let refused = learn(&[]).must(10);
+    assert!(
+        refused
+            .out
+            .contains("#   /etc/passwd: it decides who may log in")
+    );
+    booted.keygen("other");
+    let words = ["trust", "--key", "other.pub", "--out", "other.toml"];
+    booted.earmark(&words).must(0);
+    learn(&["--trust", "other.toml"]).must(10);
+    let words = ["learn", "--before", "root/etc", "--root", "root"];
+    booted.earmark(&words).must(11);
+}

@@ -7,6 +7,7 @@ pub mod grant;
 pub mod inspect;
 pub mod install;
 pub mod keygen;
+pub mod learn;
 pub mod lint;
 pub mod measure;
 pub mod public;

@@ -1,0 +1,77 @@
+//! `earmark learn`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use earmark_manifest::verify;
+use earmark_scan::seal;
+
+use crate::{
+    commands::shared,
+    exit::{Exit, Exits, Next, Outcome},
+    learn,
+    output::{self, quote},
+    source::Source,
+};
+
+/// Propose class rules for what changed on its own in a booted host
+///
+/// Compares the root of a host that booted, and that nobody worked on, with
+/// the manifest that it was started from, and prints rules for [tree] of
+/// earmark.toml: the narrowest for each change, with what was found. Each is
+/// refused until a person has written its reason. What no class should allow
+/// (programs, units, accounts) is listed apart.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// What the host was started from: a sealed root, or the directory of a
+    /// seal or signed bundle
+    #[arg(long, value_name = "MANIFEST")]
+    before: PathBuf,
+    /// The root directory of the host, or of a copy of its disk
+    #[arg(long, value_name = "BOOTED")]
+    root: PathBuf,
+    /// The keys to believe, instead of the trust file in BOOTED
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+EXIT STATUS:
+  0   each change has a rule that would allow it, or nothing changed
+  10  something changed that no class should allow
+
+EXAMPLES:
+  earmark learn --before release/ --root /mnt/booted > learned.toml
+  earmark learn --before release/ --root /mnt/booted --json | jq .refused";
+
+impl Args {
+    pub fn run(&self) -> Outcome {
+        let before = Source::open(&self.before)?;
+        let seal = before
+            .seal()
+            .ok_or_else(|| anyhow!("{} has no signed manifest", quote(&self.before)))
+            .exits(Exit::Usage)
+            .or_next(|| {
+                "name a sealed root, or a directory with manifest.json, earmark.toml and tree.zst"
+                    .to_owned()
+            })?;
+        let root = shared::open_root(&self.root)?;
+        let trust = match &self.trust {
+            Some(path) => shared::read_trust(path)?.0,
+            None => seal::read_trust(&root)
+                .with_context(|| format!("failed to use the trust file of {}", quote(&self.root)))
+                .exits(Exit::Undecided)
+                .or_next(|| "name the keys to believe: --trust trust.toml".to_owned())?,
+        };
+        let manifest = verify::verify(seal, &trust)
+            .with_context(|| format!("the manifest in {} is refused", quote(&self.before)))
+            .exits(Exit::NotVerified)?;
+        let lesson = learn::learn(&root, &manifest)?;
+        output::result(self.json, &lesson)?;
+        Ok(lesson.exit())
+    }
+}

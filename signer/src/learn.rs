@@ -1,0 +1,141 @@
+//! Learn: what changed on its own in a booted host, as rules that a person may give a reason for.
+//!
+//! ```text
+//! changes (scan: booted root x verified manifest) -> one Change a path, with what is there now
+//!     -> never: places, programs      -> refused
+//!     -> class: the narrowest that allows it -> proposals, and what would be wider
+//!     -> text (TOML with empty reasons, which the declaration's parser refuses), JSON
+//! ```
+//!
+//! Protects against a rule that is learned from an attack: the host's own changes are evidence, never a decision.
+//! What could be code, or could let somebody in, is not proposed whatever changed in it.
+
+mod change;
+mod class;
+mod never;
+mod text;
+mod tree;
+
+use earmark_manifest::{class::PathClass, verify::VerifiedManifest};
+use earmark_scan::{
+    Root,
+    verify::{self, Stop},
+};
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure, Outcome},
+    output,
+    progress::Bar,
+};
+use change::Change;
+use tree::Tree;
+
+/// What was learned of a root.
+#[derive(Debug, Serialize)]
+pub struct Lesson {
+    image: String,
+    version: String,
+    manifest: String,
+    proposals: Vec<Proposal>,
+    /// What could stand for several proposals.
+    wider: Vec<Wider>,
+    refused: Vec<Refused>,
+    /// What could not be looked at.
+    unknown: Vec<String>,
+}
+
+/// A rule that would allow a change.
+#[derive(Debug, Serialize)]
+struct Proposal {
+    #[serde(serialize_with = "by_name")]
+    class: PathClass,
+    /// Where, escaped.
+    path: String,
+    /// As a rule has it.
+    pattern: String,
+    evidence: Vec<String>,
+}
+
+/// A `state` directory in the place of rules for single files.
+#[derive(Debug, Serialize)]
+struct Wider {
+    pattern: String,
+    /// How many proposals it would stand for.
+    instead_of: usize,
+    /// How many other entries of the image it would leave unverified.
+    unverified: usize,
+}
+
+/// A change that no class should allow.
+#[derive(Debug, Serialize)]
+struct Refused {
+    path: String,
+    why: String,
+    evidence: Vec<String>,
+}
+
+/// A host changes a few hundred paths on its own; another image differs in all.
+const MOST: usize = 10_000;
+
+/// Compares a booted root with what it was started from.
+pub fn learn(root: &Root, manifest: &VerifiedManifest) -> Outcome<Lesson> {
+    let progress = Bar::new("comparing");
+    let changes = verify::changes(root, manifest, &progress);
+    drop(progress);
+    let changes = changes.map_err(|stop| cannot_compare(&stop))?;
+    if changes.violations.len() > MOST {
+        let many = output::count(changes.violations.len(), "difference", "differences");
+        let text = format!("{many}: this is no host that was started from that manifest");
+        return Err(Failure::new(Exit::NotVerified, text)
+            .next("name the manifest that 'earmark-agent status' of the host has"));
+    }
+    let tree = Tree::of(manifest)?;
+    let mut unknown = changes.doubts;
+    let all = Change::group(root, changes.violations, &mut unknown);
+    let judged = class::judge(&all, &unknown, &tree);
+    let image = &manifest.statement().image;
+    Ok(Lesson {
+        image: image.name.to_string(),
+        version: image.version.to_string(),
+        manifest: manifest.digest().to_string(),
+        wider: class::wider(&judged, &unknown, &tree),
+        proposals: judged.proposals.into_iter().map(|one| one.shown).collect(),
+        refused: judged.refused.into_iter().map(|one| one.1).collect(),
+        unknown: unknown.iter().map(ToString::to_string).collect(),
+    })
+}
+
+impl Lesson {
+    /// What no class should allow outweighs what is not known, as a violation does a doubt.
+    pub fn exit(&self) -> Exit {
+        if !self.refused.is_empty() {
+            Exit::NotVerified
+        } else if self.unknown.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Undecided
+        }
+    }
+}
+
+fn cannot_compare(stop: &Stop) -> Failure {
+    let (exit, why) = match stop {
+        Stop::Refused(refusal) => (Exit::NotVerified, refusal.to_string()),
+        Stop::Tree(problem) => (Exit::NotVerified, problem.clone()),
+        Stop::Unreadable(problem) => (Exit::Undecided, problem.clone()),
+        _ => (
+            Exit::Internal,
+            "of a kind that is not known here".to_owned(),
+        ),
+    };
+    Failure::new(exit, format!("failed to compare the root: {why}"))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn by_name<S: serde::Serializer>(class: &PathClass, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(class.name())
+}
+
+#[cfg(test)]
+mod tests;

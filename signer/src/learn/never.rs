@@ -1,0 +1,236 @@
+//! What is never proposed, whatever changed in it: what could be code, or decides who gets in.
+//!
+//! Protects against a person who pastes what a tool prints. The table errs to the side of too much: what it has and
+//! should change after all, somebody can class by hand.
+
+use earmark_manifest::{class::Pattern, path::ImagePath};
+
+const PROGRAMS: &str =
+    "programs, libraries and what they trust belong to the image: bake the change";
+const BOOT: &str = "it decides what boots: bake the change";
+const STARTS: &str = "it decides what is started: bake the change";
+const ACCOUNTS: &str = "it decides who may log in, and as what";
+const LOADED: &str = "it decides what each program or the kernel loads: bake the change";
+const BELIEVED: &str = "it decides whom the host believes: bake the change";
+const CODE: &str = "by its name it is a unit or code: bake the change";
+const OWN: &str = "it is Earmark's own";
+
+const PLACES: &[(&str, &str)] = &[
+    ("/usr/**", PROGRAMS),
+    ("/bin/**", PROGRAMS),
+    ("/sbin/**", PROGRAMS),
+    ("/lib/**", PROGRAMS),
+    ("/lib32/**", PROGRAMS),
+    ("/lib64/**", PROGRAMS),
+    ("/libx32/**", PROGRAMS),
+    ("/boot/**", BOOT),
+    ("/efi/**", BOOT),
+    ("/etc/default/grub*", BOOT),
+    ("/etc/default/grub.d/**", BOOT),
+    ("/etc/grub.d/**", BOOT),
+    ("/etc/kernel/**", BOOT),
+    ("/etc/dracut*", BOOT),
+    ("/etc/dracut.conf.d/**", BOOT),
+    ("/etc/initramfs-tools/**", BOOT),
+    ("/etc/fstab", BOOT),
+    ("/etc/crypttab", BOOT),
+    ("/etc/systemd/**", STARTS),
+    ("/etc/init.d/**", STARTS),
+    ("/etc/inittab", STARTS),
+    ("/etc/rc*", STARTS),
+    ("/etc/rc*/**", STARTS),
+    ("/etc/cron*", STARTS),
+    ("/etc/cron*/**", STARTS),
+    ("/etc/anacrontab", STARTS),
+    ("/etc/at.*", STARTS),
+    ("/var/spool/cron/**", STARTS),
+    ("/var/spool/at/**", STARTS),
+    ("/etc/udev/**", STARTS),
+    ("/etc/tmpfiles.d/**", STARTS),
+    ("/etc/binfmt.d/**", STARTS),
+    ("/etc/dbus-1/**", STARTS),
+    ("/etc/xdg/**", STARTS),
+    ("/etc/logrotate*", STARTS),
+    ("/etc/logrotate.d/**", STARTS),
+    ("/etc/network/**", STARTS),
+    ("/etc/NetworkManager/dispatcher.d/**", STARTS),
+    ("/etc/networkd-dispatcher/**", STARTS),
+    ("/etc/dhcp/**", STARTS),
+    ("/etc/ppp/**", STARTS),
+    ("/etc/update-motd.d/**", STARTS),
+    ("/etc/cloud/**", STARTS),
+    ("/etc/profile", STARTS),
+    ("/etc/profile.d/**", STARTS),
+    ("/etc/*bashrc", STARTS),
+    ("/etc/zsh*", STARTS),
+    ("/etc/environment", STARTS),
+    ("/etc/environment.d/**", STARTS),
+    ("/etc/alternatives/**", STARTS),
+    ("/etc/passwd*", ACCOUNTS),
+    ("/etc/shadow*", ACCOUNTS),
+    ("/etc/group*", ACCOUNTS),
+    ("/etc/gshadow*", ACCOUNTS),
+    ("/etc/subuid*", ACCOUNTS),
+    ("/etc/subgid*", ACCOUNTS),
+    ("/etc/sudo*", ACCOUNTS),
+    ("/etc/sudoers.d/**", ACCOUNTS),
+    ("/etc/doas*", ACCOUNTS),
+    ("/etc/doas.d/**", ACCOUNTS),
+    ("/etc/pam.*", ACCOUNTS),
+    ("/etc/pam.d/**", ACCOUNTS),
+    ("/etc/security/**", ACCOUNTS),
+    ("/etc/polkit-1/**", ACCOUNTS),
+    ("/etc/login*", ACCOUNTS),
+    ("/etc/nsswitch.conf", ACCOUNTS),
+    ("/etc/shells", ACCOUNTS),
+    ("/etc/securetty", ACCOUNTS),
+    ("/etc/hosts.allow", ACCOUNTS),
+    ("/etc/hosts.deny", ACCOUNTS),
+    ("/etc/ssh/sshd_config", ACCOUNTS),
+    ("/etc/ssh/sshd_config.d/**", ACCOUNTS),
+    ("/etc/sssd/**", ACCOUNTS),
+    ("/etc/krb5*", ACCOUNTS),
+    ("/etc/ld.so.preload", LOADED),
+    ("/etc/ld.so.conf", LOADED),
+    ("/etc/ld.so.conf.d/**", LOADED),
+    ("/etc/modprobe.d/**", LOADED),
+    ("/etc/modules*", LOADED),
+    ("/etc/modules-load.d/**", LOADED),
+    ("/etc/sysctl*", LOADED),
+    ("/etc/sysctl.d/**", LOADED),
+    ("/etc/selinux/**", LOADED),
+    ("/etc/apparmor*", LOADED),
+    ("/etc/apparmor.d/**", LOADED),
+    ("/etc/ssl/**", BELIEVED),
+    ("/etc/pki/**", BELIEVED),
+    ("/etc/ca-certificates*", BELIEVED),
+    ("/etc/ca-certificates/**", BELIEVED),
+    ("/etc/apt/**", BELIEVED),
+    ("/etc/yum*", BELIEVED),
+    ("/etc/yum.repos.d/**", BELIEVED),
+    ("/etc/dnf/**", BELIEVED),
+    ("/etc/earmark/**", OWN),
+];
+
+/// Names that let somebody in wherever they are, as whole components.
+const NAMES: &[&[u8]] = &[
+    b".ssh",
+    b"authorized_keys",
+    b"authorized_keys2",
+    b"authorized_keys.d",
+    b".bashrc",
+    b".bash_profile",
+    b".profile",
+    b".zshrc",
+    b".rhosts",
+    b".shosts",
+];
+
+/// Names that end like this are units, or code that an interpreter reads without an executable bit or `#!`.
+const ENDINGS: &[&str] = &[
+    ".service",
+    ".socket",
+    ".timer",
+    ".path",
+    ".mount",
+    ".automount",
+    ".target",
+    ".desktop",
+    ".rules",
+    ".sh",
+    ".py",
+    ".pyc",
+    ".pth",
+    ".pl",
+    ".pm",
+    ".rb",
+    ".js",
+    ".mjs",
+    ".lua",
+    ".php",
+    ".jar",
+    ".class",
+    ".war",
+    ".wasm",
+    ".so",
+    ".ko",
+    ".efi",
+];
+
+/// The table, with its patterns parsed.
+#[derive(Debug)]
+pub struct Never(Vec<(Pattern, &'static str)>);
+
+impl Never {
+    /// All of it.
+    pub fn new() -> Self {
+        let parsed = PLACES
+            .iter()
+            .map(|(place, why)| Some((Pattern::parse(place.as_bytes()).ok()?, *why)));
+        Self(parsed.flatten().collect())
+    }
+
+    /// Why nothing is proposed for this path; nothing, if it may be.
+    pub fn why(&self, path: &ImagePath) -> Option<&'static str> {
+        let mut names = path.as_bytes().split(|byte| *byte == b'/');
+        if names.any(|name| NAMES.contains(&name)) {
+            return Some(ACCOUNTS);
+        }
+        let is_code = |ending: &&str| path.as_bytes().ends_with(ending.as_bytes());
+        if ENDINGS.iter().any(is_code) {
+            return Some(CODE);
+        }
+        let found = self.0.iter().find(|(place, _)| place.matches(path));
+        found.map(|(_, why)| *why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_code_or_lets_somebody_in_is_never_proposed() {
+        let never = Never::new();
+        // A pattern that does not parse would be a hole.
+        assert_eq!(never.0.len(), PLACES.len());
+        let why = |path: &str| never.why(&ImagePath::from_absolute(path.as_bytes()).unwrap());
+        for path in [
+            "/usr/share/x",
+            "/boot/grub/grub.cfg",
+            "/etc/systemd/system/x.service",
+            "/etc/systemd/system/multi-user.target.wants/x.service",
+            "/etc/rc.local",
+            "/etc/rc2.d/S01x",
+            "/etc/cron.d/x",
+            "/etc/crontab",
+            "/etc/passwd",
+            "/etc/passwd-",
+            "/etc/shadow",
+            "/etc/sudoers",
+            "/etc/sudoers.d/x",
+            "/etc/pam.d/login",
+            "/etc/ssh/sshd_config",
+            "/etc/ld.so.preload",
+            "/etc/profile.d/x.sh",
+            "/etc/bash.bashrc",
+            "/srv/web/.ssh/config",
+            "/opt/web/authorized_keys",
+            "/etc/ssh/authorized_keys.d/root",
+            "/opt/web/plugin.py",
+            "/home/web/.config/systemd/user/x.service",
+            "/var/spool/cron/root",
+        ] {
+            assert!(why(path).is_some(), "{path}");
+        }
+        for path in [
+            "/etc/motd",
+            "/etc/resolv.conf",
+            "/opt/web/cache",
+            "/srv/x",
+            "/etc/ssh/moduli",
+        ] {
+            assert_eq!(why(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A root that is sealed, "boots", and is learned from.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    path::PathBuf,
+};
+
+use earmark_manifest::{
+    crypto::{Algorithm, PrivateKey},
+    declaration::Declaration,
+    path::ImagePath,
+    statement::{Architecture, BuildRecord},
+    trust::{self, Purpose, Trust, TrustedKey},
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    assemble::{self, Request},
+    keys::SigningKey,
+};
+
+const SPEC: &str = "\
+[image]
+name = \"web\"
+platform = \"file\"
+[tree]
+mutable = [\"/etc/resolv.conf\"]
+state = [\"/var/lib\"]
+critical = [\"/opt/web/conf/**\"]
+";
+
+/// What is in the root when it is sealed.
+const SEALED: &[(&str, &str)] = &[
+    ("etc/motd", "hello\n"),
+    ("etc/resolv.conf", "x\n"),
+    ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
+    ("etc/cache/signed", "x\n"),
+    ("opt/web/conf/a", "a\n"),
+    ("usr/bin/run", "elf\n"),
+    ("usr/lib/x", "x\n"),
+    ("usr/share/x", "x\n"),
+    ("var/lib/x", "x\n"),
+];
+
+struct Host {
+    directory: TempDir,
+    manifest: VerifiedManifest,
+}
+
+impl Host {
+    fn sealed() -> Self {
+        let directory = TempDir::new().unwrap();
+        for (path, text) in SEALED {
+            let path = directory.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let run = directory.path().join("usr/bin/run");
+        fs::set_permissions(run, fs::Permissions::from_mode(0o755)).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let request = Request {
+            declaration: SPEC.as_bytes().to_vec(),
+            declared: Declaration::parse(SPEC.as_bytes()).unwrap(),
+            version: "1.0".parse().unwrap(),
+            build: BuildRecord::default(),
+            architecture: Architecture::X86_64,
+        };
+        let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
+        let key = SigningKey::local(PrivateKey::from_pkcs8(&der).unwrap()).unwrap();
+        let trusted = TrustedKey::from_pem(
+            trust::public_pem(key.public()).as_bytes(),
+            BTreeSet::from([Purpose::Image]),
+        );
+        let trust = Trust::new(None, 1, vec![trusted.unwrap()]).unwrap();
+        let bundle = assemble::assemble(&root, request).unwrap();
+        let signed = bundle.sign(None, &[key]).unwrap();
+        let manifest = signed.verify(&trust).unwrap();
+        Self {
+            directory,
+            manifest,
+        }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        self.write_bytes(path.as_bytes(), text);
+    }
+
+    fn write_bytes(&self, path: &[u8], text: &str) {
+        let path = self.directory.path().join(OsStr::from_bytes(path));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn chmod(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn learn(&self) -> Lesson {
+        let root = Root::open(self.directory.path()).unwrap();
+        learn(&root, &self.manifest).unwrap()
+    }
+}
+
+impl Lesson {
+    /// Proposals as `CLASS PATTERN`.
+    fn proposed(&self) -> Vec<String> {
+        let one = |one: &Proposal| format!("{} {}", one.class, one.pattern);
+        self.proposals.iter().map(one).collect()
+    }
+
+    fn refused(&self) -> Vec<&str> {
+        self.refused.iter().map(|one| one.path.as_str()).collect()
+    }
+
+    /// What it prints, as it would be pasted.
+    fn pasted(&self) -> String {
+        format!("[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\n{self}")
+    }
+}
+
+#[test]
+fn a_host_that_changed_only_what_it_may_teaches_nothing() {
+    let host = Host::sealed();
+    host.write("etc/resolv.conf", "nameserver 192.0.2.1\n");
+    host.write("var/lib/new/x", "x");
+    let lesson = host.learn();
+    assert_eq!(lesson.proposed(), [""; 0]);
+    assert_eq!(lesson.exit(), Exit::Done);
+    assert!(
+        lesson.to_string().contains("# Nothing changed that"),
+        "{lesson}"
+    );
+}
+
+#[test]
+fn each_change_gets_the_narrowest_class_that_allows_it() {
+    let host = Host::sealed();
+    host.write("etc/motd", "changed\n");
+    host.write("etc/adjtime", "0.0\n");
+    host.write("srv/data/a", "a");
+    host.write("etc/shared", "x");
+    host.chmod("etc/shared", 0o666);
+    let lesson = host.learn();
+    assert_eq!(
+        lesson.proposed(),
+        [
+            "generated /etc/adjtime",
+            "mutable /etc/motd",
+            "state /etc/shared",
+            "state /srv",
+        ]
+    );
+    assert_eq!(lesson.exit(), Exit::Done);
+}
+
+#[test]
+fn what_was_printed_is_refused_until_each_reason_is_written_and_then_allows_the_change() {
+    let host = Host::sealed();
+    host.write("etc/motd", "changed\n");
+    host.write("etc/new \"quoted\"\n\u{202e}name", "x");
+    host.write_bytes(b"etc/\xff*", "x");
+    host.write("srv/data/a", "a");
+    let lesson = host.learn();
+    let pasted = lesson.pasted();
+    let refused = Declaration::parse(pasted.as_bytes()).unwrap_err();
+    assert!(refused.to_string().contains("needs a reason"), "{refused}");
+    let one_left = pasted.replacen("reason = \"\"", "reason = \"Known.\"", 3);
+    assert!(Declaration::parse(one_left.as_bytes()).is_err(), "{pasted}");
+
+    let reasoned = pasted.replace("reason = \"\"", "reason = \"Known.\"");
+    let declared = Declaration::parse(reasoned.as_bytes()).unwrap();
+    let rules = declared.rule_set().unwrap();
+    let class = |path: &[u8]| rules.class_of(&ImagePath::from_absolute(path).unwrap());
+    assert_eq!(class(b"/etc/motd"), PathClass::Mutable);
+    assert_eq!(class(b"/srv"), PathClass::State);
+    let odd = "/etc/new \"quoted\"\n\u{202e}name".as_bytes();
+    assert_eq!(class(odd), PathClass::Generated);
+    assert_eq!(class(b"/etc/\xff*"), PathClass::Generated);
+    assert_eq!(class(b"/etc/passwd"), PathClass::Sealed);
+}
+
+#[test]
+fn a_name_forges_no_line_and_no_rule() {
+    let host = Host::sealed();
+    host.write("etc/x\nmutable = [\"passwd\"]\n#", "x");
+    host.write("usr/share/\x1b[2Jy\n", "x");
+    let said = host.learn().to_string();
+    assert!(!said.contains("\nmutable"), "{said}");
+    assert!(!said.contains('\x1b'), "{said}");
+    assert!(said.contains(r"/usr/share/\x1b[2Jy\x0a"), "{said}");
+}
+
+#[test]
+fn what_is_code_or_lets_somebody_in_is_listed_apart() {
+    let host = Host::sealed();
+    host.write("etc/passwd", "root::0:0::/root:/bin/sh\n");
+    host.write("usr/bin/run", "other\n");
+    host.write("usr/share/new", "x");
+    host.write("etc/systemd/system/x.service", "[Service]\n");
+    host.write("srv/.ssh/authorized_keys", "ssh-ed25519 x\n");
+    host.write("opt/web/tool", "x");
+    host.chmod("opt/web/tool", 0o755);
+    host.write("opt/web/script", "#!/bin/sh\n");
+    host.chmod("etc/motd", 0o666);
+    symlink("/tmp", host.path("etc/link")).unwrap();
+    fs::remove_file(host.path("etc/cache/signed")).unwrap();
+    // The control.
+    host.write("etc/adjtime", "0.0\n");
+    let lesson = host.learn();
+    assert_eq!(lesson.proposed(), ["generated /etc/adjtime"]);
+    assert_eq!(
+        lesson.refused(),
+        [
+            "/etc/cache/signed",
+            "/etc/link",
+            "/etc/motd",
+            "/etc/passwd",
+            "/etc/systemd",
+            "/opt/web/script",
+            "/opt/web/tool",
+            "/srv",
+            "/usr/bin/run",
+            "/usr/share/new",
+        ]
+    );
+    assert_eq!(lesson.exit(), Exit::NotVerified);
+    let json = output::json_bytes(&lesson).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["proposals"][0]["class"], "generated");
+    assert!(json["refused"][0]["why"].as_str().unwrap().contains("gone"));
+}
+
+#[test]
+fn a_directory_is_offered_beside_its_files_only_where_no_code_is_in_it() {
+    let host = Host::sealed();
+    for name in ["a", "b", "c"] {
+        host.write(&format!("etc/cache/{name}"), "x");
+        host.write(&format!("opt/web/conf/{name}x"), "x");
+        host.write(&format!("etc/{name}"), "x");
+    }
+    let lesson = host.learn();
+    assert_eq!(lesson.proposals.len(), 9);
+    // `critical` beneath /opt/web/conf would lose its effect, and /etc is too much.
+    let wider: Vec<_> = lesson
+        .wider
+        .iter()
+        .map(|one| (one.pattern.as_str(), one.unverified))
+        .collect();
+    assert_eq!(wider, [("/etc/cache", 1)]);
+    host.write("etc/cache/d", "#!/bin/sh\n");
+    assert!(host.learn().wider.is_empty());
+}
+
+#[test]
+fn the_printed_form_is_the_golden_one() {
+    let host = Host::sealed();
+    host.write("etc/motd", "changed!\n");
+    for name in ["a", "b", "c"] {
+        host.write(&format!("etc/cache/{name}"), "x");
+    }
+    host.write_bytes(b"etc/odd\xff", "x");
+    host.write("srv/data/a", "a");
+    host.write("etc/passwd", "root::0:0::/root:/bin/sh\n");
+    let lesson = host.learn();
+    let digest = host.manifest.digest().to_string();
+    let said = lesson.to_string().replace(&digest, "sha256:DIGEST");
+    assert_eq!(said, include_str!("golden.toml"), "{said}");
+}
