@@ -60,6 +60,12 @@ impl Failure {
         }
     }
 
+    /// With what was being done.
+    pub fn context(mut self, doing: impl Into<String>) -> Self {
+        self.error = self.error.context(doing.into());
+        self
+    }
+
     /// With the next step for the person who reads it.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
@@ -121,13 +127,16 @@ impl<T, E: Into<anyhow::Error>> Exits<T> for Result<T, E> {
 
 /// Says what to do next.
 pub trait Next {
-    /// With the next step, if this is an error.
+    /// With the next step, if this is an error that has none: who is nearer to the cause knows better.
     fn or_next(self, next: impl FnOnce() -> String) -> Self;
 }
 
 impl<T> Next for Outcome<T> {
     fn or_next(self, next: impl FnOnce() -> String) -> Self {
-        self.map_err(|failure| failure.next(next()))
+        self.map_err(|failure| match failure.next {
+            None => failure.next(next()),
+            Some(_) => failure,
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod exit;
 mod export;
 mod files;
 mod grant;
+mod image;
 mod keys;
 mod learn;
 mod lint;

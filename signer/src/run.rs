@@ -11,11 +11,19 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use crate::exit::{Exit, Exits, Failure, Outcome};
+
 /// A program that may be started.
 #[derive(Debug, Clone, Copy)]
 pub enum Program {
+    /// Mounts a file system of an image's.
+    Mount,
+    /// Unpacks disks that are not raw.
+    QemuImg,
     /// Reads rpm databases, whose formats are rpm's own.
     Rpm,
+    /// Reads partition tables.
+    Sfdisk,
     /// For the tests of this file.
     #[cfg(test)]
     Shell,
@@ -27,11 +35,28 @@ pub enum Program {
 impl Program {
     const fn name(self) -> &'static str {
         match self {
+            Self::Mount => "mount",
+            Self::QemuImg => "qemu-img",
             Self::Rpm => "rpm",
+            Self::Sfdisk => "sfdisk",
             #[cfg(test)]
             Self::Shell => "sh",
             #[cfg(test)]
             Self::Missing => "earmark-has-no-such-program",
+        }
+    }
+}
+
+impl Program {
+    /// The package that has it, by the names of Debian and of Fedora's relatives.
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Mount => "mount (Debian, Ubuntu) or util-linux",
+            Self::QemuImg => "qemu-utils (Debian, Ubuntu) or qemu-img",
+            Self::Sfdisk => "fdisk (Debian, Ubuntu) or util-linux",
+            Self::Rpm => "rpm",
+            #[cfg(test)]
+            Self::Shell | Self::Missing => self.name(),
         }
     }
 }
@@ -88,6 +113,25 @@ pub fn output(
     Ok(Some(stdout))
 }
 
+/// Runs `program` to its end and returns what it wrote. It must be there, and what it is asked must work:
+/// nothing can be said without its answer.
+pub fn need(
+    program: Program,
+    arguments: &[&OsStr],
+    bound: u64,
+    timeout: Duration,
+) -> Outcome<Vec<u8>> {
+    output(program, arguments, bound, timeout)
+        .exits(Exit::Undecided)?
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Undecided,
+                format!("{} is not installed", program.name()),
+            )
+            .next(format!("install the package {}", program.package()))
+        })
+}
+
 /// Reads at most `bound` bytes. Dropping the pipe then ends a program that writes on.
 fn read(pipe: impl Read + Send + 'static, bound: u64) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
@@ -142,5 +186,10 @@ mod tests {
         assert!(slow.contains("not done after"), "{slow}");
         let missing = output(Program::Missing, &[], 1, Duration::from_secs(1));
         assert!(missing.unwrap().is_none());
+        let needed = need(Program::Missing, &[], 1, Duration::from_secs(1)).unwrap_err();
+        assert!(
+            needed.to_string().contains("install the package"),
+            "{needed}"
+        );
     }
 }

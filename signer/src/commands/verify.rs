@@ -8,22 +8,31 @@ use earmark_scan::verify::{self, Options, Verdict};
 
 use crate::{
     commands::shared,
-    exit::{Exit, Outcome},
+    exit::{Exit, Failure, Outcome},
+    image::Image,
     output,
     progress::Bar,
 };
 
-/// Verify a root as the agent would at boot, offline
+/// Verify a root, or a finished disk, as the agent would at boot, offline
 ///
-/// Covers what the image's gate asks for, or everything with --full. Without
+/// A disk is attached read-only and mounted where nobody else sees it: the one
+/// partition that is a root, and what the image declares besides. That needs
+/// root's rights. Nothing is left behind. Covers what the image's gate asks for, or everything with --full. Without
 /// --trust the root's own trust file is believed, which shows damage, not
 /// forgery: give --trust to know who signed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The root directory of the image
-    #[arg(long, value_name = "DIR")]
-    root: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "image")]
+    root: Option<PathBuf>,
+    /// The image itself: a raw or qcow2 disk, or a block device
+    #[arg(long, value_name = "DISK", conflicts_with = "root")]
+    image: Option<PathBuf>,
+    /// The partition of the disk that is the root
+    #[arg(long, value_name = "N", requires = "image")]
+    partition: Option<u32>,
     /// The keys to believe, instead of the root's own trust file
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -38,6 +47,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 EXAMPLES:
   earmark verify --root /mnt/image --trust trust.toml --full
+  earmark verify --image disk.qcow2 --trust trust.toml --full
   earmark verify --root /mnt/image --json | jq .verdict";
 
 impl Args {
@@ -46,14 +56,26 @@ impl Args {
             Some(path) => Some(shared::read_trust(path)?.0),
             None => None,
         };
-        let root = shared::open_root(&self.root)?;
+        let (image, directory);
+        let root = match (&self.image, &self.root) {
+            (Some(disk), _) => {
+                image = Image::attach(disk, self.partition)?;
+                output::note(&format!("{}: {image}", output::quote(disk)));
+                image.root()
+            }
+            (None, Some(path)) => {
+                directory = shared::open_root(path)?;
+                &directory
+            }
+            (None, None) => return Err(Failure::new(Exit::Usage, "give --root or --image")),
+        };
         let progress = Bar::new("verifying");
         let options = Options {
             trust: trust.as_ref(),
             gate: self.full.then_some(Gate::Full),
             progress: &progress,
         };
-        let verification = verify::verify(&root, &options);
+        let verification = verify::verify(root, &options);
         drop(progress);
         let report = verification.report();
         if self.json {

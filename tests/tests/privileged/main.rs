@@ -6,6 +6,7 @@ mod first_boot;
 mod first_boot_faults;
 mod first_boot_kill;
 mod grants;
+mod image;
 mod keys;
 mod kms;
 mod lockdown;

@@ -72,6 +72,10 @@ pub fn privileged() -> Result<String> {
         ],
         "the tools that the tests compare with, and containers to boot roots in",
     )?;
+    apt::need(
+        &["fdisk", "qemu-utils", "xfsprogs"],
+        "disks to verify as they lie in their files",
+    )?;
     real_tests("privileged_")
 }
 
