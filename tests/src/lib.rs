@@ -14,6 +14,7 @@ pub mod boot;
 pub mod container;
 pub mod imds;
 pub mod overlay;
+pub mod packer;
 pub mod vm;
 
 use std::{

@@ -9,3 +9,4 @@ mod first_boot;
 mod fsverity;
 mod grant;
 mod lockdown;
+mod packer;
