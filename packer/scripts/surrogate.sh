@@ -15,3 +15,4 @@ mount "${disk}2" "$root"
 echo "$root" > "${EARMARK_DIR:?}/root"
 
 cp --archive --one-file-system /. "$root/"
+rm -rf "$root$EARMARK_DIR"

@@ -1,6 +1,7 @@
 //! Real Debian roots, tools of others, containers. One program, so that what waits leaves the machine to another test.
 
 mod channel;
+mod documents;
 mod fetch;
 mod first_boot;
 mod first_boot_faults;

@@ -73,8 +73,8 @@ pub fn privileged() -> Result<String> {
         "the tools that the tests compare with, and containers to boot roots in",
     )?;
     apt::need(
-        &["fdisk", "qemu-utils", "xfsprogs"],
-        "disks to verify as they lie in their files",
+        &["fdisk", "jq", "qemu-utils", "shellcheck", "xfsprogs"],
+        "disks to verify as they lie in their files, and the shell in documents",
     )?;
     real_tests("privileged_")
 }
@@ -84,6 +84,17 @@ pub fn vm() -> Result<String> {
     apt::need(
         &["busybox-static", "cpio", "e2fsprogs", "fsverity", "kmod"],
         "disks and initrds for virtual machines",
+    )?;
+    apt::need(
+        &[
+            "fdisk",
+            "jq",
+            "openssh-client",
+            "packer",
+            "qemu-utils",
+            "shellcheck",
+        ],
+        "bakes images by the template in packer/",
     )?;
     apt::need_qemu("runs virtual machines")?;
     real_tests("vm_")
