@@ -240,11 +240,8 @@ fn agent_package() -> PathBuf {
         .expect("packages")
         .map(|entry| entry.expect("an entry").path())
         .find(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            name.starts_with("earmark-agent_") && name.ends_with(".deb")
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("earmark-agent_") && path.extension() == Some("deb".as_ref())
         })
         .expect("the agent's package")
 }

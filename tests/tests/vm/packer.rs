@@ -1,6 +1,6 @@
 //! The template in `packer/`, run to its end: a disk that boots to `verified`, an AMI, and a bake that fails.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path, time::Instant};
 
 use earmark_tests::{
     boot::{Boot, Disk, image, verdict},
@@ -68,8 +68,16 @@ fn vm_packer_makes_a_disk_that_boots_to_verified() {
     assert_eq!(data["epoch"], "4");
     let digest = data["manifest"].as_str().unwrap();
     assert!(digest.starts_with("sha256:"), "{digest}");
-    // The key stayed here.
     let made = bake.path("build/disk/web-2026.11.23.raw");
+    // The key stayed here; what is looked for with it is there.
+    let has = |name: &str| {
+        let text = std::fs::read_to_string(bake.path(name)).unwrap();
+        let body = text.lines().nth(1).unwrap();
+        let words = ["--text", "--quiet", "--fixed-strings", "--regexp", body];
+        let words = words.map(OsStr::new).into_iter().chain([made.as_os_str()]);
+        run("grep", words, None).code == 0
+    };
+    assert!(has("release.pub") && !has("release.key"));
     let disk = Disk::copy_of(&made, image(), "packer-made");
     disk.change(|root| {
         assert!(!root.join("root/.ssh/authorized_keys").exists());
@@ -190,7 +198,7 @@ fn vm_packer_reads_every_source_and_refuses_what_is_wrong() {
         assert_eq!(read.code, 0, "{source}: {}\n{}", read.out, read.err);
     }
     let packer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packer");
-    let format = ["fmt", "-check", "-diff"].map(std::ffi::OsStr::new);
+    let format = ["fmt", "-check", "-diff"].map(OsStr::new);
     run(
         "packer",
         format.into_iter().chain([packer.as_os_str()]),
