@@ -3,7 +3,6 @@
 set -eu
 chmod 0755 "${EARMARK_DIR:?}/earmark"
 
-"$EARMARK_DIR/earmark" lint --help > /dev/null 2>&1 || exit 0
 live=
 [ "${EARMARK_ROOT:?}" = / ] && live=--live
 "$EARMARK_DIR/earmark" lint --root "$EARMARK_ROOT" --spec "$EARMARK_DIR/earmark.toml" --fix $live

@@ -182,18 +182,20 @@ pub fn programs() -> Result<PathBuf> {
 ///
 /// It is built for a named target, because flags for that one do not reach procedural macros, which
 /// the compiler loads; and by itself, because cargo would otherwise build into the agent whatever
-/// the signer asks of the crates that both use.
+/// the signer asks of the crates that both use. How it is linked is told for the program alone: were it a
+/// flag of the target, each of the two would have cargo build again what the other needs, too.
 pub fn program(package: &str) -> Result<PathBuf> {
     let target = host()?;
     // No path of the machine that built it is in a program, so that another builds the same.
     let flags = format!(
-        "target.{target}.rustflags=[\"-Ctarget-feature={}crt-static\", \
-         \"--remap-path-prefix={}=/cargo\"]",
-        if package == "earmark" { '-' } else { '+' },
+        "target.{target}.rustflags=[\"--remap-path-prefix={}=/cargo\"]",
         cargo_home()?.display()
     );
-    cargo("build --release --locked --package")
+    let linked = if package == "earmark" { '-' } else { '+' };
+    cargo("rustc --release --locked --package")
         .args([package, "--target", &target, "--config", &flags])
+        .args(["--bin", package, "--"])
+        .arg(format!("-Ctarget-feature={linked}crt-static"))
         .step()?;
     Ok(target_dir()?.join(target).join("release"))
 }

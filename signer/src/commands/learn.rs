@@ -17,7 +17,7 @@ use crate::{
 /// Propose class rules for what changed on its own in a booted host
 ///
 /// Compares the root of a host that booted, and that nobody worked on, with
-/// the manifest that it was started from, and prints rules for [tree] of
+/// the manifest that it was started from, and prints rules for 'tree' in
 /// earmark.toml: the narrowest for each change, with what was found. Each is
 /// refused until a person has written its reason. What no class should allow
 /// (programs, units, accounts) is listed apart.
