@@ -71,7 +71,8 @@ impl Bake {
             run(program("earmark"), words, Some(&bake.path(""))).must(0);
         };
         earmark("keygen --out release.key");
-        earmark("trust --key release.pub --out trust.toml");
+        earmark("keygen --out channel.key");
+        earmark("trust --key release.pub --key channel.pub:channel --out trust.toml");
         let words = "-q -t ed25519 -N  -f ssh".split(' ');
         run("ssh-keygen", words, Some(&bake.path(""))).must(0);
         bake

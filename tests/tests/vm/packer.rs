@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsStr, path::Path, time::Instant};
 use earmark_tests::{
     boot::{Boot, Disk, image, verdict},
     packer::{Bake, Ec2, let_in},
-    run,
+    program, run,
     vm::Initrd,
 };
 use serde_json::Value;
@@ -170,6 +170,24 @@ fn vm_packer_makes_an_ami_that_says_what_it_is() {
     assert_eq!(
         tags["earmark:manifest"],
         manifest["custom_data"]["manifest"].as_str().unwrap()
+    );
+    promote(&bake, ami);
+}
+
+/// What CI does with what Packer recorded: the channel then names the AMI.
+fn promote(bake: &Bake, ami: &str) {
+    let earmark = |words: &str| {
+        let words = format!("channel {words}");
+        run(program("earmark"), words.split(' '), Some(&bake.path(""))).must(0)
+    };
+    earmark("init stable.json --image web --key channel.key --trust trust.toml");
+    let promote = "promote stable.json --packer build/packer-manifest.json --seal build/out";
+    earmark(&format!("{promote} --key channel.key --trust trust.toml"));
+    earmark("verify stable.json --trust trust.toml");
+    let shown = earmark("show stable.json --json").out;
+    assert!(
+        shown.contains(ami) && shown.contains("2026.11.23"),
+        "{shown}"
     );
 }
 
