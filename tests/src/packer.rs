@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{NO_LOCKS, Run, command, program, run, run_with};
+use crate::{NO_LOCKS, Run, command, overlay::package, program, run, run_with};
 
 /// What Packer 1.6.6 does not know: a file, blocks, arguments.
 const NEWER_FILE: &str = "plugins.pkr.hcl";
@@ -132,7 +132,7 @@ impl Bake {
         more: &[(&str, &str)],
         variables: &[(&str, &str)],
     ) -> Run {
-        let (earmark, package) = (program("earmark"), agent_package());
+        let (earmark, package) = (program("earmark"), package("earmark-agent_", ".deb"));
         let here = |name: &str| self.path(name).display().to_string();
         let keys = format!("[\"{}\"]", here("release.key"));
         let provision = format!("[\"{}\"]", here("provision.sh"));
@@ -232,19 +232,6 @@ pub fn let_in(root: &Path, key: &str) {
     fs::create_dir_all(&ssh).expect("a directory");
     fs::set_permissions(&ssh, fs::Permissions::from_mode(0o700)).expect("a mode");
     fs::write(ssh.join("authorized_keys"), key).expect("a file");
-}
-
-fn agent_package() -> PathBuf {
-    let packages = std::env::var_os("EARMARK_PACKAGES");
-    let packages = PathBuf::from(packages.expect("EARMARK_PACKAGES: run `cargo xtask test`"));
-    fs::read_dir(packages)
-        .expect("packages")
-        .map(|entry| entry.expect("an entry").path())
-        .find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("earmark-agent_") && path.extension() == Some("deb".as_ref())
-        })
-        .expect("the agent's package")
 }
 
 fn python() -> PathBuf {

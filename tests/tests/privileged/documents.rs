@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use earmark_tests::{Bench, Run, program, run, run_with};
+use earmark_tests::{Run, run};
 use tempfile::TempDir;
 
 const WORKFLOW: &str = "ci/github-actions.yml";
@@ -115,67 +115,4 @@ fn privileged_the_shell_in_documents_is_clean() {
     };
     check(&shell).must(0);
     check(&format!("{shell}\nrm $1\n")).must(1);
-}
-
-/// Signs what a guest measured, as the template does.
-fn sign(bench: &Bench, version: &str) -> Run {
-    let (earmark, work) = (program("earmark"), bench.path("build"));
-    let (spec, key) = (bench.path("earmark.toml"), bench.path("release.key"));
-    let text = |path: &Path| path.display().to_string();
-    let environment = [
-        ("EARMARK", text(&earmark)),
-        ("EARMARK_WORK", text(&work)),
-        ("EARMARK_SPEC", text(&spec)),
-        ("EARMARK_KEYS", text(&key)),
-        ("EARMARK_NAME", "web".to_owned()),
-        ("EARMARK_VERSION", version.to_owned()),
-    ];
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    run_with(document("scripts/sign.sh"), [""; 0], None, &environment)
-}
-
-#[test]
-fn privileged_what_comes_back_from_a_guest_is_not_believed() {
-    let bench = Bench::new();
-    fs::create_dir(bench.path("build")).unwrap();
-    let measure = |spec: &str, version: &str| {
-        let words = [
-            "measure",
-            "--root",
-            "root",
-            "--out",
-            "build/out",
-            "--spec",
-            spec,
-        ];
-        bench
-            .earmark(&[&words[..], &["--version", version]].concat())
-            .must(0);
-    };
-    let signed = || bench.path("build/out/manifest.json").exists();
-    measure("earmark.toml", "1.0");
-    assert!(sign(&bench, "1.0").must(0).out.contains("signed web 1.0"));
-    assert!(signed());
-    // Another version than was asked for: what was signed before is gone, too.
-    let refused = sign(&bench, "1.1");
-    assert!(
-        refused.code != 0 && refused.err.contains("not web 1.1"),
-        "{}",
-        refused.err
-    );
-    assert!(!signed());
-    // A declaration that nobody here has reviewed.
-    let spec = fs::read_to_string(bench.path("earmark.toml")).unwrap();
-    fs::write(bench.path("other.toml"), spec.replace("/srv/data", "/opt")).unwrap();
-    measure("other.toml", "1.0");
-    let refused = sign(&bench, "1.0");
-    assert!(
-        refused.code != 0 && refused.err.contains("declaration"),
-        "{}",
-        refused.err
-    );
-    assert!(!signed());
 }

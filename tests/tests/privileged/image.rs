@@ -180,6 +180,22 @@ fn privileged_a_disk_verifies_as_its_root_does() {
         let violated = verify(&bench, &bad, &[]).must(10);
         assert_eq!(violated.violations(), ["content /usr/bin/web"]);
     }
+    // A block device, as a volume of a snapshot is one.
+    let words = [
+        "--find",
+        "--show",
+        "--read-only",
+        &good.display().to_string(),
+    ];
+    let device = PathBuf::from(run("losetup", words, None).must(0).out.trim());
+    let verified = verify(&bench, &device, &[]);
+    run(
+        "losetup",
+        [OsStr::new("--detach"), device.as_os_str()],
+        None,
+    )
+    .must(0);
+    assert_eq!(verified.must(0).json()["verdict"], "verified");
     // For people, too; and nothing of the disk was written.
     let image = good.display().to_string();
     let told = bench.earmark(&["verify", "--image", &image]).must(0);

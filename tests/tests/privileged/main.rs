@@ -17,4 +17,5 @@ mod place;
 mod rpm;
 mod server;
 mod tamper;
+mod template;
 mod units;

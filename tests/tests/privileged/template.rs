@@ -1,0 +1,157 @@
+//! The steps of the template in `packer/`, without Packer: on a root that is put together on a volume, and
+//! against a guest that lies.
+
+use std::{fs, path::Path};
+
+use earmark_tests::{
+    Bench, NO_LOCKS, Run,
+    overlay::{Overlay, package},
+    program, run_with,
+};
+
+/// What a root has that was built by hand.
+const TRACES: [(&str, &str); 4] = [
+    ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ("root/.ssh/authorized_keys", "ssh-ed25519 AAAA packer\n"),
+    ("root/.bash_history", "mysql -psecret\n"),
+    ("etc/ssh/ssh_host_ed25519_key", "not a key\n"),
+];
+/// A sealed file.
+const SEALED: &str = "/etc/debian_version";
+
+/// Runs a step, as Packer does, with its variables alone.
+fn step(name: &str, variables: &[(&str, &Path)], version: &str) -> Run {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../packer/scripts/{name}.sh"));
+    let texts: Vec<String> = variables
+        .iter()
+        .map(|(_, path)| path.display().to_string())
+        .collect();
+    let mut environment: Vec<(&str, &str)> = variables
+        .iter()
+        .zip(&texts)
+        .map(|((name, _), text)| (*name, text.as_str()))
+        .collect();
+    environment.extend([("EARMARK_NAME", "web"), ("EARMARK_VERSION", version)]);
+    run_with(
+        "sh",
+        ["-eu".as_ref(), script.as_os_str()],
+        None,
+        &environment,
+    )
+}
+
+/// Signs what a guest measured, which lies in `build/out`.
+fn sign(bench: &Bench, version: &str) -> Run {
+    let variables = [
+        ("EARMARK", program("earmark")),
+        ("EARMARK_WORK", bench.path("build")),
+        ("EARMARK_SPEC", bench.path("earmark.toml")),
+        ("EARMARK_KEYS", bench.path("release.key")),
+    ];
+    let variables: Vec<(&str, &Path)> = variables
+        .iter()
+        .map(|(name, path)| (*name, path.as_path()))
+        .collect();
+    step("sign", &variables, version)
+}
+
+#[test]
+fn privileged_the_steps_work_on_a_root_that_was_never_booted() {
+    let (overlay, bench) = (Overlay::new("EARMARK_ROOT_SMALL"), Bench::new());
+    let spec = format!(
+        "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n{NO_LOCKS}"
+    );
+    fs::write(bench.path("earmark.toml"), spec).unwrap();
+    let guest = overlay.beside("guest");
+    fs::create_dir_all(guest.join("out")).unwrap();
+    let bring = |from: &Path, to: &str| {
+        fs::copy(from, guest.join(to)).unwrap();
+    };
+    bring(&program("earmark"), "earmark");
+    bring(&package("earmark-agent_", ".deb"), "agent-package");
+    bring(&bench.path("earmark.toml"), "earmark.toml");
+    bring(&bench.path("trust.toml"), "trust.toml");
+    for (path, text) in TRACES {
+        let path = overlay.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let root = overlay.root();
+    let in_guest = |name: &str| {
+        let variables = [("EARMARK_ROOT", root.as_path()), ("EARMARK_DIR", &guest)];
+        step(name, &variables, "1.0")
+    };
+    for name in ["install-agent", "clean", "lint", "measure"] {
+        in_guest(name).must(0);
+    }
+    assert!(overlay.at("/usr/bin/earmark-agent").exists());
+    for (path, _) in TRACES {
+        let left = fs::read_to_string(overlay.at(path)).unwrap_or_default();
+        assert_eq!(left, "", "{path}");
+    }
+    assert!(overlay.at("etc/machine-id").exists());
+    let out = bench.path("build/out");
+    fs::create_dir_all(&out).unwrap();
+    for name in ["statement.json", "earmark.toml", "tree.zst"] {
+        fs::copy(guest.join("out").join(name), out.join(name)).unwrap();
+    }
+    sign(&bench, "1.0").must(0);
+    bring(&out.join("manifest.json"), "out/manifest.json");
+    in_guest("install").must(0);
+    // What changed is named, and everything stays for a look at it.
+    let was = fs::read(overlay.at(SEALED)).unwrap();
+    fs::write(overlay.at(SEALED), [&was[..], b"\n"].concat()).unwrap();
+    let violated = in_guest("verify").must(10);
+    assert!(
+        violated.out.contains(&format!("{SEALED}: size")),
+        "{}",
+        violated.out
+    );
+    fs::write(overlay.at(SEALED), was).unwrap();
+    in_guest("verify").must(0);
+    // The volume is free, and nothing is left of what was brought.
+    assert!(!guest.exists() && !overlay.at("etc").exists());
+}
+
+#[test]
+fn privileged_what_comes_back_from_a_guest_is_not_believed() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("build")).unwrap();
+    let measure = |spec: &str, version: &str| {
+        let words = [
+            "measure",
+            "--root",
+            "root",
+            "--out",
+            "build/out",
+            "--spec",
+            spec,
+        ];
+        bench
+            .earmark(&[&words[..], &["--version", version]].concat())
+            .must(0);
+    };
+    let signed = || bench.path("build/out/manifest.json").exists();
+    measure("earmark.toml", "1.0");
+    assert!(sign(&bench, "1.0").must(0).out.contains("signed web 1.0"));
+    assert!(signed());
+    // Another version than was asked for: what was signed before is gone, too.
+    let refused = sign(&bench, "1.1");
+    assert!(
+        refused.code != 0 && refused.err.contains("not web 1.1"),
+        "{}",
+        refused.err
+    );
+    assert!(!signed());
+    // A declaration that nobody here has reviewed.
+    let spec = fs::read_to_string(bench.path("earmark.toml")).unwrap();
+    fs::write(bench.path("other.toml"), spec.replace("/srv/data", "/opt")).unwrap();
+    measure("other.toml", "1.0");
+    let refused = sign(&bench, "1.0");
+    assert!(
+        refused.code != 0 && refused.err.contains("declaration"),
+        "{}",
+        refused.err
+    );
+    assert!(!signed());
+}
