@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::summary::clean;
 
-/// A step's output in the journal is at most this long.
+/// A step's output in the journal is at most this long, with what stands before each line: lines without
+/// anything in them are a flood, too.
 const BOUND: usize = 64 * 1024;
 /// Lines that are kept.
 const KEPT: usize = 5;
@@ -81,7 +82,8 @@ impl Output {
             shared.tail.pop_front();
         }
         shared.tail.push_back(text.clone());
-        let Some(left) = shared.left.checked_sub(text.len()) else {
+        let cost = shared.label.len() + ": \n".len() + text.len();
+        let Some(left) = shared.left.checked_sub(cost) else {
             if shared.left > 0 {
                 shared.left = 0;
                 say(&shared.label, "… it prints more than is kept");
@@ -104,14 +106,18 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_last_lines_are_kept_clean_and_a_flood_is_dropped() {
-        let output = Output::new("step 'test'");
-        let mut text = "x\n".repeat(200_000).into_bytes();
-        text.extend(b"one\x1b[31m\ntwo\xff");
-        output.clone().take(&text[..]).await;
-        assert_eq!(
-            output.tail(),
-            ["x", "x", "x", "one\u{fffd}[31m", "two\u{fffd}"]
-        );
-        assert_eq!(output.shared.lock().unwrap().left, 0);
+        // What is kept of it is seen in the test's own output, and so is made short.
+        let label = "step 'test' ".repeat(40);
+        for line in [&"x".repeat(WIDTH)[..], ""] {
+            let output = Output::new(&label);
+            let mut text = format!("{line}\n").repeat(1_000).into_bytes();
+            text.extend(b"one\x1b[31m\ntwo\xff");
+            output.clone().take(&text[..]).await;
+            assert_eq!(
+                output.tail(),
+                [line, line, line, "one\u{fffd}[31m", "two\u{fffd}"]
+            );
+            assert_eq!(output.shared.lock().unwrap().left, 0);
+        }
     }
 }
