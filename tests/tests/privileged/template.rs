@@ -1,12 +1,12 @@
 //! The steps of the template in `packer/`, without Packer: on a root that is put together on a volume, and
 //! against a guest that lies.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, path::Path};
 
 use earmark_tests::{
-    Bench, NO_LOCKS, Run,
+    Bench, NO_LOCKS, Run, SPEC,
     overlay::{Overlay, package},
-    program, run_with,
+    program, run, run_with,
 };
 
 /// What a root has that was built by hand.
@@ -154,4 +154,45 @@ fn privileged_what_comes_back_from_a_guest_is_not_believed() {
         refused.err
     );
     assert!(!signed());
+}
+
+#[test]
+fn privileged_a_disk_that_changed_after_its_last_step_is_not_recorded() {
+    let bench = Bench::new();
+    let spec = SPEC.replace("state = [", "state = [\"/lost+found\", ");
+    fs::write(bench.path("earmark.toml"), spec).unwrap();
+    bench.seal().must(0);
+    let disk = bench.path("web-1.0.raw");
+    let check = |builder: &str| {
+        // As Packer leaves it: one that QEMU made is here.
+        let variables = [
+            ("EARMARK", program("earmark")),
+            ("EARMARK_DISK", disk.clone()),
+            ("EARMARK_TRUST", bench.path("trust.toml")),
+            ("PACKER_BUILDER_TYPE", builder.into()),
+        ];
+        let variables: Vec<(&str, &Path)> = variables
+            .iter()
+            .map(|(name, path)| (*name, path.as_path()))
+            .collect();
+        step("verify-disk", &variables, "1.0")
+    };
+    let make = || {
+        fs::File::create(&disk).unwrap().set_len(32 << 20).unwrap();
+        let words = ["-q", "-t", "ext4", "-d"].map(OsStr::new);
+        let root = bench.root();
+        let paths = [root.as_os_str(), disk.as_os_str()];
+        run("mke2fs", words.into_iter().chain(paths), None).must(0);
+    };
+    make();
+    check("qemu").must(0);
+    bench.write("usr/bin/web", b"#!/bin/fals\n");
+    make();
+    let violated = check("qemu").must(10);
+    assert!(
+        violated.out.contains("/usr/bin/web: content"),
+        "{}",
+        violated.out
+    );
+    assert!(check("amazon-ebs").must(0).out.contains("not here"));
 }
