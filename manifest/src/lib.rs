@@ -38,6 +38,7 @@ pub mod envelope;
 pub mod escape;
 pub mod fsverity;
 pub mod grant;
+mod in_toto;
 mod json;
 pub mod layout;
 pub mod limits;

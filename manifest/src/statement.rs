@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::{
     digest::{ManifestDigest, Sha256Digest},
-    json::{self, Field, JsonError},
+    in_toto::{self, Subject},
+    json::{Field, JsonError},
     layout, limits,
     name::{ImageName, ImageVersion},
     tree::TreeSummary,
@@ -12,8 +13,6 @@ use crate::{
 
 /// The `predicateType` of an image manifest.
 pub const PREDICATE_TYPE: &str = "urn:earmark:image-manifest:v1";
-/// The `_type` of an in-toto Statement v1.
-pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// The signed statement of an image: who it is, and the digests of what it is and may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,41 +90,31 @@ impl Statement {
     /// The payload bytes. The same statement gives the same bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
         let text = |text: &Option<BuildText>| text.as_ref().map(|text| text.0.clone());
-        let subject = |name, digest: &Sha256Digest| Subject {
-            name,
-            digest: DigestSet {
-                sha256: digest.hex(),
+        let predicate = Predicate {
+            image: Image {
+                name: &self.image.name,
+                version: &self.image.version,
+                epoch: self.image.epoch,
+                architecture: self.image.architecture.name(),
             },
-        };
-        let document = Document {
-            r#type: STATEMENT_TYPE,
-            subject: [
-                subject(layout::TREE_NAME, &self.tree),
-                subject(layout::DECLARATION_NAME, &self.declaration),
-            ],
-            predicate_type: PREDICATE_TYPE,
-            predicate: Predicate {
-                image: Image {
-                    name: &self.image.name,
-                    version: &self.image.version,
-                    epoch: self.image.epoch,
-                    architecture: self.image.architecture.name(),
-                },
-                build: Build {
-                    revision: text(&self.build.revision),
-                    builder: text(&self.build.builder),
-                    time: self.build.time,
-                },
-                parent: self.parent.map(|parent| parent.to_string()),
-                tree: Summary {
-                    entries: self.summary.entries,
-                    bytes: self.summary.bytes,
-                },
-                minimum_agent: self.minimum_agent.to_string(),
+            build: Build {
+                revision: text(&self.build.revision),
+                builder: text(&self.build.builder),
+                time: self.build.time,
             },
+            parent: self.parent.map(|parent| parent.to_string()),
+            tree: Summary {
+                entries: self.summary.entries,
+                bytes: self.summary.bytes,
+            },
+            minimum_agent: self.minimum_agent.to_string(),
         };
-        let payload =
-            serde_json::to_vec(&document).map_err(|error| PayloadError::Json(error.to_string()))?;
+        let subjects = [
+            (layout::TREE_NAME, self.tree),
+            (layout::DECLARATION_NAME, self.declaration),
+        ];
+        let payload = in_toto::write(&subjects, PREDICATE_TYPE, predicate)
+            .map_err(|error| PayloadError::Json(error.to_string()))?;
         if payload.len() > limits::PAYLOAD {
             return Err(PayloadError::Long(payload.len()));
         }
@@ -134,30 +123,17 @@ impl Statement {
 
     /// Parses payload bytes. On the agent these must be bytes whose signature was verified.
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
-        let mut document = json::parse(payload)?.object()?;
-        document.take("_type")?.constant(STATEMENT_TYPE)?;
-        document.take("predicateType")?.constant(PREDICATE_TYPE)?;
-        let mut subjects = document.take("subject")?.array(2)?.into_iter();
-        let mut subject = |name: &str| -> Result<Sha256Digest, JsonError> {
-            let mut subject = subjects
-                .next()
-                .ok_or_else(|| json::missing("subject", name))?
-                .object()?;
-            subject.take("name")?.constant(name)?;
-            let mut digests = subject.take("digest")?.object()?;
-            let digest = digests
-                .take("sha256")?
-                .parsed(|hex| Sha256Digest::from_hex(hex.as_bytes()))?;
-            digests.finish()?;
-            subject.finish()?;
-            Ok(digest)
+        let names = [layout::TREE_NAME, layout::DECLARATION_NAME];
+        let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, names)?;
+        let digest = |subject: Subject, name: &str| -> Result<Sha256Digest, JsonError> {
+            subject.name.constant(name)?;
+            subject
+                .sha256
+                .parsed(|hex| Sha256Digest::from_hex(hex.as_bytes()))
         };
-        let (tree, declaration) = (
-            subject(layout::TREE_NAME)?,
-            subject(layout::DECLARATION_NAME)?,
-        );
-        let mut predicate = document.take("predicate")?.object()?;
-        document.finish()?;
+        let [tree, declaration] = subjects;
+        let tree = digest(tree, layout::TREE_NAME)?;
+        let declaration = digest(declaration, layout::DECLARATION_NAME)?;
 
         let mut image = predicate.take("image")?.object()?;
         let identity = ImageIdentity {
@@ -325,27 +301,6 @@ impl std::str::FromStr for AgentVersion {
             Ok(version)
         }
     }
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "_type")]
-    r#type: &'static str,
-    subject: [Subject; 2],
-    #[serde(rename = "predicateType")]
-    predicate_type: &'static str,
-    predicate: Predicate<'a>,
-}
-
-#[derive(Serialize)]
-struct Subject {
-    name: &'static str,
-    digest: DigestSet,
-}
-
-#[derive(Serialize)]
-struct DigestSet {
-    sha256: String,
 }
 
 #[derive(Serialize)]

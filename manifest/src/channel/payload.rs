@@ -8,37 +8,30 @@ use super::{AmiId, Channel, ChannelTime, PREDICATE_TYPE, Promotion, Release, Rel
 use crate::{
     crypto,
     digest::{ManifestDigest, Sha256Digest},
+    in_toto,
     json::{self, Field, JsonError},
     limits,
     name::{ChannelName, ImageName, ImageVersion, Reason, Region},
-    statement::{PayloadError, STATEMENT_TYPE},
+    statement::PayloadError,
 };
 
 impl Channel {
     /// The payload bytes. The same document gives the same bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
-        let document = Document {
-            r#type: STATEMENT_TYPE,
-            subject: [Subject {
-                name: self.subject(),
-                digest: DigestSet {
-                    sha256: self.binding().hex(),
-                },
-            }],
-            predicate_type: PREDICATE_TYPE,
-            predicate: Predicate {
-                image: &self.image,
-                channel: &self.name,
-                counter: self.counter,
-                issued: self.time.issued(),
-                expires: self.time.expires(),
-                latest: self.releases.latest().map(|release| &release.version),
-                minimum_epoch: self.releases.minimum_epoch(),
-                releases: self.releases.all().iter().map(written).collect(),
-            },
+        let predicate = Predicate {
+            image: &self.image,
+            channel: &self.name,
+            counter: self.counter,
+            issued: self.time.issued(),
+            expires: self.time.expires(),
+            latest: self.releases.latest().map(|release| &release.version),
+            minimum_epoch: self.releases.minimum_epoch(),
+            releases: self.releases.all().iter().map(written).collect(),
         };
-        let payload =
-            serde_json::to_vec(&document).map_err(|error| PayloadError::Json(error.to_string()))?;
+        let name = self.subject();
+        let subjects = [(name.as_str(), self.binding())];
+        let payload = in_toto::write(&subjects, PREDICATE_TYPE, predicate)
+            .map_err(|error| PayloadError::Json(error.to_string()))?;
         if payload.len() > limits::CHANNEL_PAYLOAD {
             return Err(PayloadError::LongChannel(payload.len()));
         }
@@ -47,22 +40,8 @@ impl Channel {
 
     /// Parses payload bytes. On a host these must be bytes whose signature was verified.
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
-        let mut document = json::parse(payload)?.object()?;
-        document.take("_type")?.constant(STATEMENT_TYPE)?;
-        document.take("predicateType")?.constant(PREDICATE_TYPE)?;
-        let subjects = document.take("subject")?.array(1)?;
-        let mut predicate = document.take("predicate")?.object()?;
-        document.finish()?;
-
-        let subject = subjects.into_iter().next();
-        let mut subject = subject
-            .ok_or_else(|| json::missing("subject", "the channel"))?
-            .object()?;
-        let subject_name = subject.take("name")?;
-        let mut digests = subject.take("digest")?.object()?;
-        let binding = digests.take("sha256")?;
-        digests.finish()?;
-        subject.finish()?;
+        let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, ["the channel"])?;
+        let [subject] = subjects;
 
         let issued = predicate.take("issued")?.number()?;
         let counter = predicate.take("counter")?;
@@ -93,8 +72,8 @@ impl Channel {
             _ => return Err(json::missing("predicate.releases", "predicate.latest")),
         }
         predicate.finish()?;
-        subject_name.constant(&channel.subject())?;
-        binding.constant(&channel.binding().hex())?;
+        subject.name.constant(&channel.subject())?;
+        subject.sha256.constant(&channel.binding().hex())?;
         Ok(channel)
     }
 
@@ -163,27 +142,6 @@ fn written(release: &Release) -> WrittenRelease<'_> {
         },
         revoked: release.revoked.as_ref(),
     }
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "_type")]
-    r#type: &'static str,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: &'static str,
-    predicate: Predicate<'a>,
-}
-
-#[derive(Serialize)]
-struct Subject {
-    name: String,
-    digest: DigestSet,
-}
-
-#[derive(Serialize)]
-struct DigestSet {
-    sha256: String,
 }
 
 #[derive(Serialize)]

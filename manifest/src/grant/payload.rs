@@ -8,38 +8,30 @@ use super::{Grant, GrantTime, GrantedLock, PREDICATE_TYPE};
 use crate::{
     crypto,
     digest::{ManifestDigest, Sha256Digest},
+    in_toto,
     json::{self, Field, JsonError},
     limits,
     name::{ImageName, Reason},
-    statement::{PayloadError, STATEMENT_TYPE},
+    statement::PayloadError,
 };
 
 impl Grant {
     /// The payload bytes. The same grant gives the same bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
-        let document = Document {
-            r#type: STATEMENT_TYPE,
-            subject: [Subject {
-                name: self.instance.as_str(),
-                digest: DigestSet {
-                    sha256: self.binding().hex(),
-                },
-            }],
-            predicate_type: PREDICATE_TYPE,
-            predicate: Predicate {
-                id: self.id.to_string(),
-                image: Image {
-                    name: &self.image,
-                    manifest: self.manifest.map(|manifest| manifest.to_string()),
-                },
-                locks: self.locks.iter().map(|lock| lock.name()).collect(),
-                issued: self.time.issued(),
-                expires: self.time.expires(),
-                reason: self.reason.as_ref(),
+        let predicate = Predicate {
+            id: self.id.to_string(),
+            image: Image {
+                name: &self.image,
+                manifest: self.manifest.map(|manifest| manifest.to_string()),
             },
+            locks: self.locks.iter().map(|lock| lock.name()).collect(),
+            issued: self.time.issued(),
+            expires: self.time.expires(),
+            reason: self.reason.as_ref(),
         };
-        let payload =
-            serde_json::to_vec(&document).map_err(|error| PayloadError::Json(error.to_string()))?;
+        let subjects = [(self.instance.as_str(), self.binding())];
+        let payload = in_toto::write(&subjects, PREDICATE_TYPE, predicate)
+            .map_err(|error| PayloadError::Json(error.to_string()))?;
         if payload.len() > limits::PAYLOAD {
             return Err(PayloadError::Long(payload.len()));
         }
@@ -48,22 +40,9 @@ impl Grant {
 
     /// Parses payload bytes. On the agent these must be bytes whose signature was verified.
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
-        let mut document = json::parse(payload)?.object()?;
-        document.take("_type")?.constant(STATEMENT_TYPE)?;
-        document.take("predicateType")?.constant(PREDICATE_TYPE)?;
-        let subjects = document.take("subject")?.array(1)?;
-        let mut predicate = document.take("predicate")?.object()?;
-        document.finish()?;
-
-        let subject = subjects.into_iter().next();
-        let mut subject = subject
-            .ok_or_else(|| json::missing("subject", "the instance"))?
-            .object()?;
-        let instance = subject.take("name")?.parsed(str::parse)?;
-        let mut digests = subject.take("digest")?.object()?;
-        let binding = digests.take("sha256")?;
-        digests.finish()?;
-        subject.finish()?;
+        let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, ["the instance"])?;
+        let [subject] = subjects;
+        let instance = subject.name.parsed(str::parse)?;
 
         let mut image = predicate.take("image")?.object()?;
         let name = image.take("name")?.parsed(str::parse)?;
@@ -87,7 +66,7 @@ impl Grant {
             reason: reason.map(|field| field.parsed(str::parse)).transpose()?,
         };
         predicate.finish()?;
-        binding.constant(&grant.binding().hex())?;
+        subject.sha256.constant(&grant.binding().hex())?;
         Ok(grant)
     }
 
@@ -115,27 +94,6 @@ fn locks(field: Field) -> Result<BTreeSet<GrantedLock>, JsonError> {
         return Err(json::missing("predicate.locks", "a lock"));
     }
     Ok(locks)
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "_type")]
-    r#type: &'static str,
-    subject: [Subject<'a>; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: &'static str,
-    predicate: Predicate<'a>,
-}
-
-#[derive(Serialize)]
-struct Subject<'a> {
-    name: &'a str,
-    digest: DigestSet,
-}
-
-#[derive(Serialize)]
-struct DigestSet {
-    sha256: String,
 }
 
 #[derive(Serialize)]
