@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::http::{Request, Response};
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
+use earmark_manifest::name::Region;
 use reqsign_aws_v4::{
     AssumeRoleWithWebIdentityCredentialProvider, Credential, DefaultCredentialProvider,
     RequestSigner,
@@ -134,10 +135,7 @@ pub fn checked_region(region: String) -> Outcome<String> {
 
 /// It becomes a part of a server's name: nothing may follow that makes it another's.
 pub fn is_region(text: &str) -> bool {
-    (3..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    text.parse::<Region>().is_ok()
 }
 
 /// What AWS's names of servers end in, in a region.

@@ -183,6 +183,21 @@ impl Bench {
         ])
     }
 
+    /// Measures the root into `OUT`.
+    pub fn measure(&self) -> Run {
+        self.earmark(&[
+            "measure",
+            "--root",
+            "root",
+            "--spec",
+            "earmark.toml",
+            "--version",
+            "1.0",
+            "--out",
+            "OUT",
+        ])
+    }
+
     /// Makes a key pair `NAME.key` and `NAME.pub`.
     pub fn keygen(&self, name: &str) {
         self.earmark(&["keygen", "--out", &format!("{name}.key")])

@@ -73,12 +73,9 @@ impl Artifacts {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let manifest: Manifest = serde_json::from_slice(bytes)?;
         let last = &manifest.last_run_uuid;
-        let mut builds = manifest.builds.iter();
-        let mut builds: Vec<&Build> = builds
-            .by_ref()
-            .filter(|build| build.packer_run_uuid == *last)
-            .collect();
-        let Some(first) = builds.pop() else {
+        let is_last = |build: &&Build| build.packer_run_uuid == *last;
+        let builds: Vec<&Build> = manifest.builds.iter().filter(is_last).collect();
+        let Some(first) = builds.first() else {
             bail!("the last run of Packer made nothing");
         };
         let about = first.custom_data.as_ref();
@@ -90,7 +87,6 @@ impl Artifacts {
         {
             bail!("the last run of Packer made different images");
         }
-        builds.push(first);
         let mut amis = Vec::new();
         for build in builds {
             // A disk that QEMU made has no AMI.

@@ -77,7 +77,7 @@ impl Shown {
         let expires = channel.time.expires();
         Self {
             kind: "channel",
-            at: at.to_string().trim_matches('\'').to_owned(),
+            at: at.name(),
             image: channel.image.to_string(),
             channel: channel.name.to_string(),
             counter: channel.counter,
@@ -201,7 +201,7 @@ impl fmt::Display for Shown {
             "channel {} of {}, counter {}",
             self.channel, self.image, self.counter
         )?;
-        writeln!(f, "  at         {}", self.at)?;
+        writeln!(f, "  at         {}", output::plain(&self.at))?;
         let latest = self.latest.as_deref().unwrap_or("none yet");
         writeln!(f, "  latest     {latest}")?;
         writeln!(f, "  min. epoch {}", self.minimum_epoch)?;
@@ -234,7 +234,7 @@ impl fmt::Display for Change {
             channel, image, at, ..
         } = &self.after;
         writeln!(f, "{} channel {channel} of {image}", self.done)?;
-        writeln!(f, "  at         {at}")?;
+        writeln!(f, "  at         {}", output::plain(at))?;
         for line in &self.changed {
             writeln!(f, "  {line}")?;
         }

@@ -54,7 +54,7 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.into())),
-            Some(("https", _)) => https::Url::parse(text).map(Self::Https),
+            Some(("https", _)) => Ok(Self::Https(https::Url::parse(text)?)),
             Some(("s3", rest)) => s3::Object::parse(rest).map(Self::S3),
             Some(_) => Err("expected a path, or a URL file:///, https:// or s3://".to_owned()),
             None if text.is_empty() => Err("expected a path or a URL".to_owned()),
@@ -67,13 +67,21 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.write_str(&quote(path)),
-            Self::Https(url) => write!(f, "'{url}'"),
-            Self::S3(object) => write!(f, "'{object}'"),
+            Self::Https(_) | Self::S3(_) => write!(f, "'{}'", self.name()),
         }
     }
 }
 
 impl Location {
+    /// As it was named, for machines.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Https(url) => url.to_string(),
+            Self::S3(object) => object.to_string(),
+        }
+    }
+
     /// The document, if there is one.
     pub fn read(&self) -> Outcome<Option<Found>> {
         match self {

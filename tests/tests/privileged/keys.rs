@@ -13,19 +13,7 @@ fn openssl(bench: &Bench, args: &[&str]) -> Run {
 /// Measures the root into `OUT`, once.
 fn measured() -> Bench {
     let bench = Bench::new();
-    bench
-        .earmark(&[
-            "measure",
-            "--root",
-            "root",
-            "--spec",
-            "earmark.toml",
-            "--version",
-            "1.0",
-            "--out",
-            "OUT",
-        ])
-        .must(0);
+    bench.measure().must(0);
     fs::write(bench.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
     fs::write(bench.path("wrong"), "incorrect horse\n").unwrap();
     bench

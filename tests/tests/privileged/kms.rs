@@ -10,19 +10,7 @@ use earmark_tests::{
 
 fn measured() -> Bench {
     let bench = Bench::new();
-    bench
-        .earmark(&[
-            "measure",
-            "--root",
-            "root",
-            "--spec",
-            "earmark.toml",
-            "--version",
-            "1.0",
-            "--out",
-            "OUT",
-        ])
-        .must(0);
+    bench.measure().must(0);
     bench
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use ::http::Request;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use earmark_manifest::limits;
+use earmark_manifest::{declaration::ChannelUrl, limits};
 
 use super::Found;
 use crate::{
@@ -13,26 +13,17 @@ use crate::{
     exit::{Exit, Exits, Outcome},
 };
 
-/// An `https://` URL without credentials in it.
+/// An `https://` URL, as a declaration names it, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url(String);
+pub struct Url(ChannelUrl);
 
 impl Url {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix("https://").unwrap_or_default();
-        let good = text.len() <= 2048
-            && rest.split('/').next().is_some_and(|host| !host.is_empty())
-            && !text.contains('@')
-            && text.bytes().all(|byte| matches!(byte, 0x21..=0x7e));
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("expected an https:// URL without credentials in it".to_owned())
-        }
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        ChannelUrl::try_from(text.to_owned()).map(Self)
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     pub fn read(&self) -> Outcome<Option<Found>> {
@@ -44,7 +35,7 @@ impl Url {
     fn get(&self) -> Result<Option<Found>> {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build()?;
-        let request = Request::get(&self.0)
+        let request = Request::get(self.as_str())
             // A cache that is behind shows a channel that was.
             .header("cache-control", "no-cache")
             .body(Bytes::new())?;
@@ -62,6 +53,6 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }

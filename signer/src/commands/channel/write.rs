@@ -45,6 +45,15 @@ struct Common {
     json: bool,
 }
 
+/// What those take who change a channel that is there.
+#[derive(Debug, clap::Args)]
+struct Base {
+    /// Refuse to build on a document with a lower counter: an old one that
+    /// somebody put back
+    #[arg(long, value_name = "COUNTER")]
+    after: Option<u64>,
+}
+
 /// Make a channel, with no release yet
 #[derive(Debug, clap::Args)]
 #[command(
@@ -84,9 +93,8 @@ pub struct Promote {
     /// From now on nothing below this epoch may run; it never goes back
     #[arg(long, value_name = "EPOCH")]
     minimum_epoch: Option<u64>,
-    /// Refuse to build on a document with a lower counter
-    #[arg(long, value_name = "COUNTER")]
-    after: Option<u64>,
+    #[command(flatten)]
+    base: Base,
 }
 
 const PROMOTE_EXAMPLES: &str = "\
@@ -111,6 +119,8 @@ pub struct Rollback {
     /// Which release
     #[arg(long, value_name = "VERSION")]
     to: ImageVersion,
+    #[command(flatten)]
+    base: Base,
 }
 
 const ROLLBACK_EXAMPLES: &str = "\
@@ -135,6 +145,8 @@ pub struct Revoke {
     /// Why, for who is called because of it
     #[arg(long, value_name = "TEXT")]
     reason: Reason,
+    #[command(flatten)]
+    base: Base,
 }
 
 const REVOKE_EXAMPLES: &str = "\
@@ -163,8 +175,7 @@ impl Promote {
     pub fn run(&self) -> Outcome {
         let desk = self.common.open()?;
         let candidate = self.release.candidate(desk.trust_given())?;
-        let (found, channel) = desk.read()?;
-        channel::not_before(&channel, self.after, &self.common.at)?;
+        let (found, channel) = desk.read(&self.base)?;
         let next = edit::promote(&channel, candidate, self.minimum_epoch, desk.when)?;
         desk.finish("promoted in", Some((&found, &channel)), &next)
     }
@@ -173,7 +184,7 @@ impl Promote {
 impl Rollback {
     pub fn run(&self) -> Outcome {
         let desk = self.common.open()?;
-        let (found, channel) = desk.read()?;
+        let (found, channel) = desk.read(&self.base)?;
         let next = edit::rollback(&channel, &self.to, desk.when)?;
         desk.finish("rolled back", Some((&found, &channel)), &next)
     }
@@ -182,7 +193,7 @@ impl Rollback {
 impl Revoke {
     pub fn run(&self) -> Outcome {
         let desk = self.common.open()?;
-        let (found, channel) = desk.read()?;
+        let (found, channel) = desk.read(&self.base)?;
         let next = edit::revoke(&channel, &self.release, &self.reason, desk.when)?;
         let is_latest = next.releases.latest().map(|latest| &latest.version) == Some(&self.release);
         let outcome = desk.finish("revoked in", Some((&found, &channel)), &next)?;
@@ -233,10 +244,11 @@ impl Desk<'_> {
     }
 
     /// What is there, which must be believed: its releases are signed again.
-    fn read(&self) -> Outcome<(Found, Channel)> {
+    fn read(&self, base: &Base) -> Outcome<(Found, Channel)> {
         let found = self.common.at.need()?;
         let verified = channel::verified(&found, &self.common.at, self.trust())?;
         let channel = verified.channel().clone();
+        channel::not_before(&channel, base.after, &self.common.at)?;
         Ok((found, channel))
     }
 
