@@ -41,6 +41,8 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Say what first boot did, and what is next
     FirstBoot(FirstBootArgs),
+    /// Say where this host stands by the channel of its image
+    Follow(FollowArgs),
     /// Shut what the declaration denies, and say how each lock is
     Lockdown(LockdownArgs),
     /// Keep verifying in the background: the service's own command
@@ -82,10 +84,10 @@ pub struct VerifyArgs {
 /// `earmark-agent fetch`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks for a break-glass grant for this instance beside the channel that the
-image names: for https://releases.example.com/web/stable.json that is
-https://releases.example.com/web/grants/INSTANCE.json. It is left in
-/run/earmark-fetch, and believed by nobody until its signature was checked.
+Fetches the channel that the image names, and looks for a break-glass grant for
+this instance beside it: for https://releases.example.com/web/stable.json that
+is https://releases.example.com/web/grants/INSTANCE.json. Both are left in
+/run/earmark-fetch, and believed by nobody until their signatures were checked.
 
 Examples:
   earmark-agent fetch")]
@@ -114,6 +116,21 @@ pub struct FirstBootArgs {
     pub run: bool,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `earmark-agent follow`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Verifies what was fetched, keeps it if it is not older than what was seen, and
+puts where this host stands into its status: current, behind, revoked, unlisted,
+expired or unreachable. None of these is an error.
+
+Examples:
+  earmark-agent follow")]
+pub struct FollowArgs {
+    /// The root to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// `earmark-agent lockdown`
@@ -241,8 +258,8 @@ mod tests {
             })
             .collect();
         let expected = [
-            "root", "run", "root", "json", "check", "early", "again", "grants", "root", "json",
-            "root", "root", "json", "gate", "rate", "boot", "root", "json",
+            "root", "run", "root", "json", "root", "check", "early", "again", "grants", "root",
+            "json", "root", "root", "json", "gate", "rate", "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

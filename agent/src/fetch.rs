@@ -1,5 +1,5 @@
-//! The stage `fetch`: brings what is published for this very host, beside the channel that its image names.
-//! That is a break-glass grant.
+//! The stage `fetch`: brings the channel that the image names, and what is published for this very host
+//! beside it. That is a break-glass grant.
 //!
 //! It speaks to the network, and so it is a process of its own, of a user of its own that may do nothing
 //! else. It believes nothing of what it brings, and decides nothing: whoever takes it up checks the
@@ -19,6 +19,7 @@ use crate::{cli::FetchArgs, exit::Exit, policy::Policy, record};
 /// Where it is left for who takes it up. The service manager makes it.
 const DIRECTORY: &str = "run/earmark-fetch";
 const GRANT: &str = "grant.json";
+const CHANNEL: &str = "channel.json";
 
 /// Fetches once.
 pub fn run(args: &FetchArgs) -> Result<ExitCode> {
@@ -32,18 +33,39 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
         eprintln!("earmark-agent: nothing is fetched: the image names no channel");
         return Ok(Exit::Done.into());
     };
-    let instance = instance(&root)?;
+    // The one must not keep the other away.
+    let (channel, grant) = (bring_channel(&root, channel), bring_grant(&root, channel));
+    channel?;
+    grant?;
+    Ok(Exit::Done.into())
+}
+
+/// What is there is kept if nothing comes: how old it is then says for how long.
+fn bring_channel(root: &Root, channel: &ChannelUrl) -> Result<()> {
+    let url = channel.as_str();
+    let found = get(root, url, limits::CHANNEL);
+    let bytes = found
+        .and_then(|found| found.context("there is no document"))
+        .with_context(|| format!("failed to fetch '{url}'"))?;
+    keep(root, CHANNEL, &bytes)?;
+    println!("fetched '{url}'");
+    Ok(())
+}
+
+fn bring_grant(root: &Root, channel: &ChannelUrl) -> Result<()> {
+    let instance = instance(root)?;
     let url = beside(channel, &format!("grants/{instance}.json"));
-    match get(&root, &url).with_context(|| format!("failed to fetch '{url}'"))? {
-        None => remove(&root)?,
+    let found = get(root, &url, limits::ENVELOPE);
+    match found.with_context(|| format!("failed to fetch '{url}'"))? {
+        None => remove(root),
         Some(bytes) => {
             // Not whether it is believed, but whether it is worth a look.
             Envelope::parse(&bytes).with_context(|| format!("what is at '{url}' is no grant"))?;
-            keep(&root, &bytes)?;
+            keep(root, GRANT, &bytes)?;
             println!("fetched '{url}'");
+            Ok(())
         }
     }
-    Ok(Exit::Done.into())
 }
 
 /// Which instance this is, as root found and said it.
@@ -65,10 +87,10 @@ fn beside(channel: &ChannelUrl, name: &str) -> String {
 }
 
 /// What is there; nothing, if there is nothing.
-fn get(root: &Root, url: &str) -> Result<Option<Vec<u8>>> {
+fn get(root: &Root, url: &str, bound: usize) -> Result<Option<Vec<u8>>> {
     if let Some(path) = url.strip_prefix("file://") {
         let path = ImagePath::from_absolute(path.as_bytes())?;
-        return Ok(root.read_opt(&path, limits::ENVELOPE)?);
+        return Ok(root.read_opt(&path, bound)?);
     }
     if !url.starts_with("https://") {
         bail!("only file:// and https:// are fetched from by this version");
@@ -78,7 +100,7 @@ fn get(root: &Root, url: &str) -> Result<Option<Vec<u8>>> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    runtime.block_on(https::get(&client, url, limits::ENVELOPE))
+    runtime.block_on(https::get(&client, url, bound))
 }
 
 fn place(root: &Root, name: &str) -> PathBuf {
@@ -86,8 +108,8 @@ fn place(root: &Root, name: &str) -> PathBuf {
 }
 
 /// Whole or not at all. It lies in memory, as long as this boot.
-fn keep(root: &Root, bytes: &[u8]) -> Result<()> {
-    let (new, path) = (place(root, "grant.new"), place(root, GRANT));
+fn keep(root: &Root, name: &str, bytes: &[u8]) -> Result<()> {
+    let (new, path) = (place(root, &format!(".{name}.new")), place(root, name));
     fs::write(&new, bytes)
         .and_then(|()| fs::rename(&new, &path))
         .with_context(|| format!("failed to write '{}'", path.display()))

@@ -31,6 +31,7 @@ mod console;
 mod exit;
 mod fetch;
 mod first_boot;
+mod follow;
 mod generator;
 mod grants;
 mod host;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     let result = match command {
         cli::Command::Fetch(args) => fetch::run(&args),
         cli::Command::FirstBoot(args) => first_boot::run(&args),
+        cli::Command::Follow(args) => follow::run(&args),
         cli::Command::Lockdown(args) => lockdown::run(&args),
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Status(args) => status::run(&args),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     first_boot::Shown,
+    follow::Following,
     grants::{self, Taint},
     lockdown::LockdownState,
     state::StateDirectory,
@@ -30,6 +31,9 @@ pub struct Status {
     /// The locks, as they were last measured in this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<LockdownState>,
+    /// Where it stands by the channel that its image names, as of this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Following>,
     /// Which instance this is, if this boot could tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
@@ -77,6 +81,7 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
         report: report.clone(),
         first_boot: old.as_ref().and_then(|old| old.first_boot.clone()),
         lockdown: old.as_ref().and_then(|old| old.lockdown.clone()),
+        channel: old.as_ref().and_then(|old| old.channel.clone()),
         instance: old.and_then(|old| old.instance),
         taints: Vec::new(),
     };
@@ -99,6 +104,15 @@ pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<Stri
     let mut status = read(root)?.context("no verification is on record")?;
     status.lockdown = Some(lockdown);
     status.instance = instance.or(status.instance);
+    write(root, &directory, status)
+}
+
+/// Adds where this host stands to the record of this boot.
+pub fn keep_channel(root: &Root, channel: Following) -> Result<()> {
+    let directory = StateDirectory::open(root)?;
+    directory.wait_for_turn();
+    let mut status = read(root)?.context("no verification is on record")?;
+    status.channel = Some(channel);
     write(root, &directory, status)
 }
 

@@ -48,6 +48,9 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
     if let Some(lockdown) = &status.lockdown {
         locks(&mut screen, lockdown, now);
     }
+    if let Some(channel) = &status.channel {
+        screen.row("Channel", &clean(&channel.to_string()));
+    }
     taints(&mut screen, &status.taints);
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));

@@ -30,6 +30,7 @@ fn shown(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
         first_boot: None,
         lockdown: None,
         instance: None,
+        channel: None,
         taints: Vec::new(),
     };
     render(&status, now, is_of_this_boot)
@@ -205,6 +206,7 @@ fn of_first_boot(more: &serde_json::Value) -> String {
         first_boot: Some(first_boot),
         lockdown: None,
         instance: None,
+        channel: None,
         taints: Vec::new(),
     };
     render(&status, NOW, true)
@@ -257,6 +259,7 @@ fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
         first_boot: None,
         lockdown: Some(serde_json::from_value(lockdown).unwrap()),
         instance: None,
+        channel: None,
         taints: Vec::new(),
     };
     let screen = render(&status, NOW, true);
@@ -290,6 +293,7 @@ fn a_host_that_was_opened_says_so_and_what_opened_it() {
         report: report(|_| {}),
         first_boot: None,
         lockdown: Some(serde_json::from_value(lockdown).unwrap()),
+        channel: None,
         taints: vec![serde_json::from_value(taint).unwrap()],
         instance: None,
     };

@@ -1,0 +1,194 @@
+//! What a host makes of a channel document. Pure: no clock, no file.
+
+use std::fmt;
+
+use earmark_manifest::{
+    channel::{Standing, VerifiedChannel, verify_channel},
+    digest::ManifestDigest,
+    name::{ChannelName, ImageName},
+    trust::Trust,
+};
+use serde::{Deserialize, Serialize};
+
+use super::kept::Kept;
+
+/// How old what is known may be before it is not news any more: three times of fetching, and some delay.
+const SILENCE: u64 = 20 * 60;
+
+/// What a document is held against.
+#[derive(Debug)]
+pub struct Host<'a> {
+    pub trust: &'a Trust,
+    pub image: &'a ImageName,
+    /// Which channel, if the URL says.
+    pub channel: Option<&'a ChannelName>,
+    pub manifest: ManifestDigest,
+    pub epoch: u64,
+    /// In seconds since 1970.
+    pub time: u64,
+}
+
+/// Where a host stands, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It runs what it should.
+    Current,
+    /// Other releases are newer.
+    Behind,
+    /// No host should run what it runs.
+    Revoked,
+    /// The channel does not know what it runs.
+    Unlisted,
+    /// What is known is over, and no other document came.
+    Expired,
+    /// Nothing is known, or nothing came for long.
+    Unreachable,
+}
+
+/// What is told of the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Following {
+    /// The gravest of what is so: revoked, then expired, then unreachable, then where it stands.
+    pub state: State,
+    /// By how many releases, if it is behind, whatever `state` says.
+    pub behind: Option<usize>,
+    /// Since when, in seconds since 1970.
+    pub since: Option<u64>,
+    /// Why no host should run it.
+    pub reason: Option<String>,
+    /// The version that hosts should run.
+    pub latest: Option<String>,
+    /// The counter of the document that is followed.
+    pub counter: Option<u64>,
+    /// Until when that is news.
+    pub expires: Option<u64>,
+    /// When it was last found where it is published.
+    pub fetched: Option<u64>,
+    /// Why what was found last is not believed, or could not be fetched.
+    pub problem: Option<String>,
+}
+
+/// What was brought, as it was found.
+#[derive(Debug)]
+pub struct Brought {
+    pub bytes: Vec<u8>,
+    /// When, in seconds since 1970.
+    pub time: u64,
+}
+
+/// Holds what was brought against what is kept: the document to follow from now on, and why not the one that was
+/// brought, if so.
+pub fn take(
+    brought: Option<Brought>,
+    kept: Option<Kept>,
+    host: &Host<'_>,
+) -> (Option<Kept>, Option<String>) {
+    // What was kept is believed no more than what comes: it lay on a disk.
+    let (known, lost) = match kept {
+        None => (None, None),
+        Some(kept) => match believed(kept.document.as_bytes(), host) {
+            Ok(verified) => (Some((kept, verified)), None),
+            Err(why) => (None, Some(format!("what was kept is not believed: {why}"))),
+        },
+    };
+    let Some(brought) = brought else {
+        return (known.map(|(kept, _)| kept), lost);
+    };
+    let new = believed(&brought.bytes, host).and_then(|new| match &known {
+        Some((_, known)) => new
+            .after(known.seen())
+            .map_err(|refusal| refusal.to_string()),
+        None => Ok(new),
+    });
+    match (new, known) {
+        (Err(why), known) => (known.map(|(kept, _)| kept), Some(why)),
+        (Ok(_), known) => {
+            let fetched = known.map_or(0, |(kept, _)| kept.fetched).max(brought.time);
+            // It was parsed, and so is text.
+            let document = String::from_utf8_lossy(&brought.bytes).into_owned();
+            (Some(Kept { document, fetched }), lost)
+        }
+    }
+}
+
+fn believed(document: &[u8], host: &Host<'_>) -> Result<VerifiedChannel, String> {
+    let verified = verify_channel(document, host.trust)
+        .and_then(|verified| verified.of_image(host.image))
+        .and_then(|verified| match host.channel {
+            Some(name) => verified.named(name),
+            None => Ok(verified),
+        });
+    verified.map_err(|refusal| refusal.to_string())
+}
+
+/// Where the host stands by what is kept.
+pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> Following {
+    let followed = kept.and_then(|kept| {
+        let verified = believed(kept.document.as_bytes(), host).ok()?;
+        Some((kept.fetched, verified))
+    });
+    let Some((fetched, verified)) = followed else {
+        return Following {
+            state: State::Unreachable,
+            behind: None,
+            since: None,
+            reason: None,
+            latest: None,
+            counter: None,
+            expires: None,
+            fetched: None,
+            problem,
+        };
+    };
+    let channel = verified.channel();
+    let standing = channel.standing(&host.manifest, host.epoch);
+    let expires = channel.time.expires();
+    let state = match &standing {
+        Standing::Revoked { .. } => State::Revoked,
+        _ if expires <= host.time => State::Expired,
+        _ if host.time.saturating_sub(fetched) > SILENCE => State::Unreachable,
+        Standing::Current => State::Current,
+        Standing::Behind { .. } => State::Behind,
+        Standing::Unlisted => State::Unlisted,
+    };
+    let (behind, since, reason) = match standing {
+        Standing::Behind { releases, since } => (Some(releases), Some(since), None),
+        Standing::Revoked { reason } => (None, None, Some(reason)),
+        Standing::Current | Standing::Unlisted => (None, None, None),
+    };
+    let latest = channel.releases.latest();
+    Following {
+        state,
+        behind,
+        since,
+        reason,
+        latest: latest.map(|latest| latest.version.to_string()),
+        counter: Some(channel.counter),
+        expires: Some(expires),
+        fetched: Some(fetched),
+        problem,
+    }
+}
+
+impl fmt::Display for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.state {
+            State::Current => f.write_str("current")?,
+            State::Behind => write!(f, "behind by {}", self.behind.unwrap_or_default())?,
+            State::Revoked => write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?,
+            State::Unlisted => f.write_str("unlisted: the channel does not know this release")?,
+            State::Expired => f.write_str("expired: what is known of the channel is over")?,
+            State::Unreachable => f.write_str("unreachable")?,
+        }
+        match &self.latest {
+            Some(latest) if self.state != State::Current => {
+                write!(f, "; hosts should run {latest}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

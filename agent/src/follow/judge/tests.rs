@@ -1,0 +1,216 @@
+use std::collections::BTreeMap;
+
+use earmark_manifest::{
+    channel::{Channel, ChannelTime, Promotion, Release, Releases},
+    crypto::{Algorithm, PrivateKey},
+    envelope::Envelope,
+    trust::{Purpose, TrustedKey, public_pem},
+};
+
+use super::*;
+
+const DAY: u64 = 86_400;
+const START: u64 = 1_795_430_000;
+
+struct Bench {
+    key: PrivateKey,
+    trust: Trust,
+    image: ImageName,
+    channel: ChannelName,
+}
+
+fn key() -> PrivateKey {
+    let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
+    PrivateKey::from_pkcs8(&der).unwrap()
+}
+
+fn manifest(version: &str) -> ManifestDigest {
+    ManifestDigest::of_payload(version.as_bytes())
+}
+
+/// Of releases in the order of their promotions, one a day; the document is of the day after. A version with
+/// an exclamation mark is revoked.
+fn document(image: &str, name: &str, counter: u64, versions: &[&str], key: &PrivateKey) -> Vec<u8> {
+    let releases = (1u64..).zip(versions).map(|(number, version)| Release {
+        version: version.trim_end_matches('!').parse().unwrap(),
+        epoch: 3,
+        manifest: manifest(version.trim_end_matches('!')),
+        amis: BTreeMap::new(),
+        promoted: Promotion {
+            counter: number,
+            time: START + number,
+        },
+        revoked: version.ends_with('!').then(|| "it leaks".parse().unwrap()),
+    });
+    let issued = START + counter * DAY;
+    let channel = Channel {
+        image: image.parse().unwrap(),
+        name: name.parse().unwrap(),
+        counter,
+        time: ChannelTime::new(issued, issued + 30 * DAY).unwrap(),
+        releases: Releases::new(releases.collect(), 3).unwrap(),
+    };
+    Envelope::sign(channel.to_payload().unwrap(), key)
+        .unwrap()
+        .to_json()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let key = key();
+        let pem = public_pem(&key.public().unwrap());
+        let trusted = TrustedKey::from_pem(pem.as_bytes(), [Purpose::Channel].into()).unwrap();
+        Self {
+            trust: Trust::new(None, 1, vec![trusted]).unwrap(),
+            image: "web".parse().unwrap(),
+            channel: "stable".parse().unwrap(),
+            key,
+        }
+    }
+
+    /// A host that runs version 1, on a day.
+    fn host(&self, day: u64) -> Host<'_> {
+        Host {
+            trust: &self.trust,
+            image: &self.image,
+            channel: Some(&self.channel),
+            manifest: manifest("1"),
+            epoch: 3,
+            time: START + day * DAY,
+        }
+    }
+
+    fn document(&self, counter: u64, versions: &[&str]) -> Vec<u8> {
+        document("web", "stable", counter, versions, &self.key)
+    }
+
+    /// What is kept after these were brought, one a day, and what was said of the last.
+    fn brought(&self, documents: &[Vec<u8>]) -> (Option<Kept>, Option<String>) {
+        let mut last = (None, None);
+        for (day, bytes) in (5..).zip(documents) {
+            let brought = Brought {
+                bytes: bytes.clone(),
+                time: START + day * DAY,
+            };
+            last = take(Some(brought), last.0, &self.host(day));
+        }
+        last
+    }
+
+    fn stands(&self, versions: &[&str]) -> Following {
+        let (kept, problem) = self.brought(&[self.document(5, versions)]);
+        stand(kept.as_ref(), problem, &self.host(5))
+    }
+}
+
+#[test]
+fn a_host_stands_where_the_document_says() {
+    let bench = Bench::new();
+    assert_eq!(bench.stands(&["1"]).state, State::Current);
+    let behind = bench.stands(&["1", "2", "3"]);
+    assert_eq!((behind.state, behind.behind), (State::Behind, Some(2)));
+    assert_eq!(
+        (behind.since, behind.latest.as_deref()),
+        (Some(START + 2), Some("3"))
+    );
+    let revoked = bench.stands(&["1!", "2"]);
+    assert_eq!(revoked.state, State::Revoked);
+    assert_eq!(revoked.reason.as_deref(), Some("it leaks"));
+    assert_eq!(bench.stands(&["2"]).state, State::Unlisted);
+    assert_eq!(bench.stands(&[]).state, State::Unlisted);
+}
+
+#[test]
+fn what_is_known_gets_old() {
+    let bench = Bench::new();
+    let state = |versions: &[&str], later: u64| {
+        let (kept, _) = bench.brought(&[bench.document(5, versions)]);
+        let mut host = bench.host(5);
+        host.time += later;
+        stand(kept.as_ref(), None, &host).state
+    };
+    assert_eq!(state(&["1"], SILENCE), State::Current);
+    assert_eq!(state(&["1"], SILENCE + 1), State::Unreachable);
+    assert_eq!(state(&["1"], 30 * DAY), State::Expired);
+    // What is revoked stays so, however old the news.
+    assert_eq!(state(&["1!"], 90 * DAY), State::Revoked);
+    let nothing = stand(None, Some("no answer in time".to_owned()), &bench.host(5));
+    assert_eq!(nothing.state, State::Unreachable);
+    assert_eq!(nothing.problem.as_deref(), Some("no answer in time"));
+}
+
+#[test]
+fn what_is_not_believed_changes_nothing() {
+    let bench = Bench::new();
+    let good = bench.document(5, &["1"]);
+    let mut flipped = good.clone();
+    let at = flipped
+        .windows(7)
+        .position(|part| part == b"payload")
+        .unwrap()
+        + 40;
+    flipped[at] ^= 1;
+    for (bad, says) in [
+        (
+            bench.document(4, &["1", "2"]),
+            "its counter is 4, and 5 was seen",
+        ),
+        (
+            bench.document(5, &["1", "2"]),
+            "as that of another document",
+        ),
+        (
+            document("db", "stable", 6, &["1", "2"], &bench.key),
+            "of the image 'db'",
+        ),
+        (
+            document("web", "canary", 6, &["1", "2"], &bench.key),
+            "of the channel 'canary'",
+        ),
+        (document("web", "stable", 6, &["1", "2"], &key()), "0 of 1"),
+        (flipped, "of 1 needed signatures"),
+        (good[..good.len() / 2].to_vec(), "EOF"),
+        (b"".to_vec(), "EOF"),
+    ] {
+        let (kept, problem) = bench.brought(&[good.clone(), bad]);
+        let problem = problem.expect(says);
+        assert!(problem.contains(says), "{problem}");
+        let kept = kept.unwrap();
+        assert_eq!(
+            (kept.document.as_bytes(), kept.fetched),
+            (&good[..], START + 5 * DAY)
+        );
+    }
+    // The controls: the same again, and one after it.
+    for next in [good.clone(), bench.document(6, &["1", "2"])] {
+        let (kept, problem) = bench.brought(&[good.clone(), next.clone()]);
+        assert_eq!(problem, None);
+        let kept = kept.unwrap();
+        assert_eq!(
+            (kept.document.as_bytes(), kept.fetched),
+            (&next[..], START + 6 * DAY)
+        );
+    }
+}
+
+#[test]
+fn what_was_kept_is_not_believed_for_having_been_kept() {
+    let bench = Bench::new();
+    let kept = |document: Vec<u8>| Kept {
+        document: String::from_utf8(document).unwrap(),
+        fetched: START,
+    };
+    let forged = kept(document("web", "stable", 99, &["1"], &key()));
+    let good = bench.document(5, &["1"]);
+    let brought = Brought {
+        bytes: good.clone(),
+        time: START + 5 * DAY,
+    };
+    // A counter that nobody signed does not shut out what comes.
+    let (now, problem) = take(Some(brought), Some(forged.clone()), &bench.host(5));
+    assert_eq!(now.unwrap().document.as_bytes(), good);
+    assert!(problem.unwrap().contains("what was kept is not believed"));
+    assert_eq!(take(None, Some(forged), &bench.host(5)).0, None);
+    let (now, problem) = take(None, Some(kept(good.clone())), &bench.host(5));
+    assert_eq!((now, problem), (Some(kept(good)), None));
+}
