@@ -45,6 +45,7 @@ pub mod limits;
 pub mod name;
 pub mod path;
 pub mod profile;
+pub mod report;
 pub mod statement;
 mod strict;
 pub mod tree;

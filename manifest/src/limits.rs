@@ -72,6 +72,9 @@ pub const REGIONS: usize = 64;
 /// How long a channel document may be good for, in seconds: 400 days.
 pub const CHANNEL_SECONDS: u64 = 400 * 86_400;
 
+/// A report, in bytes, with the newline that ends it.
+pub const REPORT: usize = 4 * 1024;
+
 /// First-boot steps in one declaration.
 pub const STEPS: usize = 64;
 

@@ -13,6 +13,7 @@ use earmark_manifest::{
     fsverity::VerityHasher,
     grant::verify_grant,
     limits,
+    report::Report,
     trust::Trust,
     verify::{SealBytes, verify},
 };
@@ -126,6 +127,12 @@ fn every_example_is_true() {
     let signed = Envelope::sign(payload.as_bytes().to_vec(), &private("channel")).unwrap();
     assert_eq!(signed.to_json(), envelope);
 
+    // What a host says of itself.
+    let line = with_newline(example("report"));
+    let report = Report::parse(&line).unwrap();
+    assert_eq!(report.clone().to_line().unwrap(), line);
+    says(&format!("`{}`", report.name()));
+
     assert!(examples.is_empty(), "not checked: {examples:?}");
 }
 
@@ -156,6 +163,7 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("CHANNEL", limits::CHANNEL),
         ("RELEASES", limits::RELEASES),
         ("REGIONS", limits::REGIONS),
+        ("REPORT", limits::REPORT),
         ("STEPS", limits::STEPS),
         ("PARAMETERS", limits::PARAMETERS),
         ("WAIVERS", limits::WAIVERS),

@@ -1,0 +1,271 @@
+//! What a host says of itself: one line of JSON, which others can query as it is.
+//!
+//! A report is its host's word. What attests that it is of the instance that it names is the identity
+//! document in it, which EC2 signed, and that only to who checks the signature. Does not protect against
+//! whoever is root on a host and lies in its name, nor against who has seen its identity document.
+//!
+//! Unknown fields pass, so that who reads reports need not be as new as all of the hosts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    grant::InstanceName,
+    limits,
+    name::{ImageName, ImageVersion},
+};
+
+/// A report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// 1.
+    pub schema: u64,
+    /// When it was made, in seconds since 1970.
+    pub time: u64,
+    /// Which instance made it, if it can tell.
+    pub instance: Option<InstanceName>,
+    /// The boot that it is of (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: BootId,
+    /// When that boot began, in seconds since 1970.
+    pub booted: Option<u64>,
+    /// The version of the agent.
+    pub agent: String,
+    /// The image, if its seal was believed.
+    pub image: Option<Image>,
+    /// The digest of the manifest, likewise.
+    pub manifest: Option<String>,
+    /// How far the assurance goes.
+    pub tier: String,
+    /// What came of the last verification.
+    pub verdict: Verdict,
+    /// What it covered.
+    pub gate: Option<String>,
+    /// Why there is no better verdict, in a line.
+    pub reason: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub verified_at: Option<u64>,
+    /// How many violations were found.
+    pub violations: u64,
+    /// How much could not be decided.
+    pub undecided: u64,
+    /// What this host does if it does not verify.
+    pub policy: Option<String>,
+    /// How first boot went, if the image declares steps.
+    pub first_boot: Option<String>,
+    /// The instance whose disk this one began with.
+    pub cloned_from: Option<String>,
+    /// Each lock that the image denies, and how it is.
+    pub locks: BTreeMap<String, String>,
+    /// What was done to this instance that its image does not say; the last ones.
+    pub taints: Vec<Taint>,
+    /// How many more there are.
+    pub taints_more: u64,
+    /// Where the host believes to stand, if it follows a channel.
+    pub channel: Option<ChannelState>,
+    /// Reports of this boot that were dropped, since no place took them for too long.
+    pub dropped: u64,
+    /// EC2's word for which instance this is.
+    pub ec2: Option<Ec2>,
+}
+
+/// The id of a boot: 36 hex digits and dashes, as the kernel writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct BootId(String);
+
+/// Which image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Its version.
+    pub version: ImageVersion,
+    /// Its security epoch.
+    pub epoch: u64,
+    /// Its architecture.
+    pub architecture: String,
+}
+
+/// What came of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All of the host is the image that was signed.
+    Verified,
+    /// What the gate covers is.
+    Partial,
+    /// Something is not.
+    Violated,
+    /// It could not be decided.
+    Undecided,
+}
+
+/// Something that taints an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taint {
+    /// `grant` or `unknown`.
+    pub kind: String,
+    /// Of the grant.
+    pub id: Option<String>,
+    /// What was opened.
+    pub locks: Vec<String>,
+    /// From when on, in seconds since 1970.
+    pub from: Option<u64>,
+    /// Until when.
+    pub until: Option<u64>,
+}
+
+/// Where a host believes to stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelState {
+    /// `current`, `behind`, `revoked`, `unlisted`, `expired` or `unreachable`.
+    pub state: String,
+    /// By how many releases it is behind.
+    pub behind: Option<u64>,
+    /// Since when.
+    pub since: Option<u64>,
+    /// Why no host should run it.
+    pub reason: Option<String>,
+    /// The version that hosts should run.
+    pub latest: Option<String>,
+    /// Of the document that it follows.
+    pub counter: Option<u64>,
+    /// Until when that is news.
+    pub expires: Option<u64>,
+    /// When it was last found where it is published.
+    pub fetched: Option<u64>,
+    /// Why what was found last is not believed.
+    pub problem: Option<String>,
+}
+
+/// The instance identity document, and what it says, for those who cannot read it in a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ec2 {
+    /// Its region, as the document has it.
+    pub region: Option<String>,
+    /// The account, likewise.
+    pub account: Option<String>,
+    /// The AMI, likewise.
+    pub ami: Option<String>,
+    /// The document, byte for byte.
+    pub document: String,
+    /// EC2's signature: PKCS#7 with RSA-2048, in base64 of one line.
+    pub signature: Option<String>,
+}
+
+/// Bytes that are no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// Over [`limits::REPORT`].
+    #[error("it has more than the {} bytes that are accepted", limits::REPORT)]
+    Long,
+    /// It cannot be read as one.
+    #[error("{0}")]
+    Json(String),
+    /// Of a version that this program does not read.
+    #[error("its schema is {0}, and this version reads 1")]
+    Schema(u64),
+}
+
+impl Report {
+    /// Parses a report, with or without the newline that ends it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
+        if bytes.len() > limits::REPORT {
+            return Err(ReportError::Long);
+        }
+        let report: Self =
+            serde_json::from_slice(bytes).map_err(|error| ReportError::Json(error.to_string()))?;
+        match report.schema {
+            1 => Ok(report),
+            other => Err(ReportError::Schema(other)),
+        }
+    }
+
+    /// The line, with its newline. What is too long for it is cut: the texts that only explain, the older
+    /// taints, and at last the identity document, without which the report still says how the host is.
+    pub fn to_line(mut self) -> Result<Vec<u8>, ReportError> {
+        let explained = self.channel.as_mut();
+        let explained = explained.map(|channel| [&mut channel.reason, &mut channel.problem]);
+        let explained = explained.into_iter().flatten();
+        for text in explained.chain([&mut self.reason]).flatten() {
+            cut(text, TEXT);
+        }
+        // Twice: without the taints the identity document is likely to fit.
+        for most in [MOST_TAINTS, 0] {
+            let excess = self.taints.len().saturating_sub(most);
+            self.taints.drain(..excess);
+            let excess = u64::try_from(excess).unwrap_or(u64::MAX);
+            self.taints_more = self.taints_more.saturating_add(excess);
+            if let Some(line) = self.line()? {
+                return Ok(line);
+            }
+        }
+        self.ec2 = None;
+        self.line()?.ok_or(ReportError::Long)
+    }
+
+    fn line(&self) -> Result<Option<Vec<u8>>, ReportError> {
+        let line = serde_json::to_vec(self);
+        let mut line = line.map_err(|error| ReportError::Json(error.to_string()))?;
+        line.push(b'\n');
+        Ok((line.len() <= limits::REPORT).then_some(line))
+    }
+
+    /// What it is called where it is put: a host replaces its own report as long as it is up, and no other
+    /// host's that claims to be the same instance.
+    pub fn name(&self) -> String {
+        let instance = self.instance.as_ref();
+        let instance = instance.map_or("unknown", InstanceName::as_str);
+        format!("{instance}.{}.json", self.boot_id.0)
+    }
+}
+
+/// The bytes that a text which only explains may have.
+const TEXT: usize = 300;
+/// A host that was opened more often than this is one to look at, not one to list.
+const MOST_TAINTS: usize = 4;
+
+fn cut(text: &mut String, most: usize) {
+    if text.len() <= most {
+        return;
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text.push('…');
+}
+
+impl BootId {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for BootId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        if text.len() == 36 && text.bytes().all(digit) {
+            Ok(Self(text))
+        } else {
+            Err("expected the id of a boot, 36 hex digits and dashes")
+        }
+    }
+}
+
+impl Verdict {
+    /// As reports spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Partial => "partial",
+            Self::Violated => "violated",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
