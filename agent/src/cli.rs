@@ -43,8 +43,12 @@ pub enum Command {
     FirstBoot(FirstBootArgs),
     /// Say where this host stands by the channel of its image
     Follow(FollowArgs),
+    /// Ask the metadata service for what the processes need that may not
+    Instance(InstanceArgs),
     /// Shut what the declaration denies, and say how each lock is
     Lockdown(LockdownArgs),
+    /// Say how this host is to the places that the image names
+    Report(ReportArgs),
     /// Keep verifying in the background: the service's own command
     Run(RunArgs),
     /// Say what this host is, from its last verification
@@ -128,6 +132,46 @@ expired or unreachable. None of these is an error.
 Examples:
   earmark-agent follow")]
 pub struct FollowArgs {
+    /// The root to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// `earmark-agent instance`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command of earmark-instance.service. Leaves the instance identity document,
+and where the image names objects of S3 the credentials of the instance's role,
+in /run/earmark-instance, for the user earmark-fetch alone. Does nothing where
+the platform is not ec2.
+
+Examples:
+  earmark-agent instance")]
+pub struct InstanceArgs {
+    /// The root to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// `earmark-agent report`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command of earmark-report.service. Makes a report if there is news or the
+last one is old, keeps it for each place that the image names, and brings each
+what it has not got. A place that failed is asked again after a while. Exit
+code 14: a report could not be made, or some place has not got all of them.
+
+Examples:
+  earmark-agent report --print
+  systemctl start earmark-report
+  sudo -u earmark-fetch earmark-agent report --once")]
+pub struct ReportArgs {
+    /// Make one now, and ask each place now
+    #[arg(long, conflicts_with = "print")]
+    pub once: bool,
+    /// Print what would be reported, and send nothing
+    #[arg(long)]
+    pub print: bool,
     /// The root to look at
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -258,8 +302,9 @@ mod tests {
             })
             .collect();
         let expected = [
-            "root", "run", "root", "json", "root", "check", "early", "again", "grants", "root",
-            "json", "root", "root", "json", "gate", "rate", "boot", "root", "json",
+            "root", "run", "root", "json", "root", "root", "check", "early", "again", "grants",
+            "root", "json", "once", "print", "root", "root", "root", "json", "gate", "rate",
+            "boot", "root", "json",
         ];
         assert_eq!(long, expected);
     }

@@ -19,6 +19,8 @@ pub enum Exit {
     FirstBoot,
     /// A lock that is denied is not enforced.
     Lockdown,
+    /// A report could not be made, or did not reach each place.
+    Report,
 }
 
 impl From<Exit> for ExitCode {
@@ -30,6 +32,7 @@ impl From<Exit> for ExitCode {
             Exit::Undecided => 11,
             Exit::FirstBoot => 12,
             Exit::Lockdown => 13,
+            Exit::Report => 14,
         }
         .into()
     }

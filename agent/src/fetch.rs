@@ -6,15 +6,20 @@
 //! signature, and what it is bound to. The worst that a hostile server, or whoever gets this process into his
 //! hands, can do is to bring nothing.
 
-mod https;
-
 use std::{fs, io, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
-use earmark_manifest::{declaration::ChannelUrl, envelope::Envelope, limits, path::ImagePath};
+use anyhow::{Context, Result, anyhow};
+use earmark_manifest::{declaration::Location, envelope::Envelope, limits};
 use earmark_scan::Root;
 
-use crate::{cli::FetchArgs, exit::Exit, policy::Policy, record};
+use crate::{
+    cli::FetchArgs,
+    exit::Exit,
+    instance,
+    policy::Policy,
+    record,
+    remote::{Remote, Trouble},
+};
 
 /// Where it is left for who takes it up. The service manager makes it.
 const DIRECTORY: &str = "run/earmark-fetch";
@@ -33,36 +38,43 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
         eprintln!("earmark-agent: nothing is fetched: the image names no channel");
         return Ok(Exit::Done.into());
     };
-    // The one must not keep the other away.
-    let (channel, grant) = (bring_channel(&root, channel), bring_grant(&root, channel));
-    channel?;
-    grant?;
+    let remote = Remote::new(&root, instance::role(&root));
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build();
+    runtime
+        .context("failed to start the runtime")?
+        .block_on(async {
+            // The one must not keep the other away.
+            let channel_came = bring_channel(&root, &remote, &channel.url).await;
+            bring_grant(&root, &remote, &channel.url).await?;
+            channel_came
+        })?;
     Ok(Exit::Done.into())
 }
 
 /// What is there is kept if nothing comes: how old it is then says for how long.
-fn bring_channel(root: &Root, channel: &ChannelUrl) -> Result<()> {
+async fn bring_channel(root: &Root, remote: &Remote<'_>, channel: &Location) -> Result<()> {
     let url = channel.as_str();
-    let found = get(root, url, limits::CHANNEL);
+    let found = remote.get(channel.place(), limits::CHANNEL).await;
     let bytes = found
-        .and_then(|found| found.context("there is no document"))
-        .with_context(|| format!("failed to fetch '{url}'"))?;
+        .and_then(|found| found.ok_or_else(|| Trouble::Lasting("there is no document".to_owned())))
+        .map_err(|trouble| anyhow!("failed to fetch '{url}': {trouble}"))?;
     keep(root, CHANNEL, &bytes)?;
     println!("fetched '{url}'");
     Ok(())
 }
 
-fn bring_grant(root: &Root, channel: &ChannelUrl) -> Result<()> {
+async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Result<()> {
     let instance = instance(root)?;
-    let url = beside(channel, &format!("grants/{instance}.json"));
-    let found = get(root, &url, limits::ENVELOPE);
-    match found.with_context(|| format!("failed to fetch '{url}'"))? {
+    let place = channel.beneath(&format!("grants/{instance}.json"));
+    let found = remote.get(&place, limits::ENVELOPE).await;
+    match found.map_err(|trouble| anyhow!("failed to fetch '{place}': {trouble}"))? {
         None => remove(root),
         Some(bytes) => {
             // Not whether it is believed, but whether it is worth a look.
-            Envelope::parse(&bytes).with_context(|| format!("what is at '{url}' is no grant"))?;
+            Envelope::parse(&bytes).with_context(|| format!("what is at '{place}' is no grant"))?;
             keep(root, GRANT, &bytes)?;
-            println!("fetched '{url}'");
+            println!("fetched '{place}'");
             Ok(())
         }
     }
@@ -74,33 +86,6 @@ fn instance(root: &Root) -> Result<String> {
     status
         .instance
         .context("which instance this is, is not on record")
-}
-
-/// A URL in the directory in which the channel document is.
-fn beside(channel: &ChannelUrl, name: &str) -> String {
-    let url = channel.as_str();
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    let directory = path
-        .rsplit_once('/')
-        .map_or(path, |(directory, _)| directory);
-    format!("{directory}/{name}")
-}
-
-/// What is there; nothing, if there is nothing.
-fn get(root: &Root, url: &str, bound: usize) -> Result<Option<Vec<u8>>> {
-    if let Some(path) = url.strip_prefix("file://") {
-        let path = ImagePath::from_absolute(path.as_bytes())?;
-        return Ok(root.read_opt(&path, bound)?);
-    }
-    if !url.starts_with("https://") {
-        bail!("only file:// and https:// are fetched from by this version");
-    }
-    let client = https::client(root)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    runtime.block_on(https::get(&client, url, bound))
 }
 
 fn place(root: &Root, name: &str) -> PathBuf {
@@ -122,32 +107,5 @@ fn remove(root: &Root) -> Result<()> {
             Err(error).with_context(|| format!("failed to remove '{}'", path.display()))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_lies_beside_the_channel() {
-        for (channel, expected) in [
-            (
-                "https://releases.example.com/web/stable.json",
-                "https://releases.example.com/web/grants/i-1.json",
-            ),
-            (
-                "https://releases.example.com/web/stable.json?a=/b/c#d/e",
-                "https://releases.example.com/web/grants/i-1.json",
-            ),
-            (
-                "https://releases.example.com/stable.json",
-                "https://releases.example.com/grants/i-1.json",
-            ),
-            ("file:///srv/stable.json", "file:///srv/grants/i-1.json"),
-        ] {
-            let channel = ChannelUrl::try_from(channel.to_owned()).unwrap();
-            assert_eq!(beside(&channel, "grants/i-1.json"), expected);
-        }
     }
 }

@@ -22,7 +22,11 @@ mod tests;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use earmark_manifest::verify::{self, VerifiedManifest};
+use earmark_manifest::{
+    declaration::{Declaration, OnFailure},
+    name::UnitName,
+    verify::{self, VerifiedManifest},
+};
 use earmark_scan::{Root, seal, verify::Verdict};
 
 pub use self::show::Shown;
@@ -33,7 +37,6 @@ use crate::{
     cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, parameters::Values,
     policy::Policy, record, summary,
 };
-use earmark_manifest::declaration::{Declaration, OnFailure};
 
 /// Shows what first boot did, or carries it out.
 pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
@@ -119,6 +122,12 @@ pub fn systemctl(root: &Root, words: &[String]) -> Result<(), String> {
         steps::systemctl(context, &words).await
     });
     asked?.map_err(|failure| failure.to_string())
+}
+
+/// Starts a sealed unit of the image, and does not wait for it.
+pub fn start_unit(root: &Root, unit: &UnitName) -> Result<(), String> {
+    let started = with_sealed(root, async |context| steps::start_unit(context, unit).await);
+    started?.map_err(|failure| failure.to_string())
 }
 
 /// Runs what runs programs of the signed tree.

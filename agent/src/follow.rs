@@ -1,29 +1,37 @@
 //! The stage `follow`: where this host stands by the channel that its image names.
 //!
 //! Data flows one way: what was fetched -> signature -> this image, this channel -> not older than what was
-//! seen -> kept -> where this host stands -> told. Protects against a document that nobody with the purpose
+//! seen -> kept -> where this host stands -> told, and what the image declares for it is done. Protects against a document that nobody with the purpose
 //! `channel` signed, of another image or channel, or older than one that was seen, also before a reboot. Does not
 //! protect against somebody who keeps newer documents away: that is told, with the age of what is known. Nothing
 //! in here fails a boot.
 
 mod judge;
 mod kept;
+mod react;
 
 use std::{process::ExitCode, time::UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use earmark_manifest::{
-    declaration::ChannelUrl, limits, name::ChannelName, path::ImagePath,
+    crypto,
+    declaration::{Channel, Location, Reaction},
+    limits,
+    name::ChannelName,
+    path::ImagePath,
     verify::VerifiedDeclaration,
 };
 use earmark_scan::{Root, seal};
 
-pub use self::judge::Following;
+pub use self::judge::{Following, State};
 use self::{
     judge::{Brought, Host},
-    kept::Store,
+    kept::{Kept, Store},
+    react::Moment,
 };
-use crate::{cli::FollowArgs, exit::Exit, host, policy::Policy, record, state::StateDirectory};
+use crate::{
+    cli::FollowArgs, exit::Exit, first_boot, host, policy::Policy, record, state::StateDirectory,
+};
 
 /// Where what was fetched lies.
 const FETCHED: &str = "/run/earmark-fetch/channel.json";
@@ -36,41 +44,96 @@ pub fn run(args: &FollowArgs) -> Result<ExitCode> {
         eprintln!("earmark-agent: no channel is followed: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
-    let Some(url) = &declared.declaration().channel else {
+    let Some(channel) = &declared.declaration().channel else {
         eprintln!("earmark-agent: no channel is followed: the image names none");
         return Ok(Exit::Done.into());
     };
     // Two at once would each keep a document that the other has not seen.
     let turn = StateDirectory::open_private(&root)?;
     turn.wait_long();
-    let following = look(&root, declared, url)?;
+    let before = record::read(&root)?.and_then(|status| status.channel);
+    let following = look(&root, declared, channel)?;
     record::keep_channel(&root, following.clone())?;
-    tell(&following);
+    tell(&following, before.as_ref());
     Ok(Exit::Done.into())
 }
 
-fn look(root: &Root, declared: &VerifiedDeclaration, url: &ChannelUrl) -> Result<Following> {
+fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Result<Following> {
     let trust = seal::read_trust(root)?;
     let image = &declared.statement().image;
-    let name = name(url);
+    let name = name(&channel.url);
     let host = Host {
         trust: &trust,
         image: &image.name,
         channel: name.as_ref(),
         manifest: declared.digest(),
         epoch: image.epoch,
-        time: host::time().context("the clock of this host is before 1970")?,
+        time: host::time().context("the clock of this host was never set")?,
     };
     let store = Store::read(root)?;
     for damaged in &store.damaged {
         eprintln!("earmark-agent: {damaged}: the other copy is what is followed");
     }
     let before = store.kept.clone();
-    let (kept, problem) = judge::take(brought(root)?, before.clone(), &host);
+    let (mut kept, mut problem) = judge::take(brought(root)?, before.clone(), &host);
+    let state = judge::stand(kept.as_ref(), None, &host).state;
+    let due = kept
+        .as_mut()
+        .is_some_and(|kept| is_due(root, kept, state, channel, &host));
     if let Some(kept) = kept.as_ref().filter(|kept| before.as_ref() != Some(kept)) {
         store.write(root, kept)?;
     }
+    if due && let Err(error) = act(root, react::reaction(channel, state)) {
+        problem = Some(format!("{error:#}"));
+        // It is tried again at the next look.
+        if let Some(kept) = &mut kept {
+            kept.pending.iter_mut().for_each(|it| it.done = None);
+            Store::read(root)?.write(root, kept)?;
+        }
+    }
     Ok(judge::stand(kept.as_ref(), problem, &host))
+}
+
+/// Decides what is to be done and when. If that is now, it counts as done from here on: it is on the disk before
+/// it happens, since what halts a host must not halt it at each start.
+fn is_due(root: &Root, kept: &mut Kept, state: State, channel: &Channel, host: &Host<'_>) -> bool {
+    let moment = Moment {
+        host: &this_host(root),
+        manifest: host.manifest,
+        chance: crypto::random().map(u64::from_ne_bytes).unwrap_or_default(),
+        time: host.time,
+    };
+    kept.pending = react::decide(kept.pending.take(), state, channel, &moment);
+    let due = kept.pending.as_mut().filter(|it| it.is_due(host.time));
+    due.is_some_and(|pending| {
+        pending.done = Some(host.time);
+        true
+    })
+}
+
+/// Does what is declared: starts a unit of the image, which says itself what it may.
+fn act(root: &Root, reaction: &Reaction) -> Result<()> {
+    let done = match reaction {
+        Reaction::Report => Ok(()),
+        Reaction::Start(unit) => first_boot::start_unit(root, unit),
+        Reaction::Halt => {
+            let words = [
+                "start",
+                "--no-block",
+                "--job-mode=replace-irreversibly",
+                "poweroff.target",
+            ];
+            first_boot::systemctl(root, &words.map(str::to_owned))
+        }
+    };
+    done.map_err(|problem| anyhow!("failed to {reaction}: {problem}"))
+}
+
+/// What tells this host from others, if only for as long as it is up.
+fn this_host(root: &Root) -> String {
+    let status = record::read(root).ok().flatten();
+    let named = status.and_then(|status| status.instance);
+    named.or_else(host::boot_id).unwrap_or_default()
 }
 
 /// What was fetched in this boot, and when.
@@ -92,15 +155,19 @@ fn brought(root: &Root) -> Result<Option<Brought>> {
 }
 
 /// Which channel a URL is of: `stable` for `.../stable.json`. A URL that does not say may be of any.
-fn name(url: &ChannelUrl) -> Option<ChannelName> {
-    let path = url.as_str().split(['?', '#']).next()?;
-    path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+fn name(url: &Location) -> Option<ChannelName> {
+    let document = url.as_str().rsplit('/').next()?;
+    document.strip_suffix(".json")?.parse().ok()
 }
 
-/// A line for the journal.
-fn tell(following: &Following) {
-    if let Some(problem) = &following.problem {
+/// A line for the journal, if it says something that was not said before.
+fn tell(following: &Following, before: Option<&Following>) {
+    if let Some(problem) = &following.problem
+        && before.is_none_or(|before| before.problem.as_ref() != Some(problem))
+    {
         eprintln!("earmark-agent: channel: {problem}");
     }
-    println!("channel: {following}");
+    if before.is_none_or(|before| before.to_string() != following.to_string()) {
+        println!("channel: {following}");
+    }
 }

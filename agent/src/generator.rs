@@ -16,6 +16,7 @@ mod check;
 mod needs;
 mod overrides;
 mod plan;
+mod reports;
 
 use std::{
     ffi::OsString, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path,

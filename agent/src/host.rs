@@ -31,6 +31,17 @@ pub fn time() -> Option<u64> {
     (now >= FIRST).then_some(now)
 }
 
+/// How long this boot lasts, in seconds: what no setting of a clock changes.
+pub fn uptime() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    text.split('.').next()?.parse().ok()
+}
+
+/// When this boot began, in seconds since 1970, as far as the clock can be believed now.
+pub fn booted() -> Option<u64> {
+    time()?.checked_sub(uptime()?)
+}
+
 /// A time as people write it.
 pub fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);

@@ -17,7 +17,7 @@ mod session;
 mod tests;
 
 pub use error::ImdsError;
-pub use identity::{IdentityDocument, InstanceId, instance_id_from_dmi};
+pub use identity::{IdentityDocument, InstanceId, RoleCredentials, instance_id_from_dmi};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -44,6 +44,8 @@ const TAG_PREFIX: &str = "earmark:";
 const USER_DATA: &str = "user-data";
 const TAGS: &str = "meta-data/tags/instance";
 const ID: &str = "meta-data/instance-id";
+const ROLE: &str = "meta-data/iam/security-credentials/";
+const ROLE_BOUND: usize = 16 * 1024;
 const DOCUMENT: &str = "dynamic/instance-identity/document";
 const SIGNATURE: &str = "dynamic/instance-identity/rsa2048";
 
@@ -117,6 +119,26 @@ impl Imds {
             }
         }
         Ok(Some(tags))
+    }
+
+    /// Credentials of the instance's role, if it has one.
+    pub async fn role(&self) -> Result<Option<RoleCredentials>, ImdsError> {
+        let Some(name) = self.session.get(ROLE, ROLE_BOUND).await? else {
+            return Ok(None);
+        };
+        let name = text(name, ROLE, "the name of a role")?;
+        let name = name.trim();
+        // It becomes part of a path.
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+        if name.is_empty() || name.len() > 128 || !name.bytes().all(of_name) {
+            return Err(malformed(ROLE, "the name of one role"));
+        }
+        let path = format!("{ROLE}{name}");
+        let found = self.session.get(&path, ROLE_BOUND).await?;
+        let found = found.ok_or_else(|| not_there(&path))?;
+        serde_json::from_slice(&found)
+            .map(Some)
+            .map_err(|_| malformed(&path, "the credentials of a role, in JSON"))
     }
 
     /// Which instance this is, as the service says it, with its signature.

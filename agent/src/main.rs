@@ -30,6 +30,7 @@ mod cmdline;
 mod console;
 mod exit;
 mod fetch;
+mod files;
 mod first_boot;
 mod follow;
 mod generator;
@@ -37,12 +38,15 @@ mod grants;
 mod host;
 mod http;
 mod imds;
+mod instance;
 mod journal;
 mod lockdown;
 mod parameters;
 mod policy;
 mod process;
 mod record;
+mod remote;
+mod report;
 mod run;
 mod state;
 mod status;
@@ -71,7 +75,9 @@ fn main() -> ExitCode {
         cli::Command::Fetch(args) => fetch::run(&args),
         cli::Command::FirstBoot(args) => first_boot::run(&args),
         cli::Command::Follow(args) => follow::run(&args),
+        cli::Command::Instance(args) => instance::run(&args),
         cli::Command::Lockdown(args) => lockdown::run(&args),
+        cli::Command::Report(args) => report::run(&args),
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Status(args) => status::run(&args),
         cli::Command::Verify(args) => verify::run(&args),

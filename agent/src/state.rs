@@ -6,9 +6,11 @@ use std::{fs::File, io::Write, os::fd::OwnedFd, time::Duration};
 use anyhow::{Context, Result};
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, FlockOperation, Mode, OFlags},
     io::Errno,
 };
+
+use crate::files;
 
 /// A second in all.
 const TURNS: u32 = 50;
@@ -35,13 +37,13 @@ impl StateDirectory {
     /// The same, if it is there.
     pub fn open_existing(root: &Root) -> Option<Self> {
         const PATH: &str = "run/earmark-lockdown";
-        let directory = open_beneath(root, PATH).ok()?;
+        let directory = files::open_directory(root, PATH).ok()?;
         let path = PATH;
         Some(Self { directory, path })
     }
 
     fn open_or_make(root: &Root, path: &'static str, name: &str, mode: u32) -> Result<Self> {
-        let open = |path: &str| open_beneath(root, path);
+        let open = |path: &str| files::open_directory(root, path);
         match open(path) {
             Ok(directory) => return Ok(Self { directory, path }),
             Err(Errno::NOENT) => {}
@@ -113,10 +115,4 @@ impl StateDirectory {
         }
         written.with_context(|| format!("failed to write '/{path}/{name}'"))
     }
-}
-
-fn open_beneath(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
 }

@@ -27,6 +27,12 @@ pub const GRANTS: &str = "earmark-grants.service";
 pub const GRANTS_PATH: &str = "earmark-grants.path";
 /// When something is fetched for this host.
 pub const FETCH_TIMER: &str = "earmark-fetch.timer";
+/// The one that says how this host is.
+pub const REPORT: &str = "earmark-report.service";
+/// When it does, although nothing has changed.
+pub const REPORT_TIMER: &str = "earmark-report.timer";
+/// What starts it when something has.
+pub const REPORT_PATH: &str = "earmark-report.path";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -36,7 +42,7 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 14] = [
+pub const UNITS: [Unit; 19] = [
     Unit {
         name: AGENT,
         text: include_str!("../../systemd/earmark-agent.service"),
@@ -54,12 +60,20 @@ pub const UNITS: [Unit; 14] = [
         text: include_str!("../../systemd/earmark-first-boot.service"),
     },
     Unit {
+        name: "earmark-follow.service",
+        text: include_str!("../../systemd/earmark-follow.service"),
+    },
+    Unit {
         name: GRANTS_PATH,
         text: include_str!("../../systemd/earmark-grants.path"),
     },
     Unit {
         name: GRANTS,
         text: include_str!("../../systemd/earmark-grants.service"),
+    },
+    Unit {
+        name: "earmark-instance.service",
+        text: include_str!("../../systemd/earmark-instance.service"),
     },
     Unit {
         name: LOCKDOWN,
@@ -84,6 +98,18 @@ pub const UNITS: [Unit; 14] = [
     Unit {
         name: READY,
         text: include_str!("../../systemd/earmark-ready.target"),
+    },
+    Unit {
+        name: REPORT_PATH,
+        text: include_str!("../../systemd/earmark-report.path"),
+    },
+    Unit {
+        name: REPORT,
+        text: include_str!("../../systemd/earmark-report.service"),
+    },
+    Unit {
+        name: REPORT_TIMER,
+        text: include_str!("../../systemd/earmark-report.timer"),
     },
     Unit {
         name: "earmark-verified.target",

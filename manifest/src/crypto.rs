@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ring::{
-    agreement, digest,
+    agreement, digest, hmac,
     rand::SystemRandom,
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
@@ -16,6 +16,12 @@ use crate::{digest::Sha256Digest, edwards};
 /// The SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Sha256Digest {
     finish(digest::digest(&digest::SHA256, bytes))
+}
+
+/// The HMAC (RFC 2104) with SHA-256 of `bytes`. Requests to AWS are signed with it.
+pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> Sha256Digest {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), bytes);
+    copied(tag.as_ref())
 }
 
 /// SHA-256 of bytes that come in pieces.
@@ -52,11 +58,15 @@ impl fmt::Debug for Sha256 {
 }
 
 fn finish(digest: digest::Digest) -> Sha256Digest {
+    copied(digest.as_ref())
+}
+
+fn copied(digest: &[u8]) -> Sha256Digest {
     let mut bytes = [0; 32];
     // SHA-256 is 32 bytes long; were it not, a short copy would only ever fail to match.
     bytes
         .iter_mut()
-        .zip(digest.as_ref())
+        .zip(digest)
         .for_each(|(to, from)| *to = *from);
     Sha256Digest::new(bytes)
 }

@@ -8,6 +8,7 @@ mod fleet;
 mod lint;
 mod lockdown;
 mod parameters;
+mod place;
 mod rules;
 mod template;
 mod text;
@@ -15,10 +16,11 @@ mod values;
 mod volume;
 
 pub use first_boot::{Action, Interrupted, Step};
-pub use fleet::{ChannelUrl, Report, Sink};
+pub use fleet::{Channel, Reaction, Report, Share, Sink};
 pub use lint::Waiver;
 pub use lockdown::{Lock, LockName, Lockdown};
 pub use parameters::{Parameter, ParameterKind};
+pub use place::{Location, Place, S3};
 pub use rules::DeclaredRule;
 pub use template::{Template, TemplatePart};
 pub use text::{ByteRate, Interval, OctalMode};
@@ -59,7 +61,7 @@ pub struct Declaration {
     /// `[report]`, if there is one.
     pub report: Option<Report>,
     /// `[channel]`, if there is one.
-    pub channel: Option<ChannelUrl>,
+    pub channel: Option<Channel>,
     /// `[[lint.allow]]`, in order.
     pub lint: Vec<Waiver>,
     rules: Vec<ReasonedRule>,
@@ -236,6 +238,22 @@ impl Declaration {
         let first_boot = first_boot::check(document.first_boot, &parameters)?;
         let (rules, profile_rules) = rules::collect(&document.tree, &first_boot)?;
         let platform = document.image.0.platform;
+        let report = document.report.map(|report| {
+            let at = report.span();
+            let report = report.into_inner().0;
+            let checked = fleet::check_report(&report);
+            checked
+                .map(|()| report)
+                .map_err(|problem| Problem { at, problem })
+        });
+        let channel = document.channel.map(|channel| {
+            let at = channel.span();
+            channel.into_inner().0.check().map_err(|problem| Problem {
+                at,
+                problem: problem.to_owned(),
+            })
+        });
+        let (report, channel) = (report.transpose()?, channel.transpose()?);
         let values = values::check(document.values.map(|values| values.0), platform)?;
         Ok(Self {
             image: document.image.0,
@@ -254,8 +272,8 @@ impl Declaration {
             values,
             first_boot,
             lockdown: document.lockdown.0,
-            report: document.report.map(|report| report.0),
-            channel: document.channel.map(|channel| channel.0.url),
+            report,
+            channel,
             lint: lint::check(document.lint.0)?,
             rules,
             profile_rules,
@@ -327,9 +345,9 @@ struct Document {
     #[serde(default)]
     lockdown: Table<Lockdown>,
     #[serde(default)]
-    report: Option<Table<Report>>,
+    report: Option<Spanned<Table<Report>>>,
     #[serde(default)]
-    channel: Option<Table<fleet::ChannelDocument>>,
+    channel: Option<Spanned<Table<fleet::ChannelDocument>>>,
     #[serde(default)]
     lint: Table<lint::LintDocument>,
 }

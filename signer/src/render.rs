@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use earmark_manifest::{
     declaration::{
-        Action, Declaration, Interrupted, Lock, Parameter, Platform, Step, Template, TemplatePart,
+        Action, Declaration, Interrupted, Lock, Parameter, Platform, Reaction, Step, Template,
+        TemplatePart,
     },
     name::UnitName,
 };
@@ -129,7 +130,21 @@ pub fn facts(declaration: &Declaration) -> Vec<Fact> {
         }
     }
     if let Some(channel) = &declaration.channel {
-        fact(Section::Fleet, "channel", channel.as_str().to_owned());
+        fact(Section::Fleet, "channel", channel.url.as_str().to_owned());
+        for (name, reaction) in [
+            ("on behind", &channel.on_behind),
+            ("on revoked", &channel.on_revoked),
+        ] {
+            let share = match reaction {
+                Reaction::Report => String::new(),
+                _ => format!(
+                    "; {} % of the fleet an hour, each up to {} later",
+                    channel.share.percent(),
+                    channel.jitter
+                ),
+            };
+            fact(Section::Fleet, name, format!("{reaction}{share}"));
+        }
     }
     facts
 }

@@ -11,6 +11,7 @@ use std::{fmt, time::Duration};
 
 use earmark_manifest::{
     declaration::{Action, Step},
+    name::UnitName,
     verify::VerifiedManifest,
 };
 use earmark_scan::Root;
@@ -58,6 +59,11 @@ impl fmt::Display for StepFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
+}
+
+/// Starts a sealed unit of the image, and does not wait for it.
+pub async fn start_unit(context: &Context<'_>, unit: &UnitName) -> StepResult {
+    unit::apply(context, &[], std::slice::from_ref(unit)).await
 }
 
 /// Asks the service manager for something.

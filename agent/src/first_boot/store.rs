@@ -1,32 +1,21 @@
 //! `/var/lib/earmark`: what outlives a boot, each file whole or not at all, on the disk before a step
 //! goes on.
 
-use std::{fs::File, io::Write, os::fd::OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use earmark_scan::Root;
-use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags},
-    io::Errno,
-};
+use rustix::{fs::Mode, io::Errno};
+
+use crate::files;
 
 const DIRECTORY: &str = "var/lib/earmark";
 
 /// Puts a file in the place of what has its name, and returns when a power cut cannot undo it.
 pub fn replace(root: &Root, name: &str, bytes: &[u8]) -> Result<()> {
     let directory = open(root)?;
-    let temporary = format!(".{name}.new");
-    // One of a run that was cut short.
-    let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
-    let written = write(&directory, &temporary, bytes).and_then(|()| {
-        rustix::fs::renameat(&directory, &temporary, &directory, name)?;
-        rustix::fs::fsync(&directory)?;
-        Ok(())
-    });
-    if written.is_err() {
-        let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
-    }
-    written.with_context(|| format!("failed to write '/{DIRECTORY}/{name}'"))
+    files::replace(directory, name, bytes, 0o600)
+        .with_context(|| format!("failed to write '/{DIRECTORY}/{name}'"))
 }
 
 /// Keeps a file under another name, in the place of what has that.
@@ -37,22 +26,9 @@ pub fn rename(root: &Root, from: &str, to: &str) -> Result<()> {
         .with_context(|| format!("failed to rename '/{DIRECTORY}/{from}' to '{to}'"))
 }
 
-fn write(directory: &OwnedFd, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
-    let mut file = File::from(file);
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 /// Opens the directory, and makes it if need be: `/var/lib` is the image's.
 fn open(root: &Root) -> Result<OwnedFd> {
-    let open = |path: &str| {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
-    };
+    let open = |path| files::open_directory(root, path);
     match open(DIRECTORY) {
         Err(Errno::NOENT) => {}
         opened => return opened.with_context(|| format!("failed to open '/{DIRECTORY}'")),

@@ -10,10 +10,13 @@ use earmark_manifest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::kept::Kept;
+use super::{kept::Kept, react::Pending};
+use crate::host::utc;
 
 /// How old what is known may be before it is not news any more: three times of fetching, and some delay.
 const SILENCE: u64 = 20 * 60;
+/// By how much the clocks of a host and of a signer may differ.
+const AHEAD: u64 = 3_600;
 
 /// What a document is held against.
 #[derive(Debug)]
@@ -46,6 +49,30 @@ pub enum State {
     Unreachable,
 }
 
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Current,
+        Self::Behind,
+        Self::Revoked,
+        Self::Unlisted,
+        Self::Expired,
+        Self::Unreachable,
+    ];
+
+    /// As reports spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Behind => "behind",
+            Self::Revoked => "revoked",
+            Self::Unlisted => "unlisted",
+            Self::Expired => "expired",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// What is told of the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Following {
@@ -67,6 +94,9 @@ pub struct Following {
     pub fetched: Option<u64>,
     /// Why what was found last is not believed, or could not be fetched.
     pub problem: Option<String>,
+    /// What this host does about it, if the image declares anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
 }
 
 /// What was brought, as it was found.
@@ -104,10 +134,18 @@ pub fn take(
     match (new, known) {
         (Err(why), known) => (known.map(|(kept, _)| kept), Some(why)),
         (Ok(_), known) => {
-            let fetched = known.map_or(0, |(kept, _)| kept.fetched).max(brought.time);
+            let known = known.map(|(kept, _)| kept);
+            let fetched = known.as_ref().map_or(0, |kept| kept.fetched);
+            let fetched = fetched.max(brought.time);
+            let pending = known.and_then(|kept| kept.pending);
             // It was parsed, and so is text.
             let document = String::from_utf8_lossy(&brought.bytes).into_owned();
-            (Some(Kept { document, fetched }), lost)
+            let kept = Kept {
+                document,
+                fetched,
+                pending,
+            };
+            (Some(kept), lost)
         }
     }
 }
@@ -139,6 +177,7 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
             expires: None,
             fetched: None,
             problem,
+            pending: None,
         };
     };
     let channel = verified.channel();
@@ -158,6 +197,13 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
         Standing::Current | Standing::Unlisted => (None, None, None),
     };
     let latest = channel.releases.latest();
+    // It is followed all the same: a clock that is wrong must not keep a revocation away.
+    let problem = problem.or_else(|| {
+        let ahead = channel.time.issued().saturating_sub(host.time);
+        let says =
+            || "it was issued in the future: the clock of this host, or its signer's, is wrong";
+        (ahead > AHEAD).then(|| says().to_owned())
+    });
     Following {
         state,
         behind,
@@ -168,6 +214,7 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
         expires: Some(expires),
         fetched: Some(fetched),
         problem,
+        pending: kept.and_then(|kept| kept.pending.clone()),
     }
 }
 
@@ -179,7 +226,16 @@ impl fmt::Display for Following {
             State::Revoked => write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?,
             State::Unlisted => f.write_str("unlisted: the channel does not know this release")?,
             State::Expired => f.write_str("expired: what is known of the channel is over")?,
-            State::Unreachable => f.write_str("unreachable")?,
+            State::Unreachable => match self.fetched {
+                Some(time) => write!(f, "unreachable: last seen {}", utc(time))?,
+                None => f.write_str("unreachable: nothing is known of it")?,
+            },
+        }
+        if let Some(pending) = &self.pending {
+            match pending.done {
+                Some(time) => write!(f, "; {}: done {}", pending.action, utc(time))?,
+                None => write!(f, "; {}: at {}", pending.action, utc(pending.at))?,
+            }
         }
         match &self.latest {
             Some(latest) if self.state != State::Current => {

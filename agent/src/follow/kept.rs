@@ -8,6 +8,7 @@ use earmark_manifest::{crypto, digest::Sha256Digest, layout, limits, path::Image
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
+use super::react::Pending;
 use crate::first_boot::store;
 
 /// Their names in the agent's state directory.
@@ -25,6 +26,8 @@ pub struct Kept {
     pub document: String,
     /// In seconds since 1970.
     pub fetched: u64,
+    /// What this host does about it.
+    pub pending: Option<Pending>,
 }
 
 /// What is on the disk.
@@ -118,6 +121,7 @@ mod tests {
         Kept {
             document: document.to_owned(),
             fetched,
+            pending: None,
         }
     }
 

@@ -7,13 +7,14 @@ use std::{
 
 use earmark_manifest::declaration::{LockName, OnFailure};
 
-use super::{needs, overrides::Override};
+use super::{needs, overrides::Override, reports};
 use crate::{
     lockdown,
     policy::Policy,
     units::{
         AGENT, FETCH_TIMER, FIRST_BOOT, GRANTS, GRANTS_PATH, LOCKDOWN, LOCKDOWN_AGAIN,
-        LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE, READY, UNITS, Unit, VERIFY,
+        LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE, READY, REPORT_PATH, REPORT_TIMER, UNITS, Unit,
+        VERIFY,
     },
 };
 
@@ -44,6 +45,9 @@ pub(super) fn plan(
 ) -> Plan {
     let declaration = policy.declaration();
     let needs = declaration.map_or_else(String::new, needs::needs);
+    let reports = declaration
+        .and_then(|it| it.report.as_ref())
+        .map(reports::settings);
     let policy = policy.on_failure();
     let mut plan = Plan::new();
     let mut put = |path: String, item| plan.insert(PathBuf::from(path), item);
@@ -68,6 +72,17 @@ pub(super) fn plan(
                 format!("multi-user.target.wants/{FETCH_TIMER}"),
                 dependency(FETCH_TIMER),
             );
+        }
+        if declaration.report.is_some() {
+            // Also where a host is put that did not verify.
+            for (target, unit) in [
+                ("multi-user.target", REPORT_TIMER),
+                ("multi-user.target", REPORT_PATH),
+                (QUARANTINE, REPORT_TIMER),
+                (QUARANTINE, REPORT_PATH),
+            ] {
+                put(format!("{target}.wants/{unit}"), dependency(unit));
+            }
         }
         if lockdown::denies_anything(declaration) {
             // What a grant opened before the reboot is opened as soon as the host is ready; and what is
@@ -119,6 +134,10 @@ pub(super) fn plan(
         let text = format!("{HEAD}{settings}{needs}");
         let path = PathBuf::from(format!("{unit}.d/50-policy.conf"));
         plan.insert(path, Item::File(text));
+    }
+    for (unit, settings) in reports.into_iter().flatten() {
+        let path = PathBuf::from(format!("{unit}.d/50-policy.conf"));
+        plan.insert(path, Item::File(format!("{HEAD}{settings}")));
     }
     plan
 }

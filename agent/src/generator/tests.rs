@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::*;
 use crate::{testing::TestRoot, units::UNITS};
 
+mod declared;
+
 /// What every image gets.
 const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
@@ -12,12 +14,17 @@ earmark-agent.service = the unit
 earmark-fetch.service = the unit
 earmark-fetch.timer = the unit
 earmark-first-boot.service = the unit
+earmark-follow.service = the unit
 earmark-grants.path = the unit
 earmark-grants.service = the unit
+earmark-instance.service = the unit
 earmark-lockdown-again.service = the unit
 earmark-lockdown-again.timer = the unit
 earmark-lockdown-early.service = the unit
 earmark-quarantine.target = the unit
+earmark-report.path = the unit
+earmark-report.service = the unit
+earmark-report.timer = the unit
 earmark-verify.service = the unit
 multi-user.target.wants/earmark-agent.service -> ../earmark-agent.service
 multi-user.target.wants/earmark-ready.target -> ../earmark-ready.target
@@ -202,75 +209,6 @@ unit = { start = [\"web.service\"] }
 
 /// In the boot in which a grant opened it, and not while it is being shut.
 #[test]
-fn units_of_a_lock_that_is_open_are_not_masked() {
-    const OPENED: &str = "/run/earmark-lockdown/opened.json";
-    let root = TestRoot::declared("platform = \"file\"\n");
-    let early = root.at(EARLY);
-    let masked = |progress: &str| {
-        let opened = format!("{{\"locks\":{{\"remote_access\":\"{progress}\"}},\"told\":[]}}");
-        root.write(OPENED, opened.as_bytes());
-        fs::create_dir_all(&early).unwrap();
-        generate(&root.open(), &early);
-        // Whatever it is, it is no violation while it changes.
-        assert_eq!(check(&root), [""; 0]);
-        let lines = listing(&early);
-        fs::remove_dir_all(&early).unwrap();
-        let is_masked = |unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
-        (is_masked("ssh.service"), is_masked("apt-daily.timer"))
-    };
-    assert_eq!(masked("open"), (false, true));
-    assert_eq!(masked("opening"), (false, true));
-    assert_eq!(masked("shutting"), (true, true));
-    assert_eq!(masked("whatever"), (true, true));
-    // An open lock takes the masks of no other away.
-    root.write(OPENED, b"{\"locks\":{},\"told\":[]}");
-    fs::create_dir_all(&early).unwrap();
-    generate(&root.open(), &early);
-    fs::remove_file(early.join("ssh.service")).unwrap();
-    assert_eq!(check(&root).len(), 1);
-}
-
-/// What a lock denies is masked before any unit starts, and what it leaves open is not.
-#[test]
-fn units_that_a_lock_denies_are_masked() {
-    let masks = |lock: &str, value: &str| {
-        let open = format!("{lock} = \"allow\"");
-        let root = TestRoot::sealed(&OPEN.replace(&open, &format!("{lock} = {value}")));
-        let early = root.at(EARLY);
-        fs::create_dir_all(&early).unwrap();
-        generate(&root.open(), &early);
-        assert_eq!(check(&root), [""; 0]);
-        let mut lines = listing(&early);
-        lines.retain(|line| {
-            line.ends_with(" -> /dev/null") || line.contains(".target.wants/earmark-lock")
-        });
-        lines
-    };
-    let is_in = |lines: &[String], unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
-    assert_eq!(masks("remote_access", "\"allow\""), [""; 0]);
-    let all = masks("remote_access", "\"deny\"");
-    let but_sshd = masks("remote_access", "{ allow = [\"sshd\"] }");
-    for unit in ["ssh.service", "ssh.socket", "sshd.service"] {
-        assert!(is_in(&all, unit) && !is_in(&but_sshd, unit), "{unit}");
-    }
-    for unit in [
-        "getty@.service",
-        "serial-getty@.service",
-        "amazon-ssm-agent.service",
-    ] {
-        assert!(is_in(&all, unit) && is_in(&but_sshd, unit), "{unit}");
-    }
-    assert!(is_in(&masks("packages", "\"deny\""), "apt-daily.timer"));
-    assert!(is_in(&masks("schedules", "\"deny\""), "cron.service"));
-    let early =
-        "sysinit.target.wants/earmark-lockdown-early.service -> ../earmark-lockdown-early.service";
-    // Whatever is shut is looked at again.
-    let again = "earmark-ready.target.wants/earmark-lockdown-again.timer -> ../earmark-lockdown-again.timer";
-    assert_eq!(masks("filesystems", "\"deny\""), [again, early]);
-    assert_eq!(masks("kernel", "\"deny\""), [again]);
-}
-
-#[test]
 fn an_image_that_is_not_sealed_yet_boots_on() {
     must_write(&TestRoot::bare(), &[ALWAYS, REPORT], "neither");
 }
@@ -366,8 +304,12 @@ earmark-fetch.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null
 earmark-first-boot.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/first.conf -> /dev/null
+earmark-follow.service.d/10-timeout.conf -> /dev/null
+earmark-follow.service.d/all.conf -> /dev/null
 earmark-grants.service.d/10-timeout.conf -> /dev/null
 earmark-grants.service.d/all.conf -> /dev/null
+earmark-instance.service.d/10-timeout.conf -> /dev/null
+earmark-instance.service.d/all.conf -> /dev/null
 earmark-lockdown-again.service.d/10-timeout.conf -> /dev/null
 earmark-lockdown-again.service.d/all.conf -> /dev/null
 earmark-lockdown-early.service.d/10-timeout.conf -> /dev/null
@@ -378,6 +320,8 @@ earmark-quarantine.target.d/x.conf -> /dev/null
 earmark-quarantine.target.wants/sshd.service -> /dev/null
 earmark-ready.target.d/override.conf -> /dev/null
 earmark-ready.target.d/x.conf -> /dev/null
+earmark-report.service.d/10-timeout.conf -> /dev/null
+earmark-report.service.d/all.conf -> /dev/null
 earmark-verified.target.d/x.conf -> /dev/null
 earmark-verify.service.d/10-timeout.conf -> /dev/null
 earmark-verify.service.d/all.conf -> /dev/null

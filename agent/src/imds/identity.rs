@@ -83,6 +83,18 @@ impl IdentityDocument {
     }
 }
 
+/// What a role may be used with, for some hours. Not `Debug`: none of it is for a log.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RoleCredentials {
+    /// Which key.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: String,
+    /// Goes with it.
+    pub token: String,
+}
+
 /// Where the kernel shows what the firmware says of the machine.
 const DMI: &str = "/sys/devices/virtual/dmi/id";
 /// The vendor of a Nitro instance's machine and board.

@@ -25,6 +25,17 @@ impl LockState {
         matches!(self, Self::Enforced | Self::NotApplicable)
     }
 
+    /// As reports spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not-applicable",
+            Self::Enforced => "enforced",
+            Self::Unknown => "unknown",
+            Self::NotEnforced => "not-enforced",
+            Self::Granted => "granted",
+        }
+    }
+
     /// For people.
     pub const fn words(self) -> &'static str {
         match self {

@@ -345,7 +345,7 @@ fn each_wrong_value_is_refused_at_its_place() {
         (
             "s3://fleet-reports",
             "http://fleet-reports",
-            (48, 6),
+            (48, 7),
             "https://",
         ),
         (
@@ -401,6 +401,37 @@ fn each_wrong_value_is_refused_at_its_place() {
             "https://user@releases",
             (51, 7),
             "without credentials",
+        ),
+        ("url = ", "share = 0\nurl = ", (51, 9), "1 to 100"),
+        (
+            "url = ",
+            "on_revoked = \"reboot\"\nurl = ",
+            (51, 14),
+            "\"halt\" or { start",
+        ),
+        (
+            "url = ",
+            "on_behind = { start = \"drain.timer\" }\nurl = ",
+            (51, 13),
+            "expected a service",
+        ),
+        (
+            "url = ",
+            "region = \"eu-central-1\"\nurl = ",
+            (50, 1),
+            "are of s3:// URLs",
+        ),
+        (
+            "to = [",
+            "to = [\"s3://fleet-reports/web\", ",
+            (47, 1),
+            "is there twice",
+        ),
+        (
+            "to = [\"s3://fleet-reports/web/\"]",
+            "to = []",
+            (47, 1),
+            "expected 1 to 8",
         ),
         ("[channel]", "[channels]", (50, 2), "unknown field"),
         ("[channel]", "[channel", (50, 9), ""),

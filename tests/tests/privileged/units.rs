@@ -8,19 +8,24 @@ use earmark_tests::{
     overlay::Overlay,
 };
 
-const UNITS: [&str; 14] = [
+const UNITS: [&str; 19] = [
     "earmark-agent.service",
     "earmark-fetch.service",
     "earmark-fetch.timer",
     "earmark-first-boot.service",
+    "earmark-follow.service",
     "earmark-grants.path",
     "earmark-grants.service",
+    "earmark-instance.service",
     "earmark-lockdown-again.service",
     "earmark-lockdown-again.timer",
     "earmark-lockdown-early.service",
     "earmark-lockdown.service",
     "earmark-quarantine.target",
     "earmark-ready.target",
+    "earmark-report.path",
+    "earmark-report.service",
+    "earmark-report.timer",
     "earmark-verified.target",
     "earmark-verify.service",
 ];
@@ -80,7 +85,7 @@ fn privileged_the_exposure_is_what_the_docs_say() {
         let bound = match unit {
             "earmark-agent.service" | "earmark-verify.service" => 2.0,
             // The network is what it is for.
-            "earmark-fetch.service" => 2.5,
+            "earmark-fetch.service" | "earmark-report.service" | "earmark-instance.service" => 2.5,
             // Declared commands run in it, as root.
             "earmark-first-boot.service" => 6.0,
             // What the others do is what exposure is about: mounting, and shutting the door for modules.

@@ -107,6 +107,26 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-fetch.timer",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-follow.service",
+                "systemd/earmark-follow.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-instance.service",
+                "systemd/earmark-instance.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-report.path",
+                "systemd/earmark-report.path",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-report.service",
+                "systemd/earmark-report.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-report.timer",
+                "systemd/earmark-report.timer",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-lockdown-early.service",
                 "systemd/earmark-lockdown-early.service",
             ),

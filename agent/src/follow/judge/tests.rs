@@ -199,6 +199,7 @@ fn what_was_kept_is_not_believed_for_having_been_kept() {
     let kept = |document: Vec<u8>| Kept {
         document: String::from_utf8(document).unwrap(),
         fetched: START,
+        pending: None,
     };
     let forged = kept(document("web", "stable", 99, &["1"], &key()));
     let good = bench.document(5, &["1"]);

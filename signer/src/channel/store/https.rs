@@ -5,7 +5,7 @@ use std::fmt;
 use ::http::Request;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use earmark_manifest::{declaration::ChannelUrl, limits};
+use earmark_manifest::{declaration::Location, limits};
 
 use super::Found;
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
 
 /// An `https://` URL, as a declaration names it, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url(ChannelUrl);
+pub struct Url(Location);
 
 impl Url {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        ChannelUrl::try_from(text.to_owned()).map(Self)
+        Location::try_from(text.to_owned()).map(Self)
     }
 
     pub fn as_str(&self) -> &str {

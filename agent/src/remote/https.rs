@@ -3,18 +3,20 @@
 
 use std::{io, time::Duration};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use earmark_manifest::path::ImagePath;
 use earmark_scan::Root;
 use reqwest::{
-    Client, StatusCode,
+    Client, RequestBuilder, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
+    header,
 };
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::Trouble;
 use crate::{
     http::{self, innermost},
     process,
@@ -46,7 +48,7 @@ impl Resolve for System {
 }
 
 /// A client that believes the authorities of this root.
-pub(super) fn client(root: &Root) -> Result<Client> {
+pub fn client(root: &Root) -> anyhow::Result<Client> {
     http::client(authorities(root)?)
         .context("failed to set up TLS")?
         .https_only(true)
@@ -57,7 +59,7 @@ pub(super) fn client(root: &Root) -> Result<Client> {
         .map_err(|error| anyhow!("failed to set up a client: {}", innermost(&error)))
 }
 
-fn authorities(root: &Root) -> Result<RootCertStore> {
+fn authorities(root: &Root) -> anyhow::Result<RootCertStore> {
     for path in AUTHORITIES {
         let path = ImagePath::from_absolute(path.as_bytes())?;
         let Some(bundle) = root.read_opt(&path, AUTHORITIES_BOUND)? else {
@@ -80,29 +82,45 @@ fn authorities(root: &Root) -> Result<RootCertStore> {
     )
 }
 
-/// What is at `url`, at most `bound` bytes; nothing, if there is nothing. No error quotes the answer.
-pub(super) async fn get(client: &Client, url: &str, bound: usize) -> Result<Option<Vec<u8>>> {
+/// Sends a request and takes at most `bound` bytes of its answer. No error quotes the answer.
+pub async fn exchange(request: RequestBuilder, bound: usize) -> Result<Answer, Trouble> {
     let broken = |error: reqwest::Error| {
-        if error.is_timeout() {
-            anyhow!("no answer in time")
+        Trouble::Passing(if error.is_timeout() {
+            "no answer in time".to_owned()
         } else {
-            anyhow!("{}", innermost(&error))
-        }
+            innermost(&error)
+        })
     };
-    let mut answer = client.get(url).send().await.map_err(broken)?;
-    match answer.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(None),
-        status if status.is_redirection() => bail!("it redirects, and redirects are not followed"),
-        status => bail!("it answered {}", status.as_u16()),
+    let mut answer = request.send().await.map_err(broken)?;
+    let status = answer.status();
+    if status.is_redirection() {
+        return Err(Trouble::Lasting(
+            "it redirects, and redirects are not followed".to_owned(),
+        ));
     }
+    let after = answer.headers().get(header::RETRY_AFTER);
+    let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
     // What the answer says of its length is only its word.
     while let Some(piece) = answer.chunk().await.map_err(broken)? {
         if piece.len() > bound.saturating_sub(body.len()) {
-            bail!("it is larger than the {bound} bytes that are accepted");
+            let long = format!("it is larger than the {bound} bytes that are accepted");
+            return Err(Trouble::Lasting(long));
         }
         body.extend_from_slice(&piece);
     }
-    Ok(Some(body))
+    Ok(Answer {
+        status,
+        after,
+        body,
+    })
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// In how many seconds it wants to be asked again, if it says so.
+    pub after: Option<u64>,
+    pub body: Vec<u8>,
 }

@@ -1,0 +1,58 @@
+//! Files that are replaced: each is there whole or not at all.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use earmark_scan::Root;
+use rustix::{
+    fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+/// Opens a directory beneath the root, through no link.
+pub fn open_directory(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+}
+
+/// Waits until nobody else works in a directory, or for a second: everybody who may open it may hold its lock.
+/// The turn lasts as long as the directory is open.
+pub fn wait_for_turn(directory: impl AsFd) {
+    const TURNS: u32 = 50;
+    for _ in 0..TURNS {
+        match rustix::fs::flock(directory.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
+            _ => return,
+        }
+    }
+}
+
+/// Puts a file in the place of what has its name, and returns when a power cut cannot undo it.
+pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = directory.as_fd();
+    let temporary = format!(".{name}.new");
+    // One of a run that was cut short.
+    let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
+    let written = write(directory, &temporary, bytes, mode).and_then(|()| {
+        rustix::fs::renameat(directory, &temporary, directory, name)?;
+        rustix::fs::fsync(directory)?;
+        Ok(())
+    });
+    if written.is_err() {
+        let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
+    }
+    written
+}
+
+fn write(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    file.sync_all()
+}

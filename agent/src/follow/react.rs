@@ -1,0 +1,98 @@
+//! What a host does about where it stands, and when. Pure: no clock, no file.
+//!
+//! A document that is wrong must not take a fleet down at once, and hosts do not ask each other. So each host
+//! waits for a time of its own, which follows from its name and is spread evenly: of all that learn of something
+//! together, no more than the declared share acts in an hour. A document that takes it back meanwhile is in time
+//! for the rest of them. Does not protect against clocks that all jump ahead together.
+
+use earmark_manifest::{
+    crypto,
+    declaration::{Channel, Reaction},
+    digest::ManifestDigest,
+};
+use serde::{Deserialize, Serialize};
+
+use super::judge::State;
+
+/// What is to be done, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Because of this.
+    pub state: State,
+    /// As the declaration has it, such as `start drain.service`.
+    pub action: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// When it was done.
+    pub done: Option<u64>,
+}
+
+/// Who decides, and when.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    /// What this host is called, which decides when its turn is.
+    pub host: &'a str,
+    pub manifest: ManifestDigest,
+    /// A number by chance.
+    pub chance: u64,
+    /// In seconds since 1970.
+    pub time: u64,
+}
+
+/// What the declaration says for a state.
+pub const fn reaction(channel: &Channel, state: State) -> &Reaction {
+    match state {
+        State::Behind => &channel.on_behind,
+        State::Revoked => &channel.on_revoked,
+        // What is over, or not news any more, moves nobody.
+        _ => &Reaction::Report,
+    }
+}
+
+/// What is pending from now on. What was decided before stays, as long as the reason for it does.
+pub fn decide(
+    before: Option<Pending>,
+    state: State,
+    channel: &Channel,
+    moment: &Moment<'_>,
+) -> Option<Pending> {
+    let reaction = reaction(channel, state);
+    if *reaction == Reaction::Report {
+        return None;
+    }
+    let action = reaction.to_string();
+    if let Some(before) = before.filter(|it| it.state == state && it.action == action) {
+        return Some(before);
+    }
+    let turn = turn(moment, state, channel.share.percent());
+    let jitter = channel.jitter.duration().as_secs().saturating_add(1);
+    let wait = turn.saturating_add(moment.chance % jitter);
+    Some(Pending {
+        state,
+        action,
+        at: moment.time.saturating_add(wait),
+        done: None,
+    })
+}
+
+impl Pending {
+    /// Whether it is to be done now.
+    pub const fn is_due(&self, time: u64) -> bool {
+        self.done.is_none() && self.at <= time
+    }
+}
+
+/// Where in the hours that all hosts take together this one's turn is, in seconds.
+fn turn(moment: &Moment<'_>, state: State, percent: u64) -> u64 {
+    let window = 3_600_u64.saturating_mul(100) / percent.max(1);
+    // Another release, another order: it is not always the same hosts that go first.
+    let text = format!("{} {} {}", moment.host, moment.manifest, state.name());
+    let digest = crypto::sha256(text.as_bytes());
+    let number = digest.as_bytes().iter().take(8);
+    let number = number.fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    number % window.max(1)
+}
+
+#[cfg(test)]
+mod tests;

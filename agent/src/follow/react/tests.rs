@@ -1,0 +1,105 @@
+use earmark_manifest::declaration::Declaration;
+
+use super::*;
+
+const NOW: u64 = 1_795_430_000;
+
+fn channel(more: &str) -> Channel {
+    let text = format!(
+        "[image]\nname = \"web\"\nplatform = \"file\"\n[channel]\nurl = \"file:///srv/stable.json\"\n\
+         jitter = \"1s\"\n{more}"
+    );
+    Declaration::parse(text.as_bytes())
+        .unwrap()
+        .channel
+        .unwrap()
+}
+
+const DRAINS: &str = "on_revoked = { start = \"drain.service\" }\n";
+
+fn decided(
+    before: Option<Pending>,
+    state: State,
+    channel: &Channel,
+    host: &str,
+    time: u64,
+) -> Option<Pending> {
+    let moment = Moment {
+        host,
+        manifest: ManifestDigest::of_payload(b"1"),
+        chance: 0,
+        time,
+    };
+    decide(before, state, channel, &moment)
+}
+
+#[test]
+fn nothing_is_done_but_what_is_declared_for_what_is_known_to_be_so() {
+    let drains = channel(DRAINS);
+    for state in State::ALL {
+        let found = decided(None, state, &drains, "a", NOW);
+        assert_eq!(found.is_some(), state == State::Revoked, "{state:?}");
+        assert_eq!(decided(None, state, &channel(""), "a", NOW), None);
+    }
+    let halts = channel("on_behind = \"halt\"\n");
+    assert_eq!(
+        decided(None, State::Behind, &halts, "a", NOW)
+            .unwrap()
+            .action,
+        "halt"
+    );
+    assert_eq!(decided(None, State::Revoked, &halts, "a", NOW), None);
+}
+
+#[test]
+fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
+    let hosts = 10_000_u64;
+    for percent in [1, 10, 25, 100] {
+        let channel = channel(&format!("{DRAINS}share = {percent}\n"));
+        let mut hours = std::collections::BTreeMap::new();
+        for host in 0..hosts {
+            let host = format!("i-{host:017x}");
+            let at = decided(None, State::Revoked, &channel, &host, NOW)
+                .unwrap()
+                .at;
+            *hours.entry((at - NOW) / 3_600).or_insert(0_u64) += 1;
+        }
+        // Spread by chance, so that an hour has a little more or less.
+        let most = hours.values().max().unwrap();
+        let share = hosts * percent / 100;
+        assert!(*most <= share + share / 5 + 50, "{percent} %: {most}");
+        assert_eq!(
+            u64::try_from(hours.len()).unwrap(),
+            100 / percent,
+            "{percent} %"
+        );
+    }
+}
+
+#[test]
+fn what_was_decided_stays_as_long_as_its_reason_and_is_done_once() {
+    let drains = channel(DRAINS);
+    let first = decided(None, State::Revoked, &drains, "a", NOW).unwrap();
+    // Neither a later document nor a reboot puts it off.
+    let again = decided(Some(first.clone()), State::Revoked, &drains, "a", NOW + 500);
+    assert_eq!(again.as_ref(), Some(&first));
+    assert!(!first.is_due(first.at - 1) && first.is_due(first.at));
+    // One that takes it back is in time.
+    assert_eq!(
+        decided(Some(first.clone()), State::Current, &drains, "a", NOW + 500),
+        None
+    );
+    let done = Pending {
+        done: Some(first.at),
+        ..first.clone()
+    };
+    assert!(!done.is_due(first.at + 1));
+    assert_eq!(
+        decided(Some(done.clone()), State::Revoked, &drains, "a", NOW + 500),
+        Some(done.clone())
+    );
+    // Another image of the same host, which declares something else, decides anew.
+    let halts = channel("on_revoked = \"halt\"\n");
+    let anew = decided(Some(done), State::Revoked, &halts, "a", NOW + 500).unwrap();
+    assert_eq!((anew.action.as_str(), anew.done), ("halt", None));
+}

@@ -1,0 +1,105 @@
+//! What follows from a lock, a channel or a place for reports.
+
+use super::*;
+
+#[test]
+fn units_of_a_lock_that_is_open_are_not_masked() {
+    const OPENED: &str = "/run/earmark-lockdown/opened.json";
+    let root = TestRoot::declared("platform = \"file\"\n");
+    let early = root.at(EARLY);
+    let masked = |progress: &str| {
+        let opened = format!("{{\"locks\":{{\"remote_access\":\"{progress}\"}},\"told\":[]}}");
+        root.write(OPENED, opened.as_bytes());
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        // Whatever it is, it is no violation while it changes.
+        assert_eq!(check(&root), [""; 0]);
+        let lines = listing(&early);
+        fs::remove_dir_all(&early).unwrap();
+        let is_masked = |unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
+        (is_masked("ssh.service"), is_masked("apt-daily.timer"))
+    };
+    assert_eq!(masked("open"), (false, true));
+    assert_eq!(masked("opening"), (false, true));
+    assert_eq!(masked("shutting"), (true, true));
+    assert_eq!(masked("whatever"), (true, true));
+    // An open lock takes the masks of no other away.
+    root.write(OPENED, b"{\"locks\":{},\"told\":[]}");
+    fs::create_dir_all(&early).unwrap();
+    generate(&root.open(), &early);
+    fs::remove_file(early.join("ssh.service")).unwrap();
+    assert_eq!(check(&root).len(), 1);
+}
+
+#[test]
+fn a_host_reports_and_follows_where_its_image_says_so_also_in_quarantine() {
+    let lines = |declared: &str| {
+        let root = sealed(&format!("on_failure = \"quarantine\"\n{declared}"));
+        let early = root.at(EARLY);
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        assert_eq!(check(&root), [""; 0]);
+        let mut lines = listing(&early);
+        lines.retain(|line| {
+            let is_ours = line.contains("earmark-report") || line.contains("earmark-fetch");
+            is_ours && !line.ends_with("the unit")
+        });
+        lines
+    };
+    assert_eq!(lines(""), [""; 0]);
+    let channel = "[channel]\nurl = \"s3://releases/web/stable.json\"\n";
+    let wanted = "multi-user.target.wants/earmark-fetch.timer -> ../earmark-fetch.timer";
+    assert_eq!(lines(channel), [wanted]);
+    let report = "[report]\nto = [\"file:///srv/100%\", \"s3://reports/web\"]\nevery = \"10m\"\n";
+    assert_eq!(
+        lines(report),
+        [
+            "earmark-quarantine.target.wants/earmark-report.path -> ../earmark-report.path",
+            "earmark-quarantine.target.wants/earmark-report.timer -> ../earmark-report.timer",
+            "earmark-report.service.d/50-policy.conf: [Service] ReadWritePaths=\"-/srv/100%%\"",
+            "earmark-report.timer.d/50-policy.conf: [Timer] OnUnitInactiveSec= OnUnitInactiveSec=600s RandomizedDelaySec=120s",
+            "multi-user.target.wants/earmark-report.path -> ../earmark-report.path",
+            "multi-user.target.wants/earmark-report.timer -> ../earmark-report.timer",
+        ]
+    );
+}
+
+/// What a lock denies is masked before any unit starts, and what it leaves open is not.
+#[test]
+fn units_that_a_lock_denies_are_masked() {
+    let masks = |lock: &str, value: &str| {
+        let open = format!("{lock} = \"allow\"");
+        let root = TestRoot::sealed(&OPEN.replace(&open, &format!("{lock} = {value}")));
+        let early = root.at(EARLY);
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        assert_eq!(check(&root), [""; 0]);
+        let mut lines = listing(&early);
+        lines.retain(|line| {
+            line.ends_with(" -> /dev/null") || line.contains(".target.wants/earmark-lock")
+        });
+        lines
+    };
+    let is_in = |lines: &[String], unit: &str| lines.contains(&format!("{unit} -> /dev/null"));
+    assert_eq!(masks("remote_access", "\"allow\""), [""; 0]);
+    let all = masks("remote_access", "\"deny\"");
+    let but_sshd = masks("remote_access", "{ allow = [\"sshd\"] }");
+    for unit in ["ssh.service", "ssh.socket", "sshd.service"] {
+        assert!(is_in(&all, unit) && !is_in(&but_sshd, unit), "{unit}");
+    }
+    for unit in [
+        "getty@.service",
+        "serial-getty@.service",
+        "amazon-ssm-agent.service",
+    ] {
+        assert!(is_in(&all, unit) && is_in(&but_sshd, unit), "{unit}");
+    }
+    assert!(is_in(&masks("packages", "\"deny\""), "apt-daily.timer"));
+    assert!(is_in(&masks("schedules", "\"deny\""), "cron.service"));
+    let early =
+        "sysinit.target.wants/earmark-lockdown-early.service -> ../earmark-lockdown-early.service";
+    // Whatever is shut is looked at again.
+    let again = "earmark-ready.target.wants/earmark-lockdown-again.timer -> ../earmark-lockdown-again.timer";
+    assert_eq!(masks("filesystems", "\"deny\""), [again, early]);
+    assert_eq!(masks("kernel", "\"deny\""), [again]);
+}

@@ -1,0 +1,160 @@
+//! The stage `instance`: asks the metadata service, which is root's alone, for what the processes that speak to
+//! others need: the identity document, and the credentials of the instance's role.
+//!
+//! So the process that may ask it never speaks to anybody else, and those that speak to others are of a user who
+//! may do nothing. Protects the role's credentials against every user but that one, against a look into the
+//! image, and against logs. Does not protect them against who takes over a process of that user.
+
+use std::{fmt, fs, io, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use earmark_manifest::{
+    declaration::{Declaration, Place, Platform},
+    path::ImagePath,
+};
+use earmark_scan::Root;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cli::InstanceArgs,
+    exit::Exit,
+    files,
+    imds::{self, Imds},
+    policy::Policy,
+};
+
+/// Where it is left. The service manager makes it, for the group of those who need it.
+const DIRECTORY: &str = "run/earmark-instance";
+const IDENTITY: &str = "identity.json";
+const ROLE: &str = "role.json";
+/// For the group, and nobody else.
+const MODE: u32 = 0o640;
+const BOUND: usize = 64 * 1024;
+/// The metadata service is on the same machine; before the network is up it does not answer.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The instance identity document, and its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub document: String,
+    pub signature: Option<String>,
+}
+
+/// What the instance's role may be used with. It shows nothing of itself.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Role {
+    /// Which key.
+    pub key: String,
+    /// The key.
+    pub secret: String,
+    /// Goes with it, for keys that do not last.
+    pub token: Option<String>,
+    /// Where the instance is.
+    pub region: Option<String>,
+}
+
+/// Asks once.
+pub fn run(args: &InstanceArgs) -> Result<ExitCode> {
+    let root = Root::open(&args.root)?;
+    let policy = Policy::of(&root);
+    let Some(declaration) = policy.declaration() else {
+        eprintln!("earmark-agent: nothing is asked: {}", policy.reason());
+        return Ok(Exit::Undecided.into());
+    };
+    if declaration.image.platform != Platform::Ec2 {
+        return Ok(Exit::Done.into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build();
+    runtime
+        .context("failed to start the runtime")?
+        .block_on(ask(&root, declaration))?;
+    Ok(Exit::Done.into())
+}
+
+async fn ask(root: &Root, declaration: &Declaration) -> Result<()> {
+    let imds = Imds::new(DEADLINE)?;
+    if let Some(this) = imds::instance_id_from_dmi(root) {
+        imds.speaks_for(&this).await?;
+    }
+    let found = imds.identity().await?;
+    let identity = Identity {
+        document: found.document,
+        signature: found.signature,
+    };
+    keep(root, IDENTITY, &serde_json::to_vec(&identity)?)?;
+    // What nothing needs is not asked for.
+    if !needs_role(declaration) {
+        return remove(root, ROLE);
+    }
+    let Some(found) = imds.role().await? else {
+        eprintln!("earmark-agent: this instance has no role, and the image names objects of S3");
+        return remove(root, ROLE);
+    };
+    let role = Role {
+        key: found.access_key_id,
+        secret: found.secret_access_key,
+        token: Some(found.token),
+        region: region(&identity.document),
+    };
+    keep(root, ROLE, &serde_json::to_vec(&role)?)
+}
+
+fn needs_role(declaration: &Declaration) -> bool {
+    let is_object = |place: &Place| matches!(place, Place::S3(_));
+    let channel = declaration.channel.as_ref();
+    let sinks = declaration.report.iter().flat_map(|report| &report.to);
+    channel.is_some_and(|channel| is_object(channel.url.place())) || { sinks }
+        .any(|sink| is_object(sink.location().place()))
+}
+
+/// The region that an identity document names, if it is one: it becomes a part of a server's name.
+pub fn region(document: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Fields {
+        region: String,
+    }
+    let fields: Fields = serde_json::from_str(document).ok()?;
+    let region = fields
+        .region
+        .parse::<earmark_manifest::name::Region>()
+        .ok()?;
+    Some(region.to_string())
+}
+
+/// The identity, if it is known.
+pub fn identity(root: &Root) -> Option<Identity> {
+    read(root, IDENTITY)
+}
+
+/// The role, if there is one.
+pub fn role(root: &Root) -> Option<Role> {
+    read(root, ROLE)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(root: &Root, name: &str) -> Option<T> {
+    let path = ImagePath::from_absolute(format!("/{DIRECTORY}/{name}").as_bytes()).ok()?;
+    serde_json::from_slice(&root.read_opt(&path, BOUND).ok()??).ok()
+}
+
+fn keep(root: &Root, name: &str, bytes: &[u8]) -> Result<()> {
+    files::open_directory(root, DIRECTORY)
+        .map_err(io::Error::from)
+        .and_then(|directory| files::replace(directory, name, bytes, MODE))
+        .with_context(|| format!("failed to write '/{DIRECTORY}/{name}'"))
+}
+
+fn remove(root: &Root, name: &str) -> Result<()> {
+    match fs::remove_file(root.path().join(DIRECTORY).join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove '/{DIRECTORY}/{name}'"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Role")
+    }
+}

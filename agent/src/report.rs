@@ -1,0 +1,146 @@
+//! The stage `report`: says how this host is to those that the image names, and to Prometheus on this host.
+//!
+//! Data flows one way: the record of the boot and the identity of the instance -> a report -> a spool for each
+//! sink -> the sink. It runs as a user that may do nothing but this. A sink that hangs, is full or is down holds
+//! up nothing: neither the host nor the other sinks; what it missed is brought to it later, as far as the spool's
+//! bounds go.
+
+mod deliver;
+mod made;
+mod metrics;
+mod spool;
+mod state;
+
+use std::{process::ExitCode, thread};
+
+use anyhow::{Context, Result};
+use earmark_manifest::{
+    crypto,
+    declaration::{Report as Declared, Sink},
+};
+use earmark_scan::Root;
+
+use self::{
+    deliver::{Delivery, Moment},
+    spool::Spool,
+    state::{SinkState, State},
+};
+use crate::{
+    cli::ReportArgs, exit::Exit, files, host, instance, policy::Policy, record, remote::Remote,
+    status, summary::clean,
+};
+
+/// What does not outlive a boot: the state of the sinks, and what Prometheus reads.
+const RUN: &str = "run/earmark-report";
+const METRICS: &str = "earmark.prom";
+
+/// Makes a report if it is time for one, and brings to each sink what it has not got.
+pub fn run(args: &ReportArgs) -> Result<ExitCode> {
+    let root = Root::open(&args.root)?;
+    let policy = Policy::of(&root);
+    if args.print {
+        let report = made::report(&root, 0)?;
+        status::write(&String::from_utf8_lossy(&report.to_line()?))?;
+        return Ok(Exit::Done.into());
+    }
+    let Some(declaration) = policy.declaration() else {
+        eprintln!("earmark-agent: nothing is reported: {}", policy.reason());
+        return Ok(Exit::Undecided.into());
+    };
+    let Some(declared) = &declaration.report else {
+        eprintln!("earmark-agent: nothing is reported: the image names no place for reports");
+        return Ok(Exit::Done.into());
+    };
+    let run = files::open_directory(&root, RUN);
+    let run =
+        run.with_context(|| format!("failed to open '/{RUN}': see earmark-report.service"))?;
+    // Who runs it by hand does not get into the service's way.
+    files::wait_for_turn(&run);
+    let mut state = State::read(&run);
+    let moment = Moment {
+        uptime: host::uptime().context("failed to read /proc/uptime")?,
+        time: host::time(),
+        is_forced: args.once,
+    };
+    let made = make(&root, declared, &mut state, &moment);
+    if let Err(error) = &made {
+        eprintln!("earmark-agent: {error:#}");
+    }
+    let made_one = made.as_ref().ok().and_then(|line| line.as_deref());
+    let is_well = bring(&root, declared, &mut state, &moment, made_one);
+    state.write(&run)?;
+    let text = metrics::render(record::read(&root)?.as_ref(), declared, &state);
+    files::replace(&run, METRICS, text.as_bytes(), 0o644)
+        .with_context(|| format!("failed to write '/{RUN}/{METRICS}'"))?;
+    let exit = if is_well && made.is_ok() {
+        Exit::Done
+    } else {
+        Exit::Report
+    };
+    Ok(exit.into())
+}
+
+/// A report, if there is something new to say or the last one is old.
+fn make(
+    root: &Root,
+    declared: &Declared,
+    state: &mut State,
+    moment: &Moment,
+) -> Result<Option<Vec<u8>>> {
+    let dropped = state.sinks.values().map(|sink| sink.dropped).sum();
+    let report = made::report(root, dropped)?;
+    let says = crypto::sha256(&made::lasting(&report).to_line()?).hex();
+    // A little early rather than a whole turn late.
+    let every = declared.every.duration().as_secs() / 4 * 3;
+    let is_due = moment.is_forced
+        || state.said.as_ref() != Some(&says)
+        || state
+            .made
+            .is_none_or(|made| moment.uptime.saturating_sub(made) >= every);
+    if !is_due {
+        return Ok(None);
+    }
+    let line = report.to_line()?;
+    (state.said, state.made) = (Some(says), Some(moment.uptime));
+    Ok(Some(line))
+}
+
+/// Brings to each sink what it has not got, each on its own. Whether all went well.
+fn bring(
+    root: &Root,
+    declared: &Declared,
+    state: &mut State,
+    moment: &Moment,
+    made: Option<&[u8]>,
+) -> bool {
+    let role = instance::role(root);
+    let mut sinks: Vec<(&Sink, SinkState)> = Vec::new();
+    for sink in &declared.to {
+        let known = state.sinks.remove(sink.as_str()).unwrap_or_default();
+        sinks.push((sink, known));
+    }
+    // A thread each: what hangs, hangs alone.
+    thread::scope(|scope| {
+        for (sink, state) in &mut sinks {
+            let role = role.clone();
+            scope.spawn(move || {
+                let spool = Spool::open(root, sink).map_err(|error| error.to_string());
+                let remote = Remote::new(root, role);
+                let mut delivery = Delivery { state, moment };
+                delivery.run(&spool, made, &async |name, line| {
+                    remote.put(&sink.location().beneath(name), line).await
+                });
+            });
+        }
+    });
+    let mut is_well = true;
+    state.sinks.clear();
+    for (sink, known) in sinks {
+        if let Some(problem) = &known.problem {
+            is_well = false;
+            eprintln!("earmark-agent: '{}': {}", sink.as_str(), clean(problem));
+        }
+        state.sinks.insert(sink.as_str().to_owned(), known);
+    }
+    is_well
+}

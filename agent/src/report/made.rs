@@ -1,0 +1,138 @@
+//! A report, from the record of this boot.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow};
+use earmark_manifest::report::{BootId, ChannelState, Ec2, Image, Report, Taint, Verdict};
+use earmark_scan::{Root, verify};
+use serde::Deserialize;
+
+use crate::{
+    follow::Following,
+    grants, host, instance,
+    lockdown::{Declared, LockdownState},
+    record::{self, Status},
+};
+
+/// How this host is now. `dropped` reports did not reach a sink.
+pub fn report(root: &Root, dropped: u64) -> Result<Report> {
+    let status = record::read(root)?;
+    let status = status.context("no verification is on record: see earmark-verify.service")?;
+    let verified = &status.report;
+    if root.is_live() && !host::is_this_boot(verified.boot_id.as_deref()) {
+        return Err(anyhow!("the verification on record is of another boot"));
+    }
+    let boot_id = verified.boot_id.clone().context("the boot has no id")?;
+    let image = verified.image.as_ref().map(|image| {
+        Ok::<_, anyhow::Error>(Image {
+            name: image.name.parse()?,
+            version: image.version.parse()?,
+            epoch: image.epoch,
+            architecture: image.architecture.clone(),
+        })
+    });
+    let first_boot = status.first_boot.as_ref();
+    Ok(Report {
+        schema: 1,
+        time: host::time().unwrap_or_default(),
+        instance: status
+            .instance
+            .as_deref()
+            .and_then(|name| name.parse().ok()),
+        boot_id: BootId::try_from(boot_id).map_err(|problem| anyhow!("{problem}"))?,
+        booted: host::booted(),
+        agent: verified.agent.clone(),
+        image: image.transpose()?,
+        manifest: verified.manifest.clone(),
+        tier: verified.tier.clone(),
+        verdict: match verified.verdict {
+            verify::Verdict::Verified => Verdict::Verified,
+            verify::Verdict::Partial => Verdict::Partial,
+            verify::Verdict::Violated => Verdict::Violated,
+            verify::Verdict::Undecided => Verdict::Undecided,
+        },
+        gate: verified.gate.clone(),
+        reason: verified.reason.clone(),
+        verified_at: verified.time,
+        violations: verified.counts.violations,
+        undecided: verified.counts.undecided,
+        policy: verified.policy.clone(),
+        first_boot: first_boot.map(|shown| shown.state.clone().into_owned()),
+        cloned_from: first_boot.and_then(|shown| shown.cloned_from.clone()),
+        locks: status.lockdown.as_ref().map_or_else(BTreeMap::new, locks),
+        taints: taints(&status),
+        taints_more: 0,
+        channel: status.channel.as_ref().map(channel),
+        dropped,
+        ec2: instance::identity(root).map(ec2),
+    })
+}
+
+/// The same without what changes each time and is no news.
+pub fn lasting(report: &Report) -> Report {
+    let mut report = report.clone();
+    (report.time, report.dropped, report.verified_at) = (0, 0, None);
+    if let Some(channel) = &mut report.channel {
+        channel.fetched = None;
+    }
+    report
+}
+
+fn locks(state: &LockdownState) -> BTreeMap<String, String> {
+    let denied = state.locks.iter();
+    denied
+        .filter(|lock| lock.declared == Declared::Deny)
+        .map(|lock| (lock.lock.clone(), lock.state.name().to_owned()))
+        .collect()
+}
+
+fn taints(status: &Status) -> Vec<Taint> {
+    let taints = status.taints.iter();
+    taints
+        .map(|taint: &grants::Taint| Taint {
+            kind: taint.kind.clone(),
+            id: taint.id.clone(),
+            locks: taint.locks.clone(),
+            from: taint.from,
+            until: taint.until,
+        })
+        .collect()
+}
+
+fn channel(following: &Following) -> ChannelState {
+    ChannelState {
+        state: following.state.name().to_owned(),
+        behind: following
+            .behind
+            .map(|releases| u64::try_from(releases).unwrap_or(u64::MAX)),
+        since: following.since,
+        reason: following.reason.clone(),
+        latest: following.latest.clone(),
+        counter: following.counter,
+        expires: following.expires,
+        fetched: following.fetched,
+        problem: following.problem.clone(),
+    }
+}
+
+/// The document as it is, and what a query asks for most. Its signature in one line: it is base64.
+fn ec2(identity: instance::Identity) -> Ec2 {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Fields {
+        region: Option<String>,
+        account_id: Option<String>,
+        image_id: Option<String>,
+    }
+    let fields: Fields = serde_json::from_str(&identity.document).unwrap_or_default();
+    let short = |text: Option<String>| text.filter(|text| text.len() <= 64);
+    Ec2 {
+        region: short(fields.region),
+        account: short(fields.account_id),
+        ami: short(fields.image_id),
+        signature: identity
+            .signature
+            .map(|signature| signature.split_whitespace().collect()),
+        document: identity.document,
+    }
+}
