@@ -40,6 +40,33 @@ pub fn need(packages: &[&str], why: &str) -> Result<()> {
     Ok(())
 }
 
+/// Unpacks packages into a new directory, and neither installs them nor runs anything of theirs. What they depend
+/// on must be on the machine.
+pub fn unpack(packages: &[&str], to: &Path, why: &str) -> Result<()> {
+    let list = packages.join(" ");
+    eprintln!("==> apt: unpacking {list} ({why})");
+    let debs = to.join("debs");
+    std::fs::create_dir_all(&debs)
+        .with_context(|| format!("failed to make \"{}\"", debs.display()))?;
+    // apt's own user may not look into the directory.
+    let download = || {
+        apt_get("-o APT::Sandbox::User=root download")
+            .args(packages)
+            .dir(&debs)
+    };
+    if download().step().is_err() {
+        apt_get("update").step()?;
+        download().step()?;
+    }
+    for entry in std::fs::read_dir(&debs)? {
+        Run::words("dpkg-deb --extract")
+            .arg(entry?.path())
+            .arg(to)
+            .step()?;
+    }
+    Ok(())
+}
+
 /// Installs QEMU. A machine that has a part of QEMU from its release's backports cannot take the
 /// plain package beside it: there the rest comes from the backports too, by lists of packages that
 /// leave the machine's own alone.

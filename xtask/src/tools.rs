@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::apt;
 use crate::run::Run;
+use crate::{apt, files};
 
 pub const CARGO_DENY: CargoTool = CargoTool::helper("cargo-deny", "0.20.2");
 pub const CARGO_FUZZ: CargoTool = CargoTool::helper("cargo-fuzz", "0.13.2");
@@ -106,6 +106,11 @@ const PYTHON: &[&str] = &[
     "rpds-py==2026.9.1",
     "ruamel.yaml==0.19.1",
     "typing_extensions==4.16.0",
+    // Grafana's own types of a dashboard; what reads Athena's SQL, and what runs it here, with what it needs.
+    "grafana-foundation-sdk==1769699998!10.1.0",
+    "sqlglot==30.30.0",
+    "duckdb==2.0.0",
+    "pytz==2026.6",
 ];
 
 /// The path of a cargo tool, installed first if this version is not there yet.
@@ -160,6 +165,25 @@ pub fn python() -> Result<PathBuf> {
     fs::write(&stamp, wanted)
         .with_context(|| format!("failed to write \"{}\"", stamp.display()))?;
     Ok(interpreter)
+}
+
+/// The directory of Prometheus' programs. Debian's packages are unpacked and not installed: installed, each would
+/// start a service that listens on this machine.
+pub fn prometheus() -> Result<PathBuf> {
+    let tools = crate::state_dir()?.join("tools");
+    let ready = tools.join("prometheus");
+    if !ready.is_dir() {
+        let partial = tools.join("prometheus.partial");
+        files::remove_tree(&partial)?;
+        apt::unpack(
+            &["prometheus", "prometheus-node-exporter"],
+            &partial,
+            "promtool, and what brings a host's metrics to Prometheus",
+        )?;
+        fs::rename(&partial, &ready)
+            .with_context(|| format!("failed to move the tools to \"{}\"", ready.display()))?;
+    }
+    Ok(ready.join("usr/bin"))
 }
 
 /// Where cargo puts what it builds.

@@ -120,6 +120,7 @@ fn real_tests(prefix: &str) -> Result<String> {
         .env("EARMARK_ROOT_SMALL", roots::root(roots::Kind::Small)?)
         .env("EARMARK_ROOT_SERVER", roots::root(roots::Kind::Server)?)
         .env("EARMARK_XTASK", tools::xtask()?)
+        .env("EARMARK_PROMETHEUS", tools::prometheus()?)
         .env("EARMARK_PYTHON", tools::python()?);
     counted(tests)
 }
