@@ -15,6 +15,7 @@ pub mod container;
 pub mod imds;
 pub mod overlay;
 pub mod packer;
+pub mod prometheus;
 pub mod vm;
 
 use std::{

@@ -11,6 +11,7 @@ mod image;
 mod keys;
 mod kms;
 mod lockdown;
+mod operators;
 mod others;
 mod packages;
 mod place;
