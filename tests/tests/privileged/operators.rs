@@ -1,7 +1,8 @@
 //! What `ops/` gives to who runs a fleet, tried with the programs that it is for: alerts by Prometheus' own tests, each
-//! panel's question asked of it, metrics through `node_exporter`.
+//! panel's question asked of it, metrics through `node_exporter`, SQL by an engine that reads that very file.
 
 mod alerts;
+mod athena;
 mod dashboard;
 mod exporter;
 
