@@ -46,8 +46,11 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
         .block_on(async {
             // The one must not keep the other away.
             let channel_came = bring_channel(&root, &remote, &channel.url).await;
-            bring_grant(&root, &remote, &channel.url).await?;
-            channel_came
+            let grant_came = bring_grant(&root, &remote, &channel.url).await;
+            if let (Err(error), Err(_)) = (&channel_came, &grant_came) {
+                eprintln!("earmark-agent: {error:#}");
+            }
+            grant_came.and(channel_came)
         })?;
     Ok(Exit::Done.into())
 }

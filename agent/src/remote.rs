@@ -58,7 +58,7 @@ impl<'a> Remote<'a> {
             }
             Place::Https(url) => exchange(self.client()?.get(url), bound).await?,
             Place::S3(object) => {
-                let role = self.role.as_ref();
+                let role = self.role()?;
                 let request = s3::request(self.client()?, &Method::GET, object, role, b"")?;
                 exchange(request, bound).await?
             }
@@ -76,7 +76,7 @@ impl<'a> Remote<'a> {
             Place::File(path) => return self.write(path, bytes),
             Place::Https(url) => self.client()?.put(url).body(bytes.to_vec()),
             Place::S3(object) => {
-                let role = self.role.as_ref();
+                let role = self.role()?;
                 s3::request(self.client()?, &Method::PUT, object, role, bytes)?
             }
         };
@@ -95,6 +95,13 @@ impl<'a> Remote<'a> {
         let directory = files::open_directory(self.root, directory);
         let directory = directory.map_err(|errno| failed(errno.into()))?;
         files::replace(directory, name, bytes, 0o644).map_err(failed)
+    }
+
+    fn role(&self) -> Result<&Role, Trouble> {
+        self.role.as_ref().ok_or_else(|| {
+            let says = "there are no credentials of an instance role: see earmark-instance.service";
+            Trouble::Lasting(says.to_owned())
+        })
     }
 
     fn client(&self) -> Result<&Client, Trouble> {

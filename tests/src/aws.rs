@@ -56,6 +56,12 @@ impl Service {
         self.ready[front].as_str().unwrap()
     }
 
+    /// The port of the honest front.
+    pub fn port(&self) -> u16 {
+        let (_, port) = self.url("honest").rsplit_once(':').unwrap();
+        port.trim_end_matches('/').parse().unwrap()
+    }
+
     /// What a key of the service is to `earmark`.
     pub fn key(&self, name: &str) -> String {
         format!("awskms:{}", self.ready["keys"][name].as_str().unwrap())

@@ -223,7 +223,7 @@ impl Host {
         };
         earmark("keygen --out release.key");
         earmark("keygen --out grant.key");
-        earmark("trust --key release.pub --key grant.pub:grant --out trust.toml");
+        earmark("trust --key release.pub --key grant.pub:grant,channel --out trust.toml");
         earmark("lint --fix --root root --spec earmark.toml");
         earmark(
             "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml",
@@ -334,7 +334,8 @@ impl Host {
         run("timeout", words, None)
     }
 
-    fn shared(&self, name: &str) -> PathBuf {
+    /// A file that it has in common with the test, `/run/test`.
+    pub fn shared(&self, name: &str) -> PathBuf {
         self.image.beside("shared").join(name)
     }
 

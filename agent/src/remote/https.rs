@@ -101,9 +101,17 @@ pub async fn exchange(request: RequestBuilder, bound: usize) -> Result<Answer, T
     let after = answer.headers().get(header::RETRY_AFTER);
     let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();
-    // What the answer says of its length is only its word.
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+    // What the answer says of its length is only its word. Of an error whatever came will do.
+    loop {
+        let piece = match answer.chunk().await {
+            Ok(Some(piece)) => piece,
+            Err(error) if status.is_success() => return Err(broken(error)),
+            Ok(None) | Err(_) => break,
+        };
         if piece.len() > bound.saturating_sub(body.len()) {
+            if !status.is_success() {
+                break;
+            }
             let long = format!("it is larger than the {bound} bytes that are accepted");
             return Err(Trouble::Lasting(long));
         }

@@ -14,14 +14,9 @@ pub fn request(
     client: &Client,
     method: &Method,
     object: &S3,
-    role: Option<&Role>,
+    role: &Role,
     body: &[u8],
 ) -> Result<RequestBuilder, Trouble> {
-    let role = role.ok_or_else(|| {
-        Trouble::Lasting(
-            "there are no credentials of an instance role: see earmark-instance.service".to_owned(),
-        )
-    })?;
     let region = object.region.as_ref().map(ToString::to_string);
     let region = region.or_else(|| role.region.clone()).ok_or_else(|| {
         Trouble::Lasting("the bucket's region is not known: declare region = \"…\"".to_owned())

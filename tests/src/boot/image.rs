@@ -82,6 +82,8 @@ pub struct Sealing {
     pub name: &'static str,
     /// The image's name.
     pub image: &'static str,
+    /// The image's version.
+    pub version: &'static str,
     /// `verify.gate`
     pub gate: &'static str,
     /// `verify.on_failure`
@@ -145,6 +147,7 @@ impl Sealing {
         Self {
             name: on_failure,
             image: "host",
+            version: "1.0.0",
             gate: "critical",
             on_failure,
             key: "release",
@@ -183,7 +186,7 @@ on_failure = "{}"
     /// What its files are called here: another name for another content.
     fn file(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        (self.declaration(), self.files, self.without).hash(&mut hasher);
+        (self.declaration(), self.version, self.files, self.without).hash(&mut hasher);
         format!("{}-{:08x}", self.name, hasher.finish() >> 32)
     }
 }
@@ -367,7 +370,7 @@ impl Image {
         if !trust.exists() {
             let (public, grant) = (at(sealing.key, "pub"), self.grant_key(sealing));
             let mut granted = grant.with_extension("pub").into_os_string();
-            granted.push(":grant");
+            granted.push(":grant,channel");
             self.earmark_program(&["keygen"], &[("--out", &key)]);
             self.earmark_program(&["keygen"], &[("--out", &grant)]);
             self.earmark_program(
@@ -396,7 +399,7 @@ impl Image {
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).expect("a mode");
         }
         self.earmark_program(
-            &["seal", "--version", "1.0.0"],
+            &["seal", "--version", sealing.version],
             &[
                 ("--root", &root),
                 ("--spec", &declaration),
@@ -407,7 +410,7 @@ impl Image {
         root
     }
 
-    /// The key for grants of what is sealed so.
+    /// The key for grants and channels of what is sealed so.
     pub fn grant_key(&self, sealing: &Sealing) -> PathBuf {
         self.directory.join(format!("{}-grants.key", sealing.key))
     }

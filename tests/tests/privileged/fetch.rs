@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -13,26 +13,35 @@ use serde_json::Value;
 
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 const FETCHED: &str = "run/earmark-fetch/grant.json";
+const CHANNEL: &str = "run/earmark-fetch/channel.json";
 const INSTANCE: &str = "i-0123456789abcdef0";
 
 /// A server, as long as the test.
-struct Server {
+pub struct Server {
     child: Child,
-    port: u16,
+    pub port: u16,
+    /// Where it puts what it takes.
+    pub directory: PathBuf,
 }
 
 impl Server {
+    pub fn start(bench: &Bench, certificate: &str) -> Self {
+        Self::front(bench, certificate, 0)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a test's own server, which runs beside it"
     )]
-    fn start(bench: &Bench, certificate: &str) -> Self {
+    /// One that speaks TLS before a server which does not, on that port.
+    pub fn front(bench: &Bench, certificate: &str, port: u16) -> Self {
         let python =
             std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/https.py");
         let mut child = Command::new(python)
             .arg(script)
             .args([format!("{certificate}.crt"), format!("{certificate}.key")])
+            .arg(port.to_string())
             .current_dir(bench.path(""))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -43,7 +52,12 @@ impl Server {
             .read_line(&mut line)
             .unwrap();
         let port = line.trim().parse().unwrap_or_else(|_| panic!("{line}"));
-        Self { child, port }
+        let directory = bench.path("");
+        Self {
+            child,
+            port,
+            directory,
+        }
     }
 }
 
@@ -118,6 +132,8 @@ fn privileged_a_grant_is_fetched_and_a_hostile_server_brings_nothing() {
     good.agent(&["fetch", "--root", "root"]).must(0);
     let fetched = || fs::read(good.root().join(FETCHED)).unwrap();
     assert_eq!(fetched(), grant);
+    // Nor is it asked here whether the channel is one.
+    assert_eq!(fs::read(good.root().join(CHANNEL)).unwrap(), grant);
     // A second run brings the same.
     good.agent(&["fetch", "--root", "root"]).must(0);
     assert_eq!(fetched(), grant);
@@ -137,22 +153,49 @@ fn privileged_a_grant_is_fetched_and_a_hostile_server_brings_nothing() {
     ] {
         let bench = with(port, case);
         let run = bench.agent(&["fetch", "--root", "root"]);
-        assert_eq!((run.code, &*run.out), (1, ""), "{case}: {}", run.err);
+        assert_eq!(run.code, 1, "{case}: {}", run.err);
         assert!(run.err.contains(said), "{case}: {}", run.err);
         assert!(!bench.root().join(FETCHED).exists(), "{case}");
+    }
+    // What keeps the channel away takes nothing of it away that is there.
+    for (case, said) in [
+        ("endless", "larger than the 786432 bytes"),
+        ("short", "failed to fetch"),
+        ("redirect", "redirects are not followed"),
+        ("busy", "it answered 503"),
+        ("nothing", "there is no document"),
+    ] {
+        let bench = with(server.port, case);
+        bench.write(CHANNEL, b"old");
+        let run = bench.agent(&["fetch", "--root", "root"]);
+        assert_eq!(run.code, 1, "{case}");
+        let (url, known) = (
+            "/stable.json'",
+            fs::read(bench.root().join(CHANNEL)).unwrap(),
+        );
+        let line = run.err.lines().find(|line| line.contains(url));
+        assert!(
+            line.is_some_and(|line| line.contains(said)),
+            "{case}: {}",
+            run.err
+        );
+        assert_eq!(known, b"old", "{case}");
     }
 
     // What is no longer published is taken away.
     let gone = with(server.port, "nothing");
     gone.write(FETCHED, b"old");
-    gone.agent(&["fetch", "--root", "root"]).must(0);
+    gone.agent(&["fetch", "--root", "root"]).must(1);
     assert!(!gone.root().join(FETCHED).exists());
 }
 
 #[test]
 fn privileged_a_file_is_as_good_as_a_server() {
     let bench = sealed("file:///srv/data/stable.json", b"");
+    fs::create_dir_all(bench.root().join("srv/data")).unwrap();
+    bench.write("srv/data/stable.json", b"{}");
     bench.agent(&["fetch", "--root", "root"]).must(0);
+    assert_eq!(fs::read(bench.root().join(CHANNEL)).unwrap(), b"{}");
     assert!(!bench.root().join(FETCHED).exists());
     let manifest = bench.root().join("usr/lib/earmark/seal/manifest.json");
     let grant = fs::read(manifest).unwrap();
@@ -163,5 +206,9 @@ fn privileged_a_file_is_as_good_as_a_server() {
 
     let run = sealed("s3://releases/web/stable.json", b"").agent(&["fetch", "--root", "root"]);
     assert_eq!(run.code, 1);
-    assert!(run.err.contains("only file:// and https://"), "{}", run.err);
+    assert!(
+        run.err.contains("credentials of an instance role"),
+        "{}",
+        run.err
+    );
 }

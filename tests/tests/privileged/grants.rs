@@ -223,11 +223,11 @@ show open
         &[
             "timer: active",
             // OpenSSL's server says in words that there is no such file.
-            "fetch: 1 \n",
+            "fetch: 1 channel.json\n",
             "look: 0\nshut: inactive masked-runtime remote_access enforced",
-            "fetch: 0 grant.json\n",
+            "fetch: 0 channel.json\ngrant.json\n",
             "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
-            "fetch: 1 grant.json\n",
+            "fetch: 1 channel.json\ngrant.json\n",
             "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
         ],
     );

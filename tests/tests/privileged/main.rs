@@ -15,6 +15,7 @@ mod operators;
 mod others;
 mod packages;
 mod place;
+mod report;
 mod rpm;
 mod server;
 mod tamper;

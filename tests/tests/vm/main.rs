@@ -6,6 +6,7 @@ mod boot_hosts;
 mod boot_tamper;
 mod cloud_init;
 mod first_boot;
+mod fleet;
 mod fsverity;
 mod grant;
 mod lockdown;
