@@ -1,4 +1,4 @@
-//! Writes `seeds/`, from which fuzzing starts: the accepted vectors, and some patterns. Run it with
+//! Writes `seeds/`, from which fuzzing starts: the accepted vectors, some patterns, a report. Run it with
 //! `cargo run --example seeds` in this directory, after a change of the vectors.
 
 use std::{fs, path::PathBuf};
@@ -53,4 +53,9 @@ fn main() {
     for (number, pattern) in PATTERNS.iter().enumerate() {
         write("pattern", &number.to_string(), pattern.as_bytes());
     }
+    // A report has no vectors: what it has is the document's example.
+    let document = fs::read_to_string(file("../../docs/manifest-format.md")).expect("the document");
+    let (_, report) = document.split_once("```json example=report\n").expect("an example");
+    let (report, _) = report.split_once("```").expect("its end");
+    write("report", "accepted", report.as_bytes());
 }

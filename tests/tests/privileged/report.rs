@@ -5,7 +5,7 @@ use std::fs;
 use earmark_tests::{
     Bench, NO_LOCKS, SPEC,
     aws::{REGION, Service, USER},
-    container::{Host, READY},
+    container::{Host, QUARANTINED, READY},
     prometheus::check_metrics,
 };
 use serde_json::{Value, json};
@@ -155,6 +155,29 @@ cat /run/earmark-report/earmark.prom > /run/test/prom
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+}
+
+#[test]
+fn privileged_a_host_in_quarantine_reports_why() {
+    let host = host();
+    host.flip("usr/lib/systemd/systemd-shutdown");
+    let look = r#"
+for try in $(seq 150); do grep -qs violated /srv/data/reports/*.json && break; sleep 0.2; done
+cat /srv/data/reports/*.json
+"#;
+    let seen = host.boot_and_look(QUARANTINED, look);
+    let report: Value = serde_json::from_str(&seen.looked)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", seen.looked, seen.journal));
+    assert_eq!(report["verdict"], "violated", "{report}");
+    assert_eq!(report["violations"], 1, "{report}");
+    assert!(
+        report["reason"]
+            .as_str()
+            .unwrap()
+            .contains("systemd-shutdown"),
+        "{report}"
+    );
+    assert!(!seen.workload_started);
 }
 
 /// A sealed root that reports there, and believes this authority. It is not booted: the agent is run by hand.
