@@ -1,7 +1,7 @@
 //! The only file that names `ring`: SHA-256, Ed25519 and ECDSA P-256, and their key encodings.
 //!
 //! Two algorithms and no negotiation: a key says which one it is for, and a signature is tried with
-//! that one alone.
+//! that one alone. RSA is there for what others sign, which no trust file names: see [`RsaKey`].
 
 use std::fmt;
 
@@ -221,6 +221,32 @@ impl PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} public key", self.algorithm())
+    }
+}
+
+/// An RSA key of others, such as the one that EC2 signs identity documents with. It is never a key of
+/// ours: no trust file has it, and nothing that decides what a host runs is signed with it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RsaKey(Vec<u8>);
+
+impl RsaKey {
+    /// From a PKCS#1 `RSAPublicKey`, as a certificate has it. Whether it is one shows when it is used: a
+    /// key that is none, or that has less than 2,048 bits, verifies nothing.
+    pub fn from_pkcs1(der: &[u8]) -> Self {
+        Self(der.to_vec())
+    }
+
+    /// Whether `signature` is this key's over `message`, with PKCS#1 v1.5 padding and SHA-256.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.0)
+            .verify(message, signature)
+            .map_err(|_| BadSignature)
+    }
+}
+
+impl fmt::Debug for RsaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RSA public key")
     }
 }
 
