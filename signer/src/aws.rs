@@ -1,5 +1,6 @@
 //! AWS, as KMS and S3 are spoken with: where credentials come from, and requests that are signed with them.
 
+mod bucket;
 mod context;
 mod http;
 
@@ -17,7 +18,10 @@ use reqsign_core::{Context, Signer};
 use tokio::runtime::{Builder, Runtime};
 
 use self::context::Host;
-pub use self::http::Http;
+pub use self::{
+    bucket::{Bucket, said, trouble},
+    http::Http,
+};
 use crate::{
     exit::{Exit, Failure, Outcome},
     output,
@@ -26,6 +30,12 @@ use crate::{
 /// One service in one region, and who asks it.
 pub struct Session {
     runtime: Runtime,
+    asker: Asker,
+}
+
+/// Who asks. Copies of it ask with the same credentials, over the same connections.
+#[derive(Clone)]
+pub struct Asker {
     http: Http,
     signer: Signer<Credential>,
 }
@@ -45,11 +55,17 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Session {
     /// With the service of that name, such as `kms`. Nothing is sent yet.
     pub fn new(service: &str, region: &str) -> Outcome<Self> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("failed to start")?;
-        let http = Http::new().context("failed to make an HTTP client")?;
+        Self::with(Builder::new_current_thread(), 0, service, region)
+    }
+
+    /// The same, for many requests at a time: as many connections are kept between them.
+    pub fn many(service: &str, region: &str, at_once: usize) -> Outcome<Self> {
+        Self::with(Builder::new_multi_thread(), at_once, service, region)
+    }
+
+    fn with(mut builder: Builder, kept: usize, service: &str, region: &str) -> Outcome<Self> {
+        let runtime = builder.enable_all().build().context("failed to start")?;
+        let http = Http::keeping(kept).context("failed to make an HTTP client")?;
         let context = Context::new()
             .with_file_read(Host)
             .with_env(Host)
@@ -63,11 +79,18 @@ impl Session {
             .no_process()
             .build();
         let signer = Signer::new(context, credentials, RequestSigner::new(service, region));
-        Ok(Self {
-            runtime,
-            http,
-            signer,
-        })
+        let asker = Asker { http, signer };
+        Ok(Self { runtime, asker })
+    }
+
+    /// Who asks, for tasks of their own.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
+    /// Runs it, and the tasks that it starts.
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
     }
 
     /// Does it until it works, cannot work, or was tried often enough.
@@ -89,6 +112,17 @@ impl Session {
         })
     }
 
+    /// As [`Asker::send`].
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        most: usize,
+    ) -> Result<Response<Bytes>, Trouble> {
+        self.asker.send(request, most).await
+    }
+}
+
+impl Asker {
     /// Signs and sends it, once. The answer has at most so many bytes.
     pub async fn send(
         &self,

@@ -27,6 +27,7 @@ EXIT STATUS:
   10  not verified
   11  cannot decide: something is missing or unreadable
   15  lint findings: the root is not fit to be sealed
+  16  the fleet is not as it should be: --fail-on or --stop-at
 
 Results go to standard output, diagnostics to standard error. What programs
 should read is behind --json; the text is for people and may change.";
@@ -43,6 +44,7 @@ enum Command {
     Install(commands::install::Args),
     Verify(commands::verify::Args),
     Channel(commands::channel::Args),
+    Fleet(commands::fleet::Args),
     Grant(commands::grant::Args),
     Inspect(commands::inspect::Args),
     Learn(commands::learn::Args),
@@ -64,6 +66,7 @@ impl Cli {
             Command::Install(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Channel(args) => args.run(),
+            Command::Fleet(args) => args.run(),
             Command::Grant(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Learn(args) => args.run(),

@@ -17,6 +17,8 @@ pub enum Exit {
     Undecided,
     /// The root is not fit to be sealed.
     Lint,
+    /// Hosts of the fleet are not as they should be.
+    NotCurrent,
 }
 
 impl Exit {
@@ -29,6 +31,7 @@ impl Exit {
             Self::NotVerified => 10,
             Self::Undecided => 11,
             Self::Lint => 15,
+            Self::NotCurrent => 16,
         }
     }
 }

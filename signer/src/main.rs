@@ -26,6 +26,7 @@ mod diff;
 mod exit;
 mod export;
 mod files;
+mod fleet;
 mod grant;
 mod image;
 mod keys;

@@ -12,6 +12,7 @@
 pub mod aws;
 pub mod boot;
 pub mod container;
+pub mod fleet;
 pub mod imds;
 pub mod overlay;
 pub mod packer;

@@ -25,6 +25,11 @@ static PROVIDER: Once = Once::new();
 
 impl Http {
     pub fn new() -> Result<Self> {
+        Self::keeping(0)
+    }
+
+    /// Keeps so many connections, each for the next request to its server.
+    pub fn keeping(connections: usize) -> Result<Self> {
         PROVIDER.call_once(|| {
             // Were there another one already, it would be ring's, too: no other is linked.
             let _ = ring::default_provider().install_default();
@@ -34,7 +39,7 @@ impl Http {
                 .user_agent(concat!("earmark/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())
                 .referer(false)
-                .pool_max_idle_per_host(0)
+                .pool_max_idle_per_host(connections)
         };
         Ok(Self {
             far: client()

@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod diff;
 pub mod export;
+pub mod fleet;
 pub mod grant;
 pub mod inspect;
 pub mod install;

@@ -10,44 +10,27 @@ use earmark_manifest::{crypto, limits};
 
 use super::{Found, Written};
 use crate::{
-    aws::{self, Session, Trouble},
+    aws::{self, Bucket, Session, Trouble, said, trouble},
     exit::{Exit, Exits, Next, Outcome},
-    output,
 };
 
 /// An object of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    bucket: String,
+    bucket: Bucket,
     key: String,
 }
 
 impl Object {
-    /// `BUCKET/KEY`. The letters of a key are those that need no escapes, so that every signature of a
-    /// request is over one spelling.
+    /// `BUCKET/KEY`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (bucket, key) = text.split_once('/').unwrap_or_default();
-        let of_bucket = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let good_bucket = (3..=63).contains(&bucket.len())
-            && bucket
-                .bytes()
-                .all(|byte| of_bucket(byte) || b"-.".contains(&byte))
-            && bucket.bytes().next().is_some_and(of_bucket)
-            && bucket.bytes().next_back().is_some_and(of_bucket)
-            && !bucket.contains("..");
-        let good_key = key.len() <= 1024
-            && key.split('/').all(|part| !matches!(part, "" | "." | ".."))
-            && key
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-        if good_bucket && good_key {
-            Ok(Self {
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-            })
-        } else {
-            Err("expected s3://BUCKET/KEY, with letters, digits, '-', '_', '.' and '/'".to_owned())
-        }
+        let bucket = Bucket::parse(bucket)?;
+        Bucket::check_key(key)?;
+        Ok(Self {
+            bucket,
+            key: key.to_owned(),
+        })
     }
 
     pub fn key(&self) -> &str {
@@ -117,23 +100,11 @@ impl Object {
         }
     }
 
-    /// Who asks, and the URL: in the server's name where it can be, since AWS wants the bucket there.
+    /// Who asks, and the URL.
     fn open(&self) -> Outcome<(Session, String)> {
         let region = aws::region(&format!("'{self}'"))?;
         let session = Session::new("s3", &region)?;
-        let Self { bucket, key } = self;
-        let url = if let Some(endpoint) = aws::endpoint("S3") {
-            format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/'))
-        } else {
-            let fips = if aws::wants_fips() { "-fips" } else { "" };
-            let server = format!("s3{fips}.{region}.{}", aws::domain(&region));
-            // A dot in the bucket's name would be one more level than the certificate is for.
-            if bucket.contains('.') {
-                format!("https://{server}/{bucket}/{key}")
-            } else {
-                format!("https://{bucket}.{server}/{key}")
-            }
-        };
+        let url = format!("{}/{}", self.bucket.url(&region), self.key);
         Ok((session, url))
     }
 }
@@ -155,32 +126,6 @@ async fn exchange(
         })
         .map_err(Trouble::Lasting)?;
     session.send(request, limits::CHANNEL).await
-}
-
-fn trouble(answer: &Response<Bytes>) -> Trouble {
-    let status = answer.status().as_u16();
-    let code = said(answer, "Code");
-    let error = anyhow!("status {status}: {code}: {}", said(answer, "Message"));
-    if aws::is_passing(status, &code) {
-        Trouble::Passing(error)
-    } else {
-        Trouble::Lasting(error)
-    }
-}
-
-/// What an element of S3's error says, which others may have written: shown escaped, and not at length.
-/// It decides nothing but whether to try again, and so is looked for and not parsed.
-fn said(answer: &Response<Bytes>, element: &str) -> String {
-    let text = String::from_utf8_lossy(answer.body());
-    let found = text
-        .split_once(&format!("<{element}>"))
-        .and_then(|(_, rest)| rest.split_once("</"));
-    let found: String = found
-        .map_or("", |(found, _)| found)
-        .chars()
-        .take(300)
-        .collect();
-    output::plain(&found)
 }
 
 impl fmt::Display for Object {

@@ -1,0 +1,95 @@
+//! A bucket of S3, or of what speaks as S3 does.
+
+use std::fmt;
+
+use anyhow::anyhow;
+use bytes::Bytes;
+use http::Response;
+
+use super::{Trouble, domain, endpoint, is_passing, wants_fips};
+use crate::output;
+
+/// Its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket(String);
+
+const EXPECTED: &str = "expected s3://BUCKET/KEY, with letters, digits, '-', '_', '.' and '/'";
+
+impl Bucket {
+    /// It becomes a part of a server's name: nothing may follow that makes it another's.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_name = (3..=63).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| of_name(byte) || b"-.".contains(&byte))
+            && name.bytes().next().is_some_and(of_name)
+            && name.bytes().next_back().is_some_and(of_name)
+            && !name.contains("..");
+        if is_name {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(EXPECTED.to_owned())
+        }
+    }
+
+    /// Whether a key is one of those that need no escapes, so that every signature of a request is over one
+    /// spelling.
+    pub fn check_key(key: &str) -> Result<(), String> {
+        let is_key = key.len() <= 1024
+            && key.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        is_key.then_some(()).ok_or_else(|| EXPECTED.to_owned())
+    }
+
+    /// Its URL, without a slash at its end: in the server's name where it can be, since AWS wants it there.
+    pub fn url(&self, region: &str) -> String {
+        let Self(name) = self;
+        if let Some(endpoint) = endpoint("S3") {
+            return format!("{}/{name}", endpoint.trim_end_matches('/'));
+        }
+        let fips = if wants_fips() { "-fips" } else { "" };
+        let server = format!("s3{fips}.{region}.{}", domain(region));
+        // A dot in the bucket's name would be one more level than the certificate is for.
+        if name.contains('.') {
+            format!("https://{server}/{name}")
+        } else {
+            format!("https://{name}.{server}")
+        }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an answer of S3 says that is an error, and whether another try may mend it.
+pub fn trouble(answer: &Response<Bytes>) -> Trouble {
+    let status = answer.status().as_u16();
+    let code = said(answer, "Code");
+    let error = anyhow!("status {status}: {code}: {}", said(answer, "Message"));
+    if is_passing(status, &code) {
+        Trouble::Passing(error)
+    } else {
+        Trouble::Lasting(error)
+    }
+}
+
+/// What an element of S3's error says, which others may have written: shown escaped, and not at length.
+/// It decides nothing but whether to try again, and so is looked for and not parsed.
+pub fn said(answer: &Response<Bytes>, element: &str) -> String {
+    let text = String::from_utf8_lossy(answer.body());
+    let found = text
+        .split_once(&format!("<{element}>"))
+        .and_then(|(_, rest)| rest.split_once("</"));
+    let found: String = found
+        .map_or("", |(found, _)| found)
+        .chars()
+        .take(300)
+        .collect();
+    output::plain(&found)
+}

@@ -1,0 +1,8 @@
+//! For programs.
+
+use crate::{exit::Outcome, fleet::Status, output};
+
+/// The document of all commands' results: `schema`, and every host.
+pub fn bytes(status: &Status) -> Outcome<Vec<u8>> {
+    output::json_bytes(status)
+}

@@ -1,0 +1,177 @@
+//! What the fleet is like: what every way to show it is made of.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::{
+    Fleet,
+    channels::ShownChannel,
+    group::{Dimension, Group, group},
+    join::{Against, Host, Joined},
+    source::{Found, Named},
+    state::{Counts, State},
+};
+use crate::exit::Exit;
+
+/// A fleet at one time.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    kind: &'static str,
+    /// In seconds since 1970.
+    pub time: u64,
+    /// In seconds.
+    pub silent_after: u64,
+    pub channels: Vec<ShownChannel>,
+    /// Whether there is an inventory: without one no host is missed.
+    pub inventory: bool,
+    /// Whether reports count by what EC2 signed, and not by their own word.
+    pub identity_checked: bool,
+    pub reports: Reports,
+    pub states: Counts,
+    pub group_by: Vec<Dimension>,
+    pub groups: Vec<Group>,
+    /// By image, and then by version.
+    #[serde(skip)]
+    pub images: BTreeMap<Box<str>, Image>,
+    /// Each once, the worst first.
+    pub hosts: Vec<Host>,
+}
+
+/// What became of the reports.
+#[derive(Debug, Serialize)]
+pub struct Reports {
+    /// Names that there were.
+    pub names: u64,
+    /// Hosts that sent reports once, and that are none of the fleet any more as far as is known.
+    pub gone: u64,
+    pub unusable: Named,
+    pub unread: Named,
+}
+
+/// Hosts of one image; of those that are of none of the channels' images together.
+#[derive(Debug, Default)]
+pub struct Image {
+    pub states: Counts,
+    /// Hosts by what they run; releases that the channel does not know are one.
+    pub versions: BTreeMap<Option<Box<str>>, u64>,
+    /// Of the hosts that are heard of and run the release that they should: all, and those that are violated.
+    pub on_latest: u64,
+    pub violated_on_latest: u64,
+}
+
+/// What ends a command with 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailOn {
+    State(State),
+    /// Reports that do not count.
+    Unusable,
+}
+
+impl Status {
+    pub(super) fn new(joined: Joined, found: Found, against: &Against<'_>, fleet: &Fleet) -> Self {
+        let Joined { hosts, gone } = joined;
+        let mut states = Counts::default();
+        let mut images: BTreeMap<Box<str>, Image> = BTreeMap::new();
+        for channel in against.documents.shown() {
+            images.insert(channel.image.into(), Image::default());
+        }
+        for host in &hosts {
+            states.add(host.state);
+            // Names of images are the host's word: there are as many as channels, and one more.
+            let known = host
+                .image
+                .as_deref()
+                .filter(|image| against.documents.has(image));
+            images
+                .entry(known.unwrap_or_default().into())
+                .or_default()
+                .add(host);
+        }
+        Self {
+            kind: "fleet",
+            time: against.now,
+            silent_after: against.silent_after,
+            channels: against.documents.shown(),
+            inventory: against.inventory.is_some(),
+            identity_checked: fleet.certificates.is_some(),
+            reports: Reports {
+                names: found.names,
+                gone: gone + found.old,
+                unusable: found.unusable,
+                unread: found.unread,
+            },
+            states,
+            groups: group(&hosts, &fleet.group_by),
+            group_by: fleet.group_by.clone(),
+            images,
+            hosts,
+        }
+    }
+
+    /// How many hosts there are.
+    pub fn total(&self) -> u64 {
+        self.states.total()
+    }
+
+    /// Whether all that there is could be read, and there is something.
+    pub fn is_whole(&self) -> bool {
+        self.reports.unread.count() == 0 && self.total() > 0
+    }
+
+    /// Whether every host is current, as far as anybody can know.
+    pub fn is_current(&self) -> bool {
+        self.is_whole() && self.states.of(State::Current) == self.total()
+    }
+
+    /// What the command ends with. What is found is found, whatever else could not be read; and a fleet that
+    /// could not be read whole is never good.
+    pub fn exit(&self, fail_on: &[FailOn]) -> Exit {
+        let fails = fail_on.iter().any(|fail| match fail {
+            FailOn::State(state) => self.states.of(*state) > 0,
+            FailOn::Unusable => self.reports.unusable.count() > 0,
+        });
+        if fails {
+            Exit::NotCurrent
+        } else if self.is_whole() {
+            Exit::Done
+        } else {
+            Exit::Undecided
+        }
+    }
+}
+
+impl Image {
+    fn add(&mut self, host: &Host) {
+        self.states.add(host.state);
+        let version = host.version.clone().filter(|_| host.listed);
+        *self.versions.entry(version).or_default() += 1;
+        if host.latest && host.state != State::Silent {
+            self.on_latest += 1;
+            self.violated_on_latest += u64::from(host.state == State::Violated);
+        }
+    }
+}
+
+impl FromStr for FailOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(State::Current) => Err("no host fails by being current".to_owned()),
+            Ok(state) => Ok(Self::State(state)),
+            Err(_) if text == "unusable" => Ok(Self::Unusable),
+            Err(expected) => Err(format!("{expected}, unusable").replace("current, ", "")),
+        }
+    }
+}
+
+impl Serialize for Named {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut named = serializer.serialize_struct("Named", 2)?;
+        named.serialize_field("count", &self.count())?;
+        let first: BTreeMap<&str, &str> = self.first().collect();
+        named.serialize_field("first", &first)?;
+        named.end()
+    }
+}
