@@ -1,7 +1,7 @@
 //! The document that this host follows, on its disk: what says that an older one is a replay.
 //!
-//! It lies there twice, and is written in turns, so that one that is cut short or damaged leaves the one before: a
-//! host would otherwise forget what it has seen. Whoever is root can remove both (tier T0).
+//! It lies there twice, one written after the other, so that one that is cut short or damaged leaves the other: a
+//! host would otherwise forget what it has seen, and take it again that an older document is news. Whoever is root can remove both (tier T0).
 
 use anyhow::{Context, Result, bail};
 use earmark_manifest::{crypto, digest::Sha256Digest, layout, limits, path::ImagePath};
@@ -35,8 +35,8 @@ pub struct Kept {
 pub struct Store {
     /// The newer of those that are whole.
     pub kept: Option<Kept>,
-    /// Where the next one goes.
-    next: usize,
+    /// Which one is written first: not the one that is known to be good.
+    first: usize,
     turn: u64,
     /// What is there and not as it was written.
     pub damaged: Vec<String>,
@@ -72,18 +72,18 @@ impl Store {
                 Err(error) => damaged.push(format!("'{path}': {error:#}")),
             }
         }
-        let (next, turn) = newest.as_ref().map_or((0, 1), |(index, slot)| {
+        let (first, turn) = newest.as_ref().map_or((0, 1), |(index, slot)| {
             (usize::from(*index == 0), slot.turn.saturating_add(1))
         });
         Ok(Self {
             kept: newest.map(|(_, slot)| slot.kept),
-            next,
+            first,
             turn,
             damaged,
         })
     }
 
-    /// Puts it on the disk, in the place of the older one.
+    /// Puts it on the disk, in the place of both.
     pub fn write(&self, root: &Root, kept: &Kept) -> Result<()> {
         let slot = Slot {
             turn: self.turn,
@@ -92,8 +92,11 @@ impl Store {
         let body = serde_json::to_vec(&slot).context("failed to write the channel")?;
         let mut bytes = format!("{MAGIC}{}\n", crypto::sha256(&body)).into_bytes();
         bytes.extend(body);
-        let name = NAMES.get(self.next).copied().unwrap_or(NAMES[0]);
-        store::replace(root, name, &bytes)
+        let order = NAMES.iter().cycle().skip(self.first).take(NAMES.len());
+        for name in order {
+            store::replace(root, name, &bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_damaged_leaves_the_one_before() {
+    fn one_that_is_damaged_takes_nothing_away() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("var/lib/earmark");
         fs::create_dir_all(&state).unwrap();
@@ -146,17 +149,42 @@ mod tests {
             write(&root, document);
             assert_eq!(read(&root), (Some(document.to_owned()), 0));
         }
-        // "three" went where "one" was.
-        let newest = state.join("channel.0");
-        let whole = fs::read(&newest).unwrap();
+        let whole = fs::read(state.join(NAMES[0])).unwrap();
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        for bad in [&whole[..whole.len() / 2], b"", b"x\n", &flipped] {
-            fs::write(&newest, bad).unwrap();
-            assert_eq!(read(&root), (Some("two".to_owned()), 1));
+        for name in NAMES {
+            for bad in [&whole[..whole.len() / 2], b"", b"x\n", &flipped] {
+                fs::write(state.join(name), bad).unwrap();
+                assert_eq!(read(&root), (Some("three".to_owned()), 1));
+            }
+            // The next one mends it.
+            write(&root, "three");
+            assert_eq!(read(&root), (Some("three".to_owned()), 0));
         }
-        // And the next one takes the place of the damaged one.
-        write(&root, "four");
-        assert_eq!(read(&root), (Some("four".to_owned()), 0));
+    }
+
+    #[test]
+    fn a_power_cut_between_the_two_leaves_the_newer_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("var/lib/earmark");
+        fs::create_dir_all(&state).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        write(&root, "one");
+        for (document, next) in [("two", "three"), ("four", "five")] {
+            let before = NAMES.map(|name| fs::read(state.join(name)).unwrap());
+            write(&root, document);
+            // The second one is still what it was.
+            let first = Store::read(&root).unwrap().first;
+            let second = usize::from(first == 0);
+            fs::write(state.join(NAMES[second]), &before[second]).unwrap();
+            fs::write(
+                state.join(NAMES[first]),
+                fs::read(state.join(NAMES[first])).unwrap(),
+            )
+            .unwrap();
+            assert_eq!(read(&root), (Some(document.to_owned()), 0));
+            write(&root, next);
+            assert_eq!(read(&root), (Some(next.to_owned()), 0));
+        }
     }
 }

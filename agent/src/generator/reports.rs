@@ -10,9 +10,10 @@ use crate::units::{REPORT, REPORT_TIMER};
 /// The drop-ins of the units that report.
 pub(super) fn settings(report: &Report) -> Vec<(&'static str, String)> {
     let every = report.every.duration().as_secs();
-    // A fleet that was started together must not report together for ever.
+    // A fleet that was started together must not report together for ever. The empty line takes all times of the
+    // timer away, also the first one.
     let timer = format!(
-        "[Timer]\nOnUnitInactiveSec=\nOnUnitInactiveSec={every}s\nRandomizedDelaySec={}s\n",
+        "[Timer]\nOnUnitInactiveSec=\nOnActiveSec=5s\nOnUnitInactiveSec={every}s\nRandomizedDelaySec={}s\n",
         every / 5
     );
     let directories: String = report

@@ -57,7 +57,7 @@ fn a_host_reports_and_follows_where_its_image_says_so_also_in_quarantine() {
             "earmark-quarantine.target.wants/earmark-report.path -> ../earmark-report.path",
             "earmark-quarantine.target.wants/earmark-report.timer -> ../earmark-report.timer",
             "earmark-report.service.d/50-policy.conf: [Service] ReadWritePaths=\"-/srv/100%%\"",
-            "earmark-report.timer.d/50-policy.conf: [Timer] OnUnitInactiveSec= OnUnitInactiveSec=600s RandomizedDelaySec=120s",
+            "earmark-report.timer.d/50-policy.conf: [Timer] OnUnitInactiveSec= OnActiveSec=5s OnUnitInactiveSec=600s RandomizedDelaySec=120s",
             "multi-user.target.wants/earmark-report.path -> ../earmark-report.path",
             "multi-user.target.wants/earmark-report.timer -> ../earmark-report.timer",
         ]
