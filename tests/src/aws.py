@@ -63,6 +63,11 @@ def mismatch(service, method, headers, path, body):
     return None if auth.signature(text, request) == signature else "wrong signature"
 
 
+class Server(http.server.ThreadingHTTPServer):
+    # Many ask at a time, and who is not let in at once gives up.
+    request_queue_size = 256
+
+
 class Front(http.server.BaseHTTPRequestHandler):
     backend = 0
     lies = False
@@ -178,7 +183,7 @@ def start():
     fronts = []
     for lies in (False, True):
         front = type("AFront", (Front,), {"backend": backend, "lies": lies})
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), front)
+        server = Server(("127.0.0.1", 0), front)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         fronts.append(f"http://127.0.0.1:{server.server_port}")
     def client(service):
@@ -203,7 +208,8 @@ def start():
         made = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]
         keys[name] = made["Arn"]
         kms.create_alias(AliasName=f"alias/{name}", TargetKeyId=made["KeyId"])
-    return process, {"honest": fronts[0], "liar": fronts[1], "keys": keys}
+    behind = f"http://127.0.0.1:{backend}"
+    return process, {"honest": fronts[0], "liar": fronts[1], "behind": behind, "keys": keys}
 
 
 process, ready = start()

@@ -51,7 +51,7 @@ impl Service {
         Self { child, ready }
     }
 
-    /// The address of a front: `honest`, or `liar`.
+    /// The address of a front, `honest` or `liar`; or of what is `behind` them, and takes everything.
     pub fn url(&self, front: &str) -> &str {
         self.ready[front].as_str().unwrap()
     }

@@ -223,6 +223,12 @@ impl Inventory {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub fn of_running(ids: &[&str]) -> Self {
+        let list = serde_json::to_vec(ids).unwrap();
+        Self::parse(list.as_slice()).unwrap()
+    }
+
     /// What is known of an instance.
     pub fn get(&self, id: &str) -> Option<&Instance> {
         self.0.get(id)

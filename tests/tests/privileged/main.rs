@@ -6,6 +6,7 @@ mod fetch;
 mod first_boot;
 mod first_boot_faults;
 mod first_boot_kill;
+mod fleet;
 mod grants;
 mod image;
 mod keys;

@@ -76,6 +76,7 @@ pub fn privileged() -> Result<String> {
         &["fdisk", "jq", "qemu-utils", "shellcheck", "xfsprogs"],
         "disks to verify as they lie in their files, and the shell in documents",
     )?;
+    apt::need(&["chromium"], "reads the page of `earmark fleet status`")?;
     real_tests("privileged_")
 }
 

@@ -145,28 +145,12 @@ impl Reading<'_> {
         self.host.push(object);
     }
 
-    /// Reads what can matter of a host: what is fresh, or of a host that should be there the last.
+    /// Reads what can matter of a host.
     async fn flush(&mut self) {
-        let Asked {
-            now, silent_after, ..
-        } = self.asked;
-        let mut host = std::mem::take(&mut self.host);
-        let is_fresh =
-            |object: &Object| object.modified.saturating_add(silent_after + SLACK) >= now;
-        if host.iter().any(is_fresh) {
-            host.retain(is_fresh);
-        } else {
-            let Some(newest) = host.into_iter().max_by_key(|object| object.modified) else {
-                return;
-            };
-            let known = self.asked.inventory;
-            let known = known.and_then(|known| known.get(instance(&newest.name)));
-            if !known.is_some_and(|instance| instance.running) {
-                self.found.old += 1;
-                return;
-            }
-            host = vec![newest];
-        }
+        let host = std::mem::take(&mut self.host);
+        let had = !host.is_empty();
+        let host = wanted(host, self.asked);
+        self.found.old += u64::from(had && host.is_empty());
         for object in host {
             if object.bytes > limits::REPORT as u64 {
                 let why = format!(
@@ -271,6 +255,23 @@ impl Store {
     }
 }
 
+/// What of a host's objects can matter: what is fresh; or, of a host that should be there, the last.
+fn wanted(mut host: Vec<Object>, asked: Asked<'_>) -> Vec<Object> {
+    let oldest = asked.now.saturating_sub(asked.silent_after + SLACK);
+    if host.iter().any(|object| object.modified >= oldest) {
+        host.retain(|object| object.modified >= oldest);
+        return host;
+    }
+    let newest = host.into_iter().max_by_key(|object| object.modified);
+    let newest = newest.filter(|newest| {
+        let known = asked
+            .inventory
+            .and_then(|known| known.get(instance(&newest.name)));
+        known.is_some_and(|instance| instance.running)
+    });
+    newest.into_iter().collect()
+}
+
 /// `INSTANCE.BOOT.json`, of letters that need no escapes.
 fn is_report(name: &str) -> bool {
     let of_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -307,6 +308,39 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::inventory::Inventory;
+
+    #[test]
+    fn what_has_ended_costs_no_request() {
+        let object = |name: &str, modified: u64| Object {
+            name: name.to_owned(),
+            modified,
+            bytes: 1,
+        };
+        let inventory = Inventory::of_running(&["i-1"]);
+        let read = |objects: &[Object], inventory| -> Vec<String> {
+            let asked = Asked {
+                now: 10_000,
+                silent_after: 900,
+                certificates: None,
+                inventory,
+            };
+            let wanted = wanted(objects.to_vec(), asked).into_iter();
+            wanted.map(|object| object.name).collect()
+        };
+        // The clock of the store may be behind by a little.
+        let reboot = [
+            object("i-1.a.json", 9_990),
+            object("i-1.b.json", 8_800),
+            object("i-1.c.json", 8_799),
+        ];
+        assert_eq!(read(&reboot, None), ["i-1.a.json", "i-1.b.json"]);
+        let old = [object("i-1.a.json", 100), object("i-1.b.json", 200)];
+        assert!(read(&old, None).is_empty());
+        assert_eq!(read(&old, Some(&inventory)), ["i-1.b.json"]);
+        assert!(read(&[object("i-2.a.json", 100)], Some(&inventory)).is_empty());
+        assert!(read(&[], None).is_empty());
+    }
 
     #[test]
     fn names_and_queries_have_one_spelling() {
