@@ -3,6 +3,7 @@
 mod boot;
 mod contestants;
 mod facts;
+mod fleet;
 mod report;
 mod sample;
 
@@ -19,6 +20,10 @@ use crate::run::is_root;
 use crate::{apt, files, tools};
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct Args {
     /// The root to measure on, which is copied first; by default the server root
     #[arg(long, value_name = "DIR")]
@@ -35,7 +40,11 @@ pub struct Args {
     /// Measure real boots instead, against the same image without Earmark
     #[arg(long, conflicts_with_all = ["root", "cold", "peers_only"])]
     boot: bool,
-    /// Where the report goes; by default docs/benchmarks.md, or docs/boot-cost.md
+    /// Measure a look at the reports of a fleet instead
+    #[arg(long, conflicts_with_all = ["root", "cold", "peers_only", "boot"])]
+    fleet: bool,
+    /// Where the report goes; by default docs/benchmarks.md, docs/boot-cost.md or
+    /// docs/fleet-cost.md
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -52,6 +61,9 @@ pub fn run(args: &Args) -> Result<()> {
     let out = |name: &str| args.out.clone().unwrap_or(docs.join(name));
     if args.boot {
         return boot::run(args.runs, &out("boot-cost.md"));
+    }
+    if args.fleet {
+        return fleet::run(args.runs, &out("fleet-cost.md"));
     }
     let out = out("benchmarks.md");
     apt::need(
