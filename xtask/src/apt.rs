@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::prepare::lock;
 use crate::run::{Run, is_root};
 
 /// The release whose roots we build. Any Debian machine can build it, from its own mirror.
@@ -13,13 +14,17 @@ pub const SUITE: &str = "bookworm";
 /// Nothing that the machine has is taken away for what we need.
 const INSTALL: &str = "install --yes --no-install-recommends --no-remove";
 
+/// One process at a time asks apt: it waits for dpkg, and not for the lists of packages.
+const LOCK: &str = "apt";
+
 /// Installs those of `packages` that are missing, and says why.
 pub fn need(packages: &[&str], why: &str) -> Result<()> {
-    let missing: Vec<&str> = packages
-        .iter()
-        .copied()
-        .filter(|name| !is_installed(name))
-        .collect();
+    if missing(packages).is_empty() {
+        return Ok(());
+    }
+    let _lock = lock(LOCK)?;
+    // Another process may have installed them meanwhile.
+    let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
     }
@@ -40,10 +45,16 @@ pub fn need(packages: &[&str], why: &str) -> Result<()> {
     Ok(())
 }
 
+fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let missing = packages.iter().filter(|name| !is_installed(name));
+    missing.copied().collect()
+}
+
 /// Unpacks packages into a new directory, and neither installs them nor runs anything of theirs. What they depend
 /// on must be on the machine.
 pub fn unpack(packages: &[&str], to: &Path, why: &str) -> Result<()> {
     let list = packages.join(" ");
+    let _lock = lock(LOCK)?;
     eprintln!("==> apt: unpacking {list} ({why})");
     let debs = to.join("debs");
     std::fs::create_dir_all(&debs)
@@ -78,6 +89,7 @@ pub fn need_qemu(why: &str) -> Result<()> {
     if !is_root() {
         return Err(plain);
     }
+    let _lock = lock(LOCK)?;
     let (mut sources, own) = machine_sources()?;
     let main = sources.iter().find(|source| source.suite == own);
     let mut backports = main.context("no main suite to find backports by")?.clone();

@@ -10,6 +10,7 @@ mod files;
 mod fuzz;
 mod grade;
 mod package;
+mod prepare;
 mod roots;
 mod run;
 mod test;
@@ -46,6 +47,9 @@ enum Task {
         #[arg(value_enum)]
         kind: roots::Kind,
     },
+    /// Make what the tiers of the tests need that need root
+    #[command(hide = true)]
+    Prepare,
     /// Boot a copy of a root, run its packages' post-installation steps, and print where it is
     Exercise(exercise::Args),
 }
@@ -68,6 +72,7 @@ fn run(task: Task) -> Result<()> {
         Task::Grade(args) => grade::run(&args)?,
         Task::Package(args) => println!("{}", package::run(&args)?.display()),
         Task::Roots { kind } => println!("{}", roots::root(kind)?.display()),
+        Task::Prepare => prepare::run()?,
         Task::Exercise(args) => println!("{}", exercise::run(args)?.display()),
     }
     Ok(())

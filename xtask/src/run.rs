@@ -4,9 +4,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -96,6 +97,22 @@ impl Run {
         let line = self.line();
         self.command(Stdio::from(std::io::stderr()), Stdio::inherit())
             .status()
+            .with_context(|| format!("failed to start `{line}`"))
+    }
+
+    /// Starts, and goes on; what it says goes to a file.
+    pub fn beside(self, log: &Path) -> Result<Child> {
+        let line = self.line();
+        let open = || -> std::io::Result<(File, File)> {
+            if let Some(dir) = log.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            let file = File::create(log)?;
+            Ok((file.try_clone()?, file))
+        };
+        let (out, err) = open().with_context(|| format!("failed to make \"{}\"", log.display()))?;
+        self.command(Stdio::from(out), Stdio::from(err))
+            .spawn()
             .with_context(|| format!("failed to start `{line}`"))
     }
 

@@ -1,6 +1,6 @@
 //! Everything that CI runs, in tiers. A tier that cannot run fails; none is skipped silently.
 
-mod steps;
+pub mod steps;
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::run::Run;
-use crate::{budget, fuzz};
+use crate::{budget, fuzz, prepare};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -101,6 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
         &[args.tier]
     };
     let before = checkout();
+    let _beside = (args.tier == Tier::All).then(prepare::beside);
     let mut summary = Vec::new();
     let mut failed = 0;
     for tier in tiers {

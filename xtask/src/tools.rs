@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::prepare::lock;
 use crate::run::Run;
 use crate::{apt, files};
 
@@ -141,6 +142,7 @@ pub fn python() -> Result<PathBuf> {
     let stamp = dir.join("requirements");
     let interpreter = dir.join("bin/python3");
     let wanted = PYTHON.join("\n");
+    let _lock = lock("venv")?;
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(interpreter);
     }
@@ -172,6 +174,7 @@ pub fn python() -> Result<PathBuf> {
 pub fn prometheus() -> Result<PathBuf> {
     let tools = crate::state_dir()?.join("tools");
     let ready = tools.join("prometheus");
+    let _lock = lock("prometheus")?;
     if !ready.is_dir() {
         let partial = tools.join("prometheus.partial");
         files::remove_tree(&partial)?;

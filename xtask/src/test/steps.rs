@@ -52,6 +52,11 @@ pub fn advisories() -> Result<String> {
 
 pub fn privileged() -> Result<String> {
     must_be_root("privileged_")?;
+    privileged_packages()?;
+    real_tests("privileged_")
+}
+
+pub fn privileged_packages() -> Result<()> {
     apt::need(
         &[
             "acl",
@@ -76,12 +81,16 @@ pub fn privileged() -> Result<String> {
         &["fdisk", "jq", "qemu-utils", "shellcheck", "xfsprogs"],
         "disks to verify as they lie in their files, and the shell in documents",
     )?;
-    apt::need(&["chromium"], "reads the page of `earmark fleet status`")?;
-    real_tests("privileged_")
+    apt::need(&["chromium"], "reads the page of `earmark fleet status`")
 }
 
 pub fn vm() -> Result<String> {
     must_be_root("vm_")?;
+    vm_packages()?;
+    real_tests("vm_")
+}
+
+pub fn vm_packages() -> Result<()> {
     apt::need(
         &["busybox-static", "cpio", "e2fsprogs", "fsverity", "kmod"],
         "disks and initrds for virtual machines",
@@ -97,8 +106,7 @@ pub fn vm() -> Result<String> {
         ],
         "bakes images by the template in packer/",
     )?;
-    apt::need_qemu("runs virtual machines")?;
-    real_tests("vm_")
+    apt::need_qemu("runs virtual machines")
 }
 
 fn must_be_root(prefix: &str) -> Result<()> {
