@@ -44,34 +44,30 @@ impl Seen {
         self.step("status").must(0).violations()
     }
 
-    /// A property of a unit, as `systemctl show` says it; empty where systemd never loaded the unit.
-    #[track_caller]
-    pub fn property(&self, unit: &str, name: &str) -> String {
-        let said = self.step("units").must(0).out;
-        let id = format!("Id={unit}");
-        let block = said
-            .split("\n\n")
-            .find(|block| block.lines().any(|line| line == id));
-        let value = |block: &str| {
-            block
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-                .map(str::to_owned)
-        };
-        block.and_then(value).unwrap_or_default()
-    }
-
-    /// Whether a unit is active.
+    /// Whether a unit is active. One that systemd never loaded is not.
     #[track_caller]
     pub fn is_active(&self, unit: &str) -> bool {
-        self.property(unit, "ActiveState") == "active"
+        let kinds = [".service", ".target", ".socket"];
+        assert!(kinds.iter().any(|kind| unit.ends_with(kind)), "{unit}");
+        let said = self.step("states").must(0).out;
+        let mut lines = said.lines().map(|line| line.split_whitespace());
+        // Its name, whether it is loaded, whether it is active.
+        lines.any(|mut words| words.next() == Some(unit) && words.nth(1) == Some("active"))
     }
 
     /// Microseconds after the kernel's start, of a property whose name ends with `Monotonic`; 0 is never.
     #[track_caller]
     pub fn micros(&self, unit: &str, name: &str) -> u64 {
-        let value = self.property(unit, name);
-        value.parse().unwrap_or(0)
+        let said = self.step("units").must(0).out;
+        let id = format!("Id={unit}");
+        let mut blocks = said.split("\n\n");
+        let block = blocks.find(|block| block.lines().any(|line| line == id));
+        let block = block.unwrap_or_else(|| panic!("the observer does not ask for {unit}"));
+        let value = |line: &str| {
+            let value = line.strip_prefix(name)?.strip_prefix('=')?;
+            value.parse().ok()
+        };
+        block.lines().find_map(value).unwrap_or(0)
     }
 
     /// Whether systemd has begun to start a unit at any time, which it says in the journal. What it
