@@ -23,7 +23,7 @@ pub const SOURCE_DATE_EPOCH: &str = "1735689600";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// debootstrap's minimal system with systemd and sshd: for demonstrations and tampering.
+    /// Debian's minimal system with systemd and sshd: for demonstrations and tampering.
     Small,
     /// A server with a kernel and some 600 packages: for whole-size tests and measurements.
     Server,
