@@ -106,8 +106,8 @@ fn every_host_is_counted_once() {
         assert_eq!(found, state, "{number}: {why}");
         assert!(why.starts_with(reason), "{number}: {why}");
     }
-    let states = status["states"].as_object().unwrap();
-    let counted: u64 = states.values().map(|count| count.as_u64().unwrap()).sum();
+    let counts = status["states"].as_object().unwrap();
+    let counted: u64 = counts.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(counted, 12);
     assert_eq!(status["hosts"].as_array().unwrap().len(), 12);
 
