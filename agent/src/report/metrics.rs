@@ -152,7 +152,7 @@ fn channel(text: &mut Text, channel: &follow::Following) {
     );
     for (name, help, value) in [
         (
-            "earmark_channel_counter",
+            "earmark_channel_sequence",
             "The counter of the channel document that is followed.",
             channel.counter,
         ),

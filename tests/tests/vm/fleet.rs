@@ -100,17 +100,20 @@ impl Fleet {
         };
         let seen = disk.boot(&boot).settled();
         let said = seen.step("reports").out;
-        let line = said
+        // Those of earlier boots lie there, too.
+        let boot = seen.status()["boot_id"].clone();
+        let mut reports = said
             .lines()
-            .last()
-            .unwrap_or_else(|| panic!("no report: {}", seen.console));
-        let report: Value = serde_json::from_str(line).unwrap();
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let report: Value = reports
+            .find(|report: &Value| report["boot_id"] == boot)
+            .unwrap_or_else(|| panic!("no report of {boot}: {said}"));
         let name = format!(
             "{}.{}.json",
             report["instance"].as_str().unwrap(),
             report["boot_id"].as_str().unwrap()
         );
-        fs::write(self.at("reports").join(name), format!("{line}\n")).unwrap();
+        fs::write(self.at("reports").join(name), format!("{report}\n")).unwrap();
         (seen, report)
     }
 

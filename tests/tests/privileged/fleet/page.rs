@@ -120,10 +120,12 @@ fn write_page(fleet: &Fleet) -> String {
     fs::read_to_string(fleet.bench.path("fleet.html")).unwrap()
 }
 
-#[test]
-fn privileged_the_page_is_read_on_a_phone_and_by_dark_and_runs_nothing() {
-    const HOSTILE: &str =
-        "<script>window.hurt=true</script><img src=http://evil.example/leak onerror=hurt=1>";
+/// A name that its host, or whoever tags instances, may choose.
+const HOSTILE: &str =
+    "<script>window.hurt=true</script><img src=http://evil.example/leak onerror=hurt=1>";
+
+/// Hosts in each state, with names that would be markup.
+fn sixty_hosts() -> Fleet {
     let fleet = Fleet::new(&["1.4.0", "1.4.1", "1.5.0"]);
     fleet.revoke("1.4.0", "it forgets its sessions");
     let mut listed = Vec::new();
@@ -152,6 +154,12 @@ fn privileged_the_page_is_read_on_a_phone_and_by_dark_and_runs_nothing() {
     let inventory = json!({"Reservations": [{"Instances": listed}]});
     fs::write(fleet.bench.path("inventory.json"), inventory.to_string()).unwrap();
     fs::write(fleet.bench.path(&format!("reports/{}", "<b>x<.json")), "x").unwrap();
+    fleet
+}
+
+#[test]
+fn privileged_the_page_is_read_on_a_phone_and_by_dark_and_runs_nothing() {
+    let fleet = sixty_hosts();
     let page = write_page(&fleet);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/fleet/measure.html");
     fs::copy(script, fleet.bench.path("measure.html")).unwrap();
