@@ -9,6 +9,7 @@ use rustix::{fs::Mode, io::Errno};
 
 use crate::files;
 
+/// Others may pass through it, to the spool of reports; what is put here is for root alone.
 const DIRECTORY: &str = "var/lib/earmark";
 
 /// Puts a file in the place of what has its name, and returns when a power cut cannot undo it.
@@ -34,7 +35,7 @@ fn open(root: &Root) -> Result<OwnedFd> {
         opened => return opened.with_context(|| format!("failed to open '/{DIRECTORY}'")),
     }
     let parent = open("var/lib").context("failed to open '/var/lib' beneath the root")?;
-    match rustix::fs::mkdirat(&parent, "earmark", Mode::from_raw_mode(0o700)) {
+    match rustix::fs::mkdirat(&parent, "earmark", Mode::from_raw_mode(0o711)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno).with_context(|| format!("failed to make '/{DIRECTORY}'")),
     }

@@ -13,7 +13,7 @@ use earmark_scan::Root;
 use crate::files;
 
 /// Beneath it, a directory for each sink. The service manager makes it.
-const DIRECTORY: &str = "var/lib/earmark-report";
+const DIRECTORY: &str = "var/lib/earmark/report";
 /// For each sink: a day of reports every five minutes, of the size that they have.
 pub const BYTES: u64 = 512 * 1024;
 /// What is older is history that nobody asks a host for.

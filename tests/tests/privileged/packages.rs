@@ -59,7 +59,7 @@ const AGENT: &[&str] = &[
     "usr/share/doc/earmark-agent d755 root:root ",
     "usr/share/doc/earmark-agent/copyright f644 root:root ",
     "usr/share/man/man8/earmark-agent.8.gz f644 root:root ",
-    "var/lib/earmark d700 root:root ",
+    "var/lib/earmark d711 root:root ",
 ];
 const SIGNER: &[&str] = &[
     "usr/bin/earmark f755 root:root ",

@@ -77,7 +77,7 @@ fn privileged_a_host_reports_and_follows_its_channel() {
 # Nobody starts anything: the timer and the path do.
 for try in $(seq 100); do [ -z "$(ls /srv/data/reports)" ] || break; sleep 0.2; done
 echo "first: $(cat /srv/data/reports/*.json)"
-ls -l /run/earmark-report /var/lib/earmark-report
+ls -l /run/earmark-report /var/lib/earmark/report
 settled none
 channel init --image host
 channel promote --seal /usr/lib/earmark/seal
@@ -199,7 +199,7 @@ fn reporting(to: &str, authority: &[u8]) -> Bench {
     for directory in [
         "run/earmark-report",
         "run/earmark-instance",
-        "var/lib/earmark-report",
+        "var/lib/earmark/report",
         "srv/reports",
     ] {
         fs::create_dir_all(bench.root().join(directory)).unwrap();

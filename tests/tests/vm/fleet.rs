@@ -43,6 +43,7 @@ const V2: Sealing = Sealing {
     ..V1
 };
 /// What the firmware calls the machine.
+const INSTANCE: &str = "6b1f0c52-3a57-4c0e-9d56-0123456789ac";
 const DEVICES: &str = "-uuid 6b1f0c52-3a57-4c0e-9d56-0123456789ac";
 
 const LOOK: &str = r"
@@ -65,6 +66,8 @@ impl Fleet {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("reports")).unwrap();
+        let inventory = format!("[\"{INSTANCE}\"]");
+        fs::write(directory.path().join("inventory.json"), inventory).unwrap();
         Self { directory }
     }
 
@@ -131,6 +134,8 @@ impl Fleet {
             "reports",
             "--channel",
             "stable.json",
+            "--inventory",
+            "inventory.json",
             "--trust",
             &trust,
             "--fail-on",

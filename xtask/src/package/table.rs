@@ -182,7 +182,7 @@ pub const PACKAGES: &[Package] = &[
                 "/usr/lib/tmpfiles.d/earmark.conf",
                 "systemd/earmark.tmpfiles",
             ),
-            item("/var/lib/earmark", 0o700, Source::Directory),
+            item("/var/lib/earmark", 0o711, Source::Directory),
             item(
                 "/usr/share/man/man8/earmark-agent.8.gz",
                 0o644,

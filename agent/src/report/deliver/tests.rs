@@ -34,7 +34,7 @@ fn line(number: u64) -> Vec<u8> {
 impl Bench {
     fn new() -> Self {
         let root = TestRoot::bare();
-        fs::create_dir_all(root.open().path().join("var/lib/earmark-report")).unwrap();
+        fs::create_dir_all(root.open().path().join("var/lib/earmark/report")).unwrap();
         Self {
             root,
             state: SinkState::default(),
@@ -177,7 +177,7 @@ fn the_spool_is_bounded_and_what_it_drops_is_counted() {
 #[test]
 fn a_disk_that_is_full_keeps_no_report_back_that_is_in_the_hand() {
     let mut bench = Bench::new();
-    fs::remove_dir_all(bench.root.open().path().join("var/lib/earmark-report")).unwrap();
+    fs::remove_dir_all(bench.root.open().path().join("var/lib/earmark/report")).unwrap();
     assert_eq!(bench.turn(0, || Ok(())), 1);
     assert_eq!(*bench.taken.borrow(), ["0"]);
     assert!(
@@ -197,7 +197,7 @@ fn what_else_lies_in_the_spool_is_not_sent() {
     let mut bench = Bench::new();
     bench.turn(0, down);
     let spool = bench.spool().unwrap();
-    let directory = bench.root.open().path().join("var/lib/earmark-report");
+    let directory = bench.root.open().path().join("var/lib/earmark/report");
     let directory = fs::read_dir(directory)
         .unwrap()
         .next()
