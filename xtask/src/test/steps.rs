@@ -23,7 +23,7 @@ pub fn doc() -> Result<String> {
 pub fn unit_tests() -> Result<String> {
     // The tests of the programs run them as they ship, and find them beside themselves.
     tools::cargo("build --workspace --bins --locked --quiet").step()?;
-    let tests = "test --workspace --locked --quiet -- --skip privileged_ --skip vm_";
+    let tests = "test --workspace --locked --quiet --no-fail-fast -- --skip privileged_ --skip vm_";
     counted(tools::cargo(tests))
 }
 

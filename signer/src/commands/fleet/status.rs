@@ -18,7 +18,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
-    override_usage = "earmark fleet status [OPTIONS] --reports <URL> --channel <URL> --trust <FILE>"
+    override_usage = "earmark fleet status [OPTIONS] --reports <URL> --channel <URL> \
+                      \n                            --trust <FILE>"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -24,7 +24,8 @@ use stop::{Share, StopAt};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
-    override_usage = "earmark fleet watch [OPTIONS] --reports <URL> --channel <URL> --trust <FILE>"
+    override_usage = "earmark fleet watch [OPTIONS] --reports <URL> --channel <URL> \
+                      \n                           --trust <FILE>"
 )]
 pub struct Args {
     #[command(flatten)]
