@@ -68,12 +68,11 @@ pub fn run(args: &InstanceArgs) -> Result<ExitCode> {
     let runtime = { runtime }.enable_all().build();
     runtime
         .context("failed to start the runtime")?
-        .block_on(ask(&root, declaration))?;
+        .block_on(ask(&root, declaration, &Imds::new(DEADLINE)?))?;
     Ok(Exit::Done.into())
 }
 
-async fn ask(root: &Root, declaration: &Declaration) -> Result<()> {
-    let imds = Imds::new(DEADLINE)?;
+async fn ask(root: &Root, declaration: &Declaration, imds: &Imds) -> Result<()> {
     if let Some(this) = imds::instance_id_from_dmi(root) {
         imds.speaks_for(&this).await?;
     }
@@ -156,5 +155,94 @@ fn remove(root: &Root, name: &str) -> Result<()> {
 impl fmt::Debug for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Role")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::{imds::server::Instance, testing::TestRoot};
+
+    const CREDENTIALS: &str = r#"{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIA",
+        "SecretAccessKey": "hidden", "Token": "token==", "Expiration": "2026-11-24T02:43:00Z"}"#;
+
+    /// What was asked, and what is said if that went wrong.
+    fn asked(
+        root: &TestRoot,
+        to: &str,
+        role: Option<(&'static str, &'static str)>,
+    ) -> (Vec<String>, String) {
+        let instance = Instance {
+            role,
+            ..Instance::default()
+        };
+        let server = instance.serve();
+        let text =
+            format!("[image]\nname = \"web\"\nplatform = \"ec2\"\n[report]\nto = [\"{to}\"]\n");
+        let declaration = Declaration::parse(text.as_bytes()).unwrap();
+        let imds = server.client(Duration::from_secs(5));
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let outcome = runtime.block_on(ask(&root.open(), &declaration, &imds));
+        let said = outcome.map_or_else(|error| format!("{error:#}"), |()| String::new());
+        let mut asked = server.asked();
+        asked.retain(|path| path.contains("iam"));
+        (asked, said)
+    }
+
+    fn root() -> TestRoot {
+        let root = TestRoot::bare();
+        fs::create_dir_all(root.at("/run/earmark-instance")).unwrap();
+        root
+    }
+
+    #[test]
+    fn credentials_are_for_one_group_and_only_asked_for_where_they_are_needed() {
+        let root = root();
+        let (iam, said) = asked(&root, "https://reports.test/", Some(("web", CREDENTIALS)));
+        assert_eq!((iam, said.as_str()), (vec![], ""));
+        assert!(role(&root.open()).is_none());
+        let known = identity(&root.open()).unwrap();
+        assert!(known.document.contains("i-0123456789abcdef0"));
+        assert_eq!(known.signature.as_deref(), Some("MIAGCSqGSIb3DQ==\n"));
+
+        let (iam, said) = asked(&root, "s3://reports/web/", Some(("web", CREDENTIALS)));
+        assert_eq!((iam.len(), said.as_str()), (2, ""), "{iam:?}");
+        let known = role(&root.open()).unwrap();
+        assert_eq!(
+            (known.key.as_str(), known.secret.as_str()),
+            ("ASIA", "hidden")
+        );
+        assert_eq!(known.token.as_deref(), Some("token=="));
+        assert_eq!(known.region.as_deref(), Some("eu-west-1"));
+        let mode = fs::metadata(root.at("/run/earmark-instance/role.json"))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o7777 & !0o640, 0);
+
+        // A role that was taken away takes its credentials with it.
+        let (_, said) = asked(&root, "s3://reports/web/", None);
+        assert_eq!(said, "");
+        assert!(role(&root.open()).is_none());
+    }
+
+    #[test]
+    fn what_is_no_role_is_not_asked_for_nor_shown() {
+        for (bad, says) in [
+            (("../../user-data", CREDENTIALS), "the name of one role"),
+            (("a\nb", CREDENTIALS), "the name of one role"),
+            (
+                ("web", "{\"AccessKeyId\": \"hidden\"}"),
+                "the credentials of a role",
+            ),
+            (("web", "<html>hidden</html>"), "the credentials of a role"),
+        ] {
+            let root = root();
+            let (_, said) = asked(&root, "s3://reports/web/", Some(bad));
+            assert!(said.contains(says) && !said.contains("hidden"), "{said}");
+            assert!(role(&root.open()).is_none());
+        }
     }
 }

@@ -115,6 +115,8 @@ pub struct Instance {
     pub user_data: Option<Vec<u8>>,
     /// All of its tags, if the service shows tags.
     pub tags: Option<Vec<(&'static str, &'static str)>>,
+    /// The name of its role and what the service answers for it.
+    pub role: Option<(&'static str, &'static str)>,
     /// Another id than [`ID`].
     pub id: Option<&'static str>,
 }
@@ -157,9 +159,15 @@ impl Instance {
                 Some(document.into_bytes())
             }
             "dynamic/instance-identity/rsa2048" => Some(b"MIAGCSqGSIb3DQ==\n".to_vec()),
+            "meta-data/iam/security-credentials/" => Some(self.role?.0.into()),
             "meta-data/tags/instance" => {
                 let keys: Vec<&str> = self.tags.as_ref()?.iter().map(|(key, _)| *key).collect();
                 Some(keys.join("\n").into_bytes())
+            }
+            _ if path.starts_with("meta-data/iam/") => {
+                let (name, credentials) = self.role?;
+                let asked = path.strip_prefix("meta-data/iam/security-credentials/");
+                (asked == Some(name)).then(|| credentials.into())
             }
             _ => {
                 let key = path.strip_prefix("meta-data/tags/instance/")?;

@@ -28,6 +28,7 @@ fn instance() -> Instance {
             ("earmark:environment", "prod"),
             ("earmark:team", "a b"),
         ]),
+        role: None,
         id: None,
     }
 }

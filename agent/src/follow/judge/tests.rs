@@ -140,6 +140,20 @@ fn what_is_known_gets_old() {
 }
 
 #[test]
+fn a_document_of_the_future_is_followed_and_told() {
+    let bench = Bench::new();
+    let says = |host_day: u64| {
+        let (kept, problem) = bench.brought(&[bench.document(5, &["1!", "2"])]);
+        let following = stand(kept.as_ref(), problem, &bench.host(host_day));
+        // Whoever's clock is wrong: what is revoked stays so.
+        assert_eq!(following.state, State::Revoked);
+        following.problem.unwrap_or_default()
+    };
+    assert_eq!(says(5), "");
+    assert!(says(4).contains("in the future"), "{}", says(4));
+}
+
+#[test]
 fn what_is_not_believed_changes_nothing() {
     let bench = Bench::new();
     let good = bench.document(5, &["1"]);

@@ -61,6 +61,7 @@ async fn the_first_place_that_has_a_value_wins() {
             ("earmark:motto", "by tag"),
             ("earmark:environment", "staging"),
         ]),
+        role: None,
         id: None,
     };
     let root = TestRoot::bare();
