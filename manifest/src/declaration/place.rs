@@ -102,6 +102,42 @@ impl Location {
     }
 }
 
+impl std::str::FromStr for S3 {
+    type Err = &'static str;
+
+    /// `BUCKET[/KEY]`. The letters of a key are those that need no escapes, so that every signature of a request is
+    /// over one spelling; those of a bucket may become a part of a server's name.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (bucket, key) = text.split_once('/').unwrap_or((text, ""));
+        let of_bucket = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let good_bucket = (3..=63).contains(&bucket.len())
+            && bucket
+                .bytes()
+                .all(|byte| of_bucket(byte) || b"-.".contains(&byte))
+            && bucket.bytes().next().is_some_and(of_bucket)
+            && bucket.bytes().next_back().is_some_and(of_bucket)
+            && !bucket.contains("..");
+        let parts = key.strip_suffix('/').unwrap_or(key);
+        let good_key = key.len() <= 512
+            && (key.is_empty()
+                || parts
+                    .split('/')
+                    .all(|part| !matches!(part, "" | "." | "..")))
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        if !(good_bucket && good_key) {
+            return Err("expected s3://BUCKET/KEY, with letters, digits, '-', '_', '.' and '/'");
+        }
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            endpoint: None,
+            region: None,
+        })
+    }
+}
+
 impl TryFrom<String> for Location {
     type Error = &'static str;
 
@@ -120,7 +156,7 @@ impl TryFrom<String> for Location {
                 path.filter(|path| !path.is_root()).map(Place::File)
             }
             Some(("https", rest)) => is_server(rest).then(|| Place::Https(text.clone())),
-            Some(("s3", rest)) => s3(rest).map(Place::S3),
+            Some(("s3", rest)) => rest.parse().ok().map(Place::S3),
             _ => None,
         };
         let place = place.ok_or(EXPECTED)?;
@@ -155,35 +191,6 @@ fn is_server(rest: &str) -> bool {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let of_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
     !host.is_empty() && host.bytes().all(of_host) && !path.contains(['?', '#', '\\'])
-}
-
-/// `BUCKET[/KEY]`. The letters of a key are those that need no escapes, so that every signature of a
-/// request is over one spelling.
-fn s3(rest: &str) -> Option<S3> {
-    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let of_bucket = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let good_bucket = (3..=63).contains(&bucket.len())
-        && bucket
-            .bytes()
-            .all(|byte| of_bucket(byte) || b"-.".contains(&byte))
-        && bucket.bytes().next().is_some_and(of_bucket)
-        && bucket.bytes().next_back().is_some_and(of_bucket)
-        && !bucket.contains("..");
-    let parts = key.strip_suffix('/').unwrap_or(key);
-    let good_key = key.len() <= 512
-        && (key.is_empty()
-            || parts
-                .split('/')
-                .all(|part| !matches!(part, "" | "." | "..")))
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    (good_bucket && good_key).then(|| S3 {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-        endpoint: None,
-        region: None,
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::anyhow;
 use bytes::Bytes;
+use earmark_manifest::declaration::S3;
 use http::Response;
 
 use super::{Trouble, domain, endpoint, is_passing, wants_fips};
@@ -13,35 +14,10 @@ use crate::output;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket(String);
 
-const EXPECTED: &str = "expected s3://BUCKET/KEY, with letters, digits, '-', '_', '.' and '/'";
-
 impl Bucket {
-    /// It becomes a part of a server's name: nothing may follow that makes it another's.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let is_name = (3..=63).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| of_name(byte) || b"-.".contains(&byte))
-            && name.bytes().next().is_some_and(of_name)
-            && name.bytes().next_back().is_some_and(of_name)
-            && !name.contains("..");
-        if is_name {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(EXPECTED.to_owned())
-        }
-    }
-
-    /// Whether a key is one of those that need no escapes, so that every signature of a request is over one
-    /// spelling.
-    pub fn check_key(key: &str) -> Result<(), String> {
-        let is_key = key.len() <= 1024
-            && key.split('/').all(|part| !matches!(part, "" | "." | ".."))
-            && key
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-        is_key.then_some(()).ok_or_else(|| EXPECTED.to_owned())
+    /// The bucket of objects.
+    pub fn of(objects: &S3) -> Self {
+        Self(objects.bucket.clone())
     }
 
     /// Its URL, without a slash at its end: in the server's name where it can be, since AWS wants it there.

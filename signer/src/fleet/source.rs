@@ -6,6 +6,8 @@ mod s3;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
+use earmark_manifest::declaration::S3;
+
 use super::{
     identity::Certificates,
     inventory::Inventory,
@@ -73,14 +75,13 @@ impl FromStr for Source {
         match text.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Directory(path.into())),
             Some(("s3", rest)) => {
-                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                let bucket = Bucket::parse(bucket)?;
-                if prefix.is_empty() {
-                    return Ok(Self::S3(bucket, String::new()));
+                let found: S3 = rest.parse()?;
+                let bucket = Bucket::of(&found);
+                let mut prefix = found.key;
+                if !prefix.is_empty() && !prefix.ends_with('/') {
+                    prefix.push('/');
                 }
-                let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-                Bucket::check_key(prefix)?;
-                Ok(Self::S3(bucket, format!("{prefix}/")))
+                Ok(Self::S3(bucket, prefix))
             }
             Some(("https", _)) => Err(
                 "a web server cannot be asked for all reports: name the directory or the bucket \

@@ -6,7 +6,7 @@ use std::fmt;
 use ::http::{Request, Response, request::Builder};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use earmark_manifest::{crypto, limits};
+use earmark_manifest::{crypto, declaration::S3, limits};
 
 use super::{Found, Written};
 use crate::{
@@ -24,12 +24,13 @@ pub struct Object {
 impl Object {
     /// `BUCKET/KEY`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (bucket, key) = text.split_once('/').unwrap_or_default();
-        let bucket = Bucket::parse(bucket)?;
-        Bucket::check_key(key)?;
+        let found: S3 = text.parse()?;
+        if found.key.is_empty() || found.key.ends_with('/') {
+            return Err("it names no object: expected s3://BUCKET/KEY".to_owned());
+        }
         Ok(Self {
-            bucket,
-            key: key.to_owned(),
+            bucket: Bucket::of(&found),
+            key: found.key,
         })
     }
 
