@@ -41,6 +41,7 @@ mod imds;
 mod instance;
 mod journal;
 mod lockdown;
+mod output;
 mod parameters;
 mod policy;
 mod process;

@@ -11,7 +11,7 @@ mod metrics;
 mod spool;
 mod state;
 
-use std::{process::ExitCode, thread};
+use std::{collections::BTreeMap, process::ExitCode, thread};
 
 use anyhow::{Context, Result};
 use earmark_manifest::{
@@ -20,14 +20,15 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 
+pub use self::state::SinkState;
 use self::{
     deliver::{Delivery, Moment},
     spool::Spool,
-    state::{SinkState, State},
+    state::State,
 };
 use crate::{
-    cli::ReportArgs, exit::Exit, files, host, instance, policy::Policy, record, remote::Remote,
-    status, summary::clean,
+    cli::ReportArgs, exit::Exit, files, host, instance, output, policy::Policy, record,
+    remote::Remote, summary::clean,
 };
 
 /// What does not outlive a boot: the state of the sinks, and what Prometheus reads.
@@ -40,7 +41,7 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
     let policy = Policy::of(&root);
     if args.print {
         let report = made::report(&root, 0)?;
-        status::write(&String::from_utf8_lossy(&report.to_line()?))?;
+        output::write(&String::from_utf8_lossy(&report.to_line()?))?;
         return Ok(Exit::Done.into());
     }
     let Some(declaration) = policy.declaration() else {
@@ -78,6 +79,12 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         Exit::Report
     };
     Ok(exit.into())
+}
+
+/// How each sink stands in this boot, by its URL. Before the first report there is nothing to tell.
+pub fn sinks(root: &Root) -> BTreeMap<String, SinkState> {
+    let run = files::open_directory(root, RUN);
+    run.map_or_else(|_| BTreeMap::new(), |run| State::read(&run).sinks)
 }
 
 /// A report, if there is something new to say or the last one is old.

@@ -2,12 +2,27 @@
 
 mod screen;
 
-use std::{io::Write, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use earmark_scan::{Report, Root, verify::Verdict};
+use serde::Serialize;
 
-use crate::{cli::StatusArgs, exit::Exit, host, record};
+use crate::{
+    cli::StatusArgs,
+    exit::Exit,
+    host, output,
+    record::{self, Status},
+    report::{self, SinkState},
+};
+
+/// The record, and what came of telling others of it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    sinks: &'a BTreeMap<String, SinkState>,
+}
 
 /// Shows the last verification. The exit code is its verdict's, if it was made in this boot.
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
@@ -21,11 +36,16 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     };
     // A root that is not running has no boot that the record could be of.
     let report = &status.report;
+    let sinks = report::sinks(&root);
     let is_of_this_boot = !root.is_live() || host::is_this_boot(report.boot_id.as_deref());
-    write(&if args.common.json {
-        format!("{}\n", serde_json::to_string_pretty(&status)?)
+    output::write(&if args.common.json {
+        let shown = Shown {
+            status: &status,
+            sinks: &sinks,
+        };
+        format!("{}\n", serde_json::to_string_pretty(&shown)?)
     } else {
-        screen::render(&status, host::time(), is_of_this_boot)
+        screen::render(&status, &sinks, host::time(), is_of_this_boot)
     })?;
     Ok(ExitCode::from(match report.verdict {
         _ if !is_of_this_boot => 11,
@@ -42,13 +62,5 @@ pub fn print(report: &Report, json: bool) -> Result<()> {
     } else {
         report.to_string()
     };
-    write(&text)
-}
-
-/// Writes to standard output, all of it or an error.
-pub fn write(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .context("failed to write the result")
+    output::write(&text)
 }

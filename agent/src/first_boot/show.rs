@@ -12,7 +12,7 @@ use super::{
     journal::{StepRecord, StepState},
     perform::Outcome,
 };
-use crate::{exit::Exit, host, policy::Policy, status, summary::clean};
+use crate::{exit::Exit, host, output, policy::Policy, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
     } else {
         shown.screen()
     };
-    status::write(&text)?;
+    output::write(&text)?;
     let exit = if shown.state == "failed" {
         Exit::FirstBoot
     } else {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::item::{Measured, Strength};
-use crate::{host, status, summary::clean};
+use crate::{host, output, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ pub fn print(measured: &[Measured], json: bool) -> Result<()> {
         schema: 1,
         locks: measured,
     };
-    status::write(&if json {
+    output::write(&if json {
         format!("{}\n", serde_json::to_string_pretty(&shown)?)
     } else {
         table(measured)

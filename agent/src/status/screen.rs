@@ -1,6 +1,8 @@
 //! The screen for people: what this host is, what was checked, what was not, what is wrong, what to
 //! do. Its text may change at any time; machines read `--json`.
 
+use std::collections::BTreeMap;
+
 use earmark_scan::{Report, verify::Verdict};
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     host,
     lockdown::{Declared, LockRecord, LockState, LockdownState},
     record::Status,
+    report::SinkState,
     summary::{clean, image},
 };
 
@@ -20,7 +23,12 @@ const INDENT: usize = 14;
 const WIDTH: usize = 80;
 
 /// The screen of a status, as of `now`.
-pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> String {
+pub fn render(
+    status: &Status,
+    sinks: &BTreeMap<String, SinkState>,
+    now: Option<u64>,
+    is_of_this_boot: bool,
+) -> String {
     let report = &status.report;
     let mut screen = Screen::default();
     let verdict = if is_of_this_boot {
@@ -51,6 +59,7 @@ pub fn render(status: &Status, now: Option<u64>, is_of_this_boot: bool) -> Strin
     if let Some(channel) = &status.channel {
         screen.row("Channel", &clean(&channel.to_string()));
     }
+    reports(&mut screen, sinks, now);
     taints(&mut screen, &status.taints);
     if let Some(policy) = &report.policy {
         screen.row("Policy", &meaning(policy));
@@ -118,6 +127,29 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
     }
     if open().nth(SHOWN).is_some() {
         screen.row("", "  … the others: earmark-agent lockdown --check");
+    }
+}
+
+/// Where reports go: what each place took last, or why it takes none.
+fn reports(screen: &mut Screen, sinks: &BTreeMap<String, SinkState>, now: Option<u64>) {
+    let mut label = "Reports";
+    for (url, sink) in sinks.iter().take(SHOWN) {
+        let took = match (sink.last, now) {
+            (Some(last), Some(now)) => {
+                format!("took one {} ago", host::age(now.saturating_sub(last)))
+            }
+            (Some(_), None) => "took one".to_owned(),
+            (None, _) => "took none in this boot".to_owned(),
+        };
+        screen.row(label, &format!("{url} {took}"));
+        label = "";
+        if let Some(problem) = &sink.problem {
+            let waits = format!("  {problem}; {} bytes wait for it", sink.spooled);
+            screen.row("", &waits);
+        }
+    }
+    if sinks.len() > SHOWN {
+        screen.row("", "… the others: earmark-agent status --json");
     }
 }
 

@@ -33,7 +33,7 @@ fn shown(report: &Report, now: Option<u64>, is_of_this_boot: bool) -> String {
         channel: None,
         taints: Vec::new(),
     };
-    render(&status, now, is_of_this_boot)
+    render(&status, &BTreeMap::new(), now, is_of_this_boot)
 }
 
 #[track_caller]
@@ -209,7 +209,7 @@ fn of_first_boot(more: &serde_json::Value) -> String {
         channel: None,
         taints: Vec::new(),
     };
-    render(&status, NOW, true)
+    render(&status, &BTreeMap::new(), NOW, true)
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
         channel: None,
         taints: Vec::new(),
     };
-    let screen = render(&status, NOW, true);
+    let screen = render(&status, &BTreeMap::new(), NOW, true);
     let rows = "\
 Locks         enforced: packages
               NOT ENFORCED: kernel
@@ -297,7 +297,7 @@ fn a_host_that_was_opened_says_so_and_what_opened_it() {
         taints: vec![serde_json::from_value(taint).unwrap()],
         instance: None,
     };
-    let screen = render(&status, NOW, true);
+    let screen = render(&status, &BTreeMap::new(), NOW, true);
     let rows = "\
 Locks         enforced: packages
               OPEN BY A GRANT: imds
@@ -309,4 +309,37 @@ TAINTED       imds opened by a grant, 2026-11-23 00:00:00 UTC to 2026-11-23
         screen.contains("Do            Replace this host"),
         "{screen}"
     );
+}
+
+#[test]
+fn places_for_reports_say_what_they_took_last_or_why_they_take_none() {
+    let status = Status {
+        report: report(|_| {}),
+        first_boot: None,
+        lockdown: None,
+        channel: None,
+        taints: Vec::new(),
+        instance: None,
+    };
+    let fresh = SinkState {
+        last: Some(1_795_392_010),
+        ..SinkState::default()
+    };
+    let down = SinkState {
+        problem: Some("status 503\u{1b}[2J".to_owned()),
+        spooled: 3_072,
+        ..SinkState::default()
+    };
+    let sinks = [
+        ("https://reports.example.com/", fresh),
+        ("s3://reports/web/", down),
+    ];
+    let sinks = sinks.map(|(url, sink)| (url.to_owned(), sink)).into();
+    let screen = render(&status, &sinks, NOW, true);
+    let rows = "\
+Reports       https://reports.example.com/ took one 3 minutes ago
+              s3://reports/web/ took none in this boot
+                status 503\u{fffd}[2J; 3072 bytes wait for it
+";
+    assert!(screen.contains(rows), "{screen}");
 }
