@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use earmark_tests::{Bench, Run, fleet::Fleet, program};
+use earmark_tests::{Run, fleet::Fleet, program, run_with};
 use serde_json::{Value, json};
 
 const DAY: u64 = 86_400;
@@ -446,6 +446,25 @@ fn a_roll_out_is_followed_while_it_goes_on() {
     fs::write(&old, before).unwrap();
     let refused = child.wait().must(10);
     assert!(refused.err.contains("was seen before"), "{}", refused.err);
-    assert!(program("earmark").exists());
-    let _: &Bench = &fleet.bench;
+}
+
+#[test]
+fn who_breaks_a_view_off_has_the_terminal_back() {
+    let fleet = fleet();
+    fleet.report(&instance(1), "1.4.1", json!({}));
+    // Once the view is there, Ctrl-C is typed at its terminal.
+    let line = "(until grep -q behind said; do sleep 0.1; done; printf '\\003') \
+                | script --quiet --return --flush --command \"$WATCH\" said";
+    let watch = format!(
+        "'{}' fleet watch --reports reports --channel stable.json --trust c.toml --every 1s",
+        program("earmark").display()
+    );
+    fs::write(fleet.bench.path("said"), "").unwrap();
+    let at = fleet.bench.path("");
+    run_with("sh", ["-c", line], Some(&at), &[("WATCH", &watch)]).must(130);
+    let said = fs::read_to_string(at.join("said")).unwrap();
+    let (taken, given_back) = ("\u{1b}[?1049h\u{1b}[?25l", "\u{1b}[?25h\u{1b}[?1049l");
+    assert!(said.contains(taken), "{said:?}");
+    let last = format!("{given_back}\nScript done");
+    assert!(said.contains(&last), "{said:?}");
 }
