@@ -15,7 +15,6 @@ mod perform;
 mod sealed;
 mod show;
 pub mod steps;
-pub mod store;
 #[cfg(test)]
 mod tests;
 

@@ -51,6 +51,7 @@ mod report;
 mod run;
 mod state;
 mod status;
+mod store;
 mod summary;
 #[cfg(test)]
 mod testing;

@@ -4,8 +4,10 @@ use earmark_manifest::{declaration::Platform, layout, path::ImagePath};
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
-use super::store;
-use crate::imds::{self, IdentityDocument, Imds};
+use crate::{
+    imds::{self, IdentityDocument, Imds},
+    store,
+};
 
 /// The firmware's id of this machine, which does not lie on the disk.
 const PRODUCT_UUID: &str = "/sys/class/dmi/id/product_uuid";

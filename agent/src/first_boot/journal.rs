@@ -5,18 +5,13 @@
 //! reason to run a step twice, nor to skip one. Does not protect against somebody who can write it
 //! as root, and with it the digest (tier T0).
 
-use anyhow::{Context, Result, bail};
-use earmark_manifest::{
-    crypto,
-    digest::{ManifestDigest, Sha256Digest},
-    layout,
-    name::StepName,
-    path::ImagePath,
-};
+use anyhow::{Context, Result};
+use earmark_manifest::{digest::ManifestDigest, layout, name::StepName, path::ImagePath};
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
-use super::{kept::KeptValues, store};
+use super::kept::KeptValues;
+use crate::store;
 
 /// Its name in the agent's state directory.
 const NAME: &str = "first-boot.journal";
@@ -95,7 +90,7 @@ impl Journal {
         let Some(bytes) = root.read_opt(&path, BOUND)? else {
             return Ok(None);
         };
-        let journal = Self::parse(&bytes).with_context(|| {
+        let journal = store::parse(MAGIC, &bytes).with_context(|| {
             format!("'{path}' is not as it was written: first boot cannot tell what it did")
         })?;
         Ok(Some(journal))
@@ -103,10 +98,7 @@ impl Journal {
 
     /// Puts it on the disk.
     pub fn write(&self, root: &Root) -> Result<()> {
-        let body = serde_json::to_vec_pretty(self).context("failed to write the journal")?;
-        let mut bytes = format!("{MAGIC}{}\n", crypto::sha256(&body)).into_bytes();
-        bytes.extend(body);
-        store::replace(root, NAME, &bytes)
+        store::replace(root, NAME, &store::to_bytes(MAGIC, self)?)
     }
 
     /// Keeps the one on the disk aside.
@@ -154,19 +146,5 @@ impl Journal {
             Some(step) => *step = record,
             None => self.steps.push(record),
         }
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (head, body) = bytes.split_at(end.context("it has no first line")?);
-        let body = body.get(1..).unwrap_or_default();
-        let digest = std::str::from_utf8(head)
-            .ok()
-            .and_then(|head| head.strip_prefix(MAGIC))
-            .context("its first line is not that of a journal")?;
-        if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
-            bail!("its digest is of other content");
-        }
-        serde_json::from_slice(body).context("this version does not read it")
     }
 }

@@ -3,13 +3,13 @@
 //! It lies there twice, one written after the other, so that one that is cut short or damaged leaves the other: a
 //! host would otherwise forget what it has seen, and take it again that an older document is news. Whoever is root can remove both (tier T0).
 
-use anyhow::{Context, Result, bail};
-use earmark_manifest::{crypto, digest::Sha256Digest, layout, limits, path::ImagePath};
+use anyhow::Result;
+use earmark_manifest::{layout, limits, path::ImagePath};
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
 use super::react::Pending;
-use crate::first_boot::store;
+use crate::store;
 
 /// Their names in the agent's state directory.
 const NAMES: [&str; 2] = ["channel.0", "channel.1"];
@@ -60,7 +60,7 @@ impl Store {
             let Some(bytes) = root.read_opt(&path, BOUND)? else {
                 continue;
             };
-            match parse(&bytes) {
+            match store::parse::<Slot>(MAGIC, &bytes) {
                 Ok(slot) => {
                     let is_newer = newest
                         .as_ref()
@@ -89,29 +89,13 @@ impl Store {
             turn: self.turn,
             kept: kept.clone(),
         };
-        let body = serde_json::to_vec(&slot).context("failed to write the channel")?;
-        let mut bytes = format!("{MAGIC}{}\n", crypto::sha256(&body)).into_bytes();
-        bytes.extend(body);
+        let bytes = store::to_bytes(MAGIC, &slot)?;
         let order = NAMES.iter().cycle().skip(self.first).take(NAMES.len());
         for name in order {
             store::replace(root, name, &bytes)?;
         }
         Ok(())
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<Slot> {
-    let end = bytes.iter().position(|byte| *byte == b'\n');
-    let (head, body) = bytes.split_at(end.context("it has no first line")?);
-    let body = body.get(1..).unwrap_or_default();
-    let digest = std::str::from_utf8(head)
-        .ok()
-        .and_then(|head| head.strip_prefix(MAGIC))
-        .context("its first line is not that of a channel that was kept")?;
-    if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
-        bail!("its digest is of other content");
-    }
-    serde_json::from_slice(body).context("this version does not read it")
 }
 
 #[cfg(test)]

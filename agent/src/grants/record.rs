@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use earmark_manifest::{
     crypto,
-    digest::Sha256Digest,
     grant::{Grant, GrantId, GrantedLock, InstanceName},
     layout,
     name::Reason,
@@ -19,7 +18,7 @@ use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Moment;
-use crate::first_boot::store;
+use crate::store;
 
 /// Its name in the agent's state directory.
 const NAME: &str = "grants.journal";
@@ -110,16 +109,14 @@ impl Record {
         let Some(bytes) = root.read_opt(&path, BOUND)? else {
             return Ok(None);
         };
-        let record = Self::parse(&bytes)
+        let record = store::parse(MAGIC, &bytes)
             .with_context(|| format!("'{path}' is not as it was written: no grant is believed"))?;
         Ok(Some(record))
     }
 
     /// Puts it on the disk.
     pub fn write(&self, root: &Root) -> Result<()> {
-        let body = serde_json::to_vec_pretty(self).context("failed to write the grants")?;
-        let mut bytes = format!("{MAGIC}{}\n", crypto::sha256(&body)).into_bytes();
-        bytes.extend(body);
+        let bytes = store::to_bytes(MAGIC, self)?;
         if bytes.len() > BOUND {
             bail!("the grants on record are too many");
         }
@@ -129,19 +126,5 @@ impl Record {
     /// Keeps the one on the disk aside.
     pub fn set_aside(root: &Root) -> Result<()> {
         store::rename(root, NAME, OLD)
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (head, body) = bytes.split_at(end.context("it has no first line")?);
-        let body = body.get(1..).unwrap_or_default();
-        let digest = std::str::from_utf8(head)
-            .ok()
-            .and_then(|head| head.strip_prefix(MAGIC))
-            .context("its first line is not that of a record of grants")?;
-        if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
-            bail!("its digest is of other content");
-        }
-        serde_json::from_slice(body).context("this version does not read it")
     }
 }

@@ -7,7 +7,7 @@ use earmark_scan::rendered::{self, RenderedFile};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use super::{Context, StepFailure, StepResult};
-use crate::first_boot::{accounts, store};
+use crate::{first_boot::accounts, store};
 
 /// A template is at most this long.
 const BOUND: usize = 1024 * 1024;

@@ -9,7 +9,7 @@ use super::{
     super::{Context, StepFailure, StepResult},
     device::Device,
 };
-use crate::first_boot::store;
+use crate::store;
 
 const NAME: &str = "formatting.json";
 const PATH: &str = "/var/lib/earmark/formatting.json";

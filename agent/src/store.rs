@@ -1,11 +1,14 @@
 //! `/var/lib/earmark`: what outlives a boot, each file whole or not at all, on the disk before a step
-//! goes on.
+//! goes on. A record has a line before it, with what it is and a digest over it: a disk that lost a part of it is
+//! told from what was written. Does not protect against root, who can write a digest, too (tier T0).
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use earmark_manifest::{crypto, digest::Sha256Digest};
 use earmark_scan::Root;
 use rustix::{fs::Mode, io::Errno};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::files;
 
@@ -25,6 +28,29 @@ pub fn rename(root: &Root, from: &str, to: &str) -> Result<()> {
     rustix::fs::renameat(&directory, from, &directory, to)
         .and_then(|()| rustix::fs::fsync(&directory))
         .with_context(|| format!("failed to rename '/{DIRECTORY}/{from}' to '{to}'"))
+}
+
+/// A record as it lies on the disk; `magic` ends in a space.
+pub fn to_bytes(magic: &str, record: &impl Serialize) -> Result<Vec<u8>> {
+    let body = serde_json::to_vec_pretty(record).context("failed to write a record")?;
+    let mut bytes = format!("{magic}{}\n", crypto::sha256(&body)).into_bytes();
+    bytes.extend(body);
+    Ok(bytes)
+}
+
+/// The record that was written so, or why it is not.
+pub fn parse<T: DeserializeOwned>(magic: &str, bytes: &[u8]) -> Result<T> {
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (head, body) = bytes.split_at(end.context("it has no first line")?);
+    let body = body.get(1..).unwrap_or_default();
+    let digest = std::str::from_utf8(head)
+        .ok()
+        .and_then(|head| head.strip_prefix(magic))
+        .with_context(|| format!("its first line does not begin with '{}'", magic.trim_end()))?;
+    if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
+        bail!("its digest is of other content");
+    }
+    serde_json::from_slice(body).context("this version does not read it")
 }
 
 /// Opens the directory, and makes it if need be: `/var/lib` is the image's.
