@@ -30,7 +30,8 @@ use self::{
     react::Moment,
 };
 use crate::{
-    cli::FollowArgs, exit::Exit, first_boot, host, policy::Policy, record, state::StateDirectory,
+    cli::FollowArgs, exit::Exit, first_boot, host, instance, policy::Policy, record,
+    state::StateDirectory,
 };
 
 /// Where what was fetched lies.
@@ -132,7 +133,7 @@ fn act(root: &Root, reaction: &Reaction) -> Result<()> {
 /// What tells this host from others, if only for as long as it is up.
 fn this_host(root: &Root) -> String {
     let status = record::read(root).ok().flatten();
-    let named = status.and_then(|status| status.instance);
+    let named = status.and_then(|status| instance::name(root, &status));
     named.or_else(host::boot_id).unwrap_or_default()
 }
 

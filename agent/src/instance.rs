@@ -19,8 +19,9 @@ use crate::{
     cli::InstanceArgs,
     exit::Exit,
     files,
-    imds::{self, Imds},
+    imds::{self, IdentityDocument, Imds, InstanceId},
     policy::Policy,
+    record::Status,
 };
 
 /// Where it is left. The service manager makes it, for the group of those who need it.
@@ -126,6 +127,19 @@ pub fn identity(root: &Root) -> Option<Identity> {
     read(root, IDENTITY)
 }
 
+/// Which instance this is, as the metadata service said in this boot.
+pub fn told(root: &Root) -> Option<InstanceId> {
+    let Identity { document, .. } = identity(root)?;
+    let document = IdentityDocument::parse(document, None).ok()?;
+    Some(document.instance_id)
+}
+
+/// What this host is called: as its record has it, else as the metadata service said.
+pub fn name(root: &Root, status: &Status) -> Option<String> {
+    let recorded = status.instance.clone();
+    recorded.or_else(|| told(root).map(|id| id.to_string()))
+}
+
 /// The role, if there is one.
 pub fn role(root: &Root) -> Option<Role> {
     read(root, ROLE)
@@ -207,6 +221,8 @@ mod tests {
         let known = identity(&root.open()).unwrap();
         assert!(known.document.contains("i-0123456789abcdef0"));
         assert_eq!(known.signature.as_deref(), Some("MIAGCSqGSIb3DQ==\n"));
+        let told = told(&root.open()).map(|id| id.to_string());
+        assert_eq!(told.as_deref(), Some("i-0123456789abcdef0"));
 
         let (iam, said) = asked(&root, "s3://reports/web/", Some(("web", CREDENTIALS)));
         assert_eq!((iam.len(), said.as_str()), (2, ""), "{iam:?}");

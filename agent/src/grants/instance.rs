@@ -3,15 +3,16 @@
 use earmark_manifest::{declaration::Platform, grant::InstanceName};
 use earmark_scan::Root;
 
-use crate::{first_boot::identity, host, imds, record};
+use crate::{first_boot::identity, host, imds, instance, record};
 
-/// This instance, if this host can tell. On EC2 by the hardware, or by what the metadata service said
-/// to first boot in this boot; elsewhere by the firmware, or by the machine id.
+/// This instance, if this host can tell. On EC2 by the hardware, or by what the metadata service said in this boot,
+/// to first boot or for reports and channels; elsewhere by the firmware, or by the machine id.
 pub fn of(root: &Root, platform: Platform) -> Option<InstanceName> {
     let id = match platform {
         Platform::Ec2 => imds::instance_id_from_dmi(root)
             .map(|id| id.to_string())
-            .or_else(|| told_to_first_boot(root)),
+            .or_else(|| told_to_first_boot(root))
+            .or_else(|| Some(instance::told(root)?.to_string())),
         Platform::File => identity::of_machine(root),
     };
     id?.parse().ok()

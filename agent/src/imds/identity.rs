@@ -62,7 +62,7 @@ struct Fields {
 
 impl IdentityDocument {
     /// Parses the document; else what would be right.
-    pub(super) fn parse(document: String, signature: Option<String>) -> Result<Self, &'static str> {
+    pub fn parse(document: String, signature: Option<String>) -> Result<Self, &'static str> {
         let fields: Fields =
             serde_json::from_str(&document).map_err(|_| "a JSON object with an instanceId")?;
         let is_base64 = |text: &String| {

@@ -35,10 +35,7 @@ pub fn report(root: &Root, dropped: u64) -> Result<Report> {
     Ok(Report {
         schema: 1,
         time: host::time().unwrap_or_default(),
-        instance: status
-            .instance
-            .as_deref()
-            .and_then(|name| name.parse().ok()),
+        instance: instance::name(root, &status).and_then(|name| name.parse().ok()),
         boot_id: BootId::try_from(boot_id).map_err(|problem| anyhow!("{problem}"))?,
         booted: host::booted(),
         agent: verified.agent.clone(),
