@@ -79,16 +79,9 @@ impl Imds {
 
     /// The instance's user-data and identity, as most tests need them.
     pub fn of_instance(id: &str, user_data: &str) -> Self {
-        let document = format!(
-            "{{\n  \"accountId\" : \"123456789012\",\n  \"architecture\" : \"x86_64\",\n  \
-             \"availabilityZone\" : \"eu-west-1a\",\n  \"imageId\" : \"ami-0123456789abcdef0\",\n  \
-             \"instanceId\" : \"{id}\",\n  \"instanceType\" : \"m7i.large\",\n  \
-             \"pendingTime\" : \"2026-11-23T04:00:00Z\",\n  \"privateIp\" : \"169.254.0.15\",\n  \
-             \"region\" : \"eu-west-1\",\n  \"version\" : \"2017-09-30\"\n}}"
-        );
         Self::start(&[
             ("user-data", user_data),
-            ("dynamic/instance-identity/document", &document),
+            ("dynamic/instance-identity/document", &document(id)),
             (
                 "dynamic/instance-identity/rsa2048",
                 "MIAGCSqGSIb3DQEHAqCAMIACAQExDzAN",
@@ -117,6 +110,17 @@ impl Imds {
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("the log").clone()
     }
+}
+
+/// The identity document of an instance.
+pub fn document(id: &str) -> String {
+    format!(
+        "{{\n  \"accountId\" : \"123456789012\",\n  \"architecture\" : \"x86_64\",\n  \
+         \"availabilityZone\" : \"eu-west-1a\",\n  \"imageId\" : \"ami-0123456789abcdef0\",\n  \
+         \"instanceId\" : \"{id}\",\n  \"instanceType\" : \"m7i.large\",\n  \
+         \"pendingTime\" : \"2026-11-23T04:00:00Z\",\n  \"privateIp\" : \"169.254.0.15\",\n  \
+         \"region\" : \"eu-west-1\",\n  \"version\" : \"2017-09-30\"\n}}"
+    )
 }
 
 fn answer(

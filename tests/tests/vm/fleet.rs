@@ -1,28 +1,31 @@
-//! Two releases of an image on real machines, and what the channel says of them: current, behind, revoked, rolled
-//! back; what the hosts report of it, and what the fleet is then.
+//! Two releases of an image on real machines of EC2's kind, and what the channel says of them: current, behind,
+//! revoked, rolled back; what the hosts report of it, who they are by the word of their metadata service, and what
+//! the fleet is then.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod owner;
+
+use std::fs;
 
 use earmark_tests::{
-    boot::{Boot, Disk, QUARANTINE, Sealing, Seen, image},
-    program, run,
+    boot::{Boot, Disk, QUARANTINE, Sealing, image},
+    imds::UPLINK,
 };
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A unit of the image drains a host that no host should run; one that has the time does so within an hour.
-const DECLARED: &str = r#"[channel]
-url = "file:///srv/data/web/stable.json"
-on_revoked = { start = "drain.service" }
-share = 100
-jitter = "1s"
-[report]
-to = ["file:///srv/data/reports", "https://192.0.2.1/reports/"]
-every = "1m"
-"#;
+use self::owner::{LOOK, Owner};
+
+/// Every lock, and what a host of a release that no host should run does, if it has the time within an hour.
+macro_rules! declared {
+    ($on_revoked:literal) => {
+        concat!(
+            "[channel]\nurl = \"file:///srv/data/web/stable.json\"\non_revoked = ",
+            $on_revoked,
+            "\nshare = 100\njitter = \"1s\"\n",
+            "[report]\nto = [\"file:///srv/data/reports\", \"s3://reports/web/\"]\nevery = \"1m\"\n",
+            "[lockdown]\n"
+        )
+    };
+}
 const DRAIN: &str =
     "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/touch /srv/data/drained\n";
 /// In this image nobody else makes the directory for reports, and belongs to its group.
@@ -33,156 +36,88 @@ const FILES: &[(&str, &str, u32)] = &[
 ];
 const V1: Sealing = Sealing {
     name: "fleet-1",
-    rest: DECLARED,
+    platform: "ec2",
+    rest: declared!("\"halt\""),
     files: FILES,
     ..QUARANTINE
 };
 const V2: Sealing = Sealing {
     name: "fleet-2",
     version: "2.0.0",
+    rest: declared!("{ start = \"drain.service\" }"),
     ..V1
 };
-/// What the firmware calls the machine.
-const INSTANCE: &str = "6b1f0c52-3a57-4c0e-9d56-0123456789ac";
-const DEVICES: &str = "-uuid 6b1f0c52-3a57-4c0e-9d56-0123456789ac";
-
-const LOOK: &str = r"
-settled() {
-    systemctl start earmark-fetch.service
-    systemctl start earmark-follow.service
-    systemctl start earmark-report.service
-}
-settled
-step reports sh -c 'cat /srv/data/reports/*.json'
-step screen-of-channel earmark-agent status
+/// The instances that there are, one after the other.
+const INSTANCES: [&str; 3] = [
+    "i-00000000000000001",
+    "i-00000000000000002",
+    "i-00000000000000003",
+];
+/// Who may read what the metadata service said, and where it does not lie.
+const IDENTITY: &str = r"
+as() { setpriv --reuid=$1 --regid=$2 --clear-groups sh -c 'grep -c secret /run/earmark-instance/role.json'; }
+step modes stat -c '%a %U %G' /run/earmark-instance /run/earmark-instance/role.json /run/earmark-instance/identity.json
+step role-for-fetch as earmark-fetch earmark-fetch
+step role-for-nobody as nobody nogroup
+step role-told sh -c 'journalctl --boot --quiet | grep -c MDENG/sec.et'
+step role-kept grep -rlF MDENG/sec /srv /var/lib/earmark /run/earmark /run/earmark-report
 ";
-
-/// A channel on this machine, and what the hosts reported.
-struct Fleet {
-    directory: TempDir,
-}
-
-impl Fleet {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        fs::create_dir(directory.path().join("reports")).unwrap();
-        let inventory = format!("[\"{INSTANCE}\"]");
-        fs::write(directory.path().join("inventory.json"), inventory).unwrap();
-        Self { directory }
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn earmark(&self, words: &[&str], code: i32) -> String {
-        run(program("earmark"), words, Some(self.directory.path()))
-            .must(code)
-            .out
-    }
-
-    fn channel(&self, step: &str, words: &[&str]) {
-        let key = image().grant_key(&V1).display().to_string();
-        let words = [&["channel", step, "stable.json", "--key", &key], words].concat();
-        self.earmark(&words, 0);
-    }
-
-    /// Boots a disk that has the channel as it is now, and takes its report.
-    #[track_caller]
-    fn boot(&self, disk: &Disk<'_>, look: &str) -> (Seen, Value) {
-        let put = |root: &Path| {
-            let directory = root.join("srv/data/web");
-            fs::create_dir_all(&directory).unwrap();
-            fs::copy(self.at("stable.json"), directory.join("stable.json")).unwrap();
-        };
-        disk.change(put);
-        let boot = Boot {
-            devices: DEVICES,
-            look: &format!("{LOOK}{look}"),
-            ..Boot::default()
-        };
-        let seen = disk.boot(&boot).settled();
-        let said = seen.step("reports").out;
-        // Those of earlier boots lie there, too.
-        let boot = seen.status()["boot_id"].clone();
-        let mut reports = said
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let report: Value = reports
-            .find(|report: &Value| report["boot_id"] == boot)
-            .unwrap_or_else(|| panic!("no report of {boot}: {said}"));
-        let name = format!(
-            "{}.{}.json",
-            report["instance"].as_str().unwrap(),
-            report["boot_id"].as_str().unwrap()
-        );
-        fs::write(self.at("reports").join(name), format!("{report}\n")).unwrap();
-        (seen, report)
-    }
-
-    /// What the fleet is, in numbers of hosts.
-    fn status(&self, code: i32, fail_on: &str) -> Value {
-        let trust = image()
-            .earmark(&V1)
-            .join("trust.toml")
-            .display()
-            .to_string();
-        let words = [
-            "fleet",
-            "status",
-            "--reports",
-            "reports",
-            "--channel",
-            "stable.json",
-            "--inventory",
-            "inventory.json",
-            "--trust",
-            &trust,
-            "--fail-on",
-            fail_on,
-            "--json",
-        ];
-        serde_json::from_str(&self.earmark(&words, code)).unwrap()
-    }
-}
 
 fn state(report: &Value) -> &str {
     report["channel"]["state"].as_str().unwrap_or_default()
 }
 
+/// The one host that is there is so.
+#[track_caller]
+fn must_be(status: &Value, state: &str) {
+    assert_eq!(status["identity_checked"], true);
+    assert_eq!(status["states"][state], 1, "{status:#}");
+    assert_eq!(status["reports"]["unusable"]["count"], 0, "{status:#}");
+}
+
 #[test]
 fn vm_a_fleet_is_promoted_revoked_and_rolled_back() {
-    let fleet = Fleet::new();
-    let (old, new) = (
-        Disk::new(image(), &V1, V1.name),
-        Disk::new(image(), &V2, V2.name),
-    );
+    const WRONG: &str = "behind,revoked,violated,silent";
+    let fleet = Owner::new(&V1);
+    let [first, second, third] = INSTANCES;
+    let disk = |sealing: &'static Sealing, name: &str| Disk::new(image(), sealing, name);
+    let (old, new) = (disk(&V1, "fleet-a"), disk(&V2, "fleet-b"));
     let seal = |sealing: &Sealing| image().earmark(sealing).join("seal").display().to_string();
+    fleet.owns(first, &[]);
     fleet.channel("init", &["--image", "host"]);
     fleet.channel("promote", &["--seal", &seal(&V1)]);
-    let (seen, report) = fleet.boot(&old, "");
-    seen.must_be_good();
+    let (seen, report) = fleet.boot(&old, first, IDENTITY);
+    assert!(seen.is_active("workload.service"));
     assert_eq!(state(&report), "current", "{report}");
     assert_eq!(report["image"]["version"], "1.0.0");
-    fleet.status(0, "behind,revoked,violated,silent");
+    assert_eq!(report["locks"]["imds"], "enforced", "{report}");
+    must_be(&fleet.status(0, WRONG), "current");
+    let said = |name: &str| seen.step(name).out.trim().to_owned();
+    let modes = "750 root earmark-fetch\n640 root earmark-fetch\n640 root earmark-fetch";
+    assert_eq!(said("modes"), modes);
+    assert_eq!(said("role-for-fetch"), "1");
+    assert!(said("role-for-nobody").contains("Permission denied"));
+    assert_eq!(said("role-told"), "0");
+    assert_eq!(said("role-kept"), "");
 
     fleet.channel("promote", &["--seal", &seal(&V2)]);
-    let (_, report) = fleet.boot(&old, "");
+    let (_, report) = fleet.boot(&old, first, "");
     assert_eq!(
         (state(&report), &report["channel"]["behind"]),
         ("behind", &1.into()),
         "{report}"
     );
-    fleet.status(16, "behind");
+    must_be(&fleet.status(16, "behind"), "behind");
 
-    // The host is replaced: the same instance to its owner, on the disk of the new release.
-    let (_, report) = fleet.boot(&new, "");
+    // The host is replaced by one of the new release.
+    fleet.owns(second, &[first]);
+    let (_, report) = fleet.boot(&new, second, "");
     assert_eq!(
         (state(&report), &report["image"]["version"]),
         ("current", &"2.0.0".into()),
         "{report}"
     );
-    fleet.status(0, "behind,revoked,violated,silent");
+    must_be(&fleet.status(0, WRONG), "current");
 
     // What no host should run is drained in its turn, once, by the image's own unit.
     fleet.channel(
@@ -193,7 +128,7 @@ fn vm_a_fleet_is_promoted_revoked_and_rolled_back() {
                  settled\nstep after systemctl is-active drain.service\n\
                  systemctl stop drain.service; rm /srv/data/drained\nsettled\n\
                  step again systemctl is-active drain.service\nstep screen earmark-agent status\n";
-    let (seen, report) = fleet.boot(&new, later);
+    let (seen, report) = fleet.boot(&new, second, later);
     assert_eq!(state(&report), "revoked", "{report}");
     assert_eq!(seen.step("before").out.trim(), "inactive");
     assert_eq!(
@@ -203,12 +138,14 @@ fn vm_a_fleet_is_promoted_revoked_and_rolled_back() {
         seen.step("screen").out
     );
     assert_eq!(seen.step("again").out.trim(), "inactive");
-    fleet.status(16, "revoked");
+    must_be(&fleet.status(16, "revoked"), "revoked");
 
-    // A document of before the revocation is not believed any more, a rollback is.
+    // Rolled back: a host of the older release is current. A document of before that is not believed any more.
     fs::copy(fleet.at("stable.json"), fleet.at("revoked.json")).unwrap();
     fleet.channel("rollback", &["--to", "1.0.0"]);
-    let (_, report) = fleet.boot(&old, "");
+    fleet.owns(third, &[first, second]);
+    let back = disk(&V1, "fleet-c");
+    let (_, report) = fleet.boot(&back, third, "");
     assert_eq!(
         (state(&report), &report["image"]["version"]),
         ("current", &"1.0.0".into()),
@@ -216,10 +153,30 @@ fn vm_a_fleet_is_promoted_revoked_and_rolled_back() {
     );
     fs::copy(fleet.at("stable.json"), fleet.at("kept.json")).unwrap();
     fs::copy(fleet.at("revoked.json"), fleet.at("stable.json")).unwrap();
-    let (_, report) = fleet.boot(&old, "");
+    let (_, report) = fleet.boot(&back, third, "");
     assert_eq!(state(&report), "current", "{report}");
     let problem = report["channel"]["problem"].as_str().unwrap_or_default();
     assert!(problem.contains("was seen before"), "{report}");
     fs::copy(fleet.at("kept.json"), fleet.at("stable.json")).unwrap();
-    fleet.status(0, "behind,revoked,violated,silent");
+    must_be(&fleet.status(0, WRONG), "current");
+
+    // The image of this release has such a host switched off.
+    fleet.channel(
+        "revoke",
+        &["--release", "1.0.0", "--reason", "this one does, too"],
+    );
+    fleet.put(&back);
+    let imds = fleet.imds(third);
+    let boot = Boot {
+        append: "net.ifnames=0",
+        devices: &imds.network(fleet.directory()),
+        prepare: UPLINK,
+        look: &format!("{LOOK}step on true\ndate -s '+61 minutes'\nsettled\nsleep 300\n"),
+        only: true,
+        ..Boot::default()
+    };
+    let seen = back.boot_until_off(&boot);
+    // Not before its turn.
+    seen.step("on").must(0);
+    assert!(seen.console.contains("Power down"), "{}", seen.console);
 }

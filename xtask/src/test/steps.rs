@@ -100,6 +100,7 @@ pub fn vm_packages() -> Result<()> {
             "fdisk",
             "jq",
             "openssh-client",
+            "openssl",
             "packer",
             "qemu-utils",
             "shellcheck",
