@@ -28,6 +28,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -325,21 +326,27 @@ fn command(program: &OsStr) -> Command {
     command
 }
 
+/// Where [`program`] finds programs, for who is no test.
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has all programs be those of a directory; the first who says so is heard.
+pub fn use_programs(directory: &Path) {
+    PROGRAMS.get_or_init(|| directory.to_owned());
+}
+
 /// A program of the workspace: from `EARMARK_BIN_DIR`, or beside the test that asks.
 pub fn program(name: &str) -> PathBuf {
-    let directory = std::env::var_os("EARMARK_BIN_DIR").map_or_else(
-        || {
+    let directory = PROGRAMS.get_or_init(|| {
+        let named = std::env::var_os("EARMARK_BIN_DIR").map(PathBuf::from);
+        named.unwrap_or_else(|| {
             let test = std::env::current_exe().expect("the path of this test");
-            test.ancestors()
-                .nth(2)
-                .expect("the target directory")
-                .to_owned()
-        },
-        PathBuf::from,
-    );
+            let target = test.ancestors().nth(2);
+            target.expect("the target directory").to_owned()
+        })
+    });
     let program = directory.join(name);
     assert!(
-        program.exists(),
+        program.is_file(),
         "'{}' is not built: run `cargo xtask test`",
         program.display()
     );

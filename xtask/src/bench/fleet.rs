@@ -1,4 +1,6 @@
-//! What it costs to look at a fleet: reports of many hosts in a directory, summarised.
+//! What it costs to look at a fleet: reports of many hosts in a directory, and in a store, summarised.
+
+mod store;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use earmark_tests::fleet::{Fleet, report};
 use serde_json::{Value, json};
 
-use crate::bench::sample::{self, Sample, spread};
+use self::store::Store;
+use crate::bench::sample::{self, Sample, Variables, spread};
 use crate::{apt, tools};
 
 /// How many hosts: twice as many show what one more costs.
@@ -21,52 +24,89 @@ const LINE: &str = "\"$BIN/earmark\" fleet status --reports \"$REPORTS\" --chann
 pub fn run(runs: u32, out: &Path) -> Result<()> {
     apt::need(&["time"], "GNU time")?;
     let programs = tools::program("earmark")?;
+    earmark_tests::use_programs(&programs);
     let fleet = Fleet::new(&["1.4.0", "1.5.0"]);
-    let mut text = "# The cost of a look at a fleet\n\n\
-        Written by `cargo xtask bench --fleet`: `earmark fleet status` on a directory of reports as hosts write them, each\n\
-        with an identity document and bytes in the place of its signature; warm page cache. Median (min to max).\n\n"
-        .to_owned();
+    let work = fleet.bench.path("");
+    let reports = fleet.bench.path("reports");
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    let _ = writeln!(
-        text,
-        "- {cores} cores; load when it began: {load}; {runs} runs each.\n"
-    );
-    text += "| hosts | bytes | wall s | CPU s | peak MiB | CPU µs a host |\n|---|---|---|---|---|---|\n";
-    let reports = fleet.bench.path("reports");
-    let mut made = 0;
-    let mut bytes = 0;
+    let (mut local, mut remote) = (String::new(), String::new());
+    let (mut made, mut bytes) = (0, 0);
     for hosts in HOSTS {
         bytes += make(&reports, made..hosts)?;
         made = hosts;
-        let variables = [
-            ("BIN", programs.clone().into_os_string()),
-            ("REPORTS", reports.clone().into_os_string()),
-            ("WORK", fleet.bench.path("").into_os_string()),
-        ];
-        let mut samples = Vec::new();
-        for round in 0..=runs {
-            let sample = sample::take(LINE, &variables, &fleet.bench.path(""))?;
-            eprintln!("    {hosts} hosts {round}/{runs}  {:>8.3} s", sample.wall_s);
-            // Round 0 fills the cache.
-            if round > 0 {
-                samples.push(sample);
-            }
-        }
-        text += &row(hosts, bytes, &samples);
+        let variables = |at: &std::ffi::OsStr| {
+            [
+                ("BIN", programs.clone().into_os_string()),
+                ("REPORTS", at.to_owned()),
+                ("WORK", work.clone().into_os_string()),
+            ]
+        };
+        // Round 0 fills the cache.
+        let samples = look(hosts, runs + 1, &variables(reports.as_os_str()), &work)?;
+        let warm = cost(hosts, samples.get(1..).unwrap_or_default());
+        let _ = writeln!(local, "| {hosts} | {} MB | {warm} |", bytes / 1_000_000);
+
+        let store = Store::start(&reports)?;
+        let mut variables = variables(store::URL.as_ref()).to_vec();
+        variables.extend(
+            [
+                ("AWS_ENDPOINT_URL", store.endpoint.as_str()),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ]
+            .map(|(name, value)| (name, value.into())),
+        );
+        let samples = look(hosts, runs, &variables, &work)?;
+        let (requests, most) = store.requests();
+        let wall = spread(&samples, |sample| sample.wall_s).median;
+        let requests = requests / samples.len();
+        let _ = writeln!(
+            remote,
+            "| {hosts} | {requests} | {most} | {:.0} | {} |",
+            f64::from(u32::try_from(requests)?) / wall,
+            cost(hosts, &samples)
+        );
     }
+    let text = format!(
+        "# The cost of a look at a fleet\n\n\
+         Written by `cargo xtask bench --fleet`: `earmark fleet status` on reports as hosts write them, each with an\n\
+         identity document and bytes in the place of its signature. Median (min to max).\n\n\
+         - {cores} cores; load when it began: {load}; {runs} runs each.\n\n\
+         In a directory, with a warm page cache:\n\n\
+         | hosts | bytes | {COST} |\n|---|---|{RULE}\n{local}\n\
+         In a store that is asked as S3 is, on the same machine, which answers each request after {} ms and not before:\n\n\
+         | hosts | requests | at once | a second | {COST} |\n|---|---|---|---|{RULE}\n{remote}",
+        store::ANSWER_MS
+    );
     println!("{text}");
     fs::write(out, &text).with_context(|| format!("failed to write \"{}\"", out.display()))
 }
 
-fn row(hosts: u32, bytes: u64, samples: &[Sample]) -> String {
+/// Looks as often.
+fn look(hosts: u32, times: u32, variables: &Variables, work: &Path) -> Result<Vec<Sample>> {
+    let look = |round| {
+        let sample = sample::take(LINE, variables, work)?;
+        eprintln!(
+            "    {hosts} hosts {round}/{times}  {:>8.3} s",
+            sample.wall_s
+        );
+        Ok(sample)
+    };
+    (1..=times).map(look).collect()
+}
+
+const COST: &str = "wall s | CPU s | peak MiB | CPU µs a host";
+const RULE: &str = "---|---|---|---|";
+
+fn cost(hosts: u32, samples: &[Sample]) -> String {
     let wall = spread(samples, |sample| sample.wall_s);
     let cpu = spread(samples, |sample| sample.cpu_s);
     let peak = spread(samples, |sample| sample.peak_mib);
     format!(
-        "| {hosts} | {} MB | {:.2} ({:.2} to {:.2}) | {:.2} | {:.0} | {:.1} |\n",
-        bytes / 1_000_000,
+        "{:.2} ({:.2} to {:.2}) | {:.2} | {:.0} | {:.1}",
         wall.median,
         wall.min,
         wall.max,
