@@ -118,7 +118,8 @@ fn report(contestants: &[Contestant], image: &Image, programs: &Path) -> Result<
         "From the start of PID 1 to the start of a workload that waits for `earmark-ready.target`, as systemd\n\
          stamps it; median (min to max) of {runs} boots each, in rounds. *verify* is how long\n\
          `earmark-verify.service` ran, a part of it beside other units. *On this machine* is the same\n\
-         verification of the same root without emulation.\n"
+         verification of the same root without emulation. What is *added* beside it are the generator,\n\
+         `earmark-first-boot.service` and the two units of the lockdown, each of them a process or two.\n"
     );
     text += "| gate | workload starts after | added | verify | on this machine | files read | MiB read |\n|---|---|---|---|---|---|---|\n";
     let mut plain = None;
