@@ -91,9 +91,17 @@ pub fn create_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Puts `bytes` in place of whatever is at `path`, all or nothing, also over a crash.
+/// Puts `bytes` in place of the regular file at `path`, if there is anything, all or nothing, also over a crash.
+///
+/// A link is not followed, since in a directory that comes from elsewhere it may lead anywhere; and neither it nor a
+/// device is replaced: root would have no `/dev/stdout` any more.
 pub fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let writing = || format!("failed to write {}", quote(path));
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(anyhow!("what is there is not a regular file"))
+            .with_context(writing)
+            .exits(Exit::Usage);
+    }
     let name = path
         .file_name()
         .ok_or_else(|| anyhow!("not the name of a file"))
@@ -209,5 +217,26 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let under_a_file = path.join("y");
         assert!(replace(&under_a_file, b"new").is_err());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_neither_replaced_nor_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), b"old").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), kind, mode, 0).unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        for name in ["link", "dangling", "fifo", "directory"] {
+            let before = fs::symlink_metadata(at(name)).unwrap().file_type();
+            let refused = replace(&at(name), b"new").unwrap_err();
+            assert_eq!(refused.exit(), Exit::Usage, "{name}");
+            let after = fs::symlink_metadata(at(name)).unwrap().file_type();
+            assert_eq!(before, after, "{name}");
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 5);
     }
 }
