@@ -97,6 +97,15 @@ pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
     write(root, &directory, status)
 }
 
+/// Adds which instance this is to the record of this boot.
+pub fn keep_instance(root: &Root, instance: String) -> Result<()> {
+    let directory = StateDirectory::open(root)?;
+    directory.wait_for_turn();
+    let mut status = read(root)?.context("no verification is on record")?;
+    status.instance = Some(instance);
+    write(root, &directory, status)
+}
+
 /// Adds how the locks are to the record of this boot, and which instance it is.
 pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<String>) -> Result<()> {
     let directory = StateDirectory::open(root)?;
@@ -228,6 +237,22 @@ mod tests {
         next.boot_id = Some("another".to_owned());
         keep(&root.open(), &next).unwrap();
         assert_eq!(first_boot(), None);
+    }
+
+    #[test]
+    fn which_instance_it_is_is_kept_as_long_as_its_boot() {
+        let root = TestRoot::bare();
+        let instance = || read(&root.open()).unwrap().and_then(|kept| kept.instance);
+        assert!(keep_instance(&root.open(), "i-0123456789abcdef0".to_owned()).is_err());
+        keep(&root.open(), &report("critical", Verdict::Violated)).unwrap();
+        assert_eq!(instance(), None);
+        keep_instance(&root.open(), "i-0123456789abcdef0".to_owned()).unwrap();
+        keep(&root.open(), &report("full", Verdict::Violated)).unwrap();
+        assert_eq!(instance().as_deref(), Some("i-0123456789abcdef0"));
+        let mut next = report("critical", Verdict::Partial);
+        next.boot_id = Some("another".to_owned());
+        keep(&root.open(), &next).unwrap();
+        assert_eq!(instance(), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use earmark_scan::{
 };
 
 use crate::{
-    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, host, lockdown,
+    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, grants, host, lockdown,
     policy::Policy, record, status, throttle::Throttle,
 };
 
@@ -21,7 +21,14 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let mut report = verification.report();
     complete(&root, &policy, &mut report);
     // A full disk or a read-only one must not turn one verdict into another.
-    if let Err(error) = record::keep(&root, &report) {
+    let kept = record::keep(&root, &report).and_then(|()| {
+        if args.boot {
+            keep_instance(&root, &policy)
+        } else {
+            Ok(())
+        }
+    });
+    if let Err(error) = kept {
         eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
     if args.boot {
@@ -40,6 +47,16 @@ pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
     report.time = host::time();
     if root.is_live() {
         report.boot_id = host::boot_id();
+    }
+}
+
+/// Which instance this is, as far as it can be told before there is a network. A host that does not verify comes no
+/// further, and its owner has to know it by its name.
+fn keep_instance(root: &Root, policy: &Policy) -> Result<()> {
+    let platform = policy.declaration().map(|declared| declared.image.platform);
+    match platform.and_then(|platform| grants::instance(root, platform)) {
+        Some(instance) => record::keep_instance(root, instance.to_string()),
+        None => Ok(()),
     }
 }
 

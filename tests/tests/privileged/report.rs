@@ -177,6 +177,8 @@ cat /srv/data/reports/*.json || systemctl list-timers --all
         .unwrap_or_else(|error| panic!("{error}: {}\n{}", seen.looked, seen.journal));
     assert_eq!(report["verdict"], "violated", "{report}");
     assert_eq!(report["violations"], 1, "{report}");
+    // Its owner knows which one it is.
+    assert!(report["instance"].is_string(), "{report}");
     assert!(
         report["reason"]
             .as_str()
