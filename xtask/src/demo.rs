@@ -1,5 +1,7 @@
-//! The whole story on a real, small Debian host: bake, seal, boot, tamper, be refused. Each step shows its
-//! command; a step that does not behave as said ends the demo with an error.
+//! The whole story on a real, small Debian host: bake, seal, boot, report; tamper, be refused, be seen by its owner.
+//! Each step shows its command; a step that does not behave as said ends the demo with an error.
+
+mod fleet;
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -33,6 +35,12 @@ state = ["/srv/data"]
 gate = "critical"
 on_failure = "quarantine"
 
+[channel]
+url = "file:///srv/data/demo/stable.json"
+
+[report]
+to = ["file:///srv/data/reports"]
+
 [lockdown]
 # What is not declared here is denied: logins, packages, modules, writes to what is sealed.
 "#;
@@ -54,11 +62,12 @@ pub fn run() -> Result<()> {
     let start = Instant::now();
     let mut demo = Demo::bake()?;
     demo.seal()?;
+    demo.promote()?;
     demo.boot()?;
     demo.tamper()?;
     demo.boot_tampered()?;
     println!(
-        "\nThe demo did what it said, in {} s. The root and the disk are in {}.",
+        "\nThe demo did what it said, in {} s. The root, the channel and the reports are in {}.",
         start.elapsed().as_secs(),
         demo.dir.display()
     );
@@ -102,20 +111,21 @@ impl Demo {
 
     fn seal(&mut self) -> Result<()> {
         self.say(
-            "A signing key. In real life it stays in CI or in KMS, and never enters the image.",
+            "Two signing keys: for releases, and for what hosts should run. In real life they stay in CI or in KMS, \
+             and never enter the image.",
         );
-        expect(
-            self.earmark("keygen")
-                .arg("--out")
-                .arg(self.path("release.key")),
-            0,
-        )?;
+        for name in ["release.key", "channel.key"] {
+            expect(self.earmark("keygen").arg("--out").arg(self.path(name)), 0)?;
+        }
 
         self.say("The trust file: which keys an image believes, for what.");
         let trust = self
             .earmark("trust")
             .arg("--key")
             .arg(self.path("release.pub"));
+        let mut channel = self.path("channel.pub").into_os_string();
+        channel.push(":channel");
+        let trust = trust.arg("--key").arg(channel);
         expect(trust.arg("--out").arg(self.path("trust.toml")), 0)?;
 
         self.say(
@@ -140,16 +150,16 @@ impl Demo {
 
         self.say("What CI asks before it releases: does the image verify?");
         let verify = self.earmark("verify").arg("--full").arg("--root");
-        expect(verify.arg(self.path("root")), 0)?;
-        make_disk(&self.path("root"), &self.path("disk"));
-        Ok(())
+        expect(verify.arg(self.path("root")), 0)
     }
 
     fn boot(&mut self) -> Result<()> {
         self.say("Boot it: its own kernel, its own systemd, on an emulated processor.");
         let until = verdict("verified");
-        let seen = Disk::copy_of(&self.path("disk"), &self.image, "demo").boot(&Boot {
+        let disk = self.disk("demo");
+        let seen = disk.boot(&Boot {
             until: &until,
+            look: fleet::TOLD,
             ..Boot::default()
         });
         show(&seen);
@@ -158,7 +168,9 @@ impl Demo {
         println!(
             "    It is ready: the workload runs. The image brings sshd and a console, and nobody can log in."
         );
-        Ok(())
+        self.collect(&disk)?;
+        self.say("What its owner sees of it.");
+        self.look_at_fleet(0, "1 current")
     }
 
     fn tamper(&mut self) -> Result<()> {
@@ -183,21 +195,31 @@ impl Demo {
         if !said.contains(VICTIM) {
             bail!("the refusal does not name \"/{VICTIM}\"");
         }
-        make_disk(&self.path("root"), &self.path("disk"));
         Ok(())
     }
 
     fn boot_tampered(&mut self) -> Result<()> {
         self.say("Boot that: the host refuses to be what it is not.");
-        let seen = Disk::copy_of(&self.path("disk"), &self.image, "demo-tampered").boot(&Boot {
+        let disk = self.disk("demo-tampered");
+        let seen = disk.boot(&Boot {
             until: QUARANTINED,
+            look: fleet::TOLD,
             ..Boot::default()
         });
         show(&seen);
         status(&seen, NOT_VERIFIED)?;
         seen.settled().must_be_quarantined();
         println!("    It is in quarantine: no workload was started, no login, no port is open.");
-        Ok(())
+        self.collect(&disk)?;
+        self.say("What its owner sees now: two hosts, and which of them is not the image.");
+        self.look_at_fleet(fleet::NOT_AS_IT_SHOULD_BE, "1 violated")
+    }
+
+    /// The root on a disk of its own.
+    fn disk(&self, name: &str) -> Disk<'_> {
+        let disk = self.path("disk");
+        make_disk(&self.path("root"), &disk);
+        Disk::moved(&disk, &self.image, name)
     }
 
     fn earmark(&self, command: &str) -> Run {
