@@ -64,8 +64,8 @@ pub fn image(root: &Root) -> String {
     }
 }
 
-/// Keeps a report as the record, unless the record of this boot says more.
-pub fn keep(root: &Root, report: &Report) -> Result<()> {
+/// Keeps a report as the record, unless the record of this boot says more; and which instance this is, if it is known.
+pub fn keep(root: &Root, report: &Report, instance: Option<String>) -> Result<()> {
     let directory = StateDirectory::open(root)?;
     directory.wait_for_turn();
     // What cannot be read says nothing.
@@ -82,7 +82,7 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
         first_boot: old.as_ref().and_then(|old| old.first_boot.clone()),
         lockdown: old.as_ref().and_then(|old| old.lockdown.clone()),
         channel: old.as_ref().and_then(|old| old.channel.clone()),
-        instance: old.and_then(|old| old.instance),
+        instance: instance.or_else(|| old.and_then(|old| old.instance)),
         taints: Vec::new(),
     };
     write(root, &directory, status)
@@ -90,38 +90,29 @@ pub fn keep(root: &Root, report: &Report) -> Result<()> {
 
 /// Adds how first boot went to the record of this boot.
 pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
-    let directory = StateDirectory::open(root)?;
-    directory.wait_for_turn();
-    let mut status = read(root)?.context("no verification is on record")?;
-    status.first_boot = Some(first_boot);
-    write(root, &directory, status)
-}
-
-/// Adds which instance this is to the record of this boot.
-pub fn keep_instance(root: &Root, instance: String) -> Result<()> {
-    let directory = StateDirectory::open(root)?;
-    directory.wait_for_turn();
-    let mut status = read(root)?.context("no verification is on record")?;
-    status.instance = Some(instance);
-    write(root, &directory, status)
+    add(root, |status| status.first_boot = Some(first_boot))
 }
 
 /// Adds how the locks are to the record of this boot, and which instance it is.
 pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<String>) -> Result<()> {
-    let directory = StateDirectory::open(root)?;
-    directory.wait_for_turn();
-    let mut status = read(root)?.context("no verification is on record")?;
-    status.lockdown = Some(lockdown);
-    status.instance = instance.or(status.instance);
-    write(root, &directory, status)
+    add(root, |status| {
+        status.lockdown = Some(lockdown);
+        if instance.is_some() {
+            status.instance = instance;
+        }
+    })
 }
 
 /// Adds where this host stands to the record of this boot.
 pub fn keep_channel(root: &Root, channel: Following) -> Result<()> {
+    add(root, |status| status.channel = Some(channel))
+}
+
+fn add(root: &Root, change: impl FnOnce(&mut Status)) -> Result<()> {
     let directory = StateDirectory::open(root)?;
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
-    status.channel = Some(channel);
+    change(&mut status);
     write(root, &directory, status)
 }
 
@@ -173,9 +164,9 @@ mod tests {
     fn kept(old: &Report, new: &Report) -> bool {
         let root = TestRoot::bare();
         let read = || read(&root.open()).unwrap().unwrap().report;
-        keep(&root.open(), old).unwrap();
+        keep(&root.open(), old, None).unwrap();
         assert_eq!(read(), *old);
-        keep(&root.open(), new).unwrap();
+        keep(&root.open(), new, None).unwrap();
         let found = read();
         assert!(found == *old || found == *new);
         found == *new
@@ -228,31 +219,32 @@ mod tests {
         });
         let shown: Shown = serde_json::from_value(shown).unwrap();
         assert!(keep_first_boot(&root.open(), shown.clone()).is_err());
-        keep(&root.open(), &report("critical", Verdict::Partial)).unwrap();
+        keep(&root.open(), &report("critical", Verdict::Partial), None).unwrap();
         assert_eq!(first_boot(), None);
         keep_first_boot(&root.open(), shown.clone()).unwrap();
-        keep(&root.open(), &report("full", Verdict::Verified)).unwrap();
+        keep(&root.open(), &report("full", Verdict::Verified), None).unwrap();
         assert_eq!(first_boot(), Some(shown));
         let mut next = report("critical", Verdict::Partial);
         next.boot_id = Some("another".to_owned());
-        keep(&root.open(), &next).unwrap();
+        keep(&root.open(), &next, None).unwrap();
         assert_eq!(first_boot(), None);
     }
 
     #[test]
     fn which_instance_it_is_is_kept_as_long_as_its_boot() {
         let root = TestRoot::bare();
-        let instance = || read(&root.open()).unwrap().and_then(|kept| kept.instance);
-        assert!(keep_instance(&root.open(), "i-0123456789abcdef0".to_owned()).is_err());
-        keep(&root.open(), &report("critical", Verdict::Violated)).unwrap();
-        assert_eq!(instance(), None);
-        keep_instance(&root.open(), "i-0123456789abcdef0".to_owned()).unwrap();
-        keep(&root.open(), &report("full", Verdict::Violated)).unwrap();
-        assert_eq!(instance().as_deref(), Some("i-0123456789abcdef0"));
+        let kept = |report: &Report, instance: Option<&str>| {
+            keep(&root.open(), report, instance.map(str::to_owned)).unwrap();
+            read(&root.open()).unwrap().and_then(|kept| kept.instance)
+        };
+        let this = Some("i-0123456789abcdef0");
+        let violated = |gate| report(gate, Verdict::Violated);
+        assert_eq!(kept(&violated("signature"), None), None);
+        assert_eq!(kept(&violated("critical"), this).as_deref(), this);
+        assert_eq!(kept(&violated("full"), None).as_deref(), this);
         let mut next = report("critical", Verdict::Partial);
         next.boot_id = Some("another".to_owned());
-        keep(&root.open(), &next).unwrap();
-        assert_eq!(instance(), None);
+        assert_eq!(kept(&next, None), None);
     }
 
     #[test]
@@ -262,7 +254,7 @@ mod tests {
         root.write("/run/earmark/status.json", b"{\"schema\": 1");
         let error = read(&root.open()).unwrap_err().to_string();
         assert!(error.contains("/run/earmark/status.json"), "{error}");
-        keep(&root.open(), &report("full", Verdict::Verified)).unwrap();
+        keep(&root.open(), &report("full", Verdict::Verified), None).unwrap();
         assert!(read(&root.open()).unwrap().is_some());
     }
 }

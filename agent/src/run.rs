@@ -201,7 +201,7 @@ impl<'a> Service<'a> {
                 (last.image, last.manifest, last.signers);
         }
         verify::complete(self.root, &Policy::of(self.root), &mut report);
-        if let Err(error) = record::keep(self.root, &report) {
+        if let Err(error) = record::keep(self.root, &report, None) {
             eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
         }
         announce(self.root, &report);

@@ -21,14 +21,8 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let mut report = verification.report();
     complete(&root, &policy, &mut report);
     // A full disk or a read-only one must not turn one verdict into another.
-    let kept = record::keep(&root, &report).and_then(|()| {
-        if args.boot {
-            keep_instance(&root, &policy)
-        } else {
-            Ok(())
-        }
-    });
-    if let Err(error) = kept {
+    let instance = args.boot.then(|| instance(&root, &policy)).flatten();
+    if let Err(error) = record::keep(&root, &report, instance) {
         eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
     if args.boot {
@@ -52,12 +46,9 @@ pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
 
 /// Which instance this is, as far as it can be told before there is a network. A host that does not verify comes no
 /// further, and its owner has to know it by its name.
-fn keep_instance(root: &Root, policy: &Policy) -> Result<()> {
-    let platform = policy.declaration().map(|declared| declared.image.platform);
-    match platform.and_then(|platform| grants::instance(root, platform)) {
-        Some(instance) => record::keep_instance(root, instance.to_string()),
-        None => Ok(()),
-    }
+fn instance(root: &Root, policy: &Policy) -> Option<String> {
+    let platform = policy.declaration()?.image.platform;
+    grants::instance(root, platform).map(|name| name.to_string())
 }
 
 fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {

@@ -329,9 +329,10 @@ fn command(program: &OsStr) -> Command {
 /// Where [`program`] finds programs, for who is no test.
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has all programs be those of a directory; the first who says so is heard.
+/// Has all programs be those of a directory. To be said before any is asked for.
 pub fn use_programs(directory: &Path) {
-    PROGRAMS.get_or_init(|| directory.to_owned());
+    let said = PROGRAMS.set(directory.to_owned());
+    said.expect("a program was asked for already");
 }
 
 /// A program of the workspace: from `EARMARK_BIN_DIR`, or beside the test that asks.

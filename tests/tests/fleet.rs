@@ -453,7 +453,7 @@ fn who_breaks_a_view_off_has_the_terminal_back() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.4.1", json!({}));
     // Once the view is there, Ctrl-C is typed at its terminal.
-    let line = "(until grep -q behind said; do sleep 0.1; done; printf '\\003') \
+    let line = "(for try in $(seq 300); do grep -q behind said && break; sleep 0.1; done; printf '\\003') \
                 | script --quiet --return --flush --command \"$WATCH\" said";
     let watch = format!(
         "'{}' fleet watch --reports reports --channel stable.json --trust c.toml --every 1s",

@@ -21,18 +21,7 @@ fn what_is_not_fit_is_neither_sealed_nor_measured_until_it_is_mended() {
         lint(&["--format", "sarif"]).must(15).json()["version"],
         "2.1.0"
     );
-    let words = [
-        "--root",
-        "root",
-        "--spec",
-        "earmark.toml",
-        "--version",
-        "1.0",
-        "--out",
-        "OUT",
-    ];
-    let measure = || bench.earmark(&[&["measure"], &words[..]].concat());
-    for refused in [bench.seal().must(15), measure().must(15)] {
+    for refused in [bench.seal().must(15), bench.measure().must(15)] {
         for part in ["/etc/machine-id", "earmark lint --fix", "[[lint.allow]]"] {
             assert!(refused.err.contains(part), "{part}: {}", refused.err);
         }
@@ -46,7 +35,7 @@ fn what_is_not_fit_is_neither_sealed_nor_measured_until_it_is_mended() {
         fixed.out
     );
     lint(&["--deny", "warn"]).must(15);
-    measure().must(0);
+    bench.measure().must(0);
     let sealed = bench.seal().must(0);
     assert!(
         sealed.err.contains("lint: warn agent-missing"),

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/secret";
 
 /// What each host does first.
-pub const LOOK: &str = r"
+const LOOK: &str = r"
 settled() {
     systemctl start earmark-fetch.service
     systemctl start earmark-follow.service
@@ -25,8 +25,8 @@ settled() {
 }
 settled
 step reports sh -c 'cat /srv/data/reports/*.json'
-step screen-of-channel earmark-agent status
 ";
+
 /// A channel on this machine, and what the hosts reported.
 pub struct Owner {
     directory: TempDir,
@@ -67,7 +67,7 @@ impl Owner {
     }
 
     /// The metadata service of an instance: what it signs, it signs as AWS does.
-    pub fn imds(&self, instance: &str) -> Imds {
+    fn imds(&self, instance: &str) -> Imds {
         let document = imds::document(instance);
         fs::write(self.at("document"), &document).unwrap();
         self.openssl(
@@ -91,11 +91,6 @@ impl Owner {
         ])
     }
 
-    /// Where all of it lies.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -113,7 +108,7 @@ impl Owner {
     }
 
     /// The disk has the channel as it is now.
-    pub fn put(&self, disk: &Disk<'_>) {
+    fn put(&self, disk: &Disk<'_>) {
         let put = |root: &Path| {
             let directory = root.join("srv/data/web");
             fs::create_dir_all(&directory).unwrap();
@@ -122,19 +117,30 @@ impl Owner {
         disk.change(put);
     }
 
-    /// Boots a disk that has the channel as it is now, as an instance, and takes its report.
-    #[track_caller]
-    pub fn boot(&self, disk: &Disk<'_>, instance: &str, look: &str) -> (Seen, Value) {
+    /// Has a disk boot that has the channel as it is now, as an instance.
+    pub fn with_boot<T>(
+        &self,
+        disk: &Disk<'_>,
+        instance: &str,
+        look: &str,
+        with: impl FnOnce(&Boot<'_>) -> T,
+    ) -> T {
         self.put(disk);
         let imds = self.imds(instance);
-        let boot = Boot {
+        with(&Boot {
             append: "net.ifnames=0",
             devices: &imds.network(self.directory.path()),
             prepare: UPLINK,
             look: &format!("{LOOK}{look}"),
             ..Boot::default()
-        };
-        let seen = disk.boot(&boot).settled();
+        })
+    }
+
+    /// Does so, and takes its report.
+    #[track_caller]
+    pub fn boot(&self, disk: &Disk<'_>, instance: &str, look: &str) -> (Seen, Value) {
+        let seen = self.with_boot(disk, instance, look, |boot| disk.boot(boot));
+        let seen = seen.settled();
         let said = seen.step("reports").out;
         // Those of earlier boots lie there, too.
         let boot = seen.status()["boot_id"].clone();
