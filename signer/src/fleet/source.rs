@@ -2,6 +2,7 @@
 
 mod directory;
 mod listing;
+mod pace;
 mod s3;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};

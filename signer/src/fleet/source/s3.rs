@@ -6,7 +6,11 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use ::http::Request;
@@ -18,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{
     Asked, Found, READ,
     listing::{Object, Page},
+    pace::{MOST, Pace},
 };
 use crate::{
     aws::{self, Asker, Bucket, Session, Trouble, trouble},
@@ -25,9 +30,6 @@ use crate::{
     fleet::report::Taker,
 };
 
-/// Requests at a time, and connections that are kept. S3 answers some thousands a second for a prefix: more
-/// at a time would be told to slow down.
-const AT_ONCE: usize = 64;
 /// A page has a thousand objects at most, each with a key of a kilobyte.
 const PAGE: usize = 4 << 20;
 /// An error says less than that.
@@ -43,6 +45,8 @@ struct Store {
     asker: Asker,
     url: String,
     prefix: String,
+    /// Requests that were not answered and are made again, since the pace asked last.
+    refusals: Arc<AtomicUsize>,
 }
 
 type Read = (String, Result<Option<Bytes>>);
@@ -50,11 +54,12 @@ type Read = (String, Result<Option<Bytes>>);
 pub fn read(bucket: &Bucket, prefix: &str, asked: Asked<'_>) -> Outcome<Found> {
     let at = format!("s3://{bucket}/{prefix}");
     let region = aws::region(&format!("'{at}'"))?;
-    let session = Session::many("s3", &region, AT_ONCE)?;
+    let session = Session::many("s3", &region, MOST)?;
     let store = Store {
         asker: session.asker(),
         url: bucket.url(&region),
         prefix: prefix.to_owned(),
+        refusals: Arc::default(),
     };
     session
         .run(all(&store, asked))
@@ -74,6 +79,7 @@ async fn all(store: &Store, asked: Asked<'_>) -> Result<Found> {
         found: Found::default(),
         host: Vec::new(),
         tasks: JoinSet::new(),
+        pace: Pace::new(Instant::now()),
     };
     let mut page = store.list(None).await;
     // What cannot be listed at all is an error; of the rest, what is known is told.
@@ -122,6 +128,7 @@ struct Reading<'a> {
     /// The objects of the host that the list is at.
     host: Vec<Object>,
     tasks: JoinSet<Read>,
+    pace: Pace,
 }
 
 impl Reading<'_> {
@@ -161,7 +168,7 @@ impl Reading<'_> {
                 self.found.unusable.add(&object.name, &why);
                 continue;
             }
-            while self.tasks.len() >= AT_ONCE {
+            while self.tasks.len() >= self.pace.at_once() {
                 self.take().await;
             }
             let store = self.store.clone();
@@ -173,13 +180,18 @@ impl Reading<'_> {
     }
 
     async fn take(&mut self) {
-        match self.tasks.join_next().await {
-            None => {}
-            Some(Ok((name, Ok(Some(bytes))))) => self.found.take(&mut self.taker, &name, &bytes),
+        let (name, read) = match self.tasks.join_next().await {
+            None => return,
+            Some(Ok(read)) => read,
+            Some(Err(_)) => return self.found.unread.add("a request", "it died"),
+        };
+        let refusals = || self.store.refusals.swap(0, Ordering::Relaxed);
+        self.pace.answered(Instant::now(), refusals);
+        match read {
+            Ok(Some(bytes)) => self.found.take(&mut self.taker, &name, &bytes),
             // Removed since it was listed, as old ones are.
-            Some(Ok((_, Ok(None)))) => self.found.names -= 1,
-            Some(Ok((name, Err(error)))) => self.found.unread.add(&name, &format!("{error:#}")),
-            Some(Err(_)) => self.found.unread.add("a request", "it died"),
+            Ok(None) => self.found.names -= 1,
+            Err(error) => self.found.unread.add(&name, &format!("{error:#}")),
         }
     }
 
@@ -227,7 +239,10 @@ impl Store {
             match self.once(url, most).await {
                 Ok(found) => return Ok(found),
                 Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(_)) => tokio::time::sleep(jittered(pause)).await,
+                Err(Trouble::Passing(_)) => {
+                    self.refusals.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(jittered(pause)).await;
+                }
             }
             pause *= 2;
         }

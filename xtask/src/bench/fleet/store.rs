@@ -1,5 +1,5 @@
-//! A store that is asked as S3 is, and takes a fixed time for each answer: measured is who asks, not a server that
-//! shares its processors. It checks no signature; the tests have one that does.
+//! A store that is asked as S3 is, takes a fixed time for each answer, and refuses more than so many a second: measured
+//! is who asks, not a server that shares its processors. It checks no signature; the tests have one that does.
 
 use std::{
     fmt::Write as _,
@@ -7,17 +7,19 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 
-/// How long it takes, in milliseconds, as S3 does for a small object in the same region.
-pub const ANSWER_MS: u64 = 20;
+/// Requests a second, for a prefix. As AWS's guide to S3's performance has it.
+pub const RATE: usize = 5_500;
+/// It looks at them in such a time.
+const WINDOW: Duration = Duration::from_millis(100);
 /// Objects on a page of a list: as many as S3 puts there.
 const PAGE: usize = 1_000;
 /// What the store's bucket and the reports' prefix are called.
@@ -35,6 +37,10 @@ pub struct Store {
 struct Served {
     reports: PathBuf,
     names: Vec<String>,
+    answer: Duration,
+    /// When the window began, and how many requests came in it.
+    window: Mutex<(Instant, usize)>,
+    refused: AtomicUsize,
     requests: AtomicUsize,
     /// Requests that wait for their answer now, and the most there were.
     open: AtomicUsize,
@@ -42,8 +48,8 @@ struct Served {
 }
 
 impl Store {
-    /// Serves the files of a directory as objects.
-    pub fn start(reports: &Path) -> Result<Self> {
+    /// Serves the files of a directory as objects, each after that time.
+    pub fn start(reports: &Path, answer: Duration) -> Result<Self> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(reports).context("failed to list the reports")? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
@@ -52,6 +58,9 @@ impl Store {
         let served = Arc::new(Served {
             reports: reports.to_owned(),
             names,
+            answer,
+            window: Mutex::new((Instant::now(), 0)),
+            refused: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -69,10 +78,11 @@ impl Store {
         Ok(Self { endpoint, served })
     }
 
-    /// How many requests there were, and how many at once at most.
-    pub fn requests(&self) -> (usize, usize) {
+    /// How many requests it answered, how many it refused, and how many waited at once at most.
+    pub fn requests(&self) -> [usize; 3] {
         let read = |number: &AtomicUsize| number.load(Ordering::Relaxed);
-        (read(&self.served.requests), read(&self.served.most))
+        let served = &self.served;
+        [&served.requests, &served.refused, &served.most].map(read)
     }
 }
 
@@ -84,16 +94,19 @@ impl Served {
         while let Some(target) = request(&mut from)? {
             let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
             self.most.fetch_max(open, Ordering::Relaxed);
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            thread::sleep(Duration::from_millis(ANSWER_MS));
-            let body = self.answer(&target);
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            let status = if body.is_some() {
-                "200 OK"
+            let (status, body) = if self.is_too_much() {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                let slow_down = b"<Error><Code>SlowDown</Code></Error>".to_vec();
+                ("503 Slow Down", slow_down)
             } else {
-                "404 Not Found"
+                self.requests.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(self.answer);
+                match self.answer(&target) {
+                    Some(body) => ("200 OK", body),
+                    None => ("404 Not Found", Vec::new()),
+                }
             };
-            let body = body.unwrap_or_default();
+            self.open.fetch_sub(1, Ordering::Relaxed);
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
                 body.len()
@@ -101,6 +114,17 @@ impl Served {
             to.write_all(&[head.as_bytes(), &body].concat())?;
         }
         Ok(())
+    }
+
+    fn is_too_much(&self) -> bool {
+        let Ok(mut window) = self.window.lock() else {
+            return true;
+        };
+        if window.0.elapsed() >= WINDOW {
+            *window = (Instant::now(), 0);
+        }
+        window.1 += 1;
+        window.1 > RATE / 10
     }
 
     fn answer(&self, target: &str) -> Option<Vec<u8>> {
