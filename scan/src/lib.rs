@@ -38,6 +38,7 @@ mod root;
 pub mod seal;
 mod sha256;
 pub mod survey;
+pub mod threads;
 pub mod verify;
 mod violation;
 mod walk;
