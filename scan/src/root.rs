@@ -50,6 +50,14 @@ pub struct ScanError {
     pub cause: io::Error,
 }
 
+impl ScanError {
+    /// Whether the file is there and longer than what was asked for may be. Reading it never fails so for the
+    /// kernel, whose own error of that kind has a number.
+    pub fn is_over_bound(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::FileTooLarge && self.cause.raw_os_error().is_none()
+    }
+}
+
 impl Root {
     /// Opens the directory `path`, which may be reached through links: it is the caller's word.
     pub fn open(path: &Path) -> Result<Self, ScanError> {
@@ -246,7 +254,11 @@ fn failed(what: &'static str, path: &ImagePath, cause: io::Error) -> ScanError {
 
 fn too_large(path: &ImagePath, bound: usize) -> ScanError {
     let text = format!("it is larger than the {bound} bytes that are accepted");
-    failed("read", path, io::Error::other(text))
+    failed(
+        "read",
+        path,
+        io::Error::new(io::ErrorKind::FileTooLarge, text),
+    )
 }
 
 /// Metadata without waiting for a network file system to agree and without mounting anything.

@@ -28,6 +28,13 @@ pub enum SealError {
     },
 }
 
+impl SealError {
+    /// Whether a file is there and larger than any seal's: that is decided, and no doubt.
+    pub fn is_over_bound(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_over_bound())
+    }
+}
+
 /// Reads the three files of a root's seal, each once.
 pub fn read(root: &Root) -> Result<SealBytes, SealError> {
     let (envelope, declaration) = read_declared(root)?;

@@ -52,6 +52,8 @@ pub enum Verdict {
 pub enum Stop {
     /// The seal is there, and not believed.
     Refused(Refusal),
+    /// A file of the seal is there, and larger than any seal's.
+    TooLarge(String),
     /// The seal, the trust file or the root cannot be read.
     Unreadable(String),
     /// The signed tree is not one that this version reads.
@@ -151,7 +153,7 @@ impl Verification {
     /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
     pub fn verdict(&self) -> Verdict {
         match &self.stop {
-            Some(Stop::Refused(_) | Stop::Tree(_)) => Verdict::Violated,
+            Some(Stop::Refused(_) | Stop::TooLarge(_) | Stop::Tree(_)) => Verdict::Violated,
             _ if !self.violations.is_empty() => Verdict::Violated,
             Some(Stop::Unreadable(_)) => Verdict::Undecided,
             None if !self.doubts.is_empty() || self.manifest.is_none() => Verdict::Undecided,
@@ -202,19 +204,19 @@ impl Verification {
             own = seal::read_trust(root).map_err(unreadable)?;
             &own
         };
-        let (envelope, declaration) = seal::read_declared(root).map_err(unreadable)?;
+        let (envelope, declaration) = seal::read_declared(root).map_err(no_seal)?;
         let declared =
             verify::verify_declaration(&envelope, &declaration, trust).map_err(Stop::Refused)?;
         let gate = options.gate.unwrap_or(declared.declaration().verify.gate);
         self.gate = Some(gate);
         if gate == Gate::Signature {
-            let tree = seal::hash_tree(root).map_err(unreadable)?;
+            let tree = seal::hash_tree(root).map_err(no_seal)?;
             declared.refuse_other_tree(tree).map_err(Stop::Refused)?;
             self.identity(root, &declared);
             self.manifest = Some(declared);
             return Ok(());
         }
-        let tree = seal::read_tree(root).map_err(unreadable)?;
+        let tree = seal::read_tree(root).map_err(no_seal)?;
         let manifest = declared.with_tree(tree).map_err(Stop::Refused)?;
         let compared = self.tree(root, &manifest, gate, options.progress);
         self.manifest = Some(manifest.without_tree());
@@ -307,6 +309,15 @@ impl Verification {
             }
         }
         Ok(())
+    }
+}
+
+/// A file of the seal that cannot be one is a seal that does not match; one that cannot be read is a doubt.
+fn no_seal(error: SealError) -> Stop {
+    if error.is_over_bound() {
+        Stop::TooLarge(error.to_string())
+    } else {
+        unreadable(error)
     }
 }
 

@@ -143,8 +143,9 @@ fn measure_root(
     // First what a person does most about: much that cannot be measured is a leftover that lint knows.
     lint::gate(&survey, (declared, rules), waivers, keys)?;
     let mut entries = measured.map_err(failed)?;
+    refuse_strays(&entries)?;
     // What an interrupted install left is removed by the next one, before it writes anything.
-    entries.retain(|entry| !place::is_leftover(&entry.path));
+    entries.retain(|entry| place::leftover(&entry.path).is_none());
     for entry in &entries {
         let linked = matches!(&entry.node, Node::Regular(Some(content)) if content.links.is_some());
         if linked && stamp.is_some_and(|stamp| stamp.path == entry.path && stamp.changes) {
@@ -156,6 +157,18 @@ fn measure_root(
         }
     }
     Ok(entries)
+}
+
+/// Refuses to make a temporary file of a killed `earmark` a part of the image. Only the command that was
+/// killed knows the name as its own, and a tree without it would not verify.
+fn refuse_strays(entries: &[Entry]) -> Outcome<()> {
+    let stray = |entry: &&Entry| place::leftover(&entry.path) == Some(place::Leftover::Stray);
+    let Some(first) = entries.iter().find(stray) else {
+        return Ok(());
+    };
+    let path = &first.path;
+    let left = format!("'{path}' is a temporary file that a killed earmark left in the root");
+    Err(Failure::new(Exit::Usage, left).next(format!("run that command again, or remove '{path}'")))
 }
 
 fn measuring_failed(error: &MeasureError) -> Failure {

@@ -10,6 +10,7 @@ use ::http::{Request, Response};
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use earmark_manifest::name::Region;
+use earmark_scan::threads;
 use reqsign_aws_v4::{
     AssumeRoleWithWebIdentityCredentialProvider, Credential, DefaultCredentialProvider,
     RequestSigner,
@@ -64,6 +65,8 @@ impl Session {
     }
 
     fn with(mut builder: Builder, kept: usize, service: &str, region: &str) -> Outcome<Self> {
+        // The runtime looks names up on threads of its own, and panics if the first cannot be created.
+        threads::spawn(|| ()).context("failed to start a thread for requests to AWS")?;
         let runtime = builder.enable_all().build().context("failed to start")?;
         let http = Http::keeping(kept).context("failed to make an HTTP client")?;
         let context = Context::new()

@@ -37,6 +37,12 @@ pub fn stat(root: &Root, path: &ImagePath) -> io::Result<Option<Stat>> {
     }
 }
 
+/// Whether an error of [`directory`] says that there is none: nothing, a file or a link is on the way.
+pub fn is_no_directory(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}
+
 /// The names in a directory, without itself and its parent.
 pub fn names(directory: impl AsFd) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();

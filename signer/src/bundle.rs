@@ -29,6 +29,9 @@ use crate::{
 /// The payload that is to be signed, byte for byte.
 pub const STATEMENT_NAME: &str = "statement.json";
 
+/// Every file of a bundle. What a killed run left of any is removed by the next that writes one.
+const NAMES: [&str; 4] = [STATEMENT_NAME, DECLARATION_NAME, TREE_NAME, MANIFEST_NAME];
+
 /// A measured root, not signed yet.
 #[derive(Debug)]
 pub struct UnsignedBundle {
@@ -161,7 +164,9 @@ impl UnsignedBundle {
             (DECLARATION_NAME, &self.declaration),
             (STATEMENT_NAME, &self.payload),
         ];
+        files::remove_leftover_directories(files::parent(directory));
         if directory.is_dir() {
+            files::remove_leftovers_of(directory, &NAMES);
             self.remove_stale_manifest(directory)?;
             for (name, bytes) in contents {
                 files::replace(&directory.join(name), bytes)?;
@@ -183,7 +188,12 @@ impl UnsignedBundle {
             fs::rename(temporary.path(), directory)?;
             files::sync_directory(parent)
         };
-        Ok(fill().with_context(writing)?)
+        let filled = fill();
+        let exit = filled
+            .as_ref()
+            .err()
+            .map_or(Exit::Internal, files::unwritable);
+        filled.with_context(writing).exits(exit)
     }
 
     fn remove_stale_manifest(&self, directory: &Path) -> Outcome<()> {
@@ -245,6 +255,7 @@ impl SignedBundle {
 
     /// Writes `manifest.json`; the other files are there.
     pub fn write_manifest(&self, directory: &Path) -> Outcome<()> {
+        files::remove_leftovers_of(directory, &NAMES);
         files::replace(&directory.join(MANIFEST_NAME), &self.envelope.to_json())
     }
 

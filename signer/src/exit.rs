@@ -1,6 +1,9 @@
 //! Exit codes, and errors that know theirs.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
+
+use earmark_scan::ScanError;
+use rustix::io::Errno;
 
 /// How a command ended. The numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub enum Exit {
     Usage,
     /// What is there does not verify.
     NotVerified,
-    /// Something is missing or cannot be read, so that nothing can be said.
+    /// Something is missing, or cannot be read or written, so that nothing can be said.
     Undecided,
     /// The root is not fit to be sealed.
     Lint,
@@ -75,6 +78,16 @@ impl Failure {
         self
     }
 
+    /// With another next step, beside the one that it has.
+    pub fn or(mut self, other: impl Into<String>) -> Self {
+        let other = other.into();
+        self.next = Some(match self.next {
+            Some(next) => format!("{next}; or {other}"),
+            None => other,
+        });
+        self
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -94,18 +107,57 @@ impl fmt::Display for Failure {
             write!(f, "{colon}{cause}")?;
             said = cause;
         }
-        match &self.next {
+        match self.next.as_deref().or_else(|| self.remedy()) {
             Some(next) => write!(f, "\n  next: {next}"),
             None => Ok(()),
         }
     }
 }
 
-/// What has no exit code of its own is an internal error.
+impl Failure {
+    /// The next step for a fault of the host, which is the same whatever was being done.
+    fn remedy(&self) -> Option<&'static str> {
+        match errno(&self.error)? {
+            Errno::NOSPC => Some("make room on that file system, and run this again"),
+            Errno::DQUOT => Some("make room in this user's quota, and run this again"),
+            Errno::ROFS => Some("mount that file system writable, or name another place"),
+            Errno::MFILE | Errno::NFILE => Some("raise the limit of open files: ulimit -n 4096"),
+            Errno::AGAIN | Errno::NOMEM => {
+                Some("raise the limit of processes or memory: ulimit -u, or TasksMax= of its unit")
+            }
+            Errno::IO => Some("look at the disk: dmesg"),
+            _ => None,
+        }
+    }
+}
+
+/// The error of the kernel at the bottom of an error.
+fn errno(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|cause| {
+        if let Some(errno) = cause.downcast_ref::<Errno>() {
+            return Some(*errno);
+        }
+        let cause = match cause.downcast_ref::<ScanError>() {
+            Some(error) => &error.cause,
+            None => cause.downcast_ref::<io::Error>()?,
+        };
+        cause.raw_os_error().map(Errno::from_raw_os_error)
+    })
+}
+
+/// Where nobody gave an error its exit code, its cause does: what the kernel refused is a fault of the host
+/// (11), anything else one of this program (1).
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
+        let mut causes = error.chain();
+        let of_the_host = causes
+            .any(|cause| cause.is::<io::Error>() || cause.is::<Errno>() || cause.is::<ScanError>());
         Self {
-            exit: Exit::Internal,
+            exit: if of_the_host {
+                Exit::Undecided
+            } else {
+                Exit::Internal
+            },
             error,
             next: None,
         }
@@ -161,5 +213,26 @@ mod tests {
             "failed to read 'x': disk on fire\n  next: put it out"
         );
         assert_eq!(failure.exit().code(), 11);
+    }
+
+    #[test]
+    fn fault_of_the_host_is_undecided_and_a_fault_of_the_program_is_internal() {
+        let of = |error: anyhow::Error| Failure::from(error.context("failed to write 'x'"));
+        for errno in [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::IO,
+            Errno::ROFS,
+            Errno::MFILE,
+            Errno::ACCESS,
+        ] {
+            for error in [io::Error::from(errno).into(), errno.into()] {
+                let failure = of(error);
+                assert_eq!(failure.exit(), Exit::Undecided, "{failure}");
+            }
+        }
+        let full = of(io::Error::from(Errno::NOSPC).into()).to_string();
+        assert!(full.contains("next: make room"), "{full}");
+        assert_eq!(of(anyhow::anyhow!("a bug")).exit(), Exit::Internal);
     }
 }

@@ -44,15 +44,20 @@ pub fn json_bytes<T: Serialize>(result: &T) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes to standard output. A reader that went away early, such as `head`, is no error.
+/// Writes to standard output. An exit code says what was found or done, and stays what it is if nobody
+/// can read the text: a full disk is said on standard error, and a reader that went away early, such as
+/// `head`, is not.
 pub fn stdout(bytes: &[u8]) -> Outcome {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("failed to write to standard output"))?
+            note(&format!(
+                "warning: failed to write to standard output, whose end is missing: {error}"
+            ));
         }
-        _ => Ok(Exit::Done),
+        _ => {}
     }
+    Ok(Exit::Done)
 }
 
 /// Says something about the run on standard error.

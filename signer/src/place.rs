@@ -2,8 +2,8 @@
 //!
 //! Everything is written beside its place and synced first, so that a full disk shows before anything
 //! changes. Then names are exchanged one by one, and if one cannot be, those before it are exchanged
-//! back. A run that is killed leaves files of known names, which the next run removes; a root that it
-//! left between two exchanges does not verify until then.
+//! back. A run that is killed leaves files of known names, all of which the next run removes before it
+//! writes, whatever it stages itself; a root that was left between two exchanges does not verify until then.
 
 mod object;
 mod transaction;
@@ -27,7 +27,7 @@ use crate::{
 };
 
 use object::Metadata;
-use transaction::{Content, Transaction};
+use transaction::{Content, TEMPORARY, Transaction, temporary_name};
 
 /// What goes into the root.
 #[derive(Debug)]
@@ -103,16 +103,16 @@ pub fn refuse_unplaceable(root: &Root) -> Outcome<()> {
     Ok(())
 }
 
-/// The directory of the seal is replaced as a whole: what else is in it would be lost.
+/// The directory of the seal is replaced as a whole: what else is in it would be lost. Leftovers of a
+/// killed run are no strangers.
 fn refuse_strangers(root: &Root) -> Outcome<()> {
     let names = || beneath::names(beneath::directory(root, &path(layout::SEAL_DIR)?)?);
     let names = names()
         .with_context(|| format!("failed to list '{}' of the root", layout::SEAL_DIR))
         .exits(Exit::Undecided)?;
     let stranger = names.iter().map(CString::as_bytes).find(|name| {
-        [MANIFEST_NAME, DECLARATION_NAME, TREE_NAME]
-            .iter()
-            .all(|own| own.as_bytes() != *name)
+        let name = name.strip_prefix(TEMPORARY.as_bytes()).unwrap_or(name);
+        SEAL_FILES.iter().all(|own| own.as_bytes() != name)
     });
     match stranger {
         None => Ok(()),
@@ -128,34 +128,69 @@ fn refuse_strangers(root: &Root) -> Outcome<()> {
     }
 }
 
-/// Whether this is what a killed run left, which the next run removes.
-pub fn is_leftover(path: &ImagePath) -> bool {
+/// What a killed run may have left at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftover {
+    /// One of the names of [`STAGED`]: the next run removes it, so that it is no part of the image.
+    Cleared,
+    /// A temporary file of another command, such as of `earmark trust --out` into the root. That
+    /// command removes it when it is run again; sealing must not make it a part of the image.
+    Stray,
+}
+
+/// The leftover that `path` is, or lies in.
+pub fn leftover(path: &ImagePath) -> Option<Leftover> {
     // Nearly every entry of a tree is asked about, and nearly none has such a name.
-    let marked = |name: &[u8]| name.starts_with(transaction::TEMPORARY.as_bytes());
+    let marked = |name: &[u8]| name.starts_with(TEMPORARY.as_bytes());
     if !path.as_bytes().split(|byte| *byte == b'/').any(marked) {
-        return false;
+        return None;
     }
-    let places = [
-        (layout::EARMARK_DIR, SEAL_NAME),
-        (layout::EARMARK_DIR, TRUST_NAME),
-        (LIB, OS_RELEASE_NAME),
-        ("/etc", OS_RELEASE_NAME),
-    ];
-    places.iter().any(|(directory, name)| {
+    let cleared = STAGED.iter().any(|(directory, name)| {
         image_path(directory)
             .ok()
-            .and_then(|directory| {
-                directory
-                    .join(transaction::temporary_name(name).as_bytes())
-                    .ok()
-            })
+            .and_then(|directory| directory.join(temporary_name(name).as_bytes()).ok())
             .is_some_and(|leftover| path.is_beneath(&leftover))
+    });
+    Some(if cleared {
+        Leftover::Cleared
+    } else {
+        Leftover::Stray
     })
+}
+
+/// Removes what a killed run may have left, all of it, whatever this run is about to stage: `measure` leaves
+/// these names out of the tree, so that one that stays would be an added file to every verification.
+fn clear_leftovers(root: &Root) -> io::Result<()> {
+    for (directory, name) in STAGED {
+        let directory = match beneath::directory(root, &path(directory)?) {
+            Ok(directory) => directory,
+            // Nothing is staged where there is no directory, nor through a link.
+            Err(error) if beneath::is_no_directory(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if object::remove(&directory, &temporary_name(name))? {
+            rustix::fs::fsync(&directory)?;
+        }
+    }
+    Ok(())
 }
 
 const SEAL_NAME: &str = "seal";
 const TRUST_NAME: &str = "trust.toml";
 const OS_RELEASE_NAME: &str = "os-release";
+const SEAL_FILES: [&str; 3] = [MANIFEST_NAME, DECLARATION_NAME, TREE_NAME];
+
+/// Every name that a run may stage, and the directory of the root that it is in.
+const STAGED: [(&str, &str); 7] = [
+    (layout::EARMARK_DIR, SEAL_NAME),
+    (layout::EARMARK_DIR, TRUST_NAME),
+    (LIB, OS_RELEASE_NAME),
+    ("/etc", OS_RELEASE_NAME),
+    // Where the directory of the seal cannot be exchanged as a whole.
+    (layout::SEAL_DIR, MANIFEST_NAME),
+    (layout::SEAL_DIR, DECLARATION_NAME),
+    (layout::SEAL_DIR, TREE_NAME),
+];
 
 /// `checkpoint` is asked before each step, and makes it fail: how tests break a run anywhere.
 fn place_as(
@@ -169,6 +204,8 @@ fn place_as(
     let run = || -> io::Result<()> {
         let lib = beneath::directory(root, &path(LIB)?)?;
         transaction::lock(&lib)?;
+        checkpoint("remove what a killed run left")?;
+        clear_leftovers(root)?;
         let mut transaction = Transaction::new(checkpoint);
         let file = Metadata::new(0o644, owner);
         let directory = Metadata::new(0o755, owner);
@@ -210,11 +247,18 @@ fn place_as(
             .with_context(placing)
             .exits(Exit::Usage)
             .or_next(|| "run this as root: what is placed belongs to root".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(error)
-            .with_context(placing)
-            .exits(Exit::Internal)
-            .or_next(|| "make room in the root's file system; it is as it was".to_owned()),
-        result => Ok(result.with_context(placing)?),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            Err(error)
+                .with_context(placing)
+                .exits(Exit::Undecided)
+                .or_next(|| "make room in the root's file system; it is as it was".to_owned())
+        }
+        result => result.with_context(placing).exits(Exit::Undecided),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use earmark_scan::threads;
 
 use crate::exit::{Exit, Exits, Failure, Outcome};
 
@@ -88,8 +89,21 @@ pub fn output(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         child => child.with_context(|| format!("failed to start {}", program.name()))?,
     };
-    let stdout = child.stdout.take().map(|pipe| read(pipe, bound + 1));
-    let stderr = child.stderr.take().map(|pipe| read(pipe, STDERR));
+    let readers = (|| {
+        let stdout = child.stdout.take().map(|pipe| read(pipe, bound + 1));
+        let stderr = child.stderr.take().map(|pipe| read(pipe, STDERR));
+        Ok::<_, io::Error>((stdout.transpose()?, stderr.transpose()?))
+    })();
+    let (stdout, stderr) = match readers {
+        Ok(readers) => readers,
+        // Nobody reads what it says: it would wait for that without end.
+        Err(error) => {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(error).with_context(|| {
+                format!("failed to start a thread that reads {}", program.name())
+            });
+        }
+    };
     let status = wait(&mut child, timeout);
     let collect = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
         reader
@@ -133,8 +147,8 @@ pub fn need(
 }
 
 /// Reads at most `bound` bytes. Dropping the pipe then ends a program that writes on.
-fn read(pipe: impl Read + Send + 'static, bound: u64) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
+fn read(pipe: impl Read + Send + 'static, bound: u64) -> io::Result<thread::JoinHandle<Vec<u8>>> {
+    threads::spawn(move || {
         let mut bytes = Vec::new();
         // What was read until an error is what there is; the status says the rest.
         let _ = pipe.take(bound).read_to_end(&mut bytes);

@@ -125,9 +125,15 @@ impl Source {
 
     fn root(path: &Path) -> Outcome<Self> {
         let root = Root::open(path).exits(Exit::Undecided)?;
-        let seal = seal::read(&root)
+        let seal = seal::read(&root);
+        let exit = match &seal {
+            // It is there, and no seal.
+            Err(error) if error.is_over_bound() => Exit::NotVerified,
+            _ => Exit::Undecided,
+        };
+        let seal = seal
             .with_context(|| format!("failed to read the seal of {}", quote(path)))
-            .exits(Exit::Undecided)
+            .exits(exit)
             .or_next(|| {
                 format!(
                     "expected a root sealed in {}, a directory with {TREE_NAME}, a {MANIFEST_NAME} \

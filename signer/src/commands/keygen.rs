@@ -92,7 +92,13 @@ impl Args {
         } else {
             trust::encode_pem("PRIVATE KEY", &der)
         };
-        write(&self.out, 0o600, &Zeroizing::new(pem))?;
+        write(&self.out, 0o600, &Zeroizing::new(pem)).map_err(|failure| {
+            // A run that was killed between the two left a whole private key.
+            let (private, public) = (quote(&self.out), quote(&public_path));
+            failure.or(format!(
+                "earmark public --key {private} --out {public} writes its other half"
+            ))
+        })?;
         write(&public_path, 0o644, &trust::public_pem(&public))?;
         let made = Made {
             key_id: KeyId::of(&public).to_string(),
@@ -121,10 +127,15 @@ fn public_path(private: &Path) -> PathBuf {
 pub fn write(path: &Path, mode: u32, pem: &str) -> Outcome<()> {
     match files::create_new(path, mode, pem.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error)
-            .with_context(|| format!("failed to write {}", quote(path)))
-            .exits(Exit::Usage),
-        written => Ok(written.with_context(|| format!("failed to write {}", quote(path)))?),
+        written => {
+            let exit = written
+                .as_ref()
+                .err()
+                .map_or(Exit::Internal, files::unwritable);
+            written
+                .with_context(|| format!("failed to write {}", quote(path)))
+                .exits(exit)
+        }
     }
 }
 

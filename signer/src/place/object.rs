@@ -99,11 +99,12 @@ pub(super) fn open_directory(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd
     Ok(fs::openat(parent, name, flags, Mode::empty())?)
 }
 
-/// Removes a file, or a directory of files. It is not recursive: a seal has no directory in it, and
-/// what has one is not Earmark's to remove.
-pub(super) fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
+/// Removes a file, or a directory of files, and says whether there was one. It is not recursive: a seal
+/// has no directory in it, and what has one is not Earmark's to remove.
+pub(super) fn remove(directory: &OwnedFd, name: &str) -> io::Result<bool> {
     match fs::unlinkat(directory, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Ok(()) => return Ok(true),
+        Err(Errno::NOENT) => return Ok(false),
         Err(Errno::ISDIR) => {}
         Err(errno) => return Err(errno.into()),
     }
@@ -111,7 +112,8 @@ pub(super) fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
     for entry in beneath::names(&inner)? {
         fs::unlinkat(&inner, entry.as_c_str(), AtFlags::empty())?;
     }
-    Ok(fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?)
+    fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+    Ok(true)
 }
 
 fn xattr_names(file: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {

@@ -161,7 +161,7 @@ fn what_a_killed_run_left_is_removed() {
     for (name, _) in snapshot(directory.path()) {
         if name.contains(".earmark-new") {
             let path = ImagePath::from_relative(name.as_bytes()).unwrap();
-            assert!(is_leftover(&path), "{name}");
+            assert_eq!(leftover(&path), Some(Leftover::Cleared), "{name}");
         }
     }
     run(directory.path(), "new", 0).0.unwrap();
@@ -212,4 +212,39 @@ fn two_runs_at_once_do_not_meet() {
     let error = run(directory.path(), "new", 0).0.unwrap_err().to_string();
     assert!(error.contains("another earmark is at work"), "{error}");
     assert_eq!(snapshot(directory.path()), before);
+}
+
+/// Everything that any run may have staged is removed by every run: also an os-release by one that stages none.
+#[test]
+fn leftovers_are_cleared_by_a_run_that_stages_nothing_of_their_name() {
+    let directory = root_directory();
+    run(directory.path(), "first", 0).0.unwrap();
+    fs::create_dir(directory.path().join("etc")).unwrap();
+    let clean = snapshot(directory.path());
+    for (place, name) in STAGED {
+        let leftover = directory.path().join(place.trim_start_matches('/'));
+        fs::write(leftover.join(temporary_name(name)), "half").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let placement = Placement {
+            seal: &seal("first"),
+            trust: b"first",
+            stamp: None,
+        };
+        place_as(&root, &placement, us(), &|_| Ok(())).unwrap();
+        assert_eq!(snapshot(directory.path()), clean, "{place} {name}");
+    }
+    // Names that only look like it are not Earmark's to remove.
+    let other = directory.path().join("usr/lib/.earmark-new.other");
+    fs::write(&other, "mine").unwrap();
+    run(directory.path(), "first", 0).0.unwrap();
+    assert!(other.exists());
+    for (path, expected) in [
+        ("/usr/lib/.earmark-new.other", Some(Leftover::Stray)),
+        ("/etc/x/.earmark-new.trust.toml.12-0", Some(Leftover::Stray)),
+        ("/usr/lib/.earmark-new.os-release", Some(Leftover::Cleared)),
+        ("/usr/lib/earmark-new.os-release", None),
+    ] {
+        let path = ImagePath::from_absolute(path.as_bytes()).unwrap();
+        assert_eq!(leftover(&path), expected, "{path}");
+    }
 }

@@ -1,4 +1,8 @@
 //! Names in directories that change together or not at all.
+//!
+//! A directory is exchanged as a whole where the file system can. overlayfs without `redirect_dir` cannot
+//! rename a directory of its lower layer (EXDEV, Linux 4.10 to 6.x): there the files are exchanged, one by
+//! one and back again like everything else that is staged.
 
 use std::{io, os::fd::OwnedFd, thread, time::Duration};
 
@@ -36,10 +40,11 @@ struct Staged {
     name: String,
     /// Whether the name was taken; the temporary name then holds what had it.
     replaces: bool,
+    /// The names in it and its own metadata, if it is a directory.
+    inside: Option<(Vec<String>, Metadata)>,
 }
 
-/// How the names of objects that wait begin.
-pub(super) const TEMPORARY: &str = ".earmark-new.";
+pub(super) use crate::files::TEMPORARY;
 
 /// Where a new object waits for its name, and an old one for its removal.
 pub(super) fn temporary_name(name: &str) -> String {
@@ -117,12 +122,17 @@ impl<'a> Transaction<'a> {
         metadata: &Metadata,
     ) -> io::Result<()> {
         let temporary = temporary_name(name);
-        (self.checkpoint)("remove what a killed run left")?;
-        remove(directory, &temporary)?;
         self.staged.push(Staged {
             directory: directory.try_clone()?,
             name: name.to_owned(),
             replaces: false,
+            inside: match content {
+                Content::File(_) => None,
+                Content::Directory(files, _) => {
+                    let names = files.iter().map(|(name, _)| (*name).to_owned());
+                    Some((names.collect(), metadata.clone()))
+                }
+            },
         });
         (self.checkpoint)("write")?;
         match content {
@@ -142,10 +152,13 @@ impl<'a> Transaction<'a> {
 
     /// Puts all that is staged in place, and removes what it replaced.
     pub(super) fn commit(mut self) -> io::Result<()> {
-        for staged in &mut self.staged {
+        while let Some(staged) = self.staged.get_mut(self.exchanged) {
             (self.checkpoint)("rename")?;
-            staged.exchange()?;
-            self.exchanged += 1;
+            match staged.exchange() {
+                Err(Errno::XDEV) if staged.inside.is_some() => self.split()?,
+                Err(errno) => return Err(errno.into()),
+                Ok(()) => self.exchanged += 1,
+            }
         }
         for staged in &self.staged {
             (self.checkpoint)("sync")?;
@@ -161,7 +174,7 @@ impl<'a> Transaction<'a> {
         for staged in self.staged.iter().filter(|staged| staged.replaces) {
             let removed = (self.checkpoint)("remove what was replaced")
                 .and_then(|()| remove(&staged.directory, &temporary_name(&staged.name)));
-            left = left.and(removed.map_err(|error| {
+            left = left.and(removed.map(drop).map_err(|error| {
                 let name = temporary_name(&staged.name);
                 io::Error::other(format!(
                     "everything is in place, but '{name}' could not be removed ({error}): run this \
@@ -171,10 +184,47 @@ impl<'a> Transaction<'a> {
         }
         left
     }
+
+    /// Puts the files of the directory that is next in its place, instead of itself: each waits beside the
+    /// one that it replaces, in the directory that is there, which gets the new one's mode and owner.
+    fn split(&mut self) -> io::Result<()> {
+        let Some(whole) = self.staged.get(self.exchanged) else {
+            return Ok(());
+        };
+        let (parent, name) = (whole.directory.try_clone()?, whole.name.clone());
+        let Some((files, metadata)) = whole.inside.clone() else {
+            return Ok(());
+        };
+        let temporary = temporary_name(&name);
+        let from = open_directory(&parent, &temporary)?;
+        let to = open_directory(&parent, &name)?;
+        let before = fs::fstat(&to)?;
+        if !metadata.is_that_of(&before) {
+            let undo = (parent.try_clone()?, name, Some(before));
+            self.directories.push(undo);
+            (self.checkpoint)("set a directory's mode")?;
+            metadata.apply(&to)?;
+        }
+        for file in files {
+            self.staged.push(Staged {
+                directory: to.try_clone()?,
+                name: file.clone(),
+                replaces: false,
+                inside: None,
+            });
+            (self.checkpoint)("move a file")?;
+            let beside = temporary_name(&file);
+            fs::renameat_with(&from, &file, &to, beside, RenameFlags::NOREPLACE)?;
+        }
+        (self.checkpoint)("remove the directory that stays empty")?;
+        fs::unlinkat(&parent, temporary, AtFlags::REMOVEDIR)?;
+        self.staged.remove(self.exchanged);
+        Ok(())
+    }
 }
 
 impl Staged {
-    fn exchange(&mut self) -> io::Result<()> {
+    fn exchange(&mut self) -> rustix::io::Result<()> {
         let temporary = temporary_name(&self.name);
         let rename = |flags| {
             fs::renameat_with(
@@ -188,7 +238,7 @@ impl Staged {
         match rename(RenameFlags::EXCHANGE) {
             Ok(()) => self.replaces = true,
             Err(Errno::NOENT) => rename(RenameFlags::NOREPLACE)?,
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
         Ok(())
     }
@@ -226,7 +276,8 @@ impl Drop for Transaction<'_> {
         }
         for staged in self.staged.iter().rev() {
             let temporary = temporary_name(&staged.name);
-            say("remove", &temporary, remove(&staged.directory, &temporary));
+            let removed = remove(&staged.directory, &temporary).map(drop);
+            say("remove", &temporary, removed);
         }
         for (parent, name, before) in self.directories.iter().rev() {
             let undone = match before {

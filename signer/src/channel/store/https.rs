@@ -33,6 +33,8 @@ impl Url {
     }
 
     fn get(&self) -> Result<Option<Found>> {
+        // The runtime looks names up on threads of its own, and panics if the first cannot be created.
+        earmark_scan::threads::spawn(|| ()).context("failed to start a thread")?;
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build()?;
         let request = Request::get(self.as_str())

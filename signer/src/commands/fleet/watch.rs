@@ -77,10 +77,14 @@ impl Args {
         let mut looked = fleet.look()?;
         let screen = Screen::open()?;
         loop {
-            screen.show(&looked)?;
+            let is_read = screen.show(&looked);
             if let Some(end) = self.end(&looked, stop) {
                 drop(screen);
                 return Ok(finish(&looked, &end));
+            }
+            // Whoever only looked has gone. What is waited for is waited for, whoever reads on.
+            if !is_read && self.until.is_none() && self.stop_at.is_none() {
+                return Ok(Exit::Done);
             }
             loop {
                 thread::sleep(self.every.duration());
@@ -91,7 +95,7 @@ impl Args {
                     }
                     // What could not be read may be there the next time; what is refused will not get better.
                     Err(failure) if failure.exit() == Exit::Undecided => {
-                        screen.trouble(&failure)?;
+                        screen.trouble(&failure);
                     }
                     Err(failure) => return Err(failure),
                 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use earmark_scan::threads::spawn_up_to;
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat},
     io::Errno,
@@ -52,12 +53,8 @@ pub fn read(path: &Path, asked: Asked<'_>) -> Outcome<Found> {
     let mut found = Found::default();
     thread::scope(|scope| {
         let work = || some(directory.as_fd(), &names, &next, asked);
-        let workers: Vec<_> = (0..threads.min(THREADS))
-            .map(|_| scope.spawn(work))
-            .collect();
-        for worker in workers {
-            let part = worker.join();
-            found.merge(part.map_err(|_| anyhow!("a thread that read reports died"))?);
+        for part in spawn_up_to(scope, threads.min(THREADS), work).join() {
+            found.merge(part);
         }
         Ok(found)
     })

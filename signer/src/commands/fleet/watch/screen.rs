@@ -31,13 +31,13 @@ impl Screen {
         let is_terminal = io::stdout().is_terminal();
         if is_terminal {
             give_back_on_signals()?;
-            write(TAKE)?;
+            write(TAKE);
         }
         Ok(Self { is_terminal })
     }
 
-    /// Shows it, as much of it as there is room for.
-    pub fn show(&self, status: &Status) -> Outcome<()> {
+    /// Shows it, as much of it as there is room for. False, if nobody reads it any more.
+    pub fn show(&self, status: &Status) -> bool {
         if !self.is_terminal {
             let line = format!("{} {}\n", output::utc(status.time), line(status));
             return write(line.as_bytes());
@@ -59,16 +59,16 @@ impl Screen {
     }
 
     /// Says why there is nothing new, and leaves the last view.
-    pub fn trouble(&self, failure: &Failure) -> Outcome<()> {
+    pub fn trouble(&self, failure: &Failure) {
         let what = failure.to_string();
         let what = what.lines().next().unwrap_or_default();
         if self.is_terminal {
             let (rows, columns) = size();
             let said: String = format!("not read: {what}").chars().take(columns).collect();
-            return write(format!("\x1b[{rows};1H\x1b[2K{said}").as_bytes());
+            write(format!("\x1b[{rows};1H\x1b[2K{said}").as_bytes());
+            return;
         }
         output::note(&format!("not read, looking again: {what}"));
-        Ok(())
     }
 }
 
@@ -76,7 +76,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         if self.is_terminal {
             // There is no other terminal to tell that this one is gone.
-            let _ = write(GIVE_BACK);
+            write(GIVE_BACK);
         }
     }
 }
@@ -114,11 +114,12 @@ fn size() -> (usize, usize) {
     (rows.into(), columns.into())
 }
 
-/// Unlike what other commands print, this goes on: who reads it no more ends it.
-fn write(bytes: &[u8]) -> Outcome<()> {
+/// Whether somebody still reads it. A full disk is no reader that went away: the view is missing, and what is
+/// waited for may still come.
+fn write(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    Ok(written.context("failed to write to standard output")?)
+    written.map_or_else(|error| error.kind() != io::ErrorKind::BrokenPipe, |()| true)
 }
 
 /// Ends the program by a signal as a shell would tell it, with the terminal as it was.
@@ -138,7 +139,7 @@ fn give_back_on_signals() -> Outcome<()> {
     };
     let signals = signals.into_iter().collect::<io::Result<Vec<_>>>();
     let mut signals = signals.context("failed to wait for signals")?;
-    std::thread::spawn(move || {
+    let thread = earmark_scan::threads::spawn(move || {
         let first = runtime.block_on(std::future::poll_fn(|context| {
             let mut ready = signals
                 .iter_mut()
@@ -151,5 +152,6 @@ fn give_back_on_signals() -> Outcome<()> {
         let _ = rustix::io::write(io::stdout(), GIVE_BACK);
         std::process::exit(128 + first.as_raw_value());
     });
+    thread.context("failed to start a thread that waits for signals")?;
     Ok(())
 }
