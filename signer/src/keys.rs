@@ -11,6 +11,7 @@ mod passphrase;
 mod pem;
 mod pkcs11;
 mod reference;
+mod secret;
 
 use std::path::Path;
 

@@ -5,7 +5,6 @@ use std::{
     cell::OnceCell,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -13,9 +12,10 @@ use anyhow::Context;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use zeroize::Zeroizing;
 
+use super::secret;
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    output::{self, quote},
+    output::quote,
 };
 
 /// A passphrase longer than this is a file that was not meant.
@@ -72,24 +72,25 @@ impl PassphraseArgs {
             (Some(path), _) => from_file(path).map(Some),
             // Opened anew by its name: a descriptor that is a number belongs to nobody in particular.
             (None, Some(fd)) => {
-                let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-                read(&path, &format!("the descriptor {fd}")).map(Some)
+                let what = format!("the descriptor {fd}");
+                let file = File::open(format!("/proc/self/fd/{fd}"))
+                    .with_context(|| format!("failed to read the passphrase from {what}"))
+                    .exits(Exit::Undecided)?;
+                read(file, &what).map(Some)
             }
             (None, None) => Ok(None),
         }
     }
 }
 
-/// The first line of a file.
+/// The first line of a file, which only its owner may read.
 pub fn from_file(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
-    warn_if_others_read(path, "secret in");
-    read(path, &quote(path))
+    read(secret::open(path, "secret in")?, &quote(path))
 }
 
-fn read(path: &Path, what: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+fn read(file: File, what: &str) -> Outcome<Zeroizing<Vec<u8>>> {
     let reading = || format!("failed to read the passphrase from {what}");
-    let line = File::open(path)
-        .and_then(first_line)
+    let line = first_line(file)
         .with_context(reading)
         .exits(Exit::Undecided)?;
     not_empty(line, &reading())
@@ -105,20 +106,6 @@ impl Passphrase<'_> {
             Some(given) => Ok(self.read.get_or_init(|| given).clone()),
             None => ask(prompt),
         }
-    }
-}
-
-/// Warns of a secret file that more than its owner can read.
-pub fn warn_if_others_read(path: &Path, what: &str) {
-    // What cannot be asked is said when the file is read.
-    let Ok(metadata) = std::fs::metadata(path) else {
-        return;
-    };
-    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
-        output::note(&format!(
-            "warning: others can use the {what} {}: chmod 600 it",
-            quote(path)
-        ));
     }
 }
 
@@ -224,6 +211,10 @@ mod tests {
             passphrase_fd: None,
         };
         std::fs::write(&file, "secret\n").unwrap();
+        let open_to_all = args.source().get("").unwrap_err().to_string();
+        assert!(open_to_all.contains("chmod 0600"), "{open_to_all}");
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, own).unwrap();
         assert_eq!(*args.source().get("").unwrap(), b"secret");
         std::fs::write(&file, "\nsecret\n").unwrap();
         assert_eq!(args.source().get("").unwrap_err().exit(), Exit::Usage);

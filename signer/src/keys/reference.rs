@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use zeroize::Zeroizing;
 
-use super::{KEY_FILE, Passphrase, SigningKey, kms, passphrase, pem, pkcs11};
+use super::{KEY_FILE, Passphrase, SigningKey, kms, pem, pkcs11, secret};
 use crate::{
     exit::{Exit, Failure, Outcome},
     files,
@@ -71,8 +71,9 @@ impl KeySource {
     pub fn load(&self, passphrase: &Passphrase<'_>) -> Outcome<SigningKey> {
         match self {
             Self::File(path) => {
-                passphrase::warn_if_others_read(path, "private key");
-                let pem = files::read(path, KEY_FILE, "private key").map(Zeroizing::new)?;
+                let file = secret::open(path, "private key")?;
+                let pem = files::read_open(file, path, KEY_FILE, "private key")?;
+                let pem = Zeroizing::new(pem);
                 self.local(&pem, &quote(path), passphrase)
             }
             Self::Environment(name) => {

@@ -14,9 +14,16 @@ fn openssl(bench: &Bench, args: &[&str]) -> Run {
 fn measured() -> Bench {
     let bench = Bench::new();
     bench.measure().must(0);
-    fs::write(bench.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
-    fs::write(bench.path("wrong"), "incorrect horse\n").unwrap();
+    secret(&bench, "passphrase", &format!("{PASSPHRASE}\n"));
+    secret(&bench, "wrong", "incorrect horse\n");
     bench
+}
+
+/// Writes a file that only its owner may read.
+fn secret(bench: &Bench, name: &str, text: &str) {
+    fs::write(bench.path(name), text).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(bench.path(name), own).unwrap();
 }
 
 /// Signs with the key, anew, and verifies it with a trust file of its own for `public`.
@@ -227,8 +234,8 @@ impl<'a> Token<'a> {
             configuration,
         };
         token.set_up("release");
-        fs::write(bench.path("pin"), "1234\n").unwrap();
-        fs::write(bench.path("wrong"), "4321\n").unwrap();
+        secret(bench, "pin", "1234\n");
+        secret(bench, "wrong", "4321\n");
         token
     }
 
