@@ -28,6 +28,7 @@ use crate::{
     os_release::Stamp,
     output, place,
     progress::Bar,
+    steps,
 };
 
 /// The oldest agent that reads what this program writes: raised when the format gains something that
@@ -82,6 +83,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         .context("failed to resolve the class rules of the declaration")
         .exits(Exit::Usage)?;
     let entries = measure_root(root, (&declared, &rules), &waivers, stamp.as_ref())?;
+    steps::refuse_unusable(root, (&declared, &rules), &entries)?;
     let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
     let statement = Statement {
         tree: tree.digest,

@@ -40,6 +40,7 @@ mod progress;
 mod render;
 mod run;
 mod source;
+mod steps;
 
 use std::process::ExitCode;
 
