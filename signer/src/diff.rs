@@ -36,6 +36,8 @@ pub struct Difference {
     pub old: String,
     /// The same.
     pub new: String,
+    /// The part of each side that was compared.
+    pub compared: Compared,
     /// Name, version, epoch, and what else the manifest says.
     pub manifest: Vec<Change>,
     /// What the declaration says, by section. Class rules are apart.
@@ -56,6 +58,44 @@ pub struct Difference {
     pub groups: Vec<Group>,
     /// What could not be compared.
     pub notes: Vec<String>,
+}
+
+/// How far a difference goes, which is never to the files of a root.
+#[derive(Debug, Serialize)]
+pub struct Compared {
+    /// `seals`, or `trees` if a side is a tree alone.
+    pub what: &'static str,
+    /// Whether the signatures were verified.
+    pub signatures: bool,
+    /// The roots of the two that were not read.
+    pub roots_not_read: Vec<std::path::PathBuf>,
+}
+
+impl Compared {
+    fn of(sides: [&Source; 2]) -> Self {
+        let trees = sides.iter().any(|source| source.manifest.is_none());
+        let roots = sides.iter().filter(|source| source.root.is_some());
+        Self {
+            what: if trees { "trees" } else { "seals" },
+            signatures: false,
+            roots_not_read: roots.map(|source| source.path.clone()).collect(),
+        }
+    }
+
+    /// What was not looked at, and what does, in lines.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "compared the {}, whose signatures were not verified",
+            self.what
+        )];
+        for root in &self.roots_not_read {
+            let root = crate::output::quote(root);
+            lines.push(format!(
+                "the root was not read: earmark verify --root {root} --trust trust.toml"
+            ));
+        }
+        lines
+    }
 }
 
 /// A change of one section.
@@ -93,6 +133,7 @@ impl Difference {
         Ok(Self {
             old: title(old),
             new: title(new),
+            compared: Compared::of([old, new]),
             manifest: manifest(old, new, &mut notes),
             declaration: declaration(old, new, &mut notes),
             rules: rules(&old_tree, &new_tree),

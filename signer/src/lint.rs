@@ -48,6 +48,8 @@ use crate::{
 pub struct Report {
     errors: usize,
     warnings: usize,
+    /// Names in the root that were looked at.
+    looked_at: usize,
     #[serde(serialize_with = "findings")]
     findings: Vec<Finding>,
     #[serde(serialize_with = "waived")]
@@ -109,12 +111,23 @@ fn report(image: &Image<'_>, waivers: &Waivers<'_>) -> Report {
         findings.extend(sink.into_iter().map(|draft| draft.of(rule)));
     }
     findings.sort_by_key(|finding| finding.level);
-    let (findings, waived, notes) = waivers.apply(findings);
+    let (findings, waived, mut notes) = waivers.apply(findings);
+    if image.declared.is_none() {
+        let weak = "without --spec: what a declaration makes weak was not looked for";
+        notes.push(weak.to_owned());
+    }
+    let mut unknown = image.doubts();
+    // The root itself is one.
+    let looked_at = image.all().len();
+    if looked_at <= 1 {
+        unknown.push("nothing was looked at: the root is empty".to_owned());
+    }
     let mut report = Report {
+        looked_at,
         findings,
         waived,
         notes,
-        unknown: image.doubts(),
+        unknown,
         ..Report::default()
     };
     report.count();
@@ -241,10 +254,11 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{}, {}, {} waived",
+            "{}, {}, {} waived; looked at {}",
             output::count(self.errors, "error", "errors"),
             output::count(self.warnings, "warning", "warnings"),
-            self.waived.len()
+            self.waived.len(),
+            output::count(self.looked_at, "name", "names")
         )
     }
 }

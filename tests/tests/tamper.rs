@@ -314,7 +314,9 @@ fn every_change_of_the_tree_is_refused_and_named() {
         );
         // What CI sees offline is what the host sees.
         assert_eq!(
-            bench.earmark(&["verify", "--root", "root", "--full"]).code,
+            bench
+                .earmark(&["verify", "--root", "root", "--trust", "trust.toml"])
+                .code,
             10,
             "{}",
             case.name
@@ -430,7 +432,7 @@ fn hostile_names_never_reach_a_terminal() {
     bench.write("etc/\x1b]0;evil\x07\nverdict    VERIFIED", b"");
     for run in [
         bench.agent(&["verify", "--root", "root"]),
-        bench.earmark(&["verify", "--root", "root"]),
+        bench.earmark(&["verify", "--root", "root", "--own-trust"]),
     ] {
         let run = run.must(10);
         let shown = format!("{}{}", run.out, run.err);

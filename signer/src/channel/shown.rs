@@ -202,6 +202,10 @@ impl fmt::Display for Shown {
             self.channel, self.image, self.counter
         )?;
         writeln!(f, "  at         {}", output::plain(&self.at))?;
+        if let Signatures::Unverified { .. } = &self.signatures {
+            let how = "anybody can have written it; earmark channel verify";
+            writeln!(f, "  NOT VERIFIED  {how}")?;
+        }
         let latest = self.latest.as_deref().unwrap_or("none yet");
         writeln!(f, "  latest     {latest}")?;
         writeln!(f, "  min. epoch {}", self.minimum_epoch)?;
@@ -211,7 +215,7 @@ impl fmt::Display for Shown {
         match &self.signatures {
             Signatures::Unverified { claimed } => {
                 for key in claimed {
-                    writeln!(f, "  signed by  {key} (not checked: give --trust)")?;
+                    writeln!(f, "  claims key {key} (not checked)")?;
                 }
             }
             Signatures::Trusted { keys } => {

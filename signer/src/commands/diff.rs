@@ -11,8 +11,10 @@ use crate::{
 
 /// Show what changed from one image to another
 ///
-/// Files by package, with what changed in each; first-boot steps, parameters,
-/// locks and class rules; versions. Ends with 0 whether anything changed or not.
+/// Compares what was sealed, not the roots: files by package, with what changed
+/// in each; first-boot steps, parameters, locks and class rules; versions. Ends
+/// with 0 whether anything changed or not. Whether a root still is what was
+/// sealed is for `earmark verify` to say.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -2,17 +2,24 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, anyhow};
+use earmark_manifest::verify;
+
 use crate::{
-    exit::{Exit, Outcome},
+    commands::shared,
+    exit::{Exit, Exits, Outcome},
     export::{self, Format},
-    files, output,
+    files,
+    output::{self, quote},
     source::Source,
 };
 
 /// Write a tree for another tool
 ///
 /// So that somebody else's program can say whether a root is the image. Each
-/// format says less than the tree does: no capabilities, no hard links.
+/// format says less than the tree does: no capabilities, no hard links. With
+/// --trust nothing is written of a seal that those keys did not sign; without
+/// it, what is written is no more than its own word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -22,6 +29,9 @@ pub struct Args {
     /// The format
     #[arg(long, value_name = "FORMAT")]
     format: Format,
+    /// The keys that must have signed it
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// Where it goes; without it, to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -29,17 +39,20 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 EXAMPLES:
-  earmark export measured/ --format sha256sums --out sums
+  earmark export measured/ --format sha256sums --trust trust.toml --out sums
   (cd /mnt/image && sha256sum --check --quiet /tmp/sums)
 
-  earmark export /mnt/image --format mtree --out spec
+  earmark export /mnt/image --format mtree --trust trust.toml --out spec
   mtree -f spec -p /mnt/image         prints what differs, or nothing
 
-  earmark export /mnt/image --format fapolicyd --out web.trust";
+  earmark export /mnt/image --format fapolicyd --trust trust.toml \\
+      --out web.trust";
 
 impl Args {
     pub fn run(&self) -> Outcome {
-        let tree = Source::open(&self.path)?.tree()?;
+        let source = Source::open(&self.path)?;
+        self.verify(&source)?;
+        let tree = source.tree()?;
         let exported = export::export(&tree, self.format);
         for note in &exported.notes {
             output::note(note);
@@ -48,5 +61,25 @@ impl Args {
             None => output::stdout(&exported.bytes),
             Some(path) => files::replace(path, &exported.bytes).map(|()| Exit::Done),
         }
+    }
+
+    /// Refuses a seal that the given keys did not sign, or says that nobody asked.
+    fn verify(&self, source: &Source) -> Outcome<()> {
+        let path = quote(&self.path);
+        let Some(trust) = &self.trust else {
+            output::note(&format!(
+                "warning: the signature of {path} was not verified: give --trust FILE"
+            ));
+            return Ok(());
+        };
+        let (trust, _) = shared::read_trust(trust)?;
+        let seal = source
+            .seal()
+            .ok_or_else(|| anyhow!("{path} has no signed manifest"))
+            .exits(Exit::Undecided)?;
+        verify::verify(seal, &trust)
+            .with_context(|| format!("the manifest in {path} is refused"))
+            .exits(Exit::NotVerified)?;
+        Ok(())
     }
 }

@@ -45,6 +45,8 @@ EXAMPLES:
 #[derive(Serialize)]
 struct Inspection {
     kind: Kind,
+    /// Whether keys that the caller named signed it. Of the root itself nothing is said.
+    verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,8 +83,10 @@ enum Signatures {
         claimed: Vec<String>,
         why: &'static str,
     },
-    /// The trust file believes these.
+    /// The trust file that was given believes these.
     Trusted { keys: Vec<String>, trust: String },
+    /// The root's own trust file believes these, which is the root's own word.
+    Own { keys: Vec<String>, trust: String },
     /// The trust file does not believe it.
     Refused {
         reason: String,
@@ -106,7 +110,7 @@ impl Args {
             Manifest::of(
                 statement,
                 digest.to_string(),
-                signatures(&source, trust.as_ref()),
+                signatures(&source, trust.as_ref(), self.trust.is_none()),
             )
         });
         let tree = match source.kind {
@@ -115,6 +119,9 @@ impl Args {
         };
         let inspection = Inspection {
             kind: source.kind,
+            verified: manifest
+                .as_ref()
+                .is_some_and(|manifest| matches!(manifest.signatures, Signatures::Trusted { .. })),
             manifest,
             declaration: source
                 .declaration
@@ -144,7 +151,7 @@ impl Args {
     }
 }
 
-fn signatures(source: &Source, trust: Option<&(Trust, String)>) -> Signatures {
+fn signatures(source: &Source, trust: Option<&(Trust, String)>, own: bool) -> Signatures {
     let Some(envelope) = &source.envelope else {
         return Signatures::Unsigned;
     };
@@ -159,10 +166,15 @@ fn signatures(source: &Source, trust: Option<&(Trust, String)>) -> Signatures {
     };
     let trust_name = name.clone();
     match verify::verify(seal, trust) {
-        Ok(verified) => Signatures::Trusted {
-            keys: verified.signers().iter().map(KeyId::to_string).collect(),
-            trust: trust_name,
-        },
+        Ok(verified) => {
+            let keys = verified.signers().iter().map(KeyId::to_string).collect();
+            let trust = trust_name;
+            if own {
+                Signatures::Own { keys, trust }
+            } else {
+                Signatures::Trusted { keys, trust }
+            }
+        }
         Err(refusal) => Signatures::Refused {
             reason: refusal.to_string(),
             claimed,
@@ -194,8 +206,12 @@ impl Manifest {
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(manifest) = &self.manifest {
-            writeln!(f, "{manifest}")?;
+        match &self.manifest {
+            Some(manifest) => writeln!(f, "{manifest}")?,
+            None => writeln!(
+                f,
+                "A tree alone: NOT SIGNED, and of no image in particular\n"
+            )?,
         }
         for section in Section::ALL {
             let facts = self.declaration.iter().flatten();
@@ -273,6 +289,16 @@ impl fmt::Display for Signatures {
                     writeln!(f, "  signed by  {key}")?;
                 }
                 writeln!(f, "             which {trust} believes")
+            }
+            Self::Own { keys, trust } => {
+                for key in keys {
+                    writeln!(f, "  signed by  {key}")?;
+                }
+                writeln!(f, "             which {trust} believes:")?;
+                writeln!(
+                    f,
+                    "             ANYBODY could have resealed it; give --trust FILE"
+                )
             }
             Self::Refused {
                 reason,

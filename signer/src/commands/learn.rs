@@ -70,6 +70,12 @@ impl Args {
         let manifest = verify::verify(seal, &trust)
             .with_context(|| format!("the manifest in {} is refused", quote(&self.before)))
             .exits(Exit::NotVerified)?;
+        if self.trust.is_none() {
+            output::note(
+                "warning: the trust file of the booted root was believed, which is its own word: --trust \
+                 names the keys to believe",
+            );
+        }
         let lesson = learn::learn(&root, &manifest)?;
         output::result(self.json, &lesson)?;
         Ok(lesson.exit())

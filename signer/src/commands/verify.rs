@@ -1,8 +1,7 @@
 //! `earmark verify`.
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use earmark_manifest::declaration::Gate;
 use earmark_scan::verify::{self, Options, Verdict};
 
@@ -14,15 +13,24 @@ use crate::{
     progress::Bar,
 };
 
+mod told;
+
+use told::{Believed, Told};
+
 /// Verify a root, or a finished disk, as the agent would at boot, offline
 ///
 /// A disk is attached read-only and mounted where nobody else sees it: the one
 /// partition that is a root, and what the image declares besides. That needs
-/// root's rights. Nothing is left behind. Covers what the image's gate asks for, or everything with --full. Without
-/// --trust the root's own trust file is believed, which shows damage, not
-/// forgery: give --trust to know who signed.
+/// root's rights. Nothing is left behind. Reads the content of every sealed
+/// file, unless --gate asks for less by name. Believes the keys of --trust;
+/// with --own-trust those that lie in the root itself, which shows damage and
+/// no forgery: anybody can have resealed it with keys of their own.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "earmark verify [OPTIONS] <--root <DIR>|--image <DISK>> \
+                      \n                      <--trust <FILE>|--own-trust>"
+)]
 pub struct Args {
     /// The root directory of the image
     #[arg(long, value_name = "DIR", required_unless_present = "image")]
@@ -33,11 +41,18 @@ pub struct Args {
     /// The partition of the disk that is the root
     #[arg(long, value_name = "N", requires = "image")]
     partition: Option<u32>,
-    /// The keys to believe, instead of the root's own trust file
-    #[arg(long, value_name = "FILE")]
+    /// The keys to believe
+    #[arg(long, value_name = "FILE", conflicts_with = "own_trust")]
     trust: Option<PathBuf>,
-    /// Verify the content of every sealed file
+    /// Believe the root's own trust file: no proof of who sealed it
     #[arg(long)]
+    own_trust: bool,
+    /// What is read: everything, what the image's gate 'critical' covers, or
+    /// the seal alone. Less than everything is PARTIAL at best
+    #[arg(long, value_name = "GATE", default_value = "full", value_parser = gate)]
+    gate: Gate,
+    /// The same as --gate full
+    #[arg(long, conflicts_with = "gate")]
     full: bool,
     /// Print the result as JSON
     #[arg(long)]
@@ -45,16 +60,39 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
+EXIT STATUS:
+  0   verified, or partial where --gate asked for less than everything
+  10  not verified
+  11  cannot decide
+
 EXAMPLES:
-  earmark verify --root /mnt/image --trust trust.toml --full
-  earmark verify --image disk.qcow2 --trust trust.toml --full
-  earmark verify --root /mnt/image --json | jq .verdict";
+  earmark verify --root /mnt/image --trust trust.toml
+  earmark verify --image disk.qcow2 --trust trust.toml
+  earmark verify --root /mnt/image --trust trust.toml --json | jq .verdict
+  earmark verify --root /mnt/image --own-trust --gate critical";
+
+/// The gates by their names in `earmark.toml`.
+fn gate(text: &str) -> Result<Gate, String> {
+    let all = [Gate::Full, Gate::Critical, Gate::Signature];
+    let named = all.into_iter().find(|gate| gate.name() == text);
+    named.ok_or_else(|| "expected full, critical or signature".to_owned())
+}
 
 impl Args {
     pub fn run(&self) -> Outcome {
-        let trust = match &self.trust {
-            Some(path) => Some(shared::read_trust(path)?.0),
-            None => None,
+        let (trust, believed) = match (&self.trust, self.own_trust) {
+            (Some(path), _) => {
+                let believed = Believed::File { path: path.clone() };
+                (Some(shared::read_trust(path)?.0), believed)
+            }
+            (None, true) => (None, Believed::Own),
+            (None, false) => {
+                let neither = "refused: whose keys are believed was not said";
+                return Err(Failure::new(Exit::Usage, neither).next(
+                    "give --trust FILE, the trust file that you keep; or --own-trust, which believes \
+                     the one in the root and cannot tell who sealed it",
+                ));
+            }
         };
         let (image, directory);
         let root = match (&self.image, &self.root) {
@@ -72,25 +110,19 @@ impl Args {
         let progress = Bar::new("verifying");
         let options = Options {
             trust: trust.as_ref(),
-            gate: self.full.then_some(Gate::Full),
+            gate: Some(self.gate),
             progress: &progress,
         };
         let verification = verify::verify(root, &options);
         drop(progress);
-        let report = verification.report();
-        if self.json {
-            // The report is the agent's own document, with its own schema number.
-            let mut bytes =
-                serde_json::to_vec_pretty(&report).context("failed to write the report as JSON")?;
-            bytes.push(b'\n');
-            output::stdout(&bytes)?;
+        let told = Told::new(verification.report(), believed);
+        output::stdout(&if self.json {
+            told.json()?
         } else {
-            output::stdout(report.to_string().as_bytes())?;
-        }
-        if trust.is_none() && std::io::stderr().is_terminal() {
-            output::note(
-                "the root's own trust file was believed; --trust names the keys to believe",
-            );
+            told.to_string().into_bytes()
+        })?;
+        for warning in told.warnings() {
+            output::note(&format!("warning: {warning}"));
         }
         Ok(match verification.verdict() {
             Verdict::Verified | Verdict::Partial => Exit::Done,

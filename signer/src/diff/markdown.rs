@@ -7,8 +7,12 @@ use crate::render::Section;
 
 pub(super) fn render(difference: &Difference, length: Length) -> String {
     let mut page = format!("## {} → {}\n", code(&difference.old), code(&difference.new));
+    page.push('\n');
+    for line in difference.compared.lines() {
+        let _ = writeln!(page, "- {}", code(&line));
+    }
     if difference.is_empty() {
-        page.push_str("\nNothing changed.\n");
+        let _ = writeln!(page, "\nThe {} say the same.", difference.compared.what);
     }
     table(&mut page, "Manifest", difference.manifest.iter());
     for section in Section::ALL {

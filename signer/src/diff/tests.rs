@@ -46,6 +46,11 @@ fn difference(old: &[Entry], new: &[Entry]) -> Difference {
     Difference {
         old: "web 1".to_owned(),
         new: "web 2".to_owned(),
+        compared: Compared {
+            what: "seals",
+            signatures: false,
+            roots_not_read: Vec::new(),
+        },
         manifest: Vec::new(),
         declaration: Vec::new(),
         rules: Vec::new(),

@@ -19,8 +19,11 @@ pub(super) const NOTABLE: usize = 25;
 
 pub(super) fn render(difference: &Difference, length: Length) -> String {
     let mut text = format!("{} -> {}\n", difference.old, difference.new);
+    for line in difference.compared.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
     if difference.is_empty() {
-        text.push_str("  nothing changed\n");
+        let _ = writeln!(text, "  the {} say the same", difference.compared.what);
     }
     for change in &difference.manifest {
         push_change(&mut text, change);

@@ -12,7 +12,7 @@ use super::{
     source::{Found, Named},
     state::{Counts, State},
 };
-use crate::exit::Exit;
+use crate::{exit::Exit, output};
 
 /// A fleet at one time.
 #[derive(Debug, Serialize)]
@@ -117,6 +117,17 @@ impl Status {
     /// Whether all that there is could be read, and there is something.
     pub fn is_whole(&self) -> bool {
         self.reports.unread.count() == 0 && self.total() > 0
+    }
+
+    /// Why this is not known to be the whole fleet, for people; nothing, if it is.
+    pub fn doubt(&self) -> Option<String> {
+        let unread = self.reports.unread.count();
+        if unread > 0 {
+            let unread = output::count(unread, "report", "reports");
+            return Some(format!("{unread} could not be read: this is not all"));
+        }
+        let names = output::count(self.reports.names, "name", "names");
+        (self.total() == 0).then(|| format!("nothing was seen: no host, in {names}"))
     }
 
     /// Whether every host is current, as far as anybody can know.

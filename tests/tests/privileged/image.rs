@@ -198,7 +198,9 @@ fn privileged_a_disk_verifies_as_its_root_does() {
     assert_eq!(verified.must(0).json()["verdict"], "verified");
     // For people, too; and nothing of the disk was written.
     let image = good.display().to_string();
-    let told = bench.earmark(&["verify", "--image", &image]).must(0);
+    let told = bench
+        .earmark(&["verify", "--image", &image, "--own-trust"])
+        .must(0);
     assert!(told.out.contains("VERIFIED"), "{}", told.out);
     assert!(
         fs::read(&good).unwrap() == before,
@@ -332,7 +334,8 @@ fn privileged_a_file_system_in_use_is_refused_not_read_stale() {
             at = at.display(),
             copy = copy.display()
         ));
-        let attached = bench.earmark(&["verify", "--image", &image.display().to_string()]);
+        let image_name = image.display().to_string();
+        let attached = bench.earmark(&["verify", "--image", &image_name, "--own-trust"]);
         shell(&format!("umount '{}'", at.display()));
         says(&attached, 11, &["can be written", "losetup --detach"]);
         says(
@@ -394,6 +397,7 @@ fn privileged_an_image_that_is_damaged_or_refers_to_others_is_refused() {
     let words = [
         program.as_os_str(),
         OsStr::new("verify"),
+        OsStr::new("--own-trust"),
         OsStr::new("--image"),
         image.as_os_str(),
     ];

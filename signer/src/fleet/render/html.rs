@@ -43,7 +43,8 @@ fn write_page(out: &mut String, status: &Status) -> fmt::Result {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>Fleet: {} of {} current</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
+         <title>Fleet: {}{} of {} current</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
+        status.doubt().map_or("", |_| "NOT WHOLE, "),
         output::thousands(status.states.of(State::Current)),
         output::thousands(status.total()),
     )?;
@@ -82,13 +83,8 @@ fn head(out: &mut String, status: &Status) -> fmt::Result {
             output::utc(channel.expires)
         )?;
     }
-    let unread = status.reports.unread.count();
-    if unread > 0 {
-        let unread = output::count(unread, "report", "reports");
-        writeln!(
-            out,
-            "<p class=\"alert\">{unread} could not be read: this is not all</p>"
-        )?;
+    if let Some(doubt) = status.doubt() {
+        writeln!(out, "<p class=\"alert\">{}</p>", Escaped(&doubt))?;
     }
     if !status.inventory {
         out.push_str(
@@ -206,8 +202,15 @@ fn wrong(out: &mut String, status: &Status) -> fmt::Result {
         .filter(|host| host.state != State::Current)
         .collect();
     out.push_str("<section id=\"wrong\">\n<h2>What is wrong</h2>\n");
-    if wrong.is_empty() {
-        out.push_str("<p class=\"good\">Nothing.</p>\n");
+    match status.doubt() {
+        // Of what nobody looked at nothing is good.
+        Some(doubt) => writeln!(
+            out,
+            "<p class=\"alert\">Nobody knows: {}.</p>",
+            Escaped(&doubt)
+        )?,
+        None if wrong.is_empty() => out.push_str("<p class=\"good\">Nothing.</p>\n"),
+        None => {}
     }
     for of_state in wrong.chunk_by(|a, b| a.state == b.state) {
         let Some(first) = of_state.first() else {

@@ -43,6 +43,12 @@ fn write(out: &mut String, status: &Status) -> std::fmt::Result {
             writeln!(out, "earmark_fleet_version_hosts{{{labels}}} {count}")?;
         }
     }
+    family(
+        out,
+        "earmark_fleet_whole",
+        "1 if a host was seen and every report could be read; 0 if the numbers beside this are not all.",
+    )?;
+    writeln!(out, "earmark_fleet_whole {}", u8::from(status.is_whole()))?;
     let unusable = status.reports.unusable.count() + status.reports.unread.count();
     family(
         out,

@@ -40,6 +40,9 @@ impl<'a> Table<'a> {
         for channel in &status.channels {
             writeln!(f, "  channel    {}", channel_text(channel))?;
         }
+        if let Some(doubt) = status.doubt() {
+            writeln!(f, "  NOT WHOLE  {doubt}")?;
+        }
         let counted = states_text(status);
         if !counted.is_empty() {
             writeln!(f, "  hosts      {counted}")?;

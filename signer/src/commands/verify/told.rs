@@ -1,0 +1,111 @@
+//! A verification as CI is told of it: the agent's report, whose keys were believed, and what was not read.
+
+use std::{fmt, path::PathBuf};
+
+use anyhow::Context;
+use earmark_scan::{Report, verify::Verdict};
+use serde::Serialize;
+
+use crate::{
+    exit::Outcome,
+    output::{count, quote},
+};
+
+/// The source of the keys that were believed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "source", rename_all = "lowercase")]
+pub enum Believed {
+    /// The trust file that the caller named.
+    File {
+        /// As it was named.
+        path: PathBuf,
+    },
+    /// The trust file of the root that was verified.
+    Own,
+}
+
+/// The agent's own document, with its own schema number, and the fields `trust` and `warnings`.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    #[serde(flatten)]
+    report: Report,
+    trust: Believed,
+    /// Why the verdict says less than it seems to.
+    warnings: Vec<String>,
+}
+
+const OWN_TRUST: &str = "the root was believed on its own trust file: anybody could have resealed it \
+                         with a key of theirs; --trust FILE names the keys to believe";
+
+impl Told {
+    /// Of a report that was made with these keys.
+    pub fn new(report: Report, trust: Believed) -> Self {
+        let mut warnings = Vec::new();
+        if matches!(trust, Believed::Own) {
+            warnings.push(OWN_TRUST.to_owned());
+        }
+        warnings.extend(unread(&report));
+        Self {
+            report,
+            trust,
+            warnings,
+        }
+    }
+
+    /// Each is said on standard error, too: a log of CI often has nothing else.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// As a program reads it.
+    pub fn json(&self) -> Outcome<Vec<u8>> {
+        let mut bytes =
+            serde_json::to_vec_pretty(self).context("failed to write the report as JSON")?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// What a lesser gate left out.
+fn unread(report: &Report) -> Option<String> {
+    if report.verdict != Verdict::Partial {
+        return None;
+    }
+    let what = match report.counts.files_unread {
+        0 => "neither the names nor the content of any file".to_owned(),
+        files => format!(
+            "the content of {}",
+            count(files, "sealed file", "sealed files")
+        ),
+    };
+    let gate = report.gate.as_deref().unwrap_or("?");
+    Some(format!(
+        "PARTIAL: {what} was not looked at (gate {gate}); --gate full reads everything"
+    ))
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (own, believed) = match &self.trust {
+            Believed::Own => (true, "the root's own trust file".to_owned()),
+            Believed::File { path } => (false, quote(path)),
+        };
+        for line in self.report.to_string().split_inclusive('\n') {
+            f.write_str(line)?;
+            // Beside the verdict, which is what is read first.
+            if line.starts_with("  verdict ") {
+                writeln!(f, "  trust      {believed}")?;
+                if own {
+                    writeln!(
+                        f,
+                        "             ANYBODY could have resealed it: give --trust FILE"
+                    )?;
+                }
+                if let Some(unread) = unread(&self.report) {
+                    writeln!(f, "  not read   {unread}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
