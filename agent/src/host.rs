@@ -2,8 +2,26 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The service manager writes it first of all, in a container only.
-pub const CONTAINER: &str = "/run/systemd/container";
+/// The inode of the initial PID namespace: `PROC_PID_INIT_INO` of the kernel.
+const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
+
+/// Whether this host is a container, by what the kernel shows.
+///
+/// systemd's `/run/systemd/container` and `container=` in the environment follow from a word on the
+/// kernel's command line, so that neither is evidence.
+pub fn is_container() -> bool {
+    is_container_of(std::path::Path::new("/"))
+}
+
+/// The same, by the `/proc` beneath `root`. What cannot be told is no container: there is more to judge then.
+pub fn is_container_of(root: &std::path::Path) -> bool {
+    let link = std::fs::read_link(root.join("proc/self/ns/pid"));
+    let namespace = link.ok().and_then(|link| {
+        let text = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?;
+        text.parse::<u32>().ok()
+    });
+    namespace.is_some_and(|namespace| namespace != INITIAL_PID_NAMESPACE)
+}
 
 /// The id of this boot, if the kernel tells.
 pub fn boot_id() -> Option<String> {
@@ -20,7 +38,7 @@ pub fn boot_id() -> Option<String> {
 /// looks: a sandbox with a `/proc` of its own sees the kernel's. There `/run`, which starts empty,
 /// has to do.
 pub fn is_this_boot(id: Option<&str>) -> bool {
-    std::path::Path::new(CONTAINER).exists() || id == boot_id().as_deref()
+    is_container() || id == boot_id().as_deref()
 }
 
 /// Now, in seconds since 1970; nothing from a clock that was never set.
@@ -93,6 +111,26 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00 UTC"),
         ] {
             assert_eq!(utc(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_container_is_another_pid_namespace_and_no_file() {
+        let root = tempfile::tempdir().unwrap();
+        let namespaces = root.path().join("proc/self/ns");
+        std::fs::create_dir_all(&namespaces).unwrap();
+        std::fs::create_dir_all(root.path().join("run/systemd")).unwrap();
+        std::fs::write(root.path().join("run/systemd/container"), "lxc").unwrap();
+        assert!(!is_container_of(root.path()));
+        for (link, expected) in [
+            ("pid:[4026531836]", false),
+            ("pid:[4026532001]", true),
+            ("pid:[x]", false),
+        ] {
+            let path = namespaces.join("pid");
+            std::os::unix::fs::symlink(link, &path).unwrap();
+            assert_eq!(is_container_of(root.path()), expected, "{link}");
+            std::fs::remove_file(path).unwrap();
         }
     }
 

@@ -92,6 +92,7 @@ impl TestRoot {
             build: BuildRecord::default(),
             parent: None,
             summary: tree.summary,
+            boot: None,
             minimum_agent: "0.1.0".parse().unwrap(),
         };
         let envelope = Envelope::sign(statement.to_payload().unwrap(), &key).unwrap();

@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use earmark_manifest::verify::VerifiedDeclaration;
 use earmark_scan::{
     Progress, Report, Root,
     verify::{self, Verification},
 };
 
 use crate::{
-    announce::announce, cli::VerifyArgs, cmdline::CommandLine, generator, grants, host, lockdown,
-    policy::Policy, record, status, throttle::Throttle,
+    announce::announce,
+    cli::VerifyArgs,
+    cmdline::{CommandLine, Judgement},
+    generator, grants, host, lockdown,
+    policy::Policy,
+    record, status,
+    throttle::Throttle,
 };
 
 /// Verifies the root. The exit code is the verdict's, whatever becomes of the record of it.
@@ -64,8 +70,12 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
         return verification;
     }
     let line = CommandLine::read(root);
-    let mut violations = line.violations();
-    let mut doubts = line.doubts().to_vec();
+    let statement = policy.declared().map(VerifiedDeclaration::statement);
+    let signed = statement.and_then(|statement| statement.boot.as_ref());
+    let Judgement {
+        mut violations,
+        mut doubts,
+    } = line.judge(signed.map(|boot| &boot.cmdline));
     if args.boot {
         violations.extend(generator::violations(root, policy, &line));
         match lockdown::cloud_init_violation(root, policy) {

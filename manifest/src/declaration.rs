@@ -3,6 +3,7 @@
 //! Everything in a [`Declaration`] has been checked; what is wrong is refused with its line and
 //! column and with what would be right.
 
+mod boot;
 mod first_boot;
 mod fleet;
 mod lint;
@@ -15,6 +16,7 @@ mod text;
 mod values;
 mod volume;
 
+pub use boot::Boot;
 pub use first_boot::{Action, Interrupted, Step};
 pub use fleet::{Channel, Reaction, Report, Share, Sink};
 pub use lint::Waiver;
@@ -48,6 +50,8 @@ pub struct Declaration {
     pub image: Image,
     /// `[tree]`.
     pub tree: TreeDeclaration,
+    /// `[boot]`.
+    pub boot: Boot,
     /// `[verify]`.
     pub verify: Verify,
     /// `[parameters.*]`, by name.
@@ -267,6 +271,7 @@ impl Declaration {
                     .map(|path| path.0)
                     .collect(),
             },
+            boot: document.boot.0.check()?,
             verify: document.verify.0,
             parameters,
             values,
@@ -335,6 +340,8 @@ struct Document {
     image: Table<Image>,
     #[serde(default)]
     tree: Table<rules::TreeDocument>,
+    #[serde(default)]
+    boot: Table<boot::BootDocument>,
     #[serde(default)]
     verify: Table<Verify>,
     #[serde(default)]

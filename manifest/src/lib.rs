@@ -29,6 +29,7 @@
 
 pub mod channel;
 pub mod class;
+pub mod cmdline;
 pub mod crypto;
 pub mod declaration;
 pub mod digest;

@@ -83,3 +83,10 @@ pub const PARAMETERS: usize = 128;
 
 /// Lint waivers in one declaration.
 pub const WAIVERS: usize = 256;
+
+/// A signed kernel command line, in bytes: x86-64 and Arm pass 2,048 bytes to the kernel, with the NUL that
+/// ends them.
+pub const CMDLINE: usize = 2_048;
+
+/// Words of a signed kernel command line. The cost of a comparison grows with their square.
+pub const CMDLINE_WORDS: usize = 256;

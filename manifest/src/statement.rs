@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::{
+    cmdline::SignedLine,
     digest::{ManifestDigest, Sha256Digest},
     in_toto::{self, Subject},
     json::{Field, JsonError},
@@ -29,6 +30,8 @@ pub struct Statement {
     pub parent: Option<ManifestDigest>,
     /// The tree in numbers.
     pub summary: TreeSummary,
+    /// How it boots, if that was declared or recorded.
+    pub boot: Option<BootRecord>,
     /// The oldest agent that may read this manifest.
     pub minimum_agent: AgentVersion,
 }
@@ -44,6 +47,13 @@ pub struct ImageIdentity {
     pub epoch: u64,
     /// As `uname -m` prints it.
     pub architecture: Architecture,
+}
+
+/// How an image boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootRecord {
+    /// The kernel command line: these words and no others.
+    pub cmdline: SignedLine,
 }
 
 /// A machine architecture.
@@ -107,6 +117,9 @@ impl Statement {
                 entries: self.summary.entries,
                 bytes: self.summary.bytes,
             },
+            boot: self.boot.as_ref().map(|boot| Boot {
+                cmdline: boot.cmdline.to_string(),
+            }),
             minimum_agent: self.minimum_agent.to_string(),
         };
         let subjects = [
@@ -164,6 +177,7 @@ impl Statement {
 
         let parent = predicate.take("parent")?.optional();
         let mut summary = predicate.take("tree")?.object()?;
+        let boot = predicate.take("boot")?.optional();
         let statement = Self {
             tree,
             declaration,
@@ -176,6 +190,7 @@ impl Statement {
                 entries: summary.take("entries")?.number()?,
                 bytes: summary.take("bytes")?.number()?,
             },
+            boot: boot.map(BootRecord::parse).transpose()?,
             minimum_agent: predicate.take("minimumAgent")?.parsed(str::parse)?,
         };
         summary.finish()?;
@@ -195,8 +210,17 @@ pub enum PayloadError {
     #[error("the channel has {0} bytes, and at most {max} can be signed: drop old releases", max = limits::CHANNEL_PAYLOAD)]
     LongChannel(usize),
     /// It would be longer than KMS and HSMs sign.
-    #[error("the statement has {0} bytes, and at most {max} can be signed: shorten the build record", max = limits::PAYLOAD)]
+    #[error("the statement has {0} bytes, and at most {max} can be signed: shorten --revision, --builder or [boot] cmdline", max = limits::PAYLOAD)]
     Long(usize),
+}
+
+impl BootRecord {
+    fn parse(field: Field) -> Result<Self, JsonError> {
+        let mut boot = field.object()?;
+        let cmdline = boot.take("cmdline")?.parsed(SignedLine::from_canonical)?;
+        boot.finish()?;
+        Ok(Self { cmdline })
+    }
 }
 
 impl Architecture {
@@ -309,6 +333,7 @@ struct Predicate<'a> {
     build: Build,
     parent: Option<String>,
     tree: Summary,
+    boot: Option<Boot>,
     #[serde(rename = "minimumAgent")]
     minimum_agent: String,
 }
@@ -332,6 +357,11 @@ struct Build {
 struct Summary {
     entries: u64,
     bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Boot {
+    cmdline: String,
 }
 
 #[cfg(test)]
@@ -359,6 +389,7 @@ pub(crate) mod tests {
                 entries: 3,
                 bytes: 7,
             },
+            boot: None,
             minimum_agent: AgentVersion {
                 major: 0,
                 minor: 1,
@@ -375,6 +406,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_command_line_is_part_of_the_payload() {
+        let mut statement = sample();
+        let cmdline = "root=UUID=* ro ?quiet -- a".parse().unwrap();
+        statement.boot = Some(BootRecord { cmdline });
+        let payload = statement.to_payload().unwrap();
+        let text = std::str::from_utf8(&payload).unwrap();
+        assert!(text.contains(r#","boot":{"cmdline":"root=UUID=* ro ?quiet -- a"},"#));
+        assert_eq!(Statement::parse(&payload), Ok(statement));
+    }
+
+    #[test]
+    fn a_statement_that_is_too_long_is_refused_with_what_to_shorten() {
+        let mut statement = sample();
+        // Each quote takes two bytes in JSON.
+        let cmdline = "\"".repeat(limits::CMDLINE).parse().unwrap();
+        statement.boot = Some(BootRecord { cmdline });
+        let error = statement.to_payload().unwrap_err().to_string();
+        assert!(error.contains("[boot] cmdline"), "{error}");
+    }
+
+    #[test]
     fn the_largest_statement_fits() {
         let long: BuildText = "x".repeat(256).parse().unwrap();
         let mut statement = sample();
@@ -385,6 +437,8 @@ pub(crate) mod tests {
             builder: Some(long),
             time: Some(u64::MAX),
         };
+        let cmdline = "x".repeat(limits::CMDLINE).parse().unwrap();
+        statement.boot = Some(BootRecord { cmdline });
         assert!(statement.to_payload().unwrap().len() < limits::PAYLOAD);
     }
 

@@ -66,7 +66,7 @@ pub enum Refusal {
     /// The declaration is not the signed one.
     #[error("earmark.toml is not the one that was signed")]
     DeclarationDigest,
-    /// Statement and declaration name different images or epochs.
+    /// Statement and declaration name different images, epochs or command lines.
     #[error("the manifest and earmark.toml disagree on the image's {0}")]
     Disagree(&'static str),
     /// See [`EnvelopeError`].
@@ -153,6 +153,11 @@ pub fn verify_declaration(
     }
     if declaration.image.epoch != statement.image.epoch {
         return Err(Refusal::Disagree("epoch"));
+    }
+    // What was not declared may have been recorded; what was declared is what people reviewed.
+    let signed = statement.boot.as_ref().map(|boot| &boot.cmdline);
+    if declaration.boot.cmdline.is_some() && declaration.boot.cmdline.as_ref() != signed {
+        return Err(Refusal::Disagree("command line"));
     }
     let digest = ManifestDigest::of_payload(payload);
     Ok(VerifiedDeclaration {

@@ -167,6 +167,8 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("STEPS", limits::STEPS),
         ("PARAMETERS", limits::PARAMETERS),
         ("WAIVERS", limits::WAIVERS),
+        ("CMDLINE", limits::CMDLINE),
+        ("CMDLINE_WORDS", limits::CMDLINE_WORDS),
     ]
     .map(|(name, bound)| (name, u64::try_from(bound).unwrap()))
     .into_iter()

@@ -200,6 +200,12 @@ def verify(seal, trust_path):
     need(isinstance(declared.get("image"), dict), "earmark.toml: no image")
     need(declared["image"].get("name") == statement["name"], "name in earmark.toml")
     need(declared["image"].get("epoch", 0) == statement["epoch"], "epoch in earmark.toml")
+    boot = declared.get("boot", {})
+    need(isinstance(boot, dict) and set(boot) <= {"cmdline"}, "earmark.toml: boot")
+    line = boot.get("cmdline", "")
+    need(isinstance(line, str), "earmark.toml: boot.cmdline")
+    if words := re.findall(r"[^\t\n\r ]+", line):
+        need(" ".join(words) == statement["cmdline"], "command line in earmark.toml")
     need(read_tree(stored) == (statement["entries"], statement["bytes"]), "summary of the tree")
     return "sha256:" + hashlib.sha256(payload).hexdigest()
 
@@ -219,8 +225,8 @@ def read_statement(document):
         name, digest = fields(element, ["name", "digest"])
         need(name == expected, f"subject {expected}")
         result[expected] = text(fields(digest, ["sha256"])[0], HEX, "digest")
-    image, build, parent, tree, agent = fields(
-        predicate, ["image", "build", "parent", "tree", "minimumAgent"]
+    image, build, parent, tree, boot, agent = fields(
+        predicate, ["image", "build", "parent", "tree", "boot", "minimumAgent"]
     )
     name, version, epoch, architecture = fields(image, ["name", "version", "epoch", "architecture"])
     result["name"] = text(name, NAME, "name")
@@ -234,10 +240,23 @@ def read_statement(document):
     need(parent is None or text(parent, "sha256:" + HEX, "parent"), "parent")
     entries, total = fields(tree, ["entries", "bytes"])
     result["entries"], result["bytes"] = count(entries, "entries"), count(total, "bytes")
+    result["cmdline"] = boot and command_line(fields(boot, ["cmdline"])[0])
+    need(boot is None or result["cmdline"], "boot")
     number = r"(0|[1-9][0-9]{0,9})"
     result["agent"] = tuple(map(int, text(agent, rf"{number}\.{number}\.{number}", "minimumAgent").split(".")))
     need(max(result["agent"]) < 2**32, "minimumAgent")
     return result
+
+
+def command_line(line):
+    need(isinstance(line, str) and 1 <= len(line) <= 2_048, "command line")
+    words = line.split(" ")
+    need(len(words) <= 256, "command line of too many words")
+    for word in words:
+        need(re.fullmatch(r"\??[!->@-~][!-~]*", word, re.ASCII) and word != "?--", "command line: word")
+        name = word.removeprefix("?").split("=")[0]
+        need(name and "*" not in name, "command line: wildcard")
+    return line
 
 
 # Section 4: the grammar as regular expressions; what they cannot say is below.

@@ -15,12 +15,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::{
-    image::{FORGED, HALT, Image, Inputs, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
+    image::{FORGED, HALT, Image, Inputs, LINE, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
     seen::Seen,
 };
 use crate::{
     run,
-    vm::{Console, DONE, Initrd, Machine, Vm},
+    vm::{Console, DONE, FAST, Initrd, Machine, Vm},
 };
 
 const OBSERVE: &str = include_str!("boot/observe.sh");
@@ -55,6 +55,8 @@ pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quara
 /// A boot to be.
 #[derive(Debug, Clone)]
 pub struct Boot<'a> {
+    /// How the kernel's command line begins: [`FAST`], or [`PLAIN`](crate::vm::PLAIN) for an image that signs no line.
+    pub words: &'a str,
     /// More for the kernel's command line.
     pub append: &'a str,
     /// More for QEMU, split at white space.
@@ -75,6 +77,7 @@ pub struct Boot<'a> {
 impl Default for Boot<'_> {
     fn default() -> Self {
         Self {
+            words: FAST,
             append: "",
             devices: "",
             prepare: "",
@@ -218,6 +221,7 @@ impl<'a> Disk<'a> {
             disk: &self.path(),
             kernel: &self.image.kernel(),
             initrd: &initrd,
+            words: boot.words,
             append: &format!("root=/dev/vda {}", boot.append),
             devices: &devices,
             log: &log("console"),

@@ -19,8 +19,10 @@ use crate::{Run, command, run};
 /// What the console ends with.
 pub(crate) const DONE: &str = "=== done";
 /// Quiet, since steps are said on the same line; and an end, not a wait, when the kernel panics.
-const APPEND: &str =
+pub const FAST: &str =
     "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr audit=0";
+/// The same without the words that take a protection away, which an image has to be signed with.
+pub const PLAIN: &str = "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic";
 
 /// The kernel that is installed in `root`.
 pub fn kernel(root: &Path) -> PathBuf {
@@ -59,6 +61,8 @@ pub struct Vm<'a> {
     pub kernel: &'a Path,
     /// See [`Initrd::pack`].
     pub initrd: &'a Path,
+    /// How the kernel's command line begins: [`FAST`] or [`PLAIN`].
+    pub words: &'a str,
     /// More for the kernel's command line.
     pub append: &'a str,
     /// More for QEMU.
@@ -103,7 +107,7 @@ impl Vm<'_> {
             .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"])
             .args(["-kernel".as_ref(), self.kernel.as_os_str()])
             .args(["-initrd".as_ref(), self.initrd.as_os_str()])
-            .args(["-append", &format!("{APPEND} {}", self.append)])
+            .args(["-append", &format!("{} {}", self.words, self.append)])
             .args(self.devices)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second descriptor"))

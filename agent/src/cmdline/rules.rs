@@ -3,8 +3,8 @@
 /// A word, or words that begin alike, and what they do.
 struct Rule {
     key: Key,
-    /// Values with which it does no harm.
-    harmless: &'static [&'static str],
+    /// Values with which it does no harm, or with which alone it does.
+    values: Values,
     /// What it does, after "a word that".
     why: &'static str,
 }
@@ -19,24 +19,51 @@ enum Key {
     Begins(&'static str),
 }
 
+#[derive(Clone, Copy)]
+enum Values {
+    /// Harm with every value but these.
+    Harmless(&'static [&'static str]),
+    /// Harm with these values, or any part of one that a comma ends, and no other.
+    Harmful(&'static [&'static str]),
+}
+
 use Key::{Bare, Begins, Is};
 
 const fn rule(key: Key, why: &'static str) -> Rule {
     Rule {
         key,
-        harmless: &[],
+        values: Values::Harmless(&[]),
         why,
     }
 }
 
 const fn unless(key: Key, harmless: &'static [&'static str], why: &'static str) -> Rule {
-    Rule { key, harmless, why }
+    Rule {
+        key,
+        values: Values::Harmless(harmless),
+        why,
+    }
 }
+
+const fn when(key: Key, harmful: &'static [&'static str], why: &'static str) -> Rule {
+    Rule {
+        key,
+        values: Values::Harmful(harmful),
+        why,
+    }
+}
+
+const ENVIRONMENT: &str = "changes the environment of systemd";
+const MITIGATION: &str = "turns a protection against faults of processors off";
 
 /// As systemd reads "no".
 const NO: &[&str] = &["0", "no", "n", "false", "f", "off"];
 /// As systemd reads "yes"; without a value it is yes, too.
 const YES: &[&str] = &["", "1", "yes", "y", "true", "t", "on"];
+/// As the kernel reads "yes".
+const ON: &[&str] = &["1", "y", "Y", "yes", "on", "true", ""];
+/// As the kernel reads "no".
+const OFF: &[&str] = &["0", "n", "N", "no", "off", "never", "prctl,off", "false"];
 /// The usual names of systemd, by links of the image itself.
 const SYSTEMD: &[&str] = &[
     "/sbin/init",
@@ -132,11 +159,200 @@ const RULES: &[Rule] = &[
         Is("cloud_config_url"),
         "names a configuration for cloud-init, which then runs what it says",
     ),
-    rule(Begins("SYSTEMD_"), "changes the environment of systemd"),
+    rule(
+        Is("url"),
+        "names a configuration for cloud-init, which then runs what it says",
+    ),
+    rule(Begins("ci."), "points cloud-init at another data source"),
+    rule(
+        Is("network_config"),
+        "configures the network through cloud-init",
+    ),
+    unless(
+        Is("cloud_init"),
+        &["enabled"],
+        "turns cloud-init off, and what the image does with it",
+    ),
+    rule(
+        Is("container"),
+        "has the service manager believe that it is in a container",
+    ),
+    // The kernel hands a word that it does not know to the first process, as its environment.
+    rule(Begins("SYSTEMD_"), ENVIRONMENT),
+    rule(Is("PATH"), ENVIRONMENT),
+    rule(Is("IFS"), ENVIRONMENT),
+    rule(Is("ENV"), ENVIRONMENT),
+    rule(Is("BASH_ENV"), ENVIRONMENT),
+    rule(Begins("PYTHON"), ENVIRONMENT),
+    rule(Begins("PERL5"), ENVIRONMENT),
     rule(Begins("LD_"), "changes what the loader does for systemd"),
     rule(
         Begins("GLIBC_TUNABLES"),
         "changes what the C library does for systemd",
+    ),
+    // systemd.
+    unless(
+        Is("systemd.volatile"),
+        NO,
+        "puts the host's state, or the whole root, into memory",
+    ),
+    unless(
+        Is("systemd.import_credentials"),
+        NO,
+        "takes credentials from the firmware and the boot loader",
+    ),
+    rule(
+        Is("systemd.machine_id"),
+        "gives the host another machine id",
+    ),
+    rule(Is("systemd.hostname"), "gives the host another name"),
+    rule(
+        Is("systemd.random_seed"),
+        "hands the host a random seed that others know",
+    ),
+    rule(Begins("systemd.clock"), "sets the clock"),
+    rule(
+        Begins("systemd.condition"),
+        "has units start, or not, as if the host were in another state",
+    ),
+    rule(
+        Is("systemd.mount_extra"),
+        "mounts what the image does not mount",
+    ),
+    rule(
+        Is("systemd.swap_extra"),
+        "adds a swap area that the image does not have",
+    ),
+    unless(Is("systemd.ssh_auto"), NO, "opens a way in by SSH"),
+    rule(Is("systemd.ssh_listen"), "opens a way in by SSH"),
+    rule(Begins("systemd.pull"), "downloads an image at boot"),
+    unless(Is("fstab"), YES, "mounts nothing of what the image mounts"),
+    rule(Begins("mount.usr"), "takes /usr from elsewhere"),
+    // The initrd.
+    rule(Is("cmdline"), "asks for more words at the console"),
+    unless(
+        Is("shell"),
+        NO,
+        "opens a shell in the initrd if something fails",
+    ),
+    rule(
+        Begins("live."),
+        "takes the root from another place than its disk",
+    ),
+    rule(Is("nfsroot"), "takes the root from the network"),
+    rule(Is("netroot"), "takes the root from the network"),
+    rule(
+        Is("loop"),
+        "takes the root from a file of another file system",
+    ),
+    unless(
+        Is("overlayroot"),
+        &["", "disabled"],
+        "puts an overlay over the root",
+    ),
+    rule(
+        Is("dm_mod.create"),
+        "makes a device that the image does not have",
+    ),
+    rule(
+        Is("driver.pre"),
+        "loads modules that the image does not load",
+    ),
+    rule(
+        Is("driver.post"),
+        "loads modules that the image does not load",
+    ),
+    rule(
+        Begins("modules_load"),
+        "loads modules that the image does not load",
+    ),
+    unless(
+        Is("resume"),
+        &["", "none"],
+        "goes on with memory from a disk, in which nothing was verified",
+    ),
+    // The kernel.
+    rule(
+        Begins("sysctl."),
+        "changes a setting of the kernel before anything is verified",
+    ),
+    unless(Is("selinux"), ON, "turns SELinux off"),
+    unless(Is("enforcing"), ON, "has SELinux report only"),
+    unless(Is("autorelabel"), NO, "labels every file anew"),
+    unless(Is("apparmor"), ON, "turns AppArmor off"),
+    unless(
+        Is("security"),
+        &["apparmor", "selinux"],
+        "chooses another security module",
+    ),
+    rule(Is("lsm"), "chooses the security modules"),
+    unless(
+        Is("lockdown"),
+        &["integrity", "confidentiality"],
+        "takes the kernel's lockdown away",
+    ),
+    unless(
+        Is("module.sig_enforce"),
+        ON,
+        "lets modules load that nobody signed",
+    ),
+    unless(
+        Is("ima_appraise"),
+        &["enforce"],
+        "keeps IMA from refusing files",
+    ),
+    rule(Is("evm"), "has EVM sign whatever is there"),
+    unless(Is("audit"), ON, "turns auditing off"),
+    rule(
+        Is("initcall_blacklist"),
+        "keeps a part of the kernel from starting",
+    ),
+    rule(
+        Is("firmware_class.path"),
+        "takes firmware from another directory",
+    ),
+    unless(
+        Is("iomem"),
+        &["strict"],
+        "opens the memory of devices to programs",
+    ),
+    rule(Begins("kgdb"), "opens a debugger of the kernel"),
+    rule(Is("kdb"), "opens a debugger of the kernel"),
+    rule(Is("sysrq_always_enabled"), "lets a console end processes"),
+    unless(Is("mitigations"), &["auto", "auto,nosmt"], MITIGATION),
+    rule(Begins("nospec"), MITIGATION),
+    rule(Is("nopti"), MITIGATION),
+    rule(Is("nosmep"), MITIGATION),
+    rule(Is("nosmap"), MITIGATION),
+    when(Is("pti"), OFF, MITIGATION),
+    when(Is("kpti"), OFF, MITIGATION),
+    when(Begins("spec"), OFF, MITIGATION),
+    when(Is("l1tf"), OFF, MITIGATION),
+    when(Is("mds"), OFF, MITIGATION),
+    when(Is("tsx_async_abort"), OFF, MITIGATION),
+    when(Is("retbleed"), OFF, MITIGATION),
+    when(Is("srbds"), OFF, MITIGATION),
+    when(Is("mmio_stale_data"), OFF, MITIGATION),
+    when(Is("gather_data_sampling"), OFF, MITIGATION),
+    rule(
+        Is("nokaslr"),
+        "has the kernel lie where everybody expects it",
+    ),
+    when(Is("noexec"), OFF, "lets data be executed"),
+    when(
+        Is("randomize_kstack_offset"),
+        OFF,
+        "takes a protection of the kernel away",
+    ),
+    when(
+        Is("init_on_alloc"),
+        OFF,
+        "takes a protection of the kernel away",
+    ),
+    unless(
+        Is("vsyscall"),
+        &["none", "xonly"],
+        "maps old system calls into every process",
     ),
 ];
 
@@ -148,11 +364,256 @@ pub(super) fn judge(word: &str) -> Option<&'static str> {
         Bare(name) => key == name && !word.contains('='),
         Begins(start) => key.starts_with(start),
     };
-    RULES
+    let harms = |rule: &&Rule| match rule.values {
+        Values::Harmless(values) => !values.contains(&value),
+        Values::Harmful(values) => {
+            value.split(',').any(|part| values.contains(&part)) || values.contains(&value)
+        }
+    };
+    let why = RULES
         .iter()
         .filter(matches)
-        .find(|rule| !rule.harmless.contains(&value))
-        .map(|rule| rule.why)
+        .find(harms)
+        .map(|rule| rule.why);
+    why.or_else(|| by_value(&key, value))
+}
+
+/// What some words do is in their value.
+fn by_value(key: &str, value: &str) -> Option<&'static str> {
+    let is_local = |value: &str| {
+        let begins = [
+            "UUID=",
+            "PARTUUID=",
+            "LABEL=",
+            "PARTLABEL=",
+            "/dev/",
+            "block:",
+        ];
+        begins.iter().any(|begin| value.starts_with(begin))
+            && !["/dev/nfs", "/dev/nbd", "/dev/ram"]
+                .iter()
+                .any(|other| value.starts_with(other))
+    };
+    match key {
+        "root" if !is_local(value) => Some("takes the root from another place than a disk"),
+        "boot" if value != "local" && !is_local(value) => {
+            Some("takes the root from another place than its disk")
+        }
+        // `ds=nocloud;s=http://…`; a name alone is one of cloud-init's own sources.
+        "ds" if !value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') =>
+        {
+            Some("points cloud-init at another data source")
+        }
+        _ => None,
+    }
+}
+
+/// What a line does that it should not, wherever in a word it says so.
+pub(super) fn judge_line(line: &str) -> Option<&'static str> {
+    // cloud-init looks for `cc:` in the line, not for a word, and takes all that follows.
+    let mut places = line.match_indices("cc:").map(|(at, _)| at);
+    let roots = line
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with("root="))
+        .collect::<std::collections::BTreeSet<_>>();
+    if places.any(|at| !is_in_hardware_address(line, at)) {
+        Some("configures cloud-init, which then runs what it says")
+    } else if roots.len() > 1 {
+        Some("names a second root: readers differ in which one they take")
+    } else {
+        None
+    }
+}
+
+/// Whether `cc:` at this place is a byte of an Ethernet address, as in `BOOTIF=` and `ifname=`.
+fn is_in_hardware_address(line: &str, at: usize) -> bool {
+    let is_address = |start: usize| {
+        let text = line
+            .get(start..start.saturating_add(17))
+            .unwrap_or_default();
+        let ends = line.get(start.saturating_add(17)..).is_some_and(|rest| {
+            !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == ':')
+        });
+        ends && text.split(':').count() == 6
+            && text
+                .split(':')
+                .all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
+    (0..5_usize).any(|byte| {
+        at.checked_sub(byte.saturating_mul(3))
+            .is_some_and(is_address)
+    })
+}
+
+/// Words with a value that do no harm, by what their keys begin with if they end in a dot or an
+/// underscore, and as a whole otherwise: what GRUB, Debian, Ubuntu, Amazon Linux and RHEL put on the
+/// lines of their cloud images, and settings of devices, of time and of what is shown.
+const KNOWN: &[&str] = &[
+    "BOOT_IMAGE",
+    "BOOTIF",
+    "initrd",
+    "root",
+    "boot",
+    "ds",
+    "rootfstype",
+    "rootdelay",
+    "rootwait",
+    "console",
+    "consoleblank",
+    "earlyprintk",
+    "earlycon",
+    "loglevel",
+    "log_buf_len",
+    "printk.",
+    "ignore_loglevel",
+    "fbcon",
+    "video",
+    "vga",
+    "vt.",
+    "plymouth.",
+    "splash",
+    "quiet",
+    "debug",
+    "net.ifnames",
+    "net.naming_scheme",
+    "biosdevname",
+    "ipv6.disable",
+    "ipv6.disable_ipv6",
+    "nvme_core.",
+    "nvme.",
+    "scsi_mod.",
+    "libata.",
+    "virtio_",
+    "ena.",
+    "ixgbevf.",
+    "xen_blkfront.",
+    "xen_netfront.",
+    "xen_nopvspin",
+    "usbcore.",
+    "i8042.",
+    "atkbd.",
+    "psmouse.",
+    "hid.",
+    "raid",
+    "crashkernel",
+    "panic",
+    "panic_on_warn",
+    "oops",
+    "hung_task_panic",
+    "softlockup_panic",
+    "watchdog",
+    "watchdog_thresh",
+    "nmi_watchdog",
+    "reboot",
+    "tsc",
+    "clocksource",
+    "hpet",
+    "lpj",
+    "elevator",
+    "transparent_hugepage",
+    "hugepages",
+    "hugepagesz",
+    "default_hugepagesz",
+    "hugetlb_cma",
+    "numa_cma",
+    "numa_balancing",
+    "cma",
+    "swiotlb",
+    "memhp_default_state",
+    "movable_node",
+    "pci",
+    "pcie_aspm",
+    "pcie_ports",
+    "intel_idle.max_cstate",
+    "processor.max_cstate",
+    "intel_pstate",
+    "amd_pstate",
+    "cpufreq.default_governor",
+    "idle",
+    "cpuidle.governor",
+    "maxcpus",
+    "nr_cpus",
+    "possible_cpus",
+    "isolcpus",
+    "nohz",
+    "nohz_full",
+    "rcu_nocbs",
+    "rcupdate.",
+    "rcutree.",
+    "irqaffinity",
+    "skew_tick",
+    "preempt",
+    "random.trust_cpu",
+    "random.trust_bootloader",
+    "rng_core.default_quality",
+    "fips",
+    "cgroup_enable",
+    "cgroup_disable",
+    "cgroup_memory",
+    "swapaccount",
+    "psi",
+    "zswap.enabled",
+    "fsck.mode",
+    "fsck.repair",
+    "hibernate",
+    "resume_offset",
+    "noresume",
+    "locale.",
+    "vconsole.",
+    "udev.",
+    "luks",
+    "luks.uuid",
+    "lvm",
+    "lvm.lv",
+    "lvm.vg",
+    "md",
+    "md.uuid",
+    "dm",
+    "auto",
+    "timeout",
+    "retry",
+    "emergency",
+    "debug",
+    "memdebug",
+    "systemd.show_status",
+    "systemd.status_unit_format",
+    "systemd.log_",
+    "systemd.unified_cgroup_hierarchy",
+    "systemd.legacy_systemd_cgroup_controller",
+    "systemd.default_device_timeout_sec",
+    "systemd.watchdog_sec",
+    "systemd.watchdog_pre_sec",
+    "systemd.crash_reboot",
+    "systemd.crash_chvt",
+    "systemd.crash_action",
+    "systemd.dump_core",
+    "systemd.getty_auto",
+    "systemd.gpt_auto",
+    "systemd.firstboot",
+    "systemd.tty.",
+    "systemd.journald.forward_to_console",
+    "systemd.journald.max_level_console",
+    "systemd.battery_check",
+];
+
+/// Whether a word is one that this table knows: with a rule, or as harmless. One without a value is:
+/// it switches on what the kernel has, and what could be bad has a rule.
+pub(super) fn is_known(word: &str) -> bool {
+    if !word.contains('=') {
+        return true;
+    }
+    let (key, _) = parts(word);
+    let has_rule = RULES.iter().any(|rule| match rule.key {
+        Is(name) => key == name,
+        Bare(_) => false,
+        Begins(start) => key.starts_with(start),
+    });
+    let is_harmless = KNOWN
+        .iter()
+        .any(|known| key == *known || known.ends_with(['.', '_']) && key.starts_with(known));
+    has_rule || is_harmless
 }
 
 /// The unit that a word asks the boot to start, if it does.
@@ -237,6 +698,54 @@ mod tests {
             "SYSTEMD_SULOGIN_FORCE=1",
             "LD_PRELOAD=/var/lib/x.so",
             "GLIBC_TUNABLES=glibc.malloc.check=3",
+            "container=lxc",
+            "PATH=/var/lib/x",
+            "PYTHONPATH=/var/lib/x",
+            "sysctl.kernel.modprobe=/var/lib/x",
+            "sysctl.kernel/core_pattern=|/var/lib/x",
+            "selinux=0",
+            "enforcing=0",
+            "apparmor=0",
+            "security=none",
+            "lsm=landlock",
+            "lockdown=none",
+            "module.sig_enforce=0",
+            "ima_appraise=log",
+            "audit=0",
+            "initcall_blacklist=selinux_init",
+            "mitigations=off",
+            "spectre_v2=off",
+            "l1tf=off",
+            "pti=off",
+            "nokaslr",
+            "kgdboc=ttyS0",
+            "firmware_class.path=/var/lib/x",
+            "systemd.volatile",
+            "systemd.volatile=overlay",
+            "systemd.import_credentials=yes",
+            "systemd.machine_id=0123",
+            "systemd.mount-extra=/dev/vdb:/usr",
+            "systemd.ssh_listen=vsock::22",
+            "systemd.pull=tar,machine:x:http://192.0.2.1/x",
+            "rd.systemd.pull=raw:x:http://192.0.2.1/x",
+            "fstab=no",
+            "mount.usr=/dev/vdb",
+            "rd.cmdline=ask",
+            "rd.shell",
+            "rd.live.image",
+            "root=live:http://192.0.2.1/x",
+            "root=/dev/nfs",
+            "boot=live",
+            "overlayroot=tmpfs",
+            "resume=/dev/vdb",
+            "modules-load=x",
+            "rd.driver.pre=x",
+            "dm-mod.create=x",
+            "ds=nocloud-net;s=http://192.0.2.1/",
+            "ci.ds=NoCloud",
+            "cloud-init=disabled",
+            "network-config=e30=",
+            "url=http://192.0.2.1/x",
         ] {
             assert!(judge(word).is_some(), "{word}");
         }
@@ -277,9 +786,55 @@ mod tests {
             "panic=-1",
             "initcall_debug",
             "breakpoint",
+            "apparmor=1",
+            "mitigations=auto,nosmt",
+            "root=PARTUUID=01-02",
+            "rd.shell=0",
+            "lockdown=integrity",
+            "net.ifnames=0",
+            "earlyprintk=ttyS0,115200",
+            "consoleblank=0",
         ] {
             assert_eq!(judge(word), None, "{word}");
+            assert!(
+                is_known(word) || !word.contains('=') || word == "ld_x",
+                "{word}"
+            );
         }
+    }
+
+    #[test]
+    fn a_word_with_a_value_that_no_table_has_is_not_known() {
+        for word in [
+            "foo=bar",
+            "new.module_parameter=1",
+            "x=init=/evil",
+            "HOME=/x",
+        ] {
+            assert_eq!((judge(word), is_known(word)), (None, false), "{word}");
+        }
+        assert!(is_known("foo"));
+    }
+
+    #[test]
+    fn configuration_for_cloud_init_is_found_anywhere_in_a_line() {
+        for line in ["ro xcc:{}", "ro x=\"cc: {runcmd: [x]}\" end_cc", "a:cc:{}"] {
+            assert!(judge_line(line).is_some(), "{line}");
+        }
+        for line in [
+            "ro BOOTIF=01-aa-bb-cc-dd-ee-ff",
+            "ro ifname=eth0:00:11:cc:22:33:44 quiet",
+            "ifname=eth0:cc:11:22:33:44:55",
+        ] {
+            assert_eq!(judge_line(line), None, "{line}");
+        }
+        assert!(judge_line("ifname=eth0:00:11:cc:22:33:44:cc:{").is_some());
+    }
+
+    #[test]
+    fn a_second_root_is_found() {
+        assert!(judge_line("root=/dev/vda ro root=/dev/vdb").is_some());
+        assert_eq!(judge_line("root=/dev/vda ro root=/dev/vda"), None);
     }
 
     #[test]

@@ -25,6 +25,9 @@ platform = \"file\"
 [tree]
 mutable = [\"/etc/motd\"]
 state = [\"/var/lib\"]
+
+[boot]
+cmdline = \"root=UUID=* ro console=ttyS0,115200 ?quiet\"
 ";
 
 /// The text of the good seal's tree: each type and class that a small image has.
@@ -109,6 +112,11 @@ pub fn statement(tree: &[u8], declaration: &[u8]) -> Statement {
             entries: 7,
             bytes: 6,
         },
+        boot: Some(earmark_manifest::statement::BootRecord {
+            cmdline: "root=UUID=* ro console=ttyS0,115200 ?quiet"
+                .parse()
+                .unwrap(),
+        }),
         minimum_agent: "0.1.0".parse().unwrap(),
     }
 }

@@ -38,6 +38,7 @@ fn bundle(declaration: &str, rules: &RuleSet, version: &str) -> UnsignedBundle {
         build: BuildRecord::default(),
         parent: None,
         summary: tree.summary,
+        boot: None,
         minimum_agent: AgentVersion {
             major: 0,
             minor: 1,

@@ -10,6 +10,10 @@ use std::{
 
 use crate::{NO_LOCKS, run, run_with, vm};
 
+/// The command line of the machines here, with what some tests add.
+pub const LINE: &str = "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr \
+    audit=0 root=/dev/vda ?ro ?rw ?net.ifnames=0 ?systemd.show_status=1 ?systemd.log_target=console \
+    ?systemd.journald.forward_to_console=1";
 /// The same time in each image, so that baking twice gives the same bytes.
 const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
 /// The file of an image that is locked by those who use it.
@@ -92,6 +96,8 @@ pub struct Sealing {
     pub key: &'static str,
     /// `image.platform`
     pub platform: &'static str,
+    /// `boot.cmdline`; nothing is signed if it is empty.
+    pub cmdline: &'static str,
     /// How the declaration goes on.
     pub rest: &'static str,
     /// Files that the image has besides: path, text and mode.
@@ -152,6 +158,7 @@ impl Sealing {
             on_failure,
             key: "release",
             platform: "file",
+            cmdline: LINE,
             rest: "",
             files: &[],
             without: &[],
@@ -175,11 +182,14 @@ platform = "{}"
 profile = "debian-12"
 state = ["/srv/data", "/srv/volume", "/var/lib/ordinary"]
 
+[boot]
+cmdline = "{}"
+
 [verify]
 gate = "{}"
 on_failure = "{}"
 {}{locks}"#,
-            self.image, self.platform, self.gate, self.on_failure, self.rest
+            self.image, self.platform, self.cmdline, self.gate, self.on_failure, self.rest
         )
     }
 

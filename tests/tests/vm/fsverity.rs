@@ -131,6 +131,7 @@ impl Host {
             disk: &self.bench.path("disk"),
             kernel: &self.kernel,
             initrd: &initrd,
+            words: FAST,
             append: "",
             devices: &[],
             log: &Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vm_fsverity.{name}.log")),

@@ -1,0 +1,102 @@
+//! A line to be signed, from the line that a guest was booted with.
+
+use super::{LineError, SignedLine, words};
+
+/// Words that begin so differ from one disk, or one machine, to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerDisk {
+    /// How the word begins.
+    pub begins: &'static str,
+    /// The signed word that takes its place.
+    pub signed: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+const fn per_disk(begins: &'static str, signed: &'static str, why: &'static str) -> PerDisk {
+    PerDisk {
+        begins,
+        signed,
+        why,
+    }
+}
+
+/// What is not recorded as it stands. Every other word is.
+pub const PER_DISK: [PerDisk; 12] = [
+    per_disk(
+        "BOOT_IMAGE=",
+        "?BOOT_IMAGE=*",
+        "GRUB adds the kernel's file name, other boot loaders nothing",
+    ),
+    per_disk(
+        "BOOTIF=",
+        "?BOOTIF=*",
+        "PXE adds the network card's address",
+    ),
+    per_disk(
+        "root=UUID=",
+        "root=UUID=*",
+        "the id of a file system, which a copy may change",
+    ),
+    per_disk(
+        "root=PARTUUID=",
+        "root=PARTUUID=*",
+        "the id of a partition, which a copy may change",
+    ),
+    per_disk(
+        "boot=UUID=",
+        "boot=UUID=*",
+        "the id of a file system, which a copy may change",
+    ),
+    per_disk(
+        "boot=PARTUUID=",
+        "boot=PARTUUID=*",
+        "the id of a partition, which a copy may change",
+    ),
+    per_disk(
+        "mount.usr=UUID=",
+        "mount.usr=UUID=*",
+        "the id of a file system, which a copy may change",
+    ),
+    per_disk("resume=UUID=", "resume=UUID=*", "the id of a swap area"),
+    per_disk(
+        "resume=PARTUUID=",
+        "resume=PARTUUID=*",
+        "the id of a partition",
+    ),
+    per_disk(
+        "resume_offset=",
+        "resume_offset=*",
+        "where a swap file lies on its disk",
+    ),
+    per_disk(
+        "rd.luks.uuid=",
+        "rd.luks.uuid=*",
+        "the id of an encrypted volume",
+    ),
+    per_disk("rd.md.uuid=", "rd.md.uuid=*", "the id of an array"),
+];
+
+impl SignedLine {
+    /// The line to be signed for an image whose guest was booted with `line`, as `/proc/cmdline` has it.
+    pub fn recorded(line: &[u8]) -> Result<Self, LineError> {
+        let mut text = Vec::new();
+        for word in words(line) {
+            let found = std::str::from_utf8(word)
+                .map_err(|error| LineError::Byte(*word.get(error.valid_up_to()).unwrap_or(&0)))?;
+            let is_plain = !found.contains(['"', '\'', '\\']);
+            let row = PER_DISK
+                .iter()
+                .find(|row| is_plain && found.starts_with(row.begins));
+            match row {
+                Some(row) => text.push(row.signed),
+                // A `?` or a `*` of the line's own would be read as a mark of ours.
+                None if found.starts_with('?') => {
+                    return Err(LineError::Optional(found.to_owned()));
+                }
+                None => text.push(found),
+            }
+        }
+        text.join(" ").parse()
+    }
+}
