@@ -4,12 +4,14 @@
 //! column and with what would be right.
 
 mod boot;
+mod filter;
 mod first_boot;
 mod fleet;
 mod lint;
 mod lockdown;
 mod parameters;
 mod place;
+mod reach;
 mod rules;
 mod template;
 mod text;
@@ -17,6 +19,7 @@ mod values;
 mod volume;
 
 pub use boot::Boot;
+pub use filter::Filter;
 pub use first_boot::{Action, Interrupted, Step};
 pub use fleet::{Channel, Reaction, Report, Share, Sink};
 pub use lint::Waiver;
@@ -202,6 +205,12 @@ impl Declaration {
     /// A problem that only the caller can see, at the byte `at` of a declaration that parsed.
     pub fn error_at(bytes: &[u8], at: usize, problem: &str) -> DeclarationError {
         locate(&String::from_utf8_lossy(bytes), at, problem)
+    }
+
+    /// Refuses a template file with a name that is not declared, or that puts into the file, as it is, a value which
+    /// can hold anything. The file is the image's: who seals it looks at it, and who renders it looks again.
+    pub fn check_template(&self, template: &Template) -> Result<(), String> {
+        reach::check(template, &self.parameters, reach::Reach::File)
     }
 
     /// The class rules of this declaration, its profile's first, each with its reason.

@@ -90,3 +90,5 @@ pub const CMDLINE: usize = 2_048;
 
 /// Words of a signed kernel command line. The cost of a comparison grows with their square.
 pub const CMDLINE_WORDS: usize = 256;
+/// A template of a `file` step, in bytes.
+pub const TEMPLATE: usize = 1024 * 1024;

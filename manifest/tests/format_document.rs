@@ -169,6 +169,7 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("WAIVERS", limits::WAIVERS),
         ("CMDLINE", limits::CMDLINE),
         ("CMDLINE_WORDS", limits::CMDLINE_WORDS),
+        ("TEMPLATE", limits::TEMPLATE),
     ]
     .map(|(name, bound)| (name, u64::try_from(bound).unwrap()))
     .into_iter()

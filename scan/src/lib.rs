@@ -30,6 +30,7 @@ mod fsverity_ioctl;
 mod hash;
 pub mod identity;
 mod judge;
+pub mod links;
 pub mod measure;
 mod progress;
 pub mod rendered;

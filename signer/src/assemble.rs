@@ -28,7 +28,7 @@ use crate::{
     os_release::Stamp,
     output, place,
     progress::Bar,
-    steps,
+    steps, templates,
 };
 
 /// The oldest agent that reads what this program writes: raised when the format gains something that
@@ -84,6 +84,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         .exits(Exit::Usage)?;
     let entries = measure_root(root, (&declared, &rules), &waivers, stamp.as_ref())?;
     steps::refuse_unusable(root, (&declared, &rules), &entries)?;
+    templates::check(root, (&declared, &declaration), &rules, &entries)?;
     let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
     let statement = Statement {
         tree: tree.digest,

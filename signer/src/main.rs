@@ -41,6 +41,7 @@ mod render;
 mod run;
 mod source;
 mod steps;
+mod templates;
 
 use std::process::ExitCode;
 

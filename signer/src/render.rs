@@ -241,7 +241,11 @@ fn lock_text(lock: &Lock) -> String {
 fn template_text(template: &Template) -> String {
     let parts = template.parts().iter().map(|part| match part {
         TemplatePart::Text(text) => plain(text),
-        TemplatePart::Value(name) => format!("{{{{ {name} }}}}"),
+        TemplatePart::Value { name, filter: None } => format!("{{{{ {name} }}}}"),
+        TemplatePart::Value {
+            name,
+            filter: Some(filter),
+        } => format!("{{{{ {name} | {filter} }}}}"),
     });
     parts.collect()
 }
@@ -270,7 +274,7 @@ state = ["/srv/data"]
 on_failure = "quarantine"
 [parameters.environment]
 type = "enum"
-values = ["prod", "evil\u001b[2J"]
+values = ["prod", "evil\u202e"]
 required = true
 [parameters.password]
 type = "string"
@@ -317,7 +321,7 @@ packages = "allow"
         assert_eq!(text(Section::Verification, "gate"), "critical");
         assert_eq!(
             text(Section::Parameters, "environment"),
-            r"one of prod, evil\u{1b}[2J; required"
+            r"one of prod, evil\u{202e}; required"
         );
         let password = text(Section::Parameters, "password");
         assert!(password.contains("secret") && !password.contains("hunter2"));

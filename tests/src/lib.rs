@@ -113,7 +113,7 @@ impl Bench {
             ("usr/lib/os-release", "ID=test\nNAME=\"Test\"\n", 0o644),
             (
                 "usr/share/web/config.toml.j2",
-                "environment = {{ environment }}\n",
+                "image = {{ image_name }}\n",
                 0o644,
             ),
             ("etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0o644),

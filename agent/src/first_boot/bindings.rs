@@ -43,7 +43,13 @@ impl Bindings {
         for part in template.parts() {
             match part {
                 TemplatePart::Text(part) => text.push_str(part),
-                TemplatePart::Value(name) => text.push_str(self.get(name.as_str())?),
+                TemplatePart::Value { name, filter } => {
+                    let value = self.get(name.as_str())?;
+                    match filter {
+                        Some(filter) => text.push_str(&filter.quote(value)),
+                        None => text.push_str(value),
+                    }
+                }
             }
         }
         Ok(text)

@@ -11,13 +11,14 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
-use earmark_manifest::{crypto::Sha256, path::ImagePath};
+use earmark_manifest::{crypto::Sha256, entry::Owner, path::ImagePath};
 use rustix::fs::StatVfsMountFlags;
 
 use super::steps::{Context, StepFailure};
 
 /// The kernel reads no more of a script's first line.
 const SHEBANG: usize = 255;
+const ELF: &[u8] = b"\x7fELF";
 /// Where `env` in a script's first line looks for the program.
 const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -32,6 +33,13 @@ pub struct Executable {
     interpreter: Option<Interpreter>,
 }
 
+/// How an executable file begins.
+enum Head {
+    Program,
+    /// The interpreter and its argument.
+    Script(String, Option<String>),
+}
+
 #[derive(Debug)]
 struct Interpreter {
     program: Box<Executable>,
@@ -42,11 +50,12 @@ impl Executable {
     /// Opens `path` beneath the root and compares it with the signed tree, and its interpreter, too.
     pub fn open(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
         let executable = Self::open_one(context, path)?;
-        let Some((interpreter, argument)) = executable.first_line()? else {
-            return Ok(executable);
+        let (interpreter, argument) = match executable.head()? {
+            Head::Program => return Ok(executable),
+            Head::Script(interpreter, argument) => (interpreter, argument),
         };
         let interpreter = Self::interpreter(context, path, &interpreter, argument)?;
-        if interpreter.program.first_line()?.is_some() {
+        if matches!(interpreter.program.head()?, Head::Script(..)) {
             return Err(format!(
                 "'{path}' is run by '{}', which is a script, too",
                 interpreter.program.path
@@ -85,13 +94,15 @@ impl Executable {
     fn open_one(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
         let called = path.clone();
         let (path, sealed) = context.sealed.find(path)?;
-        if sealed.mode & 0o111 == 0 {
-            return Err(format!("'{path}' may not be run: its mode is {:04o}", sealed.mode).into());
+        if sealed.owner.mode & 0o111 == 0 {
+            let mode = sealed.owner.mode;
+            return Err(format!("'{path}' may not be run: its mode is {mode:04o}").into());
         }
         let (mut file, size) = context
             .root
             .open_regular(&path)
             .map_err(|error| error.to_string())?;
+        has_owner(&file, &path, sealed.owner)?;
         // The kernel would refuse a program there, but not a script, which its interpreter only reads.
         let mount = rustix::fs::fstatvfs(&file)
             .map_err(|errno| format!("failed to look at the mount of '{path}': {errno}"))?;
@@ -122,8 +133,9 @@ impl Executable {
         })
     }
 
-    /// The interpreter and its argument, if this is a script.
-    fn first_line(&self) -> Result<Option<(String, Option<String>)>, StepFailure> {
+    /// What runs it. A file that is neither is nothing that the kernel runs, and the C library's `execvp` would hand it
+    /// to a `/bin/sh` that nobody compared.
+    fn head(&self) -> Result<Head, StepFailure> {
         let fail = |problem: &str| StepFailure::from(format!("'{}': {problem}", self.path));
         let mut head = Vec::new();
         let mut file = &self.file;
@@ -131,8 +143,11 @@ impl Executable {
             .and_then(|()| file.take(256).read_to_end(&mut head))
             .and_then(|_| file.rewind())
             .map_err(|error| fail(&format!("failed to read its first line: {error}")))?;
+        if head.starts_with(ELF) {
+            return Ok(Head::Program);
+        }
         let Some(rest) = head.strip_prefix(b"#!") else {
-            return Ok(None);
+            return Err(fail("it is neither a program (ELF) nor a script (#!)"));
         };
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
         if line.len() >= SHEBANG.saturating_sub(2) {
@@ -143,7 +158,10 @@ impl Executable {
         let (program, argument) = line
             .split_once([' ', '\t'])
             .map_or((line, None), |(program, rest)| (program, Some(rest.trim())));
-        Ok(Some((program.to_owned(), argument.map(str::to_owned))))
+        Ok(Head::Script(
+            program.to_owned(),
+            argument.map(str::to_owned),
+        ))
     }
 
     fn interpreter(
@@ -186,6 +204,28 @@ impl Executable {
             "no sealed program of the image is named '{name}'"
         )))
     }
+}
+
+/// Refuses a file whose owner or mode is not the signed one. The kernel would look at the mode of a program, but not
+/// of a script, which its interpreter only reads.
+fn has_owner(file: &File, path: &ImagePath, signed: Owner) -> Result<(), StepFailure> {
+    let stat = rustix::fs::fstat(file)
+        .map_err(|errno| format!("failed to look at the owner of '{path}': {errno}"))?;
+    let found = Owner {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+    };
+    if found == signed {
+        return Ok(());
+    }
+    let words = |owner: Owner| format!("mode {:04o} of {}:{}", owner.mode, owner.uid, owner.gid);
+    Err(format!(
+        "'{path}' has {}, and {} was signed: it was not run",
+        words(found),
+        words(signed)
+    )
+    .into())
 }
 
 fn by_descriptor(file: &File) -> String {

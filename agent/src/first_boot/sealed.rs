@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use earmark_manifest::{
-    class::PathClass, digest::Sha256Digest, entry::Node, path::ImagePath, verify::VerifiedManifest,
+    class::PathClass,
+    digest::Sha256Digest,
+    entry::{Node, Owner},
+    path::ImagePath,
+    verify::VerifiedManifest,
 };
-
-/// Links that lead on and on are no way to anything.
-const MOST_LINKS: usize = 16;
+use earmark_scan::links::Links;
 
 /// A sealed regular file.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +19,8 @@ pub struct SealedFile {
     pub sha256: Sha256Digest,
     /// In bytes.
     pub size: u64,
-    /// Permission bits.
-    pub mode: u32,
+    /// Who it belongs to, and its permission bits.
+    pub owner: Owner,
 }
 
 /// Part of the signed tree: sealed files that are critical or can be run, and all links.
@@ -28,7 +30,7 @@ pub struct SealedFile {
 #[derive(Debug, Default)]
 pub struct SealedFiles {
     files: BTreeMap<ImagePath, SealedFile>,
-    links: BTreeMap<ImagePath, Box<[u8]>>,
+    links: Links,
 }
 
 impl SealedFiles {
@@ -44,17 +46,18 @@ impl SealedFiles {
             }
             match entry.node {
                 Node::Regular(Some(content)) => {
-                    let mode = entry.owner.map_or(0, |owner| owner.mode);
-                    if mode & 0o111 != 0 || rules.is_critical(&entry.path) {
+                    // Each sealed file has an owner; one without could not be compared.
+                    let Some(owner) = entry.owner else { continue };
+                    if owner.mode & 0o111 != 0 || rules.is_critical(&entry.path) {
                         let file = SealedFile {
                             sha256: content.sha256,
                             size: content.size,
-                            mode,
+                            owner,
                         };
                         sealed.files.insert(entry.path, file);
                     }
                 }
-                Node::Symlink(Some(target)) => drop(sealed.links.insert(entry.path, target)),
+                Node::Symlink(Some(target)) => sealed.links.insert(entry.path, target),
                 _ => {}
             }
         }
@@ -63,50 +66,12 @@ impl SealedFiles {
 
     /// The sealed file that `path` leads to, and its path without links.
     pub fn find(&self, path: &ImagePath) -> Result<(ImagePath, SealedFile), String> {
-        let resolved = self.resolve(path)?;
+        let resolved = self.links.resolve(path)?;
         match self.files.get(&resolved) {
             Some(file) => Ok((resolved, *file)),
             None => Err(format!("'{path}' is not a sealed file of the image")),
         }
     }
-
-    /// Follows the signed links of a path, one part after the other.
-    fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
-        let mut left = MOST_LINKS;
-        let mut todo: Vec<Vec<u8>> = parts(path.as_bytes());
-        let mut done = ImagePath::root();
-        while let Some(part) = todo.pop() {
-            match part.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    done = done.parent().unwrap_or_default();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = done
-                .join(&part)
-                .map_err(|error| format!("'{path}': {error}"))?;
-            let Some(target) = self.links.get(&next) else {
-                done = next;
-                continue;
-            };
-            left = left
-                .checked_sub(1)
-                .ok_or_else(|| format!("'{path}' goes through too many links"))?;
-            if target.first() == Some(&b'/') {
-                done = ImagePath::root();
-            }
-            todo.extend(parts(target));
-        }
-        Ok(done)
-    }
-}
-
-/// The parts of a path, the first one last.
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec);
-    parts.rev().collect()
 }
 
 #[cfg(test)]
@@ -123,7 +88,11 @@ mod tests {
         let file = SealedFile {
             sha256: earmark_manifest::crypto::sha256(b""),
             size: 0,
-            mode: 0o755,
+            owner: Owner {
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            },
         };
         sealed.files.insert(path("/usr/bin/dash"), file);
         for (from, to) in [

@@ -150,13 +150,20 @@ const DECLARATION: &str = r#"platform = "file"
 state = [{ path = "/proc", reason = "Kernel." }, { path = "/run", reason = "Volatile." }]
 [parameters.out]
 type = "string"
+pattern = "/[A-Za-z0-9/._-]*"
 required = true
 [parameters.env]
 type = "string"
+pattern = ".*"
 default = "prod"
 [parameters.token]
 type = "string"
+pattern = "[a-z0-9]*"
 secret = true
+[parameters.free]
+type = "string"
+multiline = true
+default = "a\nb"
 "#;
 
 const RENDER: &str = r#"
@@ -353,10 +360,39 @@ fn values_are_text_whatever_they_look_like() {
 }
 
 #[test]
+fn quoted_text_stays_one_value_of_the_file() {
+    let bench = Bench::with_template("free = {{ free | toml }}\nlast = true\n", RENDER);
+    let out = bench.out.path().display();
+    let hostile = "x\"\nadmin = true\n[y]\n'$(id)'\t\\";
+    // Each escape of JSON is one of TOML.
+    let given = serde_json::to_string(hostile).unwrap();
+    let values = format!("[parameters]\nout = \"{out}\"\nfree = {given}\n");
+    bench.root.write(VALUES, values.as_bytes());
+    assert_eq!(done(&bench.perform()), 1);
+    let config = fs::read_to_string(bench.root.at("/etc/app/config")).unwrap();
+    let config: toml::Table = toml::from_str(&config).unwrap();
+    assert_eq!(config["free"].as_str(), Some(hostile));
+    assert_eq!(config.len(), 2);
+    // The same text is refused where only one line is taken, and nothing is written.
+    let values = format!("[parameters]\nout = \"{out}\"\nenv = {given}\n");
+    let bench = Bench::new(&[], RENDER);
+    bench.root.write(VALUES, values.as_bytes());
+    let (step, reason, _) = bench.fails();
+    assert_eq!(step, None);
+    assert!(
+        reason.contains("found text with line breaks or tabs"),
+        "{reason}"
+    );
+    assert!(!bench.root.at("/etc/app/config").exists());
+}
+
+#[test]
 fn a_template_is_strict() {
     for (template, says) in [
         ("{{ token }}", "'token' has no value"),
-        ("{{ tokem }}", "'tokem' has no value"),
+        ("{{ tokem }}", "'tokem' is not declared"),
+        ("{{ free }}", "'free' can be any text"),
+        ("{{ free | yaml }}", "unknown filter 'yaml'"),
         ("{{ env", "without '}}'"),
         ("{% if env %}", ""),
     ] {

@@ -97,15 +97,7 @@ impl<'a> Gathering<'a> {
             ));
             return;
         }
-        let text = parameter.kind.accept(value).and_then(|text| {
-            if text.chars().any(is_refused) {
-                return Err(format!(
-                    "{} without control characters but tabs and line breaks",
-                    parameter.kind.expected()
-                ));
-            }
-            Ok(text)
-        });
+        let text = parameter.kind.accept(value);
         match text {
             Ok(text) => {
                 self.values.entry(name.clone()).or_insert_with(|| Value {
@@ -149,12 +141,6 @@ impl<'a> Gathering<'a> {
             Err(Problems(self.problems))
         }
     }
-}
-
-/// Control characters drive terminals and forge lines of logs, wherever a step may print the value.
-/// Certificates and the like need line breaks, and makefiles tabs.
-pub(super) fn is_refused(character: char) -> bool {
-    character.is_control() && !matches!(character, '\t' | '\n')
 }
 
 /// A tag's text as the type that is declared, if it is the one spelling of such a value: `+7`, `007`

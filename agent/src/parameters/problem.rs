@@ -5,8 +5,6 @@ use std::fmt;
 
 use earmark_manifest::escape::Escaped;
 
-use super::gathering::is_refused;
-
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -60,8 +58,11 @@ impl fmt::Display for Problem {
 /// What kind of value this is. Of a secret not even the length is told.
 pub(super) fn class(value: &toml::Value, is_secret: bool) -> String {
     match value {
-        toml::Value::String(text) if text.chars().any(is_refused) => {
+        toml::Value::String(text) if text.chars().any(is_never_taken) => {
             "text with control characters".to_owned()
+        }
+        toml::Value::String(text) if text.contains(is_line_break) => {
+            "text with line breaks or tabs".to_owned()
         }
         toml::Value::String(_) if is_secret => "text".to_owned(),
         toml::Value::String(text) => format!("text of {} bytes", text.len()),
@@ -72,6 +73,16 @@ pub(super) fn class(value: &toml::Value, is_secret: bool) -> String {
         toml::Value::Array(_) => "a list".to_owned(),
         toml::Value::Table(_) => "a table".to_owned(),
     }
+}
+
+/// Control characters drive terminals and forge lines of logs, wherever a step may print the value.
+fn is_never_taken(character: char) -> bool {
+    character.is_control() && !is_line_break(character)
+}
+
+/// What only a parameter with `multiline = true` takes.
+fn is_line_break(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\u{2028}' | '\u{2029}')
 }
 
 /// The words of a declaration, on one line and without what would drive a terminal. A pattern keeps

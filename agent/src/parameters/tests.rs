@@ -28,6 +28,7 @@ type = "url"
 [parameters.motto]
 type = "string"
 max_length = 16384
+multiline = true
 [parameters.ticket]
 type = "string"
 pattern = '[A-Z]+-\d+'
@@ -144,9 +145,9 @@ async fn all_that_is_wrong_is_said_at_once_and_without_the_values() {
              to 9"
                 .to_owned(),
             "user-data: parameters.ticket: found text of 7 bytes, expected text of at most 1024 \
-             bytes that matches ^(?:[A-Z]+-\\d+)$"
+             bytes that matches ^(?:[A-Z]+-\\d+)$, in one line"
                 .to_owned(),
-            "user-data: parameters.token: found a whole number, expected text of at most 1024 bytes"
+            "user-data: parameters.token: found a whole number, expected text of at most 1024 bytes, in one line"
                 .to_owned(),
             "user-data: parameters.environment: found no value, and it is required, expected one \
              of prod, staging"
@@ -197,8 +198,16 @@ async fn control_characters_and_what_is_too_long_are_refused() {
         ("a\r\nb", "text with control characters"),
         ("\u{9b}2J", "text with control characters"),
         ("\x7f", "text with control characters"),
+        ("a\nb", "text with line breaks or tabs"),
+        ("a\tb", "text with line breaks or tabs"),
     ] {
-        let table = [("environment", "prod"), ("motto", value)]
+        // The ticket takes one line, the motto several.
+        let name = if class.contains("tabs") {
+            "ticket"
+        } else {
+            "motto"
+        };
+        let table = [("environment", "prod"), (name, value)]
             .map(|(key, value)| (key.to_owned(), value.into()))
             .into_iter()
             .collect();
@@ -219,7 +228,9 @@ async fn control_characters_and_what_is_too_long_are_refused() {
     );
     assert_eq!(
         problems(of_user_data(secret).await),
-        ["user-data: parameters.token: found text, expected text of at most 1024 bytes"]
+        [
+            "user-data: parameters.token: found text, expected text of at most 1024 bytes, in one line"
+        ]
     );
     assert!(long(16_384).await.is_ok());
     assert!(problems(long(16_385).await)[0].contains("text of 16385 bytes"));

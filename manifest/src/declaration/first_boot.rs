@@ -16,7 +16,10 @@ use crate::{
 };
 
 use super::{
-    Filesystem, Interval, OctalMode, Parameter, Problem, template::Template, text::AbsolutePath,
+    Filesystem, Interval, OctalMode, Parameter, Problem,
+    reach::{self, Reach},
+    template::Template,
+    text::AbsolutePath,
     volume::VolumeDocument,
 };
 
@@ -29,7 +32,8 @@ pub struct Step {
     pub action: Action,
     /// What happens if a crash cut it short.
     pub interrupted: Interrupted,
-    pub(super) at: Range<usize>,
+    /// Where it is in the declaration, for [`super::Declaration::error_at`].
+    pub at: Range<usize>,
 }
 
 /// What a step brings about.
@@ -98,8 +102,6 @@ pub enum Interrupted {
     Retry,
 }
 
-/// Names that templates may use beside the declared parameters.
-const BUILT_IN: [&str; 3] = ["image_name", "image_version", "instance_id"];
 /// A command that says nothing of its timeout gets this.
 const DEFAULT_TIMEOUT: Interval = Interval::from_secs(60);
 
@@ -153,29 +155,11 @@ pub(super) fn check(
             at: span.clone(),
             problem,
         })?;
-        for name in used_names(&action) {
-            match parameters.get(name) {
-                Some(parameter) if parameter.secret => {
-                    let problem =
-                        format!("'{name}' is secret and would be seen in arguments or a host name");
-                    return fail(span, problem);
-                }
-                None if !BUILT_IN.contains(&name.as_str()) => {
-                    let known = parameters
-                        .keys()
-                        .map(ParameterName::as_str)
-                        .chain(BUILT_IN)
-                        .collect::<Vec<_>>();
-                    return fail(
-                        span,
-                        format!(
-                            "'{name}' is not declared: expected one of {}",
-                            known.join(", ")
-                        ),
-                    );
-                }
-                _ => {}
-            }
+        for (template, reach) in templates(&action) {
+            reach::check(template, parameters, reach).map_err(|problem| Problem {
+                at: span.clone(),
+                problem,
+            })?;
         }
         if let Action::Command { secrets, .. } = &action {
             let is_secret = |name| {
@@ -203,18 +187,21 @@ pub(super) fn check(
     Ok(steps)
 }
 
-fn used_names(action: &Action) -> Vec<&ParameterName> {
+/// The templates of a step that are in the declaration, and where their values go.
+fn templates(action: &Action) -> Vec<(&Template, Reach)> {
     match action {
         Action::Command {
             arguments,
             environment,
             ..
         } => {
-            let templates = arguments.iter().chain(environment.values());
-            templates.flat_map(Template::names).collect()
+            let arguments = arguments.iter().map(|template| (template, Reach::Argument));
+            let environment = environment.values();
+            let environment = environment.map(|template| (template, Reach::Environment));
+            arguments.chain(environment).collect()
         }
-        Action::Hostname { template } => template.names().collect(),
-        Action::Volume { device, .. } => device.names().collect(),
+        Action::Hostname { template } => vec![(template, Reach::HostName)],
+        Action::Volume { device, .. } => vec![(device, Reach::Device)],
         Action::File { .. } | Action::Unit { .. } => Vec::new(),
     }
 }

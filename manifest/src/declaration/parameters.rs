@@ -41,6 +41,8 @@ pub enum ParameterKind {
         pattern: Option<Regex>,
         /// In bytes.
         max_length: usize,
+        /// Whether it may have line breaks and tabs.
+        multiline: bool,
     },
     /// An `https://` or `http://` URL.
     Url,
@@ -58,6 +60,7 @@ pub(super) struct ParameterDocument {
     values: Option<Spanned<Vec<String>>>,
     pattern: Option<Spanned<String>>,
     max_length: Option<Spanned<usize>>,
+    multiline: Option<Spanned<bool>>,
     min: Option<Spanned<i64>>,
     max: Option<Spanned<i64>>,
     default: Option<Spanned<toml::Value>>,
@@ -112,6 +115,11 @@ impl Parameter {
                         "an enum needs values = [\"…\"]: one or more, distinct, 1 to 256 bytes each",
                     );
                 }
+                if values.iter().any(|value| !is_clean(value, false)) {
+                    return fail(
+                        "a value of the enum has a line break or another control character",
+                    );
+                }
                 ParameterKind::Enum(values)
             }
             TypeName::Int => {
@@ -136,6 +144,7 @@ impl Parameter {
                         });
                     }
                 },
+                multiline: document.multiline.as_ref().is_some_and(|is| *is.get_ref()),
             },
         };
         if document.required && document.default.is_some() {
@@ -158,6 +167,11 @@ impl Parameter {
 }
 
 impl ParameterKind {
+    /// Whether a value can hold whatever somebody likes: what is neither one of a list nor of a form.
+    pub(super) const fn is_anything(&self) -> bool {
+        matches!(self, Self::String { pattern: None, .. })
+    }
+
     /// The text of `value`, if this parameter takes it; else what it takes.
     pub fn accept(&self, value: &toml::Value) -> Result<String, String> {
         match (self, value) {
@@ -174,10 +188,11 @@ impl ParameterKind {
                 Self::String {
                     pattern,
                     max_length,
+                    multiline,
                 },
                 toml::Value::String(text),
             ) if text.len() <= *max_length
-                && !text.contains('\0')
+                && is_clean(text, *multiline)
                 && pattern
                     .as_ref()
                     .is_none_or(|pattern| pattern.is_match(text)) =>
@@ -196,17 +211,16 @@ impl ParameterKind {
             Self::Enum(values) => format!("one of {}", values.join(", ")),
             Self::Int { min, max } => format!("a whole number from {min} to {max}"),
             Self::String {
-                pattern: None,
+                pattern,
                 max_length,
-            } => format!("text of at most {max_length} bytes"),
-            Self::String {
-                pattern: Some(pattern),
-                max_length,
+                multiline,
             } => {
-                format!(
-                    "text of at most {max_length} bytes that matches {}",
-                    pattern.as_str()
-                )
+                let pattern = match pattern {
+                    Some(pattern) => format!(" that matches {}", pattern.as_str()),
+                    None => String::new(),
+                };
+                let lines = if *multiline { "" } else { ", in one line" };
+                format!("text of at most {max_length} bytes{pattern}{lines}")
             }
             Self::Url => "an http:// or https:// URL".to_owned(),
         }
@@ -237,6 +251,11 @@ impl ParameterDocument {
             "max_length",
             self.max_length.as_ref().map(Spanned::span),
         )?;
+        only(
+            TypeName::String,
+            "multiline",
+            self.multiline.as_ref().map(Spanned::span),
+        )?;
         only(TypeName::Int, "min", self.min.as_ref().map(Spanned::span))?;
         only(TypeName::Int, "max", self.max.as_ref().map(Spanned::span))
     }
@@ -255,6 +274,19 @@ fn whole_match(pattern: &Spanned<String>) -> Result<Regex, Problem> {
         .map_err(|error| fail(format!("not a regular expression: {error}")))
 }
 
+/// Whether `text` has no character that a file or a terminal could take for its end or for a command. A value that
+/// is put into a file as it is must not begin a line of its own there: that takes `multiline`.
+fn is_clean(text: &str, multiline: bool) -> bool {
+    !text.chars().any(|character| match character {
+        '\n' | '\t' => !multiline,
+        // Line breaks of Unicode, which YAML 1.1 and JavaScript take for theirs. U+0085 is a control character.
+        '\u{2028}' | '\u{2029}' => !multiline,
+        _ => character.is_control(),
+    })
+}
+
+/// Of RFC 3986 without what opens, closes or expands something inside quotes: `"{{ url }}"` and `'{{ url }}'` are
+/// one value for a shell, too. Whoever needs such a character writes it as `%27`.
 fn is_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
@@ -263,5 +295,5 @@ fn is_url(text: &str) -> bool {
         && text.len() <= 2048
         && text
             .bytes()
-            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"\"<>\\^`{|}".contains(&byte))
+            .all(|byte| matches!(byte, 0x21..=0x7e) && !b"\"$'<>\\^`{|}".contains(&byte))
 }

@@ -1,7 +1,9 @@
-//! `{{ name }}` in arguments and host names: a value put in place, and nothing more.
+//! `{{ name }}` in arguments, host names and template files: a value put in place as it is, or quoted by a
+//! filter, and nothing more.
 
 use std::str::FromStr;
 
+use super::filter::Filter;
 use crate::name::ParameterName;
 
 /// Text with places for values. There is no logic in it: an image that needs logic bakes it.
@@ -15,8 +17,13 @@ pub struct Template {
 pub enum TemplatePart {
     /// Text as it is.
     Text(String),
-    /// The value of this name.
-    Value(ParameterName),
+    /// A value.
+    Value {
+        /// Its name.
+        name: ParameterName,
+        /// How it is quoted; as it is, if absent.
+        filter: Option<Filter>,
+    },
 }
 
 impl Template {
@@ -25,10 +32,10 @@ impl Template {
         &self.parts
     }
 
-    /// The names that it uses.
-    pub fn names(&self) -> impl Iterator<Item = &ParameterName> {
+    /// The names that it uses, each with its filter.
+    pub fn values(&self) -> impl Iterator<Item = (&ParameterName, Option<Filter>)> {
         self.parts.iter().filter_map(|part| match part {
-            TemplatePart::Value(name) => Some(name),
+            TemplatePart::Value { name, filter } => Some((name, *filter)),
             TemplatePart::Text(_) => None,
         })
     }
@@ -44,15 +51,19 @@ impl FromStr for Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            let (name, after) = after.split_once("}}").ok_or("'{{' without '}}'")?;
+            let (value, after) = after.split_once("}}").ok_or("'{{' without '}}'")?;
+            let (name, filter) = match value.split_once('|') {
+                Some((name, filter)) => (name, Some(filter.trim().parse()?)),
+                None => (value, None),
+            };
             if !before.is_empty() {
                 parts.push(TemplatePart::Text(before.to_owned()));
             }
-            parts.push(TemplatePart::Value(
-                name.trim()
-                    .parse()
-                    .map_err(|error| format!("in '{{{{ }}}}': {error}"))?,
-            ));
+            let name = name
+                .trim()
+                .parse()
+                .map_err(|error| format!("in '{{{{ }}}}': {error}"))?;
+            parts.push(TemplatePart::Value { name, filter });
             rest = after;
         }
         if rest.contains("}}") {

@@ -104,7 +104,7 @@ pub(super) struct VolumeDocument {
 impl VolumeDocument {
     pub(super) fn check(self) -> Result<Action, String> {
         let device: Template = self.device.parse()?;
-        if device.names().next().is_none() {
+        if device.values().next().is_none() {
             // What values make of a template is looked at on the host.
             self.device.parse::<VolumeDevice>()?;
         }

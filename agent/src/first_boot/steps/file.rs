@@ -2,15 +2,12 @@
 
 use std::io::Write;
 
-use earmark_manifest::{crypto, declaration::Template, name::AccountName, path::ImagePath};
+use earmark_manifest::{crypto, declaration::Template, limits, name::AccountName, path::ImagePath};
 use earmark_scan::rendered::{self, RenderedFile};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use super::{Context, StepFailure, StepResult};
 use crate::{first_boot::accounts, store};
-
-/// A template is at most this long.
-const BOUND: usize = 1024 * 1024;
 
 /// A file as it is declared.
 #[derive(Debug)]
@@ -58,7 +55,7 @@ impl File<'_> {
         let (path, sealed) = context.sealed.find(self.template)?;
         let bytes = context
             .root
-            .read(&path, BOUND)
+            .read(&path, limits::TEMPLATE)
             .map_err(|error| error.to_string())?;
         if crypto::sha256(&bytes) != sealed.sha256 {
             return Err(
@@ -69,7 +66,10 @@ impl File<'_> {
         let template: Template = text
             .parse()
             .map_err(|problem| format!("'{path}': {problem}"))?;
-        let render = context.bindings.render(&template);
+        let declaration = context.manifest.declaration();
+        let render = declaration
+            .check_template(&template)
+            .and_then(|()| context.bindings.render(&template));
         Ok(render.map_err(|problem| format!("'{path}': {problem}"))?)
     }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_program_that_is_not_the_signed_one_is_not_run() {
     type Tamper = fn(&TestRoot);
-    let cases: [(&str, Tamper, &str); 6] = [
+    let cases: [(&str, Tamper, &str); 11] = [
         (
             "changed",
             |root| root.write("/usr/bin/count", b"#!/bin/sh\nexit 0\n"),
@@ -43,6 +43,34 @@ fn a_program_that_is_not_the_signed_one_is_not_run() {
             "not the file",
         ),
         (
+            "a script that nobody may run",
+            |root| chmod(root, "/usr/bin/count", 0o644),
+            "has mode 0644",
+        ),
+        (
+            "a script that some may not run",
+            |root| chmod(root, "/usr/bin/count", 0o744),
+            "mode 0755",
+        ),
+        (
+            "set-user-ID",
+            |root| chmod(root, "/usr/bin/count", 0o4755),
+            "has mode 4755",
+        ),
+        (
+            "the mode of its interpreter",
+            |root| chmod(root, "/usr/bin/dash", 0o644),
+            "'/usr/bin/dash' has mode 0644",
+        ),
+        (
+            "a directory",
+            |root| {
+                root.remove("/usr/bin/count");
+                fs::create_dir(root.at("/usr/bin/count")).unwrap();
+            },
+            "regular file",
+        ),
+        (
             "gone",
             |root| root.remove("/usr/bin/count"),
             "/usr/bin/count",
@@ -56,6 +84,29 @@ fn a_program_that_is_not_the_signed_one_is_not_run() {
         assert!(reason.contains(says), "{what}: {reason}");
         assert_eq!(bench.written("count"), "", "{what}");
     }
+}
+
+fn chmod(root: &TestRoot, path: &str, mode: u32) {
+    fs::set_permissions(root.at(path), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_the_kernel_cannot_run_is_not_handed_to_a_shell() {
+    let good = Bench::new(&[COUNT], &command("count", ""));
+    assert_eq!(done(&good.perform()), 1);
+    for text in ["echo ran >> \"$1\"/count\n", "", "# !/bin/sh\n"] {
+        let bench = Bench::new(&[("count", text)], &command("count", ""));
+        let (_, reason, _) = bench.fails();
+        assert!(
+            reason.contains("neither a program (ELF) nor a script"),
+            "{reason}"
+        );
+        assert_eq!(bench.written("count"), "");
+    }
+    // Nor is what interprets a script.
+    let other = [("count", "#!/bin/other\n"), ("other", "echo\n")];
+    let bench = Bench::new(&other, &command("count", ""));
+    assert!(bench.fails().1.contains("'/usr/bin/other'"));
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! [`Links`]: the symbolic links of an image, followed as they were measured or signed, and not as they are on a
+//! disk by now.
+
+use std::collections::BTreeMap;
+
+use earmark_manifest::path::ImagePath;
+
+/// Links that lead on and on are no way to anything.
+const MOST_LINKS: usize = 16;
+
+/// Links, by their place.
+#[derive(Debug, Default)]
+pub struct Links(BTreeMap<ImagePath, Box<[u8]>>);
+
+impl Links {
+    /// Adds the link at `path`.
+    pub fn insert(&mut self, path: ImagePath, target: Box<[u8]>) {
+        self.0.insert(path, target);
+    }
+
+    /// Follows the links of a path, one part after the other; never out of the root.
+    ///
+    /// # Errors
+    ///
+    /// If it goes through too many.
+    pub fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
+        let mut left = MOST_LINKS;
+        let mut todo: Vec<Vec<u8>> = parts(path.as_bytes());
+        let mut done = ImagePath::root();
+        while let Some(part) = todo.pop() {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    done = done.parent().unwrap_or_default();
+                    continue;
+                }
+                _ => {}
+            }
+            let next = done
+                .join(&part)
+                .map_err(|error| format!("'{path}': {error}"))?;
+            let Some(target) = self.0.get(&next) else {
+                done = next;
+                continue;
+            };
+            left = left
+                .checked_sub(1)
+                .ok_or_else(|| format!("'{path}' goes through too many links"))?;
+            if target.first() == Some(&b'/') {
+                done = ImagePath::root();
+            }
+            todo.extend(parts(target));
+        }
+        Ok(done)
+    }
+}
+
+/// The parts of a path, the first one last.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec);
+    parts.rev().collect()
+}
