@@ -13,6 +13,7 @@
 
 mod apply;
 mod check;
+mod early;
 mod needs;
 mod overrides;
 mod plan;
@@ -89,8 +90,16 @@ fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
         let path = overrides::show(&found.path);
         format!("'{path}' has no effect: the agent's units take no changes")
     }));
+    let order = early::find(root);
+    told.extend(order.problems.iter().cloned());
+    told.extend(order.early.iter().map(|(unit, later)| {
+        format!(
+            "'{unit}' is not listed, and would start before the verdict: '{later}' waits for it"
+        )
+    }));
     let targets = CommandLine::read(root).targets();
-    let plan = plan::plan(&policy, &targets, &overrides, &Opened::read(root).open());
+    let open = Opened::read(root).open();
+    let plan = plan::plan(&policy, &targets, &overrides, &order, &open);
     let problems = apply::apply(&plan, early);
     let exit = if problems.is_empty() {
         Exit::Done

@@ -24,6 +24,7 @@ idle() {
     case $(systemctl is-system-running) in running | degraded) ;; *) return 1 ;; esac
 }
 verdict() { grep -qs "\"verdict\": \"$1\"" /run/earmark/status.json; }
+until [ -S /run/systemd/private ]; do sleep 0.1; done
 tries=0
 until eval "$(cat /run/test/until)"; do
     tries=$((tries + 1))
@@ -44,18 +45,13 @@ journalctl --no-pager --boot --output=short-monotonic > /run/test/journal
 touch /run/test/done
 systemctl poweroff --force --force
 "#;
-/// In the way of no isolation, as the observer of a real boot would not be.
-const OBSERVER: &str = "\
-[Unit]
-DefaultDependencies=no
-IgnoreOnIsolate=yes
-[Service]
-ExecStart=/bin/sh /usr/lib/test/observe
-StandardOutput=null
-StandardError=file:/run/test/observer
-[Install]
-WantedBy=sysinit.target
-";
+/// The first process: before it is systemd, it starts the observer, which is no unit and so in the way of
+/// no isolation and of no ordering; and what the kernel of this machine was told says nothing of the host
+/// in the container.
+const INIT: &str = "\
+mount --bind /run/test/cmdline /proc/cmdline
+/bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
+exec /lib/systemd/systemd";
 const WORKLOAD: &str = "\
 [Unit]
 Requires=earmark-ready.target
@@ -88,19 +84,7 @@ const LISTENING: &str = "\
 [Service]
 ExecStart=/bin/sleep infinity
 ";
-/// What the kernel of this machine was told says nothing of the host in the container.
-const CMDLINE: &str = "\
-[Unit]
-DefaultDependencies=no
-Before=earmark-verify.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/mount --bind /run/test/cmdline /proc/cmdline
-";
-const UNITS: [(&str, &str, &str); 7] = [
-    ("cmdline.service", CMDLINE, "sysinit.target.wants"),
-    ("observer.service", OBSERVER, "sysinit.target.wants"),
+const UNITS: [(&str, &str, &str); 5] = [
     ("workload.service", WORKLOAD, "multi-user.target.wants"),
     ("login.service", LOGIN, "multi-user.target.wants"),
     ("session.service", SESSION, "multi-user.target.wants"),
@@ -313,7 +297,7 @@ impl Host {
         let turn = fs::File::create(turn).unwrap();
         turn.lock().unwrap();
         // As every system has it that there is a profile for, whatever this machine has.
-        let words = "--kill-after=10 120 env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --private-network \
+        let words = "--kill-after=10 120 env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --private-network \
                      --register=no --keep-unit --console=read-only --resolv-conf=off --timezone=off \
                      --link-journal=no";
         let name = self
@@ -331,6 +315,7 @@ impl Host {
         ];
         let words = words.split_whitespace().map(str::to_owned);
         let words = words.chain(more).chain(self.more.iter().cloned());
+        let words = words.chain(["/bin/sh", "-c", INIT].map(str::to_owned));
         run("timeout", words, None)
     }
 

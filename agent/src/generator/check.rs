@@ -16,6 +16,7 @@ use earmark_manifest::path::ImagePath;
 use earmark_scan::{Root, Violation, ViolationKind};
 
 use super::{
+    early::{self, GATE},
     overrides::{self, show},
     plan::{self, Item},
 };
@@ -28,6 +29,8 @@ use crate::{
 
 /// Where systemd has its generators write early.
 const EARLY: &str = "run/systemd/generator.early";
+/// Where other generators write.
+const NORMAL: &str = "run/systemd/generator";
 /// Where units and drop-ins come before those; nobody sets properties of ours there.
 const BEFORE: [&str; 2] = ["run/systemd/system.control", "run/systemd/transient"];
 
@@ -51,10 +54,12 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
     let (mut overrides, _) = overrides::find(root);
     // Those for all services may have come after the generator ran, with other software.
     overrides.retain(|found| found.is_for_us);
+    let order = early::find(root);
     let plan = plan::plan(
         policy,
         &line.targets(),
         &overrides,
+        &order,
         &Opened::read(root).unsettled(),
     );
     let at = |path: &Path| root.path().join(path);
@@ -80,6 +85,27 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
         .keys()
         .map(|path| Path::new(EARLY).join(path))
         .collect();
+    violations.extend(order.early.iter().map(|(unit, later)| {
+        let found = format!("a unit that is not listed, and that '{later}' waits for");
+        violation(
+            Path::new(unit),
+            "nothing that starts before the verdict",
+            found,
+        )
+    }));
+    // A drop-in of the name of ours frees a unit from waiting for the verdict.
+    for place in [EARLY, NORMAL].into_iter().chain(BEFORE) {
+        let place = Path::new(place);
+        for directory in listed(&at(place)) {
+            let path = place.join(&directory).join(GATE);
+            let is_ours = expected.contains(&Path::new(EARLY).join(directory).join(GATE));
+            let is_before = BEFORE.iter().any(|before| place == Path::new(before));
+            if (is_before || !is_ours) && fs::symlink_metadata(at(&path)).is_ok() {
+                let found = "something that lets a unit start before the verdict".to_owned();
+                violations.push(violation(&path, "nothing", found));
+            }
+        }
+    }
     for unit in &UNITS {
         let own = Path::new(EARLY).join(format!("{}.d", unit.name));
         let before = BEFORE.iter().flat_map(|place| {

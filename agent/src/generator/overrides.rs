@@ -8,7 +8,7 @@ use earmark_scan::Root;
 
 /// Where systemd looks for units after the generators' early directory. `/run/systemd/generator` is
 /// left out: it is being written by other generators right now, which are sealed like this one.
-const PLACES: [&str; 8] = [
+pub(super) const PLACES: [&str; 8] = [
     "etc/systemd/system",
     "etc/systemd/system.attached",
     "run/systemd/system",

@@ -7,7 +7,12 @@ use std::{
 
 use earmark_manifest::declaration::{LockName, OnFailure};
 
-use super::{needs, overrides::Override, reports};
+use super::{
+    early::{self, Order},
+    needs,
+    overrides::Override,
+    reports,
+};
 use crate::{
     lockdown,
     policy::Policy,
@@ -41,6 +46,7 @@ pub(super) fn plan(
     policy: &Policy,
     targets: &[String],
     overrides: &BTreeSet<Override>,
+    order: &Order,
     open: &BTreeSet<LockName>,
 ) -> Plan {
     let declaration = policy.declaration();
@@ -124,6 +130,7 @@ pub(super) fn plan(
         let debug_shell = Item::Link(MASK.to_owned());
         put("debug-shell.service".to_owned(), debug_shell);
     }
+    plan.extend(early::gates(policy, order));
     for found in overrides {
         let mask = Item::Link(MASK.to_owned());
         plan.insert(found.path.clone(), mask);
@@ -158,7 +165,8 @@ fn dependency(unit: &str) -> Item {
     Item::Link(format!("../{unit}"))
 }
 
-const HEAD: &str = "# Written at each boot by earmark-generator, from the policy of this image.\n";
+pub(super) const HEAD: &str =
+    "# Written at each boot by earmark-generator, from the policy of this image.\n";
 
 /// How the service manager carries the policy out.
 fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {

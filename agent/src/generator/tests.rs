@@ -120,6 +120,11 @@ fn listing(early: &Path) -> Vec<String> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(early).unwrap().display().to_string();
+            // The tests of `early` have these.
+            let is_gate = name.ends_with("/50-earmark.conf");
+            if is_gate && !name.starts_with("emergency.") && !name.starts_with("rescue.") {
+                continue;
+            }
             if let Ok(target) = fs::read_link(&path) {
                 lines.push(format!("{name} -> {}", target.display()));
             } else if path.is_dir() {

@@ -8,17 +8,13 @@ use earmark_tests::boot::{Boot, Disk, QUARANTINE, QUARANTINED, READY, image, liv
 /// Fills `/run` before the agent keeps anything there, but after systemd has what it needs, and after
 /// the journal has gone from there.
 const FULL_RUN: &str = r"
-mkdir -p /run/systemd/system/sysinit.target.wants
-cat > /run/systemd/system/full.service <<UNIT
+mkdir -p /run/systemd/system/systemd-journal-flush.service.d
+cat > /run/systemd/system/systemd-journal-flush.service.d/full.conf <<UNIT
 [Unit]
-DefaultDependencies=no
-After=systemd-journal-flush.service
 Before=earmark-verify.service
 [Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'cat /dev/zero > /run/full; df /run > /dev/console'
+ExecStartPost=-/bin/sh -c 'cat /dev/zero > /run/full; df /run > /dev/console'
 UNIT
-ln -s ../full.service /run/systemd/system/sysinit.target.wants/full.service
 ";
 
 /// Changes a sealed file of `/etc`.
