@@ -174,10 +174,20 @@ impl UnsignedBundle {
             return Ok(());
         }
         let parent = files::parent(directory);
-        let temporary = TemporaryDirectory::new_in(parent)
-            .with_context(writing)
-            .exits(Exit::Undecided)
-            .or_next(|| format!("{} must be a directory that can be written", quote(parent)))?;
+        let temporary = TemporaryDirectory::new_in(parent).or_else(|error| {
+            use io::ErrorKind as Kind;
+            let elsewhere = matches!(
+                error.kind(),
+                Kind::NotFound | Kind::NotADirectory | Kind::PermissionDenied
+            );
+            let exit = files::unwritable(&error);
+            let failed = Err(error).with_context(writing).exits(exit);
+            if elsewhere {
+                let next = || format!("{} must be a directory that can be written", quote(parent));
+                return failed.or_next(next);
+            }
+            failed
+        })?;
         let fill = || -> io::Result<()> {
             for (name, bytes) in contents {
                 files::create_new(&temporary.path().join(name), 0o644, bytes)?;

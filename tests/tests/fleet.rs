@@ -178,6 +178,12 @@ fn a_fleet_that_was_not_seen_is_not_good() {
     let fleet = fleet();
     let said = fleet.status(&[]).must(11);
     assert!(said.err.contains("no host was seen"), "{}", said.err);
+    assert!(said.out.contains("NOT WHOLE"), "{}", said.out);
+    let page = fleet.status(&["--format", "html"]).must(11).out;
+    assert!(page.contains("nothing was seen"), "{page}");
+    assert!(!page.contains("class=\"good\""), "{page}");
+    let metrics = fleet.status(&["--format", "prometheus"]).must(11).out;
+    assert!(metrics.contains("\nearmark_fleet_whole 0\n"), "{metrics}");
     let gone = fleet.earmark(&[
         "--reports",
         "nowhere",
@@ -208,6 +214,10 @@ fn a_fleet_that_was_not_seen_is_not_good() {
     );
     fleet.report(&instance(1), "1.5.0", json!({}));
     fleet.status(&[]).must(0);
+    let page = fleet.status(&["--format", "html"]).must(0).out;
+    assert!(page.contains("<p class=\"good\">Nothing.</p>"), "{page}");
+    let metrics = fleet.status(&["--format", "prometheus"]).must(0).out;
+    assert!(metrics.contains("\nearmark_fleet_whole 1\n"), "{metrics}");
 }
 
 #[test]

@@ -1,0 +1,440 @@
+//! The signer as CI asks it: whose keys it believes, what it says that it did not look at, what it refuses to
+//! sign, and exit codes that do not depend on who reads the text.
+
+use std::{fs, os::unix::fs::symlink};
+
+use earmark_tests::{Bench, NO_LOCKS, Run, SPEC, program, run};
+
+fn words(command: &str) -> Vec<&str> {
+    command.split(' ').collect()
+}
+
+fn earmark(bench: &Bench, command: &str) -> Run {
+    bench.earmark(&words(command))
+}
+
+/// A sealed root, and the same resealed by somebody with a key and a trust file of theirs.
+fn resealed() -> (Bench, Bench) {
+    let good = Bench::sealed();
+    let bad = good.copy();
+    bad.write("usr/bin/web", b"#!/bin/evil\n");
+    bad.keygen("evil");
+    earmark(&bad, "trust --key evil.pub --out evil.toml").must(0);
+    let seal =
+        "seal --root root --spec earmark.toml --version 1.0 --key evil.key --trust evil.toml";
+    earmark(&bad, seal).must(0);
+    (good, bad)
+}
+
+#[test]
+fn verify_without_keys_to_believe_is_a_usage_error() {
+    let (good, _) = resealed();
+    let refused = earmark(&good, "verify --root root").must(2);
+    for part in ["--trust FILE", "--own-trust"] {
+        assert!(refused.err.contains(part), "{}", refused.err);
+    }
+    assert_eq!(refused.out, "");
+    earmark(&good, "verify --root root --own-trust --trust trust.toml").must(2);
+    earmark(&good, "verify --root root --trust nowhere.toml").must(11);
+    earmark(&good, "verify --root root --trust trust.toml").must(0);
+}
+
+#[test]
+fn root_that_anybody_resealed_is_told_from_the_one_that_ci_sealed() {
+    let (good, bad) = resealed();
+    let with_keys = "verify --root root --trust trust.toml --json";
+    let verified = earmark(&good, with_keys).must(0).json();
+    assert_eq!(verified["verdict"], "verified");
+    assert_eq!(verified["trust"]["source"], "file");
+    assert_eq!(verified["warnings"], serde_json::json!([]));
+    earmark(&bad, with_keys).must(10);
+
+    let own = earmark(&bad, "verify --root root --own-trust --json").must(0);
+    let report = own.json();
+    assert_eq!(report["trust"]["source"], "own");
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("anybody could have resealed it"),
+        "{warning}"
+    );
+    assert!(
+        own.err.contains("anybody could have resealed it"),
+        "{}",
+        own.err
+    );
+    let text = earmark(&bad, "verify --root root --own-trust").must(0).out;
+    assert!(text.contains("ANYBODY could have resealed it"), "{text}");
+    let text = earmark(&good, "verify --root root --trust trust.toml")
+        .must(0)
+        .out;
+    assert!(
+        !text.contains("ANYBODY") && text.contains("'trust.toml'"),
+        "{text}"
+    );
+
+    // What the same question is in other commands.
+    for (command, good_code, bad_code) in [
+        ("export root --format sha256sums --trust trust.toml", 0, 10),
+        ("export root --format sha256sums", 0, 0),
+    ] {
+        earmark(&good, command).must(good_code);
+        earmark(&bad, command).must(bad_code);
+    }
+    let exported = earmark(&bad, "export root --format sha256sums").must(0);
+    assert!(
+        exported.err.contains("was not verified"),
+        "{}",
+        exported.err
+    );
+    let inspect =
+        |bench: &Bench, more: &str| earmark(bench, &format!("inspect root{more}")).must(0);
+    assert_eq!(inspect(&bad, " --json").json()["verified"], false);
+    assert!(
+        inspect(&bad, "")
+            .out
+            .contains("ANYBODY could have resealed it")
+    );
+    assert_eq!(
+        inspect(&bad, " --trust trust.toml --json").json()["verified"],
+        false
+    );
+    assert_eq!(
+        inspect(&good, " --trust trust.toml --json").json()["verified"],
+        true
+    );
+    let tree = earmark(&good, "inspect root/usr/lib/earmark/seal/tree.zst")
+        .must(0)
+        .out;
+    assert!(tree.contains("NOT SIGNED"), "{tree}");
+}
+
+#[test]
+fn everything_is_read_unless_less_is_asked_for_by_name() {
+    let bench = Bench::new();
+    let critical = SPEC.replace("gate = \"full\"", "gate = \"critical\"");
+    fs::write(bench.path("earmark.toml"), critical).unwrap();
+    bench.seal().must(0);
+    let verify = |more: &str| {
+        earmark(
+            &bench,
+            &format!("verify --root root --trust trust.toml{more}"),
+        )
+    };
+    for full in ["", " --full", " --gate full"] {
+        let told = verify(&format!("{full} --json")).must(0).json();
+        assert_eq!(told["verdict"], "verified", "{full}");
+    }
+    for (gate, missing) in [
+        ("critical", "the content of"),
+        ("signature", "neither the names"),
+    ] {
+        let told = verify(&format!(" --gate {gate} --json")).must(0);
+        assert!(told.err.contains("PARTIAL: "), "{}", told.err);
+        let report = told.json();
+        assert_eq!(report["verdict"], "partial", "{gate}");
+        let warning = report["warnings"][0].as_str().unwrap();
+        assert!(
+            warning.contains(missing) && warning.contains("--gate full"),
+            "{warning}"
+        );
+        let text = verify(&format!(" --gate {gate}")).must(0).out;
+        assert!(
+            text.contains("PARTIAL") && text.contains("not read"),
+            "{text}"
+        );
+    }
+    verify(" --gate off").must(2);
+    verify(" --full --gate critical").must(2);
+    // A byte that only the default reads.
+    bench.write("usr/lib/large", &vec![8; 300_000]);
+    verify(" --gate signature").must(0);
+    verify("").must(10);
+}
+
+#[test]
+fn difference_of_seals_says_nothing_of_roots_that_it_did_not_read() {
+    let old = Bench::sealed();
+    let new = old.copy();
+    new.write("usr/bin/web", b"#!/bin/evil\n");
+    let other = new.root().display().to_string();
+    let text = old.earmark(&["diff", "root", &other]).must(0).out;
+    for part in [
+        "compared the seals, whose signatures were not verified",
+        "the root was not read: earmark verify --root",
+        "the seals say the same",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.to_lowercase().contains("nothing changed"), "{text}");
+    let page = old
+        .earmark(&["diff", "root", &other, "--format", "markdown"])
+        .must(0)
+        .out;
+    assert!(page.contains("the root was not read"), "{page}");
+    let json = old
+        .earmark(&["diff", "root", &other, "--json"])
+        .must(0)
+        .json();
+    assert_eq!(json["compared"]["what"], "seals");
+    assert_eq!(json["compared"]["signatures"], false);
+    assert_eq!(
+        json["compared"]["roots_not_read"].as_array().unwrap().len(),
+        2
+    );
+    // Of a seal alone there is no root to read.
+    let seal = "root/usr/lib/earmark/seal";
+    let json = old.earmark(&["diff", seal, seal, "--json"]).must(0).json();
+    assert_eq!(
+        json["compared"]["roots_not_read"].as_array().unwrap().len(),
+        0
+    );
+}
+
+#[test]
+fn lint_of_nothing_is_undecided() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("empty")).unwrap();
+    let nothing = earmark(&bench, "lint --root empty").must(11);
+    assert!(
+        nothing.out.contains("nothing was looked at"),
+        "{}",
+        nothing.out
+    );
+    let json = earmark(&bench, "lint --root root --spec earmark.toml --json")
+        .must(0)
+        .json();
+    assert!(json["looked_at"].as_u64().unwrap() > 20, "{json:#}");
+    let without = earmark(&bench, "lint --root root").must(0).out;
+    assert!(without.contains("without --spec"), "{without}");
+}
+
+#[test]
+fn seal_file_over_its_bound_does_not_match_and_a_missing_one_is_a_doubt() {
+    let sealed = Bench::sealed();
+    let both = |bench: &Bench, code: i32, at: &str| {
+        for run in [
+            earmark(bench, "verify --root root --trust trust.toml"),
+            earmark(
+                bench,
+                "verify --root root --trust trust.toml --gate signature",
+            ),
+            bench.agent(&["verify", "--gate", "full", "--root", "root"]),
+            bench.agent(&["verify", "--gate", "signature", "--root", "root"]),
+        ] {
+            assert_eq!(run.code, code, "{at}: {}{}", run.out, run.err);
+        }
+        earmark(bench, "inspect root").must(code);
+    };
+    both(&sealed, 0, "as it was sealed");
+    for name in ["manifest.json", "earmark.toml", "tree.zst"] {
+        let path = format!("usr/lib/earmark/seal/{name}");
+        let large = sealed.copy();
+        let file = fs::File::options()
+            .write(true)
+            .open(large.root().join(&path))
+            .unwrap();
+        file.set_len(1 << 30).unwrap();
+        both(&large, 10, &path);
+        let missing = sealed.copy();
+        fs::remove_file(missing.root().join(&path)).unwrap();
+        both(&missing, 11, &path);
+    }
+}
+
+/// A step of the declaration, what its program or template is made to be, and what is said of it.
+type Step = (&'static str, &'static str, fn(&Bench), &'static str);
+
+const STEPS: [Step; 12] = [
+    (
+        "missing",
+        "command = { argv = [\"/opt/no-such\"] }",
+        |_| {},
+        "'/opt/no-such' is not in the image",
+    ),
+    (
+        "not-executable",
+        "command = { argv = [\"/usr/bin/plain\"] }",
+        |bench| {
+            bench.write("usr/bin/plain", b"#!/usr/bin/sh\n");
+            bench.chmod("usr/bin/plain", 0o644);
+        },
+        "'/usr/bin/plain' is not executable: mode 0644",
+    ),
+    (
+        "directory",
+        "command = { argv = [\"/usr/bin/tools\"] }",
+        |bench| fs::create_dir(bench.root().join("usr/bin/tools")).unwrap(),
+        "'/usr/bin/tools' is a directory",
+    ),
+    (
+        "mutable",
+        "command = { argv = [\"/opt/mutable\"] }",
+        |bench| executable(bench, "opt/mutable", b"#!/usr/bin/sh\n"),
+        "'/opt/mutable' is mutable",
+    ),
+    (
+        "state",
+        "command = { argv = [\"/var/lib/tool\"] }",
+        |bench| executable(bench, "var/lib/tool", b"#!/usr/bin/sh\n"),
+        "'/var/lib/tool' is state",
+    ),
+    (
+        "generated",
+        "command = { argv = [\"/etc/ssh/ssh_host_x_key\"] }",
+        |_| {},
+        "'/etc/ssh/ssh_host_x_key' is generated",
+    ),
+    (
+        "no-interpreter",
+        "command = { argv = [\"/usr/bin/script\"] }",
+        |bench| executable(bench, "usr/bin/script", b"#! /usr/bin/no-such -x\n"),
+        "its interpreter: '/usr/bin/no-such' is not in the image",
+    ),
+    (
+        "no-env",
+        "command = { argv = [\"/usr/bin/by-env\"] }",
+        |bench| executable(bench, "usr/bin/by-env", b"#!/usr/bin/env python9\n"),
+        "no sealed program of the image is named 'python9'",
+    ),
+    (
+        "script-of-script",
+        "command = { argv = [\"/usr/bin/second\"] }",
+        |bench| executable(bench, "usr/bin/second", b"#!/usr/bin/good\n"),
+        "its interpreter '/usr/bin/good' is a script, too",
+    ),
+    (
+        "dangling",
+        "command = { argv = [\"/usr/bin/link\"] }",
+        |bench| symlink("../lib/gone", bench.root().join("usr/bin/link")).unwrap(),
+        "'/usr/bin/link' is not in the image",
+    ),
+    (
+        "no-template",
+        "file = { path = \"/etc/a\", template = \"/usr/share/a.j2\", mode = \"0644\", owner = \"root\" }",
+        |_| {},
+        "'/usr/share/a.j2' is not in the image",
+    ),
+    (
+        "mutable-template",
+        "file = { path = \"/etc/b\", template = \"/opt/mutable.j2\", mode = \"0644\", owner = \"root\" }",
+        |bench| bench.write("opt/mutable.j2", b"x"),
+        "'/opt/mutable.j2' is mutable",
+    ),
+];
+
+fn executable(bench: &Bench, path: &str, content: &[u8]) {
+    bench.write(path, content);
+    bench.chmod(path, 0o755);
+}
+
+/// A root with a program and an interpreter that steps can use, also through links.
+fn with_program() -> Bench {
+    let bench = Bench::new();
+    executable(&bench, "usr/bin/sh", b"\x7fELF");
+    executable(&bench, "usr/bin/good", b"#!/bin/sh -eu\n");
+    executable(&bench, "usr/bin/by-good-env", b"#!/usr/bin/env sh\n");
+    symlink("good", bench.root().join("usr/bin/good-link")).unwrap();
+    bench
+}
+
+fn declare(bench: &Bench, steps: &[(&str, &str)]) {
+    let mut spec = SPEC.replace(
+        "mutable = [",
+        "mutable = [\"/opt/mutable\", \"/opt/mutable.j2\", ",
+    );
+    for (name, step) in steps {
+        spec.push_str(&format!("\n[[first_boot]]\nname = \"{name}\"\n{step}\n"));
+    }
+    fs::write(bench.path("earmark.toml"), format!("{spec}{NO_LOCKS}")).unwrap();
+}
+
+#[test]
+fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
+    let good: Vec<(&str, String)> = ["good", "good-link", "by-good-env"]
+        .map(|name| (name, format!("command = {{ argv = [\"/bin/{name}\"] }}")))
+        .to_vec();
+    let good: Vec<(&str, &str)> = good
+        .iter()
+        .map(|(name, step)| (*name, step.as_str()))
+        .collect();
+    for (name, step, prepare, says) in STEPS {
+        let bench = with_program();
+        prepare(&bench);
+        declare(&bench, &good);
+        bench.seal().must(0);
+        declare(&bench, &[&good[..], &[(name, step)]].concat());
+        for refused in [bench.seal(), bench.measure()] {
+            let refused = refused.must(2);
+            for part in [says, &format!("step '{name}'")] {
+                assert!(refused.err.contains(part), "{part}: {}", refused.err);
+            }
+            assert!(!refused.err.contains("step 'good'"), "{}", refused.err);
+        }
+        assert!(!bench.path("OUT").exists());
+    }
+    // All at once, so that one run names them all.
+    let bench = with_program();
+    for (_, _, prepare, _) in STEPS {
+        prepare(&bench);
+    }
+    let steps: Vec<(&str, &str)> = STEPS
+        .iter()
+        .map(|(name, step, _, _)| (*name, *step))
+        .collect();
+    declare(&bench, &steps);
+    let refused = bench.seal().must(2).err;
+    for (name, _, _, says) in STEPS {
+        assert!(
+            refused.contains(&format!("step '{name}'")) && refused.contains(says),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_changes_no_exit_code() {
+    let bench = Bench::sealed();
+    let bad = bench.copy();
+    bad.write("usr/bin/web", b"another\n");
+    bad.write("etc/ssh/ssh_host_x_key", b"x");
+    let commands = [
+        (&bench, "verify --root root --trust trust.toml", 0),
+        (&bad, "verify --root root --trust trust.toml", 10),
+        (&bench, "verify --root nowhere --trust trust.toml", 11),
+        (&bench, "verify --root root", 2),
+        (&bench, "verify --root root --own-trust --json", 0),
+        (&bench, "diff root root", 0),
+        (&bench, "inspect root", 0),
+        (&bench, "export root --format mtree", 0),
+        (&bench, "lint --root root --spec earmark.toml", 0),
+        (&bench, "public --key release.key", 0),
+        (&bench, "--help", 0),
+        (&bench, "seal --help", 0),
+        (&bench, "--version", 0),
+        (&bench, "nonsense", 2),
+        (&bench, "verify --nonsense", 2),
+    ];
+    let program = program("earmark");
+    let program = program.to_str().unwrap();
+    for (bench, command, code) in commands {
+        earmark(bench, command).must(code);
+        for redirection in [
+            ">/dev/full",
+            "2>/dev/full",
+            ">/dev/full 2>&1",
+            ">&-",
+            "2>&-",
+            ">&- 2>&-",
+            "<&- >&- 2>&-",
+        ] {
+            let script = format!("'{program}' {command} {redirection}");
+            let run = run("sh", ["-c", &script], Some(&bench.path("")));
+            assert_eq!(run.code, code, "{command} {redirection}: {}", run.err);
+        }
+        // A reader that went away before anything was written.
+        let script =
+            format!("('{program}' {command} 2>&1; echo $? >code) | true; sleep 0.05; cat code");
+        let run = run("bash", ["-c", &script], Some(&bench.path("")));
+        assert_eq!(run.out.trim(), code.to_string(), "{command} | true");
+    }
+}
