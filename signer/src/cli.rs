@@ -25,7 +25,7 @@ EXIT STATUS:
   1   internal error
   2   usage, or a declaration, key or trust file that cannot be used
   10  not verified
-  11  cannot decide: something is missing or unreadable
+  11  cannot decide: something is missing, or cannot be read or written
   15  lint findings: the root is not fit to be sealed
   16  the fleet is not as it should be: --fail-on or --stop-at
 
