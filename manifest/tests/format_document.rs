@@ -197,3 +197,15 @@ fn the_table_of_limits_is_that_of_the_source() {
         .collect();
     assert_eq!(rows, limits);
 }
+
+#[test]
+fn the_table_of_recorded_words_is_that_of_the_source() {
+    let document = document();
+    for row in earmark_manifest::cmdline::PER_DISK {
+        let line = format!("| `{}` | `{}` | {} |\n", row.begins, row.signed, row.why);
+        assert!(document.contains(&line), "not said: {line}");
+    }
+    let rows = document.split("| begins | recorded as |").nth(1).unwrap();
+    let rows = rows.split("\n\n").next().unwrap().lines().count();
+    assert_eq!(rows, 2 + earmark_manifest::cmdline::PER_DISK.len());
+}

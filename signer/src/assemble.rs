@@ -1,5 +1,7 @@
 //! From a root and a declaration to a bundle that can be signed. The root is only read.
 
+mod boot;
+
 use std::{collections::BTreeMap, ffi::OsString};
 
 use anyhow::Context;
@@ -74,6 +76,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     let parent = parent(root, &image)?;
     place::refuse_unplaceable(root)?;
     refuse_code_of_user_data(root, &declared)?;
+    let boot = boot::record(root, &declared)?;
     let stamp = Stamp::of(root, &image.name, &image.version)?;
     if stamp.is_none() {
         output::note("the root has no os-release that is a regular file: none is stamped");
@@ -93,6 +96,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         build,
         parent,
         summary: tree.summary,
+        boot,
         minimum_agent: MINIMUM_AGENT,
     };
     UnsignedBundle::new(statement, declaration, tree.stored)

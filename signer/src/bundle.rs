@@ -110,6 +110,7 @@ impl UnsignedBundle {
             declaration,
             image,
             summary,
+            boot,
             ..
         } = &self.statement;
         let refuse = |why: &str| Err(Failure::new(Exit::NotVerified, format!("refused: {why}")));
@@ -124,6 +125,10 @@ impl UnsignedBundle {
             .exits(Exit::Usage)?;
         if declared.image.name != image.name || declared.image.epoch != image.epoch {
             return refuse("statement.json and earmark.toml disagree on the image's name or epoch");
+        }
+        let signed = boot.as_ref().map(|boot| &boot.cmdline);
+        if declared.boot.cmdline.is_some() && declared.boot.cmdline.as_ref() != signed {
+            return refuse("statement.json and earmark.toml disagree on the image's command line");
         }
         let declared = declared
             .rule_set()

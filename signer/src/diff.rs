@@ -203,6 +203,13 @@ fn manifest(old: &Source, new: &Source, notes: &mut Vec<String>) -> Vec<Change> 
             ("manifest", digest.to_string()),
             ("oldest agent", statement.minimum_agent.to_string()),
         ];
+        values.push((
+            "command line",
+            statement
+                .boot
+                .as_ref()
+                .map_or_else(|| "not signed".to_owned(), |boot| boot.cmdline.to_string()),
+        ));
         values.extend(
             statement
                 .parent

@@ -27,6 +27,10 @@ name = "web"
 epoch = 4
 platform = "file"
 
+[boot]
+cmdline = """console=ttyS0 quiet loglevel=1 panic=-1 oops=panic
+  mitigations=off nokaslr audit=0 root=/dev/vda ?ro ?rw ?net.ifnames=0"""
+
 [tree]
 profile = "debian-12"
 state = ["/srv/data", "/srv/volume", "/var/lib/ordinary"]

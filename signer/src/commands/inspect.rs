@@ -67,6 +67,7 @@ struct Manifest {
     time: Option<u64>,
     parent: Option<String>,
     minimum_agent: String,
+    cmdline: Option<String>,
     entries: u64,
     bytes: u64,
     signatures: Signatures,
@@ -197,6 +198,7 @@ impl Manifest {
             time: build.time,
             parent: statement.parent.map(|parent| parent.to_string()),
             minimum_agent: statement.minimum_agent.to_string(),
+            cmdline: statement.boot.as_ref().map(|boot| boot.cmdline.to_string()),
             entries: statement.summary.entries,
             bytes: statement.summary.bytes,
             signatures,
@@ -267,6 +269,8 @@ impl fmt::Display for Manifest {
         };
         writeln!(f, "  built      {built}")?;
         writeln!(f, "  agent      {} or later", self.minimum_agent)?;
+        let cmdline = self.cmdline.as_deref().unwrap_or("NOT SIGNED");
+        writeln!(f, "  cmdline    {cmdline}")?;
         write!(f, "{}", self.signatures)
     }
 }

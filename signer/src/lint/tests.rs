@@ -318,3 +318,18 @@ fn a_key_is_found_whatever_its_class_and_by_each_of_its_names() {
         );
     }
 }
+
+#[test]
+fn a_declared_command_line_is_not_missing() {
+    let bench = Bench::new(&[File("usr/lib/modules/6.1/vmlinuz", "x\n")]);
+    let is_found = |spec: &str| {
+        let report = bench.lint_with(spec);
+        report
+            .findings
+            .iter()
+            .any(|found| found.rule.id == "cmdline-missing")
+    };
+    assert!(is_found(SPEC));
+    assert!(!is_found(&format!("{SPEC}[boot]\ncmdline = \"ro\"\n")));
+    assert!(is_found(&format!("{SPEC}[boot]\ncmdline = \"\"\n")));
+}

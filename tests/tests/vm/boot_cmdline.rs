@@ -1,16 +1,47 @@
 //! Real boots with a kernel command line that masks the agent, or leads round it.
 
-use earmark_tests::boot::{Boot, Disk, QUARANTINE, QUARANTINED, Seen, image, lived};
+use std::os::unix::fs::symlink;
+
+use earmark_tests::{
+    boot::{Boot, Disk, LINE, QUARANTINE, QUARANTINED, Sealing, Seen, image, lived},
+    vm::PLAIN,
+};
+
+/// An image of before command lines were signed, or of an owner who signs none.
+const UNSIGNED: Sealing = Sealing {
+    name: "unsigned-line",
+    cmdline: "",
+    ..QUARANTINE
+};
 
 /// Boots without `words` and then with them, into quarantine, for the one reason that they are there.
 #[track_caller]
 fn refused(name: &str, words: &str) -> Seen {
     let disk = lived(&QUARANTINE, name);
+    refuse(&disk, &Boot::default(), words)
+}
+
+/// The same on an image that signs no line.
+#[track_caller]
+fn refused_by_the_table(name: &str, words: &str) -> Seen {
+    let disk = Disk::new(image(), &UNSIGNED, name);
+    let plain = Boot {
+        words: PLAIN,
+        ..Boot::default()
+    };
+    disk.boot(&plain).settled().must_be_good();
+    refuse(&disk, &plain, words)
+}
+
+#[track_caller]
+fn refuse(disk: &Disk, plain: &Boot<'_>, words: &str) -> Seen {
+    // What starts systemd after it did something else: the initrd here takes `init=` as a shell reads it.
+    disk.change(|root| symlink("/sbin/init", root.join("srv/data/evil")).unwrap());
     let seen = disk
         .boot(&Boot {
             until: QUARANTINED,
             append: words,
-            ..Boot::default()
+            ..plain.clone()
         })
         .settled();
     seen.must_be_quarantined();
@@ -22,9 +53,73 @@ fn refused(name: &str, words: &str) -> Seen {
         assert_eq!(violation, "cmdline /proc/cmdline");
     }
     let said = seen.said();
+    // Unless a reader takes it apart first.
     let word = words.split(' ').next().unwrap();
-    assert!(said.iter().any(|line| line.contains(word)), "{said:?}");
+    let is_said = said.iter().any(|line| line.contains(word));
+    assert!(is_said || word.contains('"'), "{said:?}");
     seen
+}
+
+/// systemd writes `/run/systemd/container` because of the first word; the kernel shows no container.
+const CONTAINER: &str = "container=lxc systemd.mask=earmark-verify.service";
+/// systemd sees one word, and initramfs-tools three.
+const QUOTED: &str = "\"x init=/srv/data/evil y\"";
+const SYSCTL: &str = "sysctl.kernel.modprobe=/srv/data/evil";
+
+#[test]
+fn vm_container_word_on_a_signed_line_is_refused() {
+    refused("container", CONTAINER);
+}
+
+#[test]
+fn vm_container_word_without_a_signed_line_is_refused() {
+    refused_by_the_table("container-unsigned", CONTAINER);
+}
+
+#[test]
+fn vm_quoted_words_on_a_signed_line_are_refused() {
+    refused("quoted", QUOTED);
+}
+
+#[test]
+fn vm_quoted_words_without_a_signed_line_are_refused() {
+    refused_by_the_table("quoted-unsigned", QUOTED);
+}
+
+#[test]
+fn vm_kernel_setting_on_a_signed_line_is_refused() {
+    refused("sysctl", SYSCTL);
+}
+
+#[test]
+fn vm_kernel_setting_without_a_signed_line_is_refused() {
+    refused_by_the_table("sysctl-unsigned", SYSCTL);
+}
+
+/// A signed word that somebody removes is as good as one that somebody adds.
+#[test]
+fn vm_signed_word_that_is_missing_is_refused() {
+    const MORE: Sealing = Sealing {
+        name: "more-words",
+        cmdline: "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr \
+            audit=0 root=/dev/vda slab_nomerge",
+        ..QUARANTINE
+    };
+    assert!(LINE.contains("root=/dev/vda"));
+    let disk = Disk::new(image(), &MORE, "missing");
+    let boot = |append, until| Boot {
+        append,
+        until,
+        ..Boot::default()
+    };
+    let good = Boot::default();
+    disk.boot(&boot("slab_nomerge", good.until))
+        .settled()
+        .must_be_good();
+    let seen = disk.boot(&boot("", QUARANTINED)).settled();
+    seen.must_be_quarantined();
+    assert_eq!(seen.violations(), ["cmdline /proc/cmdline"]);
+    assert!(seen.said().iter().any(|line| line.contains("slab_nomerge")));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use earmark_manifest::{entry::Node, tree};
 use earmark_tests::{
     Bench, Run, program, run,
-    vm::{self, Console, Initrd, Vm},
+    vm::{self, Console, FAST, Initrd, Vm},
 };
 
 const SPEC: &str = "\

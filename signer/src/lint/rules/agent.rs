@@ -1,6 +1,9 @@
 //! Whether the image has what makes it Earmark's.
 
-use earmark_manifest::{declaration::LockName, layout};
+use earmark_manifest::{
+    declaration::{Declaration, LockName},
+    layout,
+};
 use earmark_scan::cloud_init;
 
 use super::{Image, Sink, path};
@@ -57,6 +60,24 @@ pub fn has_trust(image: &Image<'_>, sink: &mut Sink) {
     if image.get(layout::TRUST.trim_start_matches('/')).is_none() {
         let found = "is not there: 'earmark seal' and 'install' put it there";
         sink.push(Draft::new(&path(layout::TRUST), found));
+    }
+}
+
+/// An image that boots, and does not say with which words. On the root of a running host 'measure' and 'seal'
+/// record them.
+pub fn command_line(image: &Image<'_>, sink: &mut Sink) {
+    let is_declared = |(declared, _): (&Declaration, _)| declared.boot.cmdline.is_some();
+    if image.declared.is_none_or(is_declared) || image.root.is_live() {
+        return;
+    }
+    let is_kernel = |seen: &&Seen<'_>| seen.has_content() && seen.name().starts_with(b"vmlinuz");
+    let mut kernels = image
+        .beneath("boot")
+        .chain(image.beneath("usr/lib/modules"));
+    if let Some(kernel) = kernels.find(is_kernel) {
+        let found =
+            "boots with a command line that is not signed: earmark.toml has no [boot] cmdline";
+        sink.push(Draft::new(kernel.path, found));
     }
 }
 

@@ -396,4 +396,13 @@ pub static RULES: &[Rule] = &[
         fixable: false,
         look: agent::user_data,
     },
+    Rule {
+        id: "cmdline-missing",
+        level: Warn,
+        what: "a kernel, and no [boot] cmdline",
+        why: "Without a signed command line, words are judged by a table, and one that it does not know leaves a host undecided.",
+        fix: "Declare [boot] cmdline, or run 'earmark measure' in the guest, which records it.",
+        fixable: false,
+        look: agent::command_line,
+    },
 ];

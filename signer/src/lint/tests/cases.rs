@@ -430,4 +430,10 @@ pub(super) const CASES: &[Case] = &[
             File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
         ],
     ),
+    case(
+        "cmdline-missing",
+        "/boot/vmlinuz-6.1.0",
+        &[File("boot/vmlinuz-6.1.0", "x\n")],
+        &[File("boot/config-6.1.0", "x\n")],
+    ),
 ];
