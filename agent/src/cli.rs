@@ -81,6 +81,9 @@ pub struct VerifyArgs {
     /// As at boot: check the policy, too, and tell console, journal and motd
     #[arg(long)]
     pub boot: bool,
+    /// First boot was before this: the command of earmark-agent.service
+    #[arg(long, hide = true, requires = "boot")]
+    pub again: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -304,7 +307,7 @@ mod tests {
         let expected = [
             "root", "run", "root", "json", "root", "root", "check", "early", "again", "grants",
             "root", "json", "once", "print", "root", "root", "root", "json", "gate", "rate",
-            "boot", "root", "json",
+            "boot", "again", "root", "json",
         ];
         assert_eq!(long, expected);
     }

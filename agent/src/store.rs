@@ -2,11 +2,11 @@
 //! goes on. A record has a line before it, with what it is and a digest over it: a disk that lost a part of it is
 //! told from what was written. Does not protect against root, who can write a digest, too (tier T0).
 
-use std::os::fd::OwnedFd;
+use std::{fmt, os::fd::OwnedFd};
 
 use anyhow::{Context, Result, bail};
 use earmark_manifest::{crypto, digest::Sha256Digest};
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use rustix::{fs::Mode, io::Errno};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -38,23 +38,58 @@ pub fn to_bytes(magic: &str, record: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The record that was written so, or why it is not.
+/// A record in a format that this version does not read. It was written whole, by another version, and so
+/// is no damage that an older copy could stand in for.
+#[derive(Debug)]
+pub struct UnknownFormat(String);
+
+impl std::error::Error for UnknownFormat {}
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "its format is '{}', which this version does not read; next: replace the host, or install the \
+             image of the version that wrote it",
+            self.0
+        )
+    }
+}
+
+/// Parses a record that [`to_bytes`] wrote, or says why it is none; an [`UnknownFormat`] is told apart.
 pub fn parse<T: DeserializeOwned>(magic: &str, bytes: &[u8]) -> Result<T> {
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (head, body) = bytes.split_at(end.context("it has no first line")?);
     let body = body.get(1..).unwrap_or_default();
-    let digest = std::str::from_utf8(head)
-        .ok()
+    let head = std::str::from_utf8(head).ok();
+    if let Some(format) = head.and_then(|head| other_format(magic, head)) {
+        return Err(UnknownFormat(format.to_owned()).into());
+    }
+    let digest = head
         .and_then(|head| head.strip_prefix(magic))
         .with_context(|| format!("its first line does not begin with '{}'", magic.trim_end()))?;
     if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
         bail!("its digest is of other content");
     }
-    serde_json::from_slice(body).context("this version does not read it")
+    // What its digest is of was written so: by a version that writes other fields.
+    serde_json::from_slice(body).map_err(|error| {
+        UnknownFormat(format!("{} with other fields ({error})", magic.trim_end())).into()
+    })
 }
 
-/// Opens the directory, and makes it if need be: `/var/lib` is the image's.
+/// The format that a first line names, if it is of this kind of record and not this format.
+fn other_format<'a>(magic: &str, head: &'a str) -> Option<&'a str> {
+    let format = head.split(' ').next()?;
+    let (kind, number) = format.rsplit_once('-')?;
+    let (ours, _) = magic.trim_end().rsplit_once('-')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (kind == ours && is_number && format != magic.trim_end()).then_some(format)
+}
+
+/// Opens the directory, and makes it if need be: `/var/lib` is the image's. One that others can write to is
+/// not written to: they would decide what is found there.
 fn open(root: &Root) -> Result<OwnedFd> {
+    state::must_be_roots(root)?;
     let open = |path| files::open_directory(root, path);
     match open(DIRECTORY) {
         Err(Errno::NOENT) => {}
@@ -67,4 +102,32 @@ fn open(root: &Root) -> Result<OwnedFd> {
     }
     rustix::fs::fsync(&parent).context("failed to sync '/var/lib'")?;
     open(DIRECTORY).with_context(|| format!("failed to open '/{DIRECTORY}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_format_is_told_from_damage() {
+        const MAGIC: &str = "earmark-x-1 ";
+        let bytes = to_bytes(MAGIC, &7_u64).unwrap();
+        assert_eq!(parse::<u64>(MAGIC, &bytes).unwrap(), 7);
+        let newer = to_bytes("earmark-x-2 ", &7_u64).unwrap();
+        let other_fields = to_bytes(MAGIC, &"seven").unwrap();
+        for unknown in [&newer, &other_fields] {
+            let error = parse::<u64>(MAGIC, unknown).unwrap_err();
+            assert!(error.is::<UnknownFormat>(), "{error:#}");
+        }
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [
+            &flipped,
+            &bytes[..20].to_vec(),
+            &b"earmark-y-2 x\n".to_vec(),
+        ] {
+            let error = parse::<u64>(MAGIC, damaged).unwrap_err();
+            assert!(!error.is::<UnknownFormat>(), "{error:#}");
+        }
+    }
 }

@@ -62,7 +62,8 @@ impl TestRoot {
     pub fn seal(&self, rest: &str) {
         let declaration = format!("[image]\nname = \"web\"\n{rest}");
         let declared = Declaration::parse(declaration.as_bytes()).unwrap();
-        let rules = declared.rule_set().unwrap();
+        let accounts = earmark_scan::accounts::read(&self.open()).unwrap();
+        let rules = declared.resolve_rules(&accounts).unwrap();
         let plan = measure::Plan {
             rules: &rules,
             mounts: &[],

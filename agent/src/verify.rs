@@ -6,7 +6,7 @@ use anyhow::Result;
 use earmark_manifest::verify::VerifiedDeclaration;
 use earmark_scan::{
     Progress, Report, Root,
-    verify::{self, Verification},
+    verify::{self, Place, Verification},
 };
 
 use crate::{
@@ -57,6 +57,26 @@ fn instance(root: &Root, policy: &Policy) -> Option<String> {
     grants::instance(root, platform).map(|name| name.to_string())
 }
 
+/// Before first boot is only what the boot's own verification is. A record of this boot that says that first
+/// boot was come to takes that away, and nothing in it gives it back.
+fn place(root: &Root, args: &VerifyArgs) -> Place {
+    let is_live = root.is_live();
+    let first_boot_was = || {
+        let status = record::read(root).ok().flatten();
+        status.is_some_and(|status| {
+            status.first_boot.is_some()
+                && (!is_live || host::is_this_boot(status.report.boot_id.as_deref()))
+        })
+    };
+    if args.boot && !args.again && !first_boot_was() {
+        Place::BeforeFirstBoot { is_live }
+    } else if is_live {
+        Place::Running
+    } else {
+        Place::Offline
+    }
+}
+
 fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
     let throttle = args.rate.map(Throttle::new);
     let progress: &dyn Progress = throttle.as_ref().map_or(&(), |throttle| throttle);
@@ -64,6 +84,7 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
         trust: None,
         gate: args.gate,
         progress,
+        at: place(root, args),
     };
     let verification = verify::verify(root, &options);
     if !root.is_live() {

@@ -3,10 +3,13 @@
 //! Closed world: a path that no rule names is sealed. The rules are resolved once, when an image is
 //! measured, and stored in the signed tree, so that every agent reads the same ones.
 
+mod attributes;
+mod own;
 mod pattern;
 mod rule;
 mod set;
 
+pub use attributes::{RuleAttributes, Types};
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Rule, RuleError, RuleKind};
 pub(crate) use rule::{parse_rule, push_rule};
@@ -19,9 +22,10 @@ use std::fmt;
 pub enum PathClass {
     /// Nothing: every recorded field must match.
     Sealed,
-    /// Its content may change; type and owner must match, its mode must not widen.
+    /// There when sealed, and stays: its content may change, its type within what the rule names;
+    /// owner must match, its mode must not widen. Never admits a path that was not sealed.
     Mutable,
-    /// Absent when sealed; may appear as a regular file of root's.
+    /// Absent when sealed; may appear, as a regular file of root's unless the rule says otherwise.
     Generated,
     /// Written by a declared `file` step, and checked against the digest recorded when it ran.
     Rendered,
@@ -109,6 +113,141 @@ mod tests {
     }
 
     #[test]
+    fn attributes_have_one_spelling() {
+        for line in [
+            "generated /etc/a type=dfl mode=640 uid=0 gid=101",
+            "generated /etc/a* gid=4294967295",
+            "mutable /etc/a type=fl",
+            "rendered /etc/a mode=0 uid=0 gid=0",
+        ] {
+            let rule = parse_rule(line.as_bytes()).unwrap();
+            assert_eq!(rule.to_string(), line);
+            assert!(rule.attributes.problem(rule.kind, &rule.pattern).is_none());
+        }
+        for line in [
+            "generated /etc/a mode=640 type=f",
+            "generated /etc/a mode=640 mode=640",
+            "generated /etc/a mode=0640",
+            "generated /etc/a type=",
+            "generated /etc/a type=ff",
+            "generated /etc/a type=fd",
+            "generated /etc/a type=p",
+            "generated /etc/a uid=root",
+            "generated /etc/a uid=4294967296",
+            "generated /etc/a owner=0",
+            "generated /etc/a ",
+            "generated /etc/a  uid=0",
+            "generated /etc/a uid",
+        ] {
+            assert!(parse_rule(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn attributes_that_do_not_go_with_the_class_are_refused() {
+        for line in [
+            "mutable /etc/a type=f",
+            "mutable /etc/a type=dfl",
+            "mutable /etc/a mode=644",
+            "mutable /etc/a gid=0",
+            "generated /etc/a mode=4755",
+            "generated /etc/a mode=666",
+            "rendered /etc/a mode=4755 uid=0 gid=0",
+            "rendered /etc/a type=f mode=644 uid=0 gid=0",
+            "rendered /etc/* mode=644 uid=0 gid=0",
+            "sealed /etc/a uid=0",
+            "state /etc/a type=d",
+            "critical /etc/a mode=644",
+        ] {
+            assert!(
+                matches!(rules(&[line]), Err(RuleError::Attributes { .. })),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_over_earmarks_own_files_or_what_starts_them_is_refused() {
+        for line in [
+            "mutable /usr/lib/earmark/**",
+            "state /usr/lib/earmark/extra",
+            "mutable /usr/bin/earmark-agent",
+            "mutable /usr/bin/**",
+            "generated /usr/bin/*",
+            "generated /usr/sbin/e?rmark-agent",
+            "mutable /etc/systemd/**",
+            "mutable /etc/systemd/system/*",
+            "generated /etc/systemd/system/*.wants/*",
+            "generated /etc/systemd/system/earmark-verify.service.d/x.conf",
+            "state /etc/systemd/system",
+            "state /etc/systemd",
+            "mutable /usr/lib/systemd/systemd",
+            "mutable /sbin/init",
+            "generated /etc/ld.so.preload",
+            "generated /etc/systemd/system-generators/earmark-generator",
+            "rendered /etc/systemd/system.conf.d/x.conf mode=644 uid=0 gid=0",
+        ] {
+            let error = rules(&[line]).unwrap_err();
+            let is_refused = matches!(
+                error,
+                RuleError::LetsGo { .. } | RuleError::StateOverSeal(_)
+            );
+            assert!(is_refused, "{line}: {error}");
+        }
+        for line in [
+            "mutable /usr/bin/other",
+            "generated /etc/systemd/system/web.service",
+            "generated /etc/systemd/system/multi-user.target.wants/web.service",
+            "sealed /usr/bin/earmark-agent",
+            "critical /usr/bin/**",
+            "state /var/lib/x",
+        ] {
+            assert!(rules(&[line]).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mutable_rule_before_a_generated_one_is_for_what_was_sealed() {
+        let set = rules(&["mutable /etc/a", "generated /etc/a", "generated /etc/b"]).unwrap();
+        assert_eq!(set.class_of(&path("/etc/a")), PathClass::Generated);
+        assert_eq!(set.class_when_sealed(&path("/etc/a")), PathClass::Mutable);
+        assert_eq!(set.class_when_sealed(&path("/etc/b")), PathClass::Generated);
+        let set = rules(&["mutable /etc/a", "sealed /etc/a", "generated /etc/a"]).unwrap();
+        assert_eq!(set.class_when_sealed(&path("/etc/a")), PathClass::Generated);
+    }
+
+    #[test]
+    fn patterns_meet_where_one_path_matches_both() {
+        let pattern = |text: &str| Pattern::parse(text.as_bytes()).unwrap();
+        for (left, right, meet) in [
+            ("/a/b", "/a/b", true),
+            ("/a/b", "/a/c", false),
+            ("/a/*", "/a/b", true),
+            ("/a/x*", "/a/*y", true),
+            ("/a/x*", "/a/y*", false),
+            ("/a/?b", "/a/a?", true),
+            ("/a/?b", "/a/a?c", false),
+            ("/a/*ab*", "/a/*ba*", true),
+            ("/a/**", "/a", false),
+            ("/a/**", "/a/b/c", true),
+            ("/a/b/**", "/a/**", true),
+            ("/a/b/**", "/a/c/**", false),
+            ("/a/**", "/a/b*", true),
+        ] {
+            assert_eq!(
+                pattern(left).may_meet(&pattern(right)),
+                meet,
+                "{left} {right}"
+            );
+            assert_eq!(
+                pattern(right).may_meet(&pattern(left)),
+                meet,
+                "{right} {left}"
+            );
+        }
+    }
+
+    #[test]
     fn later_rules_win_whether_literal_or_not() {
         let set = rules(&[
             "mutable /etc/*.conf",
@@ -129,7 +268,7 @@ mod tests {
     #[test]
     fn the_seal_keeps_its_class_whatever_is_declared() {
         let set = rules(&[
-            "mutable /usr/lib/earmark/**",
+            "critical /usr/lib/earmark/**",
             "sealed /usr/lib/earmark/trust.toml",
         ])
         .unwrap();

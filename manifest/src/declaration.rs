@@ -4,6 +4,7 @@
 //! column and with what would be right.
 
 mod boot;
+mod effect;
 mod filter;
 mod first_boot;
 mod fleet;
@@ -38,8 +39,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    class::RuleSet,
-    limits,
+    accounts::Accounts,
+    class::{Rule, RuleSet},
+    layout, limits,
     name::{ImageName, ParameterName},
     path::ImagePath,
     profile::{Profile, ReasonedRule},
@@ -167,6 +169,16 @@ pub struct DeclarationError {
     pub problem: String,
 }
 
+/// A rule that does not fit an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct RuleProblem {
+    /// The byte of the declaration that it is about, for [`Declaration::error_at`].
+    pub at: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
 /// What is wrong, and the bytes that it is about.
 struct Problem {
     at: Range<usize>,
@@ -223,7 +235,55 @@ impl Declaration {
         self.rules.get(self.profile_rules..).unwrap_or_default()
     }
 
-    /// The class rules, resolved.
+    /// The class rules with the numbers that the accounts of an image have: those of its tree.
+    pub fn resolve_rules(&self, accounts: &Accounts) -> Result<RuleSet, RuleProblem> {
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            let resolved = rule.resolve(accounts).map_err(|problem| RuleProblem {
+                at: rule.at,
+                problem: format!("'{}': {problem}", rule.rule.pattern),
+            })?;
+            rules.push(resolved);
+        }
+        RuleSet::resolve(rules).map_err(|error| RuleProblem {
+            at: 0,
+            problem: error.to_string(),
+        })
+    }
+
+    /// Whether `rules`, which a tree has, are those of this declaration with the numbers of some image's
+    /// accounts for its names.
+    pub fn is_resolved_as(&self, rules: &RuleSet) -> bool {
+        let own = layout::AGENT_STATE.len();
+        let all = rules.rules();
+        let end = all.len().saturating_sub(layout::SEAL.len());
+        let declared = all.get(own..end).unwrap_or_default();
+        let agrees = |(ours, rule): (&ReasonedRule, &Rule)| ours.is_resolved_as(rule);
+        declared.len() == self.rules.len()
+            && self.rules.iter().zip(declared).all(agrees)
+            && self.rule_set().is_ok_and(|ours| {
+                ours.rules().get(..own) == all.get(..own)
+                    && ours.rules().len() == all.len()
+                    && ours
+                        .rules()
+                        .iter()
+                        .rev()
+                        .take(layout::SEAL.len())
+                        .eq(all.iter().rev().take(layout::SEAL.len()))
+            })
+    }
+
+    /// The files that its `file` steps write.
+    pub fn rendered_files(&self) -> impl Iterator<Item = &ImagePath> {
+        self.first_boot
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::File { path, .. } => Some(path),
+                _ => None,
+            })
+    }
+
+    /// The class rules, resolved but for the names of accounts, which only an image can.
     pub fn rule_set(&self) -> Result<RuleSet, crate::class::RuleError> {
         RuleSet::resolve(self.rules.iter().map(|rule| rule.rule.clone()).collect())
     }

@@ -20,6 +20,20 @@ pub const STATUS: &str = "/run/earmark/status.json";
 pub const AGENT_STATE: [&str; 2] = ["/run/earmark", "/var/lib/earmark"];
 /// What declared `file` steps wrote at first boot.
 pub const RENDERED: &str = "/var/lib/earmark/rendered.json";
+/// The files that the agent keeps in its state directory, by their names there. Each belongs to root, is
+/// writable by nobody else, and may take away from a verdict and never add to one.
+pub const STATE_FILES: [&str; 10] = [
+    "rendered.json",
+    "first-boot.journal",
+    "first-boot.journal.old",
+    "grants.journal",
+    "grants.journal.old",
+    "channel.0",
+    "channel.1",
+    "identity.json",
+    "formatting.json",
+    "values.toml",
+];
 
 /// The names of the files of a seal, which are also those of `earmark measure`'s output.
 pub const MANIFEST_NAME: &str = "manifest.json";

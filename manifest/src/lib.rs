@@ -27,6 +27,7 @@
     )
 )]
 
+pub mod accounts;
 pub mod channel;
 pub mod class;
 pub mod cmdline;
@@ -44,6 +45,7 @@ mod json;
 pub mod layout;
 pub mod limits;
 pub mod name;
+mod number;
 pub mod path;
 pub mod profile;
 pub mod report;

@@ -3,8 +3,11 @@
 use serde::Deserialize;
 
 use crate::{
-    class::{PathClass, Pattern, Rule, RuleKind},
+    accounts::Accounts,
+    class::{PathClass, Pattern, Rule, RuleAttributes, RuleKind, Types},
+    declaration::OctalMode,
     layout,
+    name::AccountName,
 };
 
 /// A distribution whose path classes are curated.
@@ -29,6 +32,61 @@ pub struct ReasonedRule {
     pub rule: Rule,
     /// Why, for people.
     pub reason: String,
+    /// Names that become numbers when an image is measured.
+    pub owners: Owners,
+    /// The byte of the declaration that it begins at; 0 for a profile's.
+    pub at: usize,
+}
+
+/// Names of accounts in a rule, which each image may have under other numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Owners {
+    /// The user.
+    pub owner: Option<AccountName>,
+    /// The group; the user's own, if there is a user and no group.
+    pub group: Option<AccountName>,
+    /// The number that the distribution reserves for the group, if an image may lack it.
+    pub reserved: Option<u32>,
+}
+
+impl ReasonedRule {
+    /// The rule with the numbers that the accounts of an image have.
+    pub fn resolve(&self, accounts: &Accounts) -> Result<Rule, String> {
+        let mut rule = self.rule.clone();
+        let attributes = &mut rule.attributes;
+        let Owners {
+            owner,
+            group,
+            reserved,
+        } = &self.owners;
+        if let Some(owner) = owner {
+            let (uid, gid) = accounts.owner(owner, None)?;
+            (attributes.uid, attributes.gid) = (Some(uid), Some(gid));
+        }
+        if let Some(group) = group {
+            attributes.gid = match reserved {
+                Some(reserved) => accounts.group_or(group, *reserved)?,
+                None => Some(accounts.group(group)?),
+            };
+        }
+        Ok(rule)
+    }
+
+    /// Whether `rule`, which a tree has, is this rule with numbers for its names.
+    pub fn is_resolved_as(&self, rule: &Rule) -> bool {
+        let RuleAttributes {
+            types,
+            mode,
+            uid,
+            gid,
+        } = rule.attributes;
+        let ours = &self.rule;
+        let (owner, group) = (self.owners.owner.is_some(), self.owners.group.is_some());
+        (ours.kind, &ours.pattern) == (rule.kind, &rule.pattern)
+            && (ours.attributes.types, ours.attributes.mode) == (types, mode)
+            && uid.is_some() == owner
+            && (gid.is_some() == (owner || group) || self.owners.reserved.is_some())
+    }
 }
 
 /// A profile file that does not parse. The files are part of this crate and tested, so that this is
@@ -68,23 +126,52 @@ impl Profile {
         if document.profile != self {
             return Err(fail("names another profile".to_owned()));
         }
-        let rules = document.rule.into_iter().map(|rule| {
+        let mut rules = Vec::new();
+        for rule in document.rule {
             let pattern = Pattern::parse(rule.path.as_bytes())
                 .map_err(|error| fail(format!("'{}': {error}", rule.path)))?;
-            let class = match rule.class {
-                Class::Generated => PathClass::Generated,
-                Class::Mutable => PathClass::Mutable,
-                Class::State => PathClass::State,
+            let types = match &rule.types {
+                None => None,
+                Some(words) => Some(
+                    Types::from_words(words.iter().map(String::as_str))
+                        .ok_or_else(|| fail(format!("'{}': unknown type", rule.path)))?,
+                ),
             };
-            Ok(ReasonedRule {
+            let reasoned = |class, attributes, owners| ReasonedRule {
                 rule: Rule {
                     kind: RuleKind::Class(class),
-                    pattern,
+                    pattern: pattern.clone(),
+                    attributes,
                 },
-                reason: rule.reason,
-            })
-        });
-        rules.collect()
+                reason: rule.reason.clone(),
+                owners,
+                at: 0,
+            };
+            let types = RuleAttributes {
+                types,
+                ..RuleAttributes::default()
+            };
+            let generated = RuleAttributes {
+                mode: rule.mode.as_ref().map(|mode| mode.0),
+                ..types
+            };
+            let owners = Owners {
+                owner: rule.owner.clone(),
+                group: rule.group.clone(),
+                reserved: rule.reserved_gid,
+            };
+            match rule.class {
+                Class::Mutable => {
+                    rules.push(reasoned(PathClass::Mutable, types, Owners::default()));
+                    if rule.appears {
+                        rules.push(reasoned(PathClass::Generated, generated, owners));
+                    }
+                }
+                Class::Generated => rules.push(reasoned(PathClass::Generated, generated, owners)),
+                Class::State => rules.push(reasoned(PathClass::State, types, owners)),
+            }
+        }
+        Ok(rules)
     }
 }
 
@@ -142,11 +229,10 @@ pub fn critical_rules() -> Result<Vec<ReasonedRule>, ProfileError> {
         let pattern =
             Pattern::parse(path.as_bytes()).map_err(|error| fail(format!("'{path}': {error}")))?;
         Ok(ReasonedRule {
-            rule: Rule {
-                kind: RuleKind::Critical,
-                pattern,
-            },
+            rule: Rule::new(RuleKind::Critical, pattern),
             reason: (*reason).to_owned(),
+            owners: Owners::default(),
+            at: 0,
         })
     });
     rules.collect()
@@ -165,6 +251,16 @@ struct RuleDocument {
     class: Class,
     path: String,
     reason: String,
+    /// Of `mutable`: images may also lack it when they are sealed, and get it later.
+    #[serde(default)]
+    appears: bool,
+    #[serde(rename = "type")]
+    types: Option<Vec<String>>,
+    mode: Option<OctalMode>,
+    owner: Option<AccountName>,
+    group: Option<AccountName>,
+    /// The number that the distribution reserves for `group`, where an image may lack it.
+    reserved_gid: Option<u32>,
 }
 
 #[derive(Deserialize)]

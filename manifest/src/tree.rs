@@ -43,11 +43,7 @@ mod tests {
 
     fn rules() -> RuleSet {
         let pattern = Pattern::parse(b"/var/lib").unwrap();
-        RuleSet::resolve(vec![Rule {
-            kind: RuleKind::Class(PathClass::State),
-            pattern,
-        }])
-        .unwrap()
+        RuleSet::resolve(vec![Rule::new(RuleKind::Class(PathClass::State), pattern)]).unwrap()
     }
 
     fn read_back(stored: &[u8]) -> Result<Vec<Entry>, TreeError> {

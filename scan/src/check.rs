@@ -2,7 +2,7 @@
 
 use earmark_manifest::{
     digest::{Sha256Digest, VerityDigest},
-    entry::Xattr,
+    entry::{Xattr, XattrName},
 };
 
 use crate::{
@@ -16,10 +16,14 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Check<'a> {
     seen: &'a Seen,
-    sha256: Sha256Digest,
+    /// Absent where only the attributes are to be compared.
+    sha256: Option<Sha256Digest>,
     /// Only where the kernel has one to compare it with; a rendered file has no signed one.
     verity: Option<Box<VerityDigest>>,
-    xattrs: Box<[Xattr]>,
+    /// Absent for a rendered file, which has none but the label that the system gave it.
+    xattrs: Option<Box<[Xattr]>>,
+    /// The kernel's digest was compared instead of the content.
+    by_kernel: bool,
     found: Vec<Violation>,
 }
 
@@ -27,6 +31,8 @@ pub(crate) struct Check<'a> {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Doubt(Doubt),
+    /// As it should be by the kernel's digest: so many bytes were not read.
+    Enforced(u64),
     Violations(Vec<Violation>),
 }
 
@@ -39,9 +45,22 @@ impl<'a> Check<'a> {
     ) -> Self {
         Self {
             seen,
-            sha256,
+            sha256: Some(sha256),
             verity,
-            xattrs,
+            xattrs: Some(xattrs),
+            by_kernel: false,
+            found: Vec::new(),
+        }
+    }
+
+    /// A file that a step wrote, with the digest that the host has for it, or any content.
+    pub(crate) fn rendered(seen: &'a Seen, sha256: Option<Sha256Digest>) -> Self {
+        Self {
+            seen,
+            sha256,
+            verity: None,
+            xattrs: None,
+            by_kernel: false,
             found: Vec::new(),
         }
     }
@@ -50,7 +69,9 @@ impl<'a> Check<'a> {
         self.found.push(Violation {
             path: self.seen.path.clone(),
             kind: ViolationKind::Content,
-            expected: self.sha256.to_string(),
+            expected: self
+                .sha256
+                .map_or_else(String::new, |sha256| sha256.to_string()),
             found,
         });
     }
@@ -64,13 +85,28 @@ impl<'a> Job<'a> for Check<'a> {
     }
 
     fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened<'a>) -> Result<bool, Doubt> {
-        let xattrs = reader.xattrs(opened)?;
-        different_xattrs(&self.seen.path, &self.xattrs, &xattrs, &mut self.found);
+        let found = reader.xattrs(opened)?;
+        match &self.xattrs {
+            Some(expected) => {
+                different_xattrs(&self.seen.path, expected, &found, &mut self.found);
+            }
+            None => {
+                let powers: Vec<Xattr> = found
+                    .into_iter()
+                    .filter(|xattr| xattr.name != XattrName::Selinux)
+                    .collect();
+                different_xattrs(&self.seen.path, &[], &powers, &mut self.found);
+            }
+        }
+        if self.sha256.is_none() {
+            return Ok(false);
+        }
         match (self.verity.as_deref(), reader.kernel_digest(opened)) {
             (Some(expected), Some(found)) => {
                 if *expected != found {
                     self.differs(format!("fs-verity digest {found}"));
                 }
+                self.by_kernel = true;
                 Ok(false)
             }
             _ => Ok(true),
@@ -79,7 +115,10 @@ impl<'a> Job<'a> for Check<'a> {
 
     fn finish(mut self, content: Result<Option<Sha256Digest>, Doubt>) -> Option<Outcome> {
         match content {
-            Ok(Some(found)) if found != self.sha256 => self.differs(found.to_string()),
+            Ok(Some(found)) if Some(found) != self.sha256 => self.differs(found.to_string()),
+            Ok(None) if self.by_kernel && self.found.is_empty() => {
+                return Some(Outcome::Enforced(self.seen.stat.size));
+            }
             Ok(_) => {}
             Err(doubt) => return Some(Outcome::Doubt(doubt)),
         }

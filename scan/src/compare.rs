@@ -15,11 +15,11 @@ use earmark_manifest::{
 };
 
 use crate::{
-    Violation, ViolationKind,
+    Doubt, Violation, ViolationKind,
     check::Check,
     hash::Job,
     judge::Judge,
-    rendered::{self, RenderedFile, RenderedFiles},
+    rendered::{self, Content, Expected, Held, Terms},
     walk::{Seen, Walked},
 };
 
@@ -27,6 +27,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Comparison {
     pub(crate) violations: Vec<Violation>,
+    pub(crate) doubts: Vec<Doubt>,
+    /// Files of which the host's own record says what they are.
+    pub(crate) on_host_word: u64,
     /// Files that were handed out to be read, and the bytes in them.
     pub(crate) files_read: u64,
     pub(crate) bytes_read: u64,
@@ -50,20 +53,23 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
 pub(crate) fn compare<'a>(
     tree: &mut dyn Iterator<Item = Result<Entry, TreeError>>,
     walked: &'a Walked,
-    rendered: &RenderedFiles,
+    terms: &Terms<'_>,
     hand_out: &mut dyn FnMut(Check<'a>),
 ) -> Result<Comparison, TreeError> {
     let mut comparer = Comparer {
         walked,
-        rendered,
+        terms,
         top: Owner {
             mode: 0o755,
             uid: 0,
             gid: 0,
         },
         groups: BTreeMap::new(),
+        hidden_names: BTreeMap::new(),
         rendered_seen: BTreeSet::new(),
         violations: Vec::new(),
+        doubts: Vec::new(),
+        on_host_word: 0,
         hand_out,
         files_read: 0,
         bytes_read: 0,
@@ -94,6 +100,8 @@ pub(crate) fn compare<'a>(
     comparer.missing_rendered();
     Ok(Comparison {
         violations: comparer.violations,
+        doubts: comparer.doubts,
+        on_host_word: comparer.on_host_word,
         files_read: comparer.files_read,
         bytes_read: comparer.bytes_read,
         unread: comparer.unread,
@@ -102,13 +110,17 @@ pub(crate) fn compare<'a>(
 
 struct Comparer<'a, 'r> {
     walked: &'a Walked,
-    rendered: &'r RenderedFiles,
+    terms: &'r Terms<'r>,
     /// The owner of the root directory.
     top: Owner,
     groups: BTreeMap<LinkGroup, Group<'a>>,
+    /// Signed names of a group that could not be looked at: they may be there or not.
+    hidden_names: BTreeMap<LinkGroup, u32>,
     /// Recorded rendered files that are there.
     rendered_seen: BTreeSet<&'a ImagePath>,
     violations: Vec<Violation>,
+    doubts: Vec<Doubt>,
+    on_host_word: u64,
     hand_out: &'r mut dyn FnMut(Check<'a>),
     files_read: u64,
     bytes_read: u64,
@@ -126,10 +138,11 @@ struct Group<'a> {
 impl<'a> Comparer<'a, '_> {
     fn recorded(&mut self, entry: &Entry, seen: Option<&'a Seen>) {
         let Some(seen) = seen else { return };
-        if let Some(file) = self.rendered_file(entry.class, &entry.path) {
-            return self.check_rendered(seen, &file);
+        if let Some(expected) = self.expected(entry.class, &entry.path) {
+            return self.check_rendered(seen, &expected, Some(entry));
         }
-        let to_compare = Judge::of(seen, &mut self.violations).recorded(entry);
+        let rules = self.terms.rules;
+        let to_compare = Judge::of(seen, &mut self.violations).recorded(entry, rules);
         let Node::Regular(Some(content)) = &entry.node else {
             return;
         };
@@ -153,7 +166,8 @@ impl<'a> Comparer<'a, '_> {
             return;
         }
         if is_read {
-            let verity = seen.stat.verity.then(|| Box::new(content.verity));
+            let is_enforced = seen.stat.verity && self.terms.believes_kernel;
+            let verity = is_enforced.then(|| Box::new(content.verity));
             let xattrs = entry.xattrs.clone().into();
             self.check(Check::new(seen, content.sha256, verity, xattrs));
         } else {
@@ -163,22 +177,24 @@ impl<'a> Comparer<'a, '_> {
 
     fn unrecorded(&mut self, seen: Option<&'a Seen>) {
         let Some(seen) = seen else { return };
-        match self.rendered_file(seen.class, &seen.path) {
-            Some(file) => self.check_rendered(seen, &file),
-            None if self.is_being_rendered(seen) => {}
-            None => Judge::of(seen, &mut self.violations).unrecorded(&self.top),
+        if let Some(expected) = self.expected(seen.class, &seen.path) {
+            self.check_rendered(seen, &expected, None);
+        } else if self.is_being_rendered(seen) {
+            self.on_host_word = self.on_host_word.saturating_add(1);
+            self.check_attributes(seen);
+        } else {
+            let rules = self.terms.rules;
+            Judge::of(seen, &mut self.violations).unrecorded(&self.top, rules);
         }
     }
 
-    /// What a power cut left of a step that was writing into this directory.
+    /// Whether this is what a power cut left of a step that was writing into this directory.
     fn is_being_rendered(&self, seen: &Seen) -> bool {
-        let directory = seen.path.parent();
-        seen.stat.file_type().is_file()
-            && seen.path.as_bytes().rsplit(|byte| *byte == b'/').next() == Some(rendered::TEMPORARY)
-            && self
-                .rendered
-                .iter()
-                .any(|(path, file)| file.pending && path.parent() == directory)
+        let name = seen.path.as_bytes().rsplit(|byte| *byte == b'/').next();
+        seen.class == PathClass::Sealed && name == Some(rendered::TEMPORARY) && {
+            let directory = seen.path.parent().unwrap_or_default();
+            Judge::is_unfinished(seen, &self.terms.unfinished(&directory, &self.top))
+        }
     }
 
     fn missing(&mut self, entry: &Entry) {
@@ -189,7 +205,14 @@ impl<'a> Comparer<'a, '_> {
                 .iter()
                 .any(|doubt| entry.path.is_beneath(&doubt.path))
         };
-        if entry.class != PathClass::State && !in_doubt() {
+        if in_doubt() {
+            if let Node::Regular(Some(content)) = &entry.node
+                && let Some(group) = content.links
+            {
+                let names = self.hidden_names.entry(group).or_default();
+                *names = names.saturating_add(1);
+            }
+        } else if entry.class != PathClass::State {
             let expected = entry.node.kind().to_owned();
             self.violation(
                 &entry.path,
@@ -202,35 +225,51 @@ impl<'a> Comparer<'a, '_> {
 
     /// The walk alone does not tell that a file is gone which the tree has no entry of.
     fn missing_rendered(&mut self) {
-        let rendered = self.rendered;
-        for (path, file) in rendered {
-            let in_doubt = |doubt: &crate::Doubt| path.is_beneath(&doubt.path);
+        let terms = self.terms;
+        for (path, expected) in terms.all_expected() {
+            let in_doubt = |doubt: &Doubt| path.is_beneath(&doubt.path);
             let told = self
                 .violations
                 .iter()
                 .any(|violation| violation.path == *path);
-            if !file.pending
-                && !told
-                && !self.rendered_seen.contains(path)
-                && !self.walked.doubts.iter().any(in_doubt)
+            if told || self.rendered_seen.contains(path) || self.walked.doubts.iter().any(in_doubt)
             {
-                let expected = "the file that a first-boot step wrote".to_owned();
-                self.violation(path, ViolationKind::Missing, expected, "nothing".to_owned());
+                continue;
+            }
+            match expected.content {
+                Content::Written(_) => {
+                    let expected = "the file that a first-boot step wrote".to_owned();
+                    self.violation(path, ViolationKind::Missing, expected, "nothing".to_owned());
+                }
+                Content::CutShort => self.doubts.push(rendered::cut_short(path)),
+                // The step that follows makes it; or a doubt is told already.
+                Content::BeingWritten | Content::Unknown => {}
             }
         }
     }
 
-    fn rendered_file(&self, class: PathClass, path: &ImagePath) -> Option<RenderedFile> {
-        (class == PathClass::Rendered).then(|| self.rendered.get(path).copied())?
+    fn expected(&self, class: PathClass, path: &ImagePath) -> Option<Expected> {
+        (class == PathClass::Rendered).then(|| self.terms.expected(path))?
     }
 
-    fn check_rendered(&mut self, seen: &'a Seen, file: &RenderedFile) {
+    fn check_rendered(&mut self, seen: &'a Seen, expected: &Expected, entry: Option<&Entry>) {
         self.rendered_seen.insert(&seen.path);
-        if file.pending && seen.stat.file_type().is_file() {
-            return;
+        let held = Held::judge(seen, expected, entry, &mut self.violations);
+        if matches!(held, Held::Content(_) | Held::Attributes) {
+            self.on_host_word = self.on_host_word.saturating_add(1);
         }
-        if Judge::of(seen, &mut self.violations).rendered(file) {
-            self.check(Check::new(seen, file.sha256, None, Box::default()));
+        match held {
+            Held::Done => {}
+            Held::Content(sha256) => self.check(Check::rendered(seen, Some(sha256))),
+            Held::Attributes => self.check_attributes(seen),
+            Held::Doubt(doubt) => self.doubts.push(doubt),
+        }
+    }
+
+    /// The walk leaves the attributes of files that this gate reads.
+    fn check_attributes(&mut self, seen: &'a Seen) {
+        if seen.xattrs.is_none() {
+            (self.hand_out)(Check::rendered(seen, None));
         }
     }
 
@@ -264,8 +303,11 @@ impl<'a> Comparer<'a, '_> {
     }
 
     fn finish_groups(&mut self) {
-        for Group { first, names, .. } in std::mem::take(&mut self.groups).into_values() {
-            if first.stat.links != names {
+        for (group, Group { first, names, .. }) in std::mem::take(&mut self.groups) {
+            // A name that could not be looked at is a doubt, which is told, and no violation.
+            let hidden = self.hidden_names.get(&group).copied().unwrap_or_default();
+            let most = names.saturating_add(hidden);
+            if !(names..=most).contains(&first.stat.links) {
                 let found = format!("{} names", first.stat.links);
                 self.violation(
                     &first.path,

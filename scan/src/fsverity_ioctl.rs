@@ -49,9 +49,20 @@ unsafe impl Ioctl for Measure {
     }
 }
 
-/// The kernel's fs-verity digest of an open file; `None` if it has one of another algorithm, which
-/// cannot be compared.
+/// File systems whose fs-verity the kernel itself enforces on each read, as `statfs` names them. Others,
+/// such as FUSE and overlayfs, pass the question on to somebody who can answer anything.
+const ENFORCING: [i64; 3] = [
+    0xef53,      // ext4
+    0x9123_683e, // btrfs
+    0xf2f5_2010, // f2fs
+];
+
+/// The kernel's fs-verity digest of an open file; `None` if the file system is none that enforces it, or
+/// if it has one of another algorithm, which cannot be compared.
 pub(crate) fn measure(file: impl AsFd) -> Result<Option<VerityDigest>> {
+    if !is_enforcing(i64::from(rustix::fs::fstatfs(&file)?.f_type)) {
+        return Ok(None);
+    }
     let request = Measure(FsverityDigest {
         algorithm: 0,
         size: 32,
@@ -64,5 +75,25 @@ pub(crate) fn measure(file: impl AsFd) -> Result<Option<VerityDigest>> {
         }
         Ok(_) | Err(Errno::OVERFLOW) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+fn is_enforcing(file_system: i64) -> bool {
+    ENFORCING.contains(&file_system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_that_pass_the_question_on_are_not_believed() {
+        // FUSE, overlayfs, tmpfs, NFS, 9p.
+        for magic in [0x6573_5546, 0x794c_7630, 0x0102_1994, 0x6969, 0x0102_1997] {
+            assert!(!is_enforcing(magic), "{magic:x}");
+        }
+        for magic in ENFORCING {
+            assert!(is_enforcing(magic), "{magic:x}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Judges one name: what is there against what was signed, by its class.
 
 use earmark_manifest::{
-    class::PathClass,
+    class::{PathClass, RuleAttributes, RuleSet, Types},
     entry::{Entry, Node, Owner, Xattr, XattrName},
     escape::Escaped,
     layout,
@@ -9,7 +9,7 @@ use earmark_manifest::{
 };
 use rustix::fs::FileType;
 
-use crate::{Violation, ViolationKind, rendered::RenderedFile, walk::Seen};
+use crate::{Violation, ViolationKind, rendered, walk::Seen};
 
 /// Collects violations of one path.
 pub(crate) struct Judge<'a> {
@@ -23,8 +23,9 @@ impl<'a> Judge<'a> {
     }
 
     /// A name that is in the tree. Returns whether its content is still to be compared.
-    pub(crate) fn recorded(mut self, entry: &Entry) -> bool {
-        if !self.same_type(&entry.node) {
+    pub(crate) fn recorded(mut self, entry: &Entry, rules: &RuleSet) -> bool {
+        let became = self.became(entry, rules);
+        if became.is_none() && !self.same_type(&entry.node) {
             return false;
         }
         // A bind mount of a file over a mutable one only changes its content, which it may.
@@ -41,7 +42,9 @@ impl<'a> Judge<'a> {
         match (entry.class, &entry.owner) {
             (PathClass::Mutable, Some(owner)) => {
                 self.same_owner(owner);
-                self.no_wider_mode(owner);
+                // A link's own mode is no mode for a file in its place.
+                let mode = became.map_or(owner.mode, |_| owner.mode & 0o644);
+                self.no_wider_mode(&Owner { mode, ..*owner });
                 self.alone_and_powerless();
                 false
             }
@@ -55,9 +58,20 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The types that a mutable path may have, if it has another one of these than was sealed.
+    fn became(&self, entry: &Entry, rules: &RuleSet) -> Option<Types> {
+        if entry.class != PathClass::Mutable {
+            return None;
+        }
+        let found = self.seen.bare_node()?;
+        let types = rules.attributes_of(&entry.path, entry.class).types?;
+        let is_other = found.letter() != entry.node.letter();
+        (is_other && types.has(&found) && types.has(&entry.node)).then_some(types)
+    }
+
     /// A name that is not in the tree, and whose class may let it appear. `top` is the owner of the
     /// root directory: root, on a real host.
-    pub(crate) fn unrecorded(mut self, top: &Owner) {
+    pub(crate) fn unrecorded(mut self, top: &Owner, rules: &RuleSet) {
         let seen = self.seen;
         match seen.class {
             // A link would lead whoever uses the path to somewhere that is not state.
@@ -65,19 +79,12 @@ impl<'a> Judge<'a> {
                 self.violation(ViolationKind::Type, "a directory or file", "symbolic link");
             }
             PathClass::State => {}
-            PathClass::Generated | PathClass::Mutable => {
-                if !self.is_regular() {
-                    return;
-                }
-                self.same_owner(top);
-                self.no_wider_mode(&Owner {
-                    mode: 0o755,
-                    ..*top
-                });
-                self.alone_and_powerless();
+            PathClass::Generated => {
+                self.generated(top, &rules.attributes_of(&seen.path, seen.class));
             }
             PathClass::Seal => self.seal(top),
-            PathClass::Sealed | PathClass::Rendered => {
+            // What is mutable was there when the image was sealed, and in the tree.
+            PathClass::Sealed | PathClass::Mutable | PathClass::Rendered => {
                 let found = seen
                     .bare_node()
                     .map_or("something unknown", |node| node.kind());
@@ -86,21 +93,78 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A file that a first-boot step wrote. Returns whether its content is still to be compared.
-    pub(crate) fn rendered(mut self, file: &RenderedFile) -> bool {
+    /// A path that a rule lets appear, with what the rule says of it.
+    fn generated(&mut self, top: &Owner, rule: &RuleAttributes) {
+        let found = self.seen.bare_node();
+        match rule.types {
+            None => {
+                if !self.is_regular() {
+                    return;
+                }
+            }
+            Some(types) if found.as_ref().is_some_and(|found| types.has(found)) => {}
+            Some(types) => {
+                let found = found.map_or("something unknown", |node| node.kind());
+                return self.violation(ViolationKind::Type, types.to_string(), found);
+            }
+        }
+        if self.seen.stat.mount && self.seen.stat.file_type() == FileType::Directory {
+            return self.violation(
+                ViolationKind::Mount,
+                "nothing mounted here",
+                "a mount over it",
+            );
+        }
+        let owner = Owner {
+            mode: rule.mode.unwrap_or(0o755),
+            uid: rule.uid.unwrap_or(top.uid),
+            gid: rule.gid.unwrap_or(top.gid),
+        };
+        // Root's own group gives nobody anything, and what makes the file may not know the other one.
+        let roots = Owner {
+            gid: top.gid,
+            ..owner
+        };
+        let is_roots = self.seen.stat.owner().gid == top.gid;
+        self.same_owner(if is_roots { &roots } else { &owner });
+        self.no_wider_mode(&owner);
+        self.alone_and_powerless();
+    }
+
+    /// A file that a first-boot step wrote: of one of these owners and modes, the first of which is
+    /// told if there is another. Returns whether its content is still to be compared.
+    pub(crate) fn rendered(mut self, owners: &[Owner], bound: Option<u64>) -> bool {
         if !self.is_regular() {
             return false;
         }
-        let owner = Owner {
-            mode: file.mode,
-            uid: file.uid,
-            gid: file.gid,
-        };
-        self.same_owner(&owner);
-        self.same_mode(&owner);
-        self.same_xattrs(&[]);
+        if self.seen.stat.mount {
+            self.violation(
+                ViolationKind::Mount,
+                "nothing mounted here",
+                "a mount over it",
+            );
+            return false;
+        }
+        let found = self.seen.stat.owner();
+        if let (Some(owner), false) = (owners.first(), owners.contains(&found)) {
+            self.same_owner(owner);
+            self.same_mode(owner);
+        }
+        if let Some(bound) = bound.filter(|bound| self.seen.stat.size > *bound) {
+            let found = format!("{} bytes", self.seen.stat.size);
+            self.violation(ViolationKind::Size, format!("at most {bound} bytes"), found);
+        }
         self.alone_and_powerless();
         true
+    }
+
+    /// Whether a file is what an interrupted step may leave beside the file that it writes: whole or not,
+    /// and nothing that gives anybody anything.
+    pub(crate) fn is_unfinished(seen: &Seen, owners: &[Owner]) -> bool {
+        let mut found = Vec::new();
+        owners.contains(&seen.stat.owner())
+            && Judge::of(seen, &mut found).rendered(owners, Some(rendered::FILE_BOUND))
+            && found.is_empty()
     }
 
     /// Earmark's own files, which the signature covers: here only who may write them.

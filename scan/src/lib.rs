@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod accounts;
 mod ahead;
 mod check;
 pub mod cloud_init;
@@ -38,6 +39,7 @@ mod report;
 mod root;
 pub mod seal;
 mod sha256;
+pub mod state;
 pub mod survey;
 pub mod threads;
 pub mod verify;

@@ -236,10 +236,17 @@ fn entry(
     let bare = seen
         .bare_node()
         .ok_or("it is of a kind that this program does not know")?;
+    // What may appear and is there already is what may change.
+    let is_mutable = matches!(seen.class, PathClass::Mutable | PathClass::Generated);
+    let class = if is_mutable {
+        PathClass::Mutable
+    } else {
+        seen.class
+    };
     let with = |node, owner: Option<Owner>, xattrs: Box<[Xattr]>| {
         Ok(Some(Entry {
             path: seen.path.clone(),
-            class: seen.class,
+            class,
             node,
             owner,
             xattrs: xattrs.into(),
@@ -249,18 +256,21 @@ fn entry(
     match seen.class {
         PathClass::State => return with(bare, None, Box::default()),
         PathClass::Seal => return Ok(None),
-        PathClass::Generated => {
+        PathClass::Generated if plan.rules.class_when_sealed(&seen.path) != PathClass::Mutable => {
             return Err(
                 "it is classed 'generated', which must not exist when an image is sealed: \
                         remove it, or class it 'mutable'"
                     .to_owned(),
             );
         }
-        _ if seen.stat.mount && (seen.class != PathClass::Mutable || !is_file) => {
+        _ if seen.stat.mount && (!is_mutable || !is_file) => {
             return Err("something is mounted here: unmount it, class it 'state', or name it in [tree] mounts"
                 .to_owned());
         }
-        PathClass::Mutable => {
+        PathClass::Mutable | PathClass::Generated => {
+            if let Some(problem) = wrong_type(&bare, &seen.path, plan) {
+                return Err(problem);
+            }
             if is_file && seen.stat.links > 1 {
                 return Err(
                     "it is classed 'mutable' and has other names, through which a sealed file \
@@ -285,6 +295,13 @@ fn entry(
     }
     if seen.class == PathClass::Rendered && !is_file {
         return Err("a first-boot step is to write a file here".to_owned());
+    }
+    if seen.class == PathClass::Rendered && seen.stat.links > 1 {
+        return Err(
+            "a first-boot step is to replace it, and it has other names, which would keep the old \
+             content: give it an inode of its own"
+                .to_owned(),
+        );
     }
     let mut xattrs = seen.xattrs.clone().unwrap_or_default();
     let node = match bare {
@@ -319,6 +336,17 @@ fn entry(
         other => other,
     };
     with(node, Some(seen.stat.owner()), xattrs)
+}
+
+/// Why a mutable path is of a type that its rule does not speak of.
+fn wrong_type(bare: &Node, path: &ImagePath, plan: &Plan<'_>) -> Option<String> {
+    let types = plan.rules.attributes_of(path, PathClass::Mutable).types?;
+    (!types.has(bare)).then(|| {
+        format!(
+            "its rule allows {types}, and it is a {}: correct the rule, or the image",
+            bare.kind()
+        )
+    })
 }
 
 fn link_group(

@@ -1,7 +1,12 @@
 //! What declared `file` steps wrote at first boot, as the agent recorded it then.
 //!
-//! The record lies in the host's own state: it tells drift of a rendered file from the file as its
-//! step wrote it. It does not protect against somebody who can write the record too (tier T0).
+//! The record lies in the host's own state. It narrows what was signed and never widens it: which paths
+//! steps write, and with which owner and mode, comes from the signed declaration and the signed rules; the
+//! record gives one digest for such a path. It does not protect against somebody who writes the record
+//! and the file (tier T0), so that each result counts the files that stand on the host's own word.
+
+mod held;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -12,33 +17,37 @@ use earmark_manifest::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Doubt, Root};
+pub(crate) use self::{
+    held::{Held, cut_short},
+    rules::{Content, Expected, Terms},
+};
+use crate::{Doubt, Root, state};
 
-/// A file as its step wrote it, or is about to.
+/// The content of a file as its step wrote it, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderedFile {
     /// Of its content.
     pub sha256: Sha256Digest,
-    /// Permission bits.
-    pub mode: u32,
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
     /// The step began to write it, and is not known to have ended: it may be there or not, as it was
     /// or as it is to be. First boot, which follows, writes it again.
     pub pending: bool,
 }
 
 /// The name that a file has until it is whole, in the directory that it is for. It is tolerated there
-/// as long as a file of that directory is pending.
+/// as long as a file of that directory is pending, by a verification before first boot.
 pub const TEMPORARY: &[u8] = b".earmark-rendering";
+
+/// A rendered file has at most so many bytes: a template of 1 MiB, and values in it. A step that would
+/// write more fails.
+pub const FILE_BOUND: u64 = 4 * 1024 * 1024;
 
 /// The rendered files of a host, by path.
 pub type RenderedFiles = BTreeMap<ImagePath, RenderedFile>;
 
 /// A record is at most this long: one line for each of at most 64 steps, with room to spare.
 const BOUND: usize = 512 * 1024;
+/// The format of the record. Format 1 also said owner and mode, which are signed now.
+const SCHEMA: u64 = 2;
 
 /// The files that steps of this manifest wrote; none before first boot, and none if the record is of
 /// another manifest, whose steps were others.
@@ -49,34 +58,35 @@ pub fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doub
     let doubt = |cause: &dyn std::fmt::Display| {
         Doubt::new(&path, "use the record of rendered files", cause)
     };
-    let Some(bytes) = root
-        .read_opt(&path, BOUND)
-        .map_err(|error| doubt(&error.cause))?
-    else {
+    let Some(bytes) = state::read(root, &path, BOUND).map_err(|error| doubt(&error.cause))? else {
         return Ok(BTreeMap::new());
     };
-    let record: Record = serde_json::from_slice(&bytes).map_err(|error| doubt(&error))?;
-    if record.schema != 1 {
-        return Err(doubt(&"its schema is not 1"));
+    // First the format: what a newer one holds is not for this version to guess.
+    let format: Format = serde_json::from_slice(&bytes).map_err(|error| doubt(&error))?;
+    if format.schema != SCHEMA {
+        return Err(doubt(&format!(
+            "its format is {}, and this version reads {SCHEMA}; next: replace the host",
+            format.schema
+        )));
     }
+    let record: Record = serde_json::from_slice(&bytes).map_err(|error| doubt(&error))?;
     if record.manifest != manifest.to_string() {
         return Ok(BTreeMap::new());
     }
-    let files = record.files.into_iter().map(|file| {
-        let path = ImagePath::from_absolute(file.path.as_bytes()).map_err(|error| doubt(&error))?;
-        let sha256 = Sha256Digest::from_prefixed(&file.sha256).map_err(|error| doubt(&error))?;
-        Ok((
-            path,
-            RenderedFile {
-                sha256,
-                mode: file.mode,
-                uid: file.uid,
-                gid: file.gid,
-                pending: file.pending,
-            },
-        ))
-    });
-    files.collect()
+    let mut files = BTreeMap::new();
+    for FileRecord {
+        path,
+        sha256,
+        pending,
+    } in record.files
+    {
+        let sha256 = Sha256Digest::from_prefixed(&sha256).map_err(|error| doubt(&error))?;
+        let at = ImagePath::from_absolute(path.as_bytes()).map_err(|error| doubt(&error))?;
+        if files.insert(at, RenderedFile { sha256, pending }).is_some() {
+            return Err(doubt(&format!("duplicate path '{path}'")));
+        }
+    }
+    Ok(files)
 }
 
 /// The bytes of a record, as [`read`] reads it. Paths of steps came from TOML, and so are UTF-8.
@@ -84,18 +94,21 @@ pub fn to_bytes(manifest: ManifestDigest, files: &RenderedFiles) -> Vec<u8> {
     let files = files.iter().map(|(path, file)| FileRecord {
         path: format!("/{}", String::from_utf8_lossy(path.as_bytes())),
         sha256: file.sha256.to_string(),
-        mode: file.mode,
-        uid: file.uid,
-        gid: file.gid,
         pending: file.pending,
     });
     let record = Record {
-        schema: 1,
+        schema: SCHEMA,
         manifest: manifest.to_string(),
         files: files.collect(),
     };
     // Strings and numbers: there is nothing in it that JSON could not say.
     serde_json::to_vec_pretty(&record).unwrap_or_default()
+}
+
+/// What every format has.
+#[derive(Deserialize)]
+struct Format {
+    schema: u64,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -111,9 +124,6 @@ struct Record {
 struct FileRecord {
     path: String,
     sha256: String,
-    mode: u32,
-    uid: u32,
-    gid: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pending: bool,
 }

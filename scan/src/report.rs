@@ -222,6 +222,8 @@ impl Report {
             files_read,
             bytes_read,
             files_unread,
+            files_enforced,
+            files_on_host_word,
             milliseconds,
             ..
         } = self.counts;
@@ -234,9 +236,18 @@ impl Report {
                     0 => String::new(),
                     unread => format!("; content of {unread} files not read"),
                 };
+                let enforced = match files_enforced {
+                    0 => String::new(),
+                    files => format!("; {files} files enforced by the kernel (fs-verity)"),
+                };
+                let own_word = match files_on_host_word {
+                    0 => String::new(),
+                    1 => "; 1 file stands on the host's own word".to_owned(),
+                    files => format!("; {files} files stand on the host's own word"),
+                };
                 let mebibytes = bytes_read / (1024 * 1024);
                 format!(
-                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){unread}, in {seconds} (gate {gate})"
+                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){enforced}{unread}{own_word}, in {seconds} (gate {gate})"
                 )
             }
         }

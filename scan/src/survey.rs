@@ -296,9 +296,9 @@ mod tests {
         }
         fs::hard_link(root.path().join("etc/a"), root.path().join("usr/a")).unwrap();
         symlink("deep/s", root.path().join("srv/data/link")).unwrap();
-        let rule = |class, path: &str| Rule {
-            kind: RuleKind::Class(class),
-            pattern: Pattern::parse(path.as_bytes()).unwrap(),
+        let rule = |class, path: &str| {
+            let pattern = Pattern::parse(path.as_bytes()).unwrap();
+            Rule::new(RuleKind::Class(class), pattern)
         };
         let rules = RuleSet::resolve(vec![
             rule(PathClass::State, "/srv/data"),

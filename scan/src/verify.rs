@@ -15,7 +15,8 @@ use crate::{
     check::{Check, Outcome},
     compare,
     hash::{self, Job},
-    identity, rendered,
+    identity,
+    rendered::Terms,
     report::Report,
     seal::{self, SealError},
     walk::{self, Scope},
@@ -30,6 +31,38 @@ pub struct Options<'a> {
     pub gate: Option<Gate>,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
+    /// Who verifies, and when.
+    pub at: Place,
+}
+
+/// Who verifies a root, and when: this decides how far the host's own word goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Another host, or a root that is not the running one: every byte is read.
+    #[default]
+    Offline,
+    /// The agent on its own running host, whose kernel enforces fs-verity.
+    Running,
+    /// The agent at boot, before first boot: what a first boot that was interrupted left is tolerated, since
+    /// first boot follows and does it again. `is_live`: on its own running host.
+    BeforeFirstBoot {
+        /// Whether the root is that of the running host, so that its kernel is believed.
+        is_live: bool,
+    },
+}
+
+impl Place {
+    fn is_before_first_boot(self) -> bool {
+        matches!(self, Self::BeforeFirstBoot { .. })
+    }
+
+    /// A file system that another host serves or mounts can answer what it likes.
+    fn believes_kernel(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::BeforeFirstBoot { is_live: true }
+        )
+    }
 }
 
 /// What is known of a root.
@@ -82,12 +115,27 @@ pub struct Counts {
     pub bytes_read: u64,
     /// Files whose content was left for later.
     pub files_unread: u64,
+    /// Files whose content the kernel of this host enforces by fs-verity, so that it was not read.
+    #[serde(default)]
+    pub files_enforced: u64,
+    /// Files that first-boot steps wrote: their digests are the host's own word and not signed.
+    #[serde(default)]
+    pub files_on_host_word: u64,
     /// Violations, also those that are not listed.
     pub violations: u64,
     /// Doubts, also those that are not listed.
     pub undecided: u64,
     /// How long it took, in milliseconds.
     pub milliseconds: u64,
+}
+
+impl Counts {
+    /// Moves a file of so many bytes from those that were read to those that the kernel vouches for.
+    fn enforced(&mut self, bytes: u64) {
+        self.files_enforced = self.files_enforced.saturating_add(1);
+        self.files_read = self.files_read.saturating_sub(1);
+        self.bytes_read = self.bytes_read.saturating_sub(bytes);
+    }
 }
 
 /// Verifies a root. There is always an answer: what goes wrong is a part of it.
@@ -120,7 +168,7 @@ pub fn changes(
     progress: &dyn Progress,
 ) -> Result<Changes, Stop> {
     let mut verification = Verification::begun(Some(Gate::Full));
-    verification.tree(root, manifest, Gate::Full, progress)?;
+    verification.tree(root, manifest, (Gate::Full, Place::Offline), progress)?;
     verification.count();
     let Verification {
         violations, doubts, ..
@@ -218,7 +266,7 @@ impl Verification {
         }
         let tree = seal::read_tree(root).map_err(no_seal)?;
         let manifest = declared.with_tree(tree).map_err(Stop::Refused)?;
-        let compared = self.tree(root, &manifest, gate, options.progress);
+        let compared = self.tree(root, &manifest, (gate, options.at), options.progress);
         self.manifest = Some(manifest.without_tree());
         compared
     }
@@ -257,7 +305,7 @@ impl Verification {
         &mut self,
         root: &Root,
         manifest: &VerifiedManifest,
-        gate: Gate,
+        (gate, at): (Gate, Place),
         progress: &dyn Progress,
     ) -> Result<(), Stop> {
         let unusable = |problem: &dyn std::fmt::Display| Stop::Tree(problem.to_string());
@@ -277,10 +325,9 @@ impl Verification {
         )
         .map_err(|error| Stop::Unreadable(error.to_string()))?;
         self.doubts.extend(walked.doubts.iter().cloned());
-        let rendered = rendered::read(root, manifest.digest()).unwrap_or_else(|doubt| {
-            self.doubts.push(doubt);
-            rendered::RenderedFiles::new()
-        });
+        let believed = (at.is_before_first_boot(), at.believes_kernel());
+        let (terms, doubts) = Terms::read(root, manifest, &rules, believed);
+        self.doubts.extend(doubts);
         let (compared, outcomes) = hash::for_each(
             root,
             mounts,
@@ -288,7 +335,7 @@ impl Verification {
             |check: &Check<'_>| check.seen(),
             |hand_out| {
                 ahead(&mut tree, |entries| {
-                    compare::compare(entries, &walked, &rendered, hand_out)
+                    compare::compare(entries, &walked, &terms, hand_out)
                 })
             },
             hash::digests,
@@ -298,6 +345,8 @@ impl Verification {
             return Err(unusable(&"the tree is not as large as the manifest says"));
         }
         self.violations = compared.violations;
+        self.doubts.extend(compared.doubts);
+        self.counts.files_on_host_word = compared.on_host_word;
         self.counts.entries = tree.summary().entries;
         self.counts.files_unread = compared.unread;
         self.counts.files_read = compared.files_read;
@@ -305,6 +354,7 @@ impl Verification {
         for outcome in outcomes {
             match outcome {
                 Outcome::Doubt(doubt) => self.doubts.push(doubt),
+                Outcome::Enforced(bytes) => self.counts.enforced(bytes),
                 Outcome::Violations(violations) => self.violations.extend(violations),
             }
         }
@@ -331,6 +381,7 @@ impl std::fmt::Debug for Options<'_> {
         f.debug_struct("Options")
             .field("trust", &self.trust)
             .field("gate", &self.gate)
+            .field("at", &self.at)
             .finish_non_exhaustive()
     }
 }

@@ -6,18 +6,19 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use anyhow::Context;
 use earmark_manifest::{
-    class::RuleSet,
+    class::{PathClass, RuleKind, RuleSet},
     declaration::{Declaration, Lock, LockName},
     digest::ManifestDigest,
     entry::{Entry, Node},
     envelope::Envelope,
     layout, limits,
     path::ImagePath,
+    profile::ReasonedRule,
     statement::{AgentVersion, Architecture, BuildRecord, ImageIdentity, Statement},
     tree,
 };
 use earmark_scan::{
-    Root, cloud_init,
+    Root, accounts, cloud_init,
     measure::{MeasureError, Plan},
     survey::{Reach, Survey},
 };
@@ -81,13 +82,11 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     if stamp.is_none() {
         output::note("the root has no os-release that is a regular file: none is stamped");
     }
-    let rules = declared
-        .rule_set()
-        .context("failed to resolve the class rules of the declaration")
-        .exits(Exit::Usage)?;
+    let rules = resolve_rules(root, &declared, &declaration)?;
     let entries = measure_root(root, (&declared, &rules), &waivers, stamp.as_ref())?;
     steps::refuse_unusable(root, (&declared, &rules), &entries)?;
     templates::check(root, (&declared, &declaration), &rules, &entries)?;
+    refuse_idle_rules(&declared, &declaration, &entries)?;
     let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
     let statement = Statement {
         tree: tree.digest,
@@ -100,6 +99,52 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         minimum_agent: MINIMUM_AGENT,
     };
     UnsignedBundle::new(statement, declaration, tree.stored)
+}
+
+/// The class rules with the numbers that this image's accounts have: an agent looks up no names.
+fn resolve_rules(root: &Root, declared: &Declaration, declaration: &[u8]) -> Outcome<RuleSet> {
+    let accounts = accounts::read(root)
+        .context("failed to read the accounts of the image")
+        .exits(Exit::Undecided)?;
+    declared.resolve_rules(&accounts).map_err(|problem| {
+        let error = Declaration::error_at(declaration, problem.at, &problem.problem);
+        Failure::new(Exit::Usage, format!("earmark.toml: {error}"))
+            .next("add the account to the image, or name one that it has")
+    })
+}
+
+/// Refuses rules `mutable` of the declaration's own that no path of the image matches: they never admit a new
+/// path, so that their owner meant another one, or another class. What the profile names, too, is left.
+fn refuse_idle_rules(declared: &Declaration, declaration: &[u8], entries: &[Entry]) -> Outcome<()> {
+    let own = declared.own_rules();
+    let all = declared.reasoned_rules();
+    let profile = all.get(..all.len() - own.len()).unwrap_or_default();
+    for rule in own {
+        let pattern = &rule.rule.pattern;
+        let appears = |other: &ReasonedRule| {
+            other.rule.kind == RuleKind::Class(PathClass::Generated)
+                && other.rule.pattern == *pattern
+        };
+        let is_idle = rule.rule.kind == RuleKind::Class(PathClass::Mutable)
+            && !own.iter().any(appears)
+            && !profile.iter().any(|other| other.rule.pattern == *pattern)
+            && !entries
+                .iter()
+                .any(|entry| entry.class == PathClass::Mutable && pattern.matches(&entry.path));
+        if is_idle {
+            let problem = format!(
+                "'mutable {pattern}' has no effect: the image has no such path, and a rule 'mutable' admits \
+                 no new one"
+            );
+            let error = Declaration::error_at(declaration, rule.at, &problem);
+            return Err(
+                Failure::new(Exit::Usage, format!("earmark.toml: {error}")).next(
+                    "class it 'generated' if it appears later, also beside 'mutable', or remove the rule",
+                ),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// An image that denies cloud-init its user-data has cloud-init's own switches for that, or would not verify.

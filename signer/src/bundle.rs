@@ -130,22 +130,19 @@ impl UnsignedBundle {
         if declared.boot.cmdline.is_some() && declared.boot.cmdline.as_ref() != signed {
             return refuse("statement.json and earmark.toml disagree on the image's command line");
         }
-        let declared = declared
-            .rule_set()
-            .context("earmark.toml")
-            .exits(Exit::Usage)?;
         let mut reader = tree::read(&self.tree)
             .context("tree.zst")
             .exits(Exit::NotVerified)?;
-        if reader.rules().rules() != declared.rules() {
+        if !declared.is_resolved_as(reader.rules()) {
             return refuse(
                 "the class rules of tree.zst are not those of earmark.toml (another version of \
                  earmark may have measured it)",
             );
         }
+        let rules = reader.rules().clone();
         for entry in &mut reader {
             let entry = entry.context("tree.zst").exits(Exit::NotVerified)?;
-            let class = declared.class_of(&entry.path);
+            let class = rules.class_when_sealed(&entry.path);
             if entry.class != class {
                 return refuse(&format!(
                     "tree.zst has {} as {}, which earmark.toml makes {class}",

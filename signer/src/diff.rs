@@ -291,7 +291,7 @@ fn rules(old: &Tree, new: &Tree) -> Vec<Change> {
         let rules = tree.rules.rules().iter();
         rules
             .filter(|rule| rule.kind != RuleKind::Class(PathClass::Seal))
-            .map(|rule| format!("{} {}", rule.kind.name(), rule.pattern))
+            .map(ToString::to_string)
             .collect()
     };
     let (old, new) = (lines(old), lines(new));

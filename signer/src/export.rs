@@ -93,10 +93,8 @@ mod tests {
             "generated" => PathClass::Generated,
             other => panic!("{other}"),
         };
-        Rule {
-            kind: RuleKind::Class(class),
-            pattern: Pattern::parse(pattern.as_bytes()).unwrap(),
-        }
+        let pattern = Pattern::parse(pattern.as_bytes()).unwrap();
+        Rule::new(RuleKind::Class(class), pattern)
     }
 
     pub fn tree_with(mut entries: Vec<Entry>, rules: Vec<Rule>) -> Tree {

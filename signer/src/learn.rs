@@ -12,7 +12,7 @@
 
 mod change;
 mod class;
-mod never;
+pub mod never;
 mod text;
 mod tree;
 

@@ -1,7 +1,7 @@
 //! Which instance this is: what tells a host from a clone of its disk.
 
 use earmark_manifest::{declaration::Platform, layout, path::ImagePath};
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -95,7 +95,7 @@ pub async fn keep(root: &Root, imds: Option<&Imds>, instance: Instance) -> Resul
 fn kept(root: &Root) -> Option<Kept> {
     let path = format!("{}/{KEPT}", layout::AGENT_STATE[1]);
     let path = ImagePath::from_absolute(path.as_bytes()).ok()?;
-    serde_json::from_slice(&root.read_opt(&path, KEPT_BOUND).ok()??).ok()
+    serde_json::from_slice(&state::read(root, &path, KEPT_BOUND).ok()??).ok()
 }
 
 /// By the firmware, or by the machine id.

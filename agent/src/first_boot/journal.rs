@@ -7,7 +7,7 @@
 
 use anyhow::{Context, Result};
 use earmark_manifest::{digest::ManifestDigest, layout, name::StepName, path::ImagePath};
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::kept::KeptValues;
@@ -87,7 +87,7 @@ impl Journal {
     pub fn read(root: &Root) -> Result<Option<Self>> {
         let path =
             ImagePath::from_absolute(format!("{}/{NAME}", layout::AGENT_STATE[1]).as_bytes())?;
-        let Some(bytes) = root.read_opt(&path, BOUND)? else {
+        let Some(bytes) = state::read(root, &path, BOUND)? else {
             return Ok(None);
         };
         let journal = store::parse(MAGIC, &bytes).with_context(|| {

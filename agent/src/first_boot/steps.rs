@@ -82,7 +82,7 @@ pub async fn modprobe(context: &Context<'_>, module: &str) -> StepResult {
 /// what lives in memory is brought about again: a started unit, a mounted volume, the host's name.
 pub async fn apply(context: &Context<'_>, step: &Step, is_first: bool) -> StepResult {
     match &step.action {
-        Action::Command { .. } | Action::File { .. } if !is_first => Ok(()),
+        Action::Command { .. } if !is_first => Ok(()),
         Action::Command {
             executable,
             arguments,
@@ -113,7 +113,11 @@ pub async fn apply(context: &Context<'_>, step: &Step, is_first: bool) -> StepRe
                 owner,
                 group: group.as_ref(),
             };
-            file.write(context)
+            if is_first {
+                file.write(context)
+            } else {
+                file.must_be_there(context)
+            }
         }
         Action::Hostname { template } => hostname::apply(context, template),
         Action::Unit { enable, start } => unit::apply(context, enable, start).await,

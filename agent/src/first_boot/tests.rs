@@ -123,12 +123,18 @@ impl Bench {
         Journal::read(&self.open()).unwrap().unwrap()
     }
 
-    /// What a full verification finds.
+    /// What a full verification before first boot finds.
     fn violations(&self) -> Vec<String> {
+        self.found(check::Place::BeforeFirstBoot { is_live: false })
+    }
+
+    /// What a full verification finds.
+    fn found(&self, at: check::Place) -> Vec<String> {
         let options = check::Options {
             trust: None,
             gate: Some(earmark_manifest::declaration::Gate::Full),
             progress: &() as &dyn Progress,
+            at,
         };
         let report = check::verify(&self.open(), &options).report();
         let found = report.violations.iter().chain(&report.undecided);
@@ -256,7 +262,23 @@ fn a_power_cut_while_a_file_is_written_is_no_violation() {
     journal.is_complete = false;
     journal.steps[0].state = StepState::Started;
     journal.write(&bench.open()).unwrap();
+    // The file was being written for root alone when the power went.
+    fs::set_permissions(
+        bench.root.at("/etc/app/.earmark-rendering"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     assert_eq!(bench.violations(), Vec::<String>::new());
+    // Anybody else cannot tell, since nothing follows that would write it again.
+    for at in [check::Place::Offline, check::Place::Running] {
+        assert_eq!(
+            bench.found(at),
+            [
+                "added /etc/app/.earmark-rendering",
+                "undecided /etc/app/config"
+            ]
+        );
+    }
     assert_eq!(done(&bench.perform()), 1);
     assert!(!bench.root.at("/etc/app/.earmark-rendering").exists());
     assert_eq!(bench.violations(), Vec::<String>::new());

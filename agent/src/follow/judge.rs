@@ -187,6 +187,8 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
         Standing::Revoked { .. } => State::Revoked,
         _ if expires <= host.time => State::Expired,
         _ if host.time.saturating_sub(fetched) > SILENCE => State::Unreachable,
+        // When it was fetched is the host's own note: a time to come would stay news for ever.
+        _ if fetched.saturating_sub(host.time) > AHEAD => State::Unreachable,
         Standing::Current => State::Current,
         Standing::Behind { .. } => State::Behind,
         Standing::Unlisted => State::Unlisted,

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use earmark_manifest::{layout, limits, path::ImagePath};
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::react::Pending;
@@ -57,7 +57,7 @@ impl Store {
         for (index, name) in NAMES.into_iter().enumerate() {
             let path = format!("{}/{name}", layout::AGENT_STATE[1]);
             let path = ImagePath::from_absolute(path.as_bytes())?;
-            let Some(bytes) = root.read_opt(&path, BOUND)? else {
+            let Some(bytes) = state::read(root, &path, BOUND)? else {
                 continue;
             };
             match store::parse::<Slot>(MAGIC, &bytes) {
@@ -68,6 +68,10 @@ impl Store {
                     if is_newer {
                         newest = Some((index, slot));
                     }
+                }
+                // An older document in the other copy would be a replay.
+                Err(error) if error.is::<store::UnknownFormat>() => {
+                    return Err(error.context(format!("failed to use '{path}'")));
                 }
                 Err(error) => damaged.push(format!("'{path}': {error:#}")),
             }
@@ -144,6 +148,25 @@ mod tests {
             // The next one mends it.
             write(&root, "three");
             assert_eq!(read(&root), (Some("three".to_owned()), 0));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_in_one_copy_is_no_reason_to_take_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("var/lib/earmark");
+        fs::create_dir_all(&state).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        write(&root, "one");
+        for name in NAMES {
+            let whole = fs::read(state.join(name)).unwrap();
+            let newer = String::from_utf8(whole.clone()).unwrap();
+            let newer = newer.replacen("earmark-channel-1", "earmark-channel-2", 1);
+            fs::write(state.join(name), newer).unwrap();
+            let error = format!("{:#}", Store::read(&root).unwrap_err());
+            assert!(error.contains("earmark-channel-2"), "{error}");
+            fs::write(state.join(name), whole).unwrap();
+            assert_eq!(read(&root), (Some("one".to_owned()), 0));
         }
     }
 

@@ -62,11 +62,19 @@ pub fn decide(
         return None;
     }
     let action = reaction.to_string();
-    if let Some(before) = before.filter(|it| it.state == state && it.action == action) {
+    let percent = channel.share.percent();
+    let jitter = channel.jitter.duration().as_secs().saturating_add(1);
+    // A turn later than any that could have been decided would put the reaction off for ever: the record
+    // of it lies on the disk, unsigned.
+    let latest = moment
+        .time
+        .saturating_add(window(percent))
+        .saturating_add(jitter);
+    let is_kept = |it: &Pending| it.state == state && it.action == action && it.at <= latest;
+    if let Some(before) = before.filter(is_kept) {
         return Some(before);
     }
-    let turn = turn(moment, state, channel.share.percent());
-    let jitter = channel.jitter.duration().as_secs().saturating_add(1);
+    let turn = turn(moment, state, percent);
     let wait = turn.saturating_add(moment.chance % jitter);
     Some(Pending {
         state,
@@ -83,9 +91,14 @@ impl Pending {
     }
 }
 
+/// The hours that all hosts take together, in seconds.
+fn window(percent: u64) -> u64 {
+    3_600_u64.saturating_mul(100) / percent.max(1)
+}
+
 /// Where in the hours that all hosts take together this one's turn is, in seconds.
 fn turn(moment: &Moment<'_>, state: State, percent: u64) -> u64 {
-    let window = 3_600_u64.saturating_mul(100) / percent.max(1);
+    let window = window(percent);
     // Another release, another order: it is not always the same hosts that go first.
     let text = format!("{} {} {}", moment.host, moment.manifest, state.name());
     let digest = crypto::sha256(text.as_bytes());

@@ -14,7 +14,7 @@ use earmark_manifest::{
     name::Reason,
     path::ImagePath,
 };
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Moment;
@@ -106,7 +106,7 @@ impl Record {
     pub fn read(root: &Root) -> Result<Option<Self>> {
         let path =
             ImagePath::from_absolute(format!("{}/{NAME}", layout::AGENT_STATE[1]).as_bytes())?;
-        let Some(bytes) = root.read_opt(&path, BOUND)? else {
+        let Some(bytes) = state::read(root, &path, BOUND)? else {
             return Ok(None);
         };
         let record = store::parse(MAGIC, &bytes)

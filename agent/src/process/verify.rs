@@ -60,7 +60,7 @@ fn command(program: Program<'_>) -> Command {
             // The file that runs, whatever has its name by now.
             let mut command = Command::new("/proc/self/exe");
             command.arg0("earmark-agent");
-            command.args(["verify", "--boot", "--gate", "full", "--root"]);
+            command.args(["verify", "--boot", "--again", "--gate", "full", "--root"]);
             command.arg(root);
             if let Some(rate) = rate {
                 command.args(["--rate", &rate.to_string()]);

@@ -97,8 +97,30 @@ impl Pattern {
         ImagePath::from_relative(&self.components.join(&b'/')).ok()
     }
 
+    /// Whether some path matches both this and `other`.
+    pub fn may_meet(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.components.len(), other.components.len());
+        let as_deep = match (self.beneath, other.beneath) {
+            (false, false) => ours == theirs,
+            (true, false) => theirs > ours,
+            (false, true) => ours > theirs,
+            (true, true) => true,
+        };
+        as_deep
+            && self
+                .components
+                .iter()
+                .zip(&other.components)
+                .all(|(ours, theirs)| wildcards_meet(ours, theirs))
+    }
+
+    /// Whether the pattern has a wildcard.
+    pub fn is_glob(&self) -> bool {
+        self.literal().is_none()
+    }
+
     /// Whether a path that this matches can lie beneath a path that `other` matches.
-    pub(super) fn may_lie_beneath(&self, other: &Self) -> bool {
+    pub fn may_lie_beneath(&self, other: &Self) -> bool {
         let deep_enough = self.components.len() > other.components.len()
             || (self.beneath && self.components.len() == other.components.len());
         deep_enough
@@ -138,6 +160,46 @@ fn has_wildcard(component: &[u8]) -> bool {
 
 const fn is_wildcard(byte: u8) -> bool {
     matches!(byte, b'*' | b'?')
+}
+
+/// Whether some name matches both component patterns. Takes the product of their lengths.
+fn wildcards_meet(left: &[u8], right: &[u8]) -> bool {
+    // `reached[n]`: what was read of `left` so far and the first `n` bytes of `right` can be of one name.
+    let row_from = |above: Option<(&[bool], u8)>| {
+        let mut row: Vec<bool> = Vec::with_capacity(right.len().saturating_add(1));
+        for at in 0..=right.len() {
+            let of_right = at.checked_sub(1).and_then(|last| right.get(last)).copied();
+            let beside = row.last().copied().unwrap_or_default();
+            let meets = match (above, of_right) {
+                (None, None) => true,
+                // Nothing of `left` is left over: stars of `right` stand for nothing.
+                (None, Some(right)) => right == b'*' && beside,
+                (Some((above, left)), None) => {
+                    left == b'*' && above.first().copied().unwrap_or_default()
+                }
+                (Some((above, left)), Some(right)) => {
+                    let over = above.get(at).copied().unwrap_or_default();
+                    let across = at
+                        .checked_sub(1)
+                        .and_then(|before| above.get(before))
+                        .copied()
+                        .unwrap_or_default();
+                    match (left, right) {
+                        (b'*', _) | (_, b'*') => over || beside || across,
+                        (b'?', _) | (_, b'?') => across,
+                        (left, right) => left == right && across,
+                    }
+                }
+            };
+            row.push(meets);
+        }
+        row
+    };
+    let mut row = row_from(None);
+    for byte in left {
+        row = row_from(Some((&row, *byte)));
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// Whether one component matches one pattern component. Linear in their lengths for one `*`, and

@@ -5,7 +5,7 @@ use crate::{
     layout,
 };
 
-use super::{PathClass, Pattern, PatternError};
+use super::{PathClass, Pattern, PatternError, RuleAttributes};
 
 /// One rule: paths that match `pattern` are of `kind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,28 @@ pub struct Rule {
     pub kind: RuleKind,
     /// Which paths.
     pub pattern: Pattern,
+    /// What such a path may be, beside what its class allows.
+    pub attributes: RuleAttributes,
+}
+
+impl Rule {
+    /// Creates a rule without attributes.
+    pub fn new(kind: RuleKind, pattern: Pattern) -> Self {
+        Self {
+            kind,
+            pattern,
+            attributes: RuleAttributes::default(),
+        }
+    }
+}
+
+/// The rule as its line in the tree.
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut attributes = String::new();
+        self.attributes.push(&mut attributes);
+        write!(f, "{} {}{attributes}", self.kind.name(), self.pattern)
+    }
 }
 
 /// A rule gives a path its class, or says that it must be verified before the boot goes on.
@@ -52,6 +74,16 @@ impl RuleKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
+    /// Attributes that do not go with the rule.
+    #[error("the attributes of '{kind} {rule}' do not go with it: {why}")]
+    Attributes {
+        /// The rule's class.
+        kind: &'static str,
+        /// The rule's pattern.
+        rule: Pattern,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// A rule that can have no effect.
     #[error(
         "'{kind} {rule}' can have no effect: it lies beneath 'state {state}', which is not walked"
@@ -64,6 +96,22 @@ pub enum RuleError {
         /// The pattern of the state rule above it.
         state: Pattern,
     },
+    /// A rule over Earmark's own files, or over what starts them.
+    #[error(
+        "'{kind} {rule}' would let go of '{own}', which is Earmark's own or starts it; name \
+         narrower paths, or leave it sealed"
+    )]
+    LetsGo {
+        /// The rule's class.
+        kind: &'static str,
+        /// The rule's pattern.
+        rule: Pattern,
+        /// The pattern of the paths that stay sealed.
+        own: &'static str,
+    },
+    /// A rendered path of a tree whose owner and mode were not signed.
+    #[error("'rendered {0}' has no mode, uid and gid, which a tree has for each rendered path")]
+    NoOwner(Pattern),
     /// A pattern that does not parse.
     #[error("'{0}' is no rule: {1}")]
     Pattern(String, PatternError),
@@ -77,32 +125,33 @@ pub enum RuleError {
     #[error("more than {} rules", crate::limits::RULES)]
     TooMany,
     /// A line of the tree that is not a kind and a pattern.
-    #[error("'{0}' is not a rule: expected a class and a pattern")]
+    #[error("'{0}' is not a rule: expected a class, a pattern, and its attributes in order")]
     Unreadable(String),
     /// `/**` in a state rule, which covers everything beneath by itself.
     #[error("'state {0}' must name the directory itself; all beneath it is state already")]
     StateBeneath(Pattern),
 }
 
-/// A rule as a line of the tree.
+/// Appends a rule as a line of the tree.
 pub(crate) fn push_rule(text: &mut String, rule: &Rule) {
-    text.push_str(rule.kind.name());
-    text.push(' ');
-    text.push_str(&rule.pattern.to_string());
+    text.push_str(&rule.to_string());
     text.push('\n');
 }
 
-/// A rule from a line of the tree, without its newline.
+/// Parses a rule from a line of the tree, without its newline.
 pub(crate) fn parse_rule(line: &[u8]) -> Result<Rule, RuleError> {
     let unreadable = || RuleError::Unreadable(Escaped(line).to_string());
-    let space = line
-        .iter()
-        .position(|byte| *byte == b' ')
-        .ok_or_else(unreadable)?;
-    let (kind, rest) = line.split_at(space);
-    let kind = RuleKind::from_name(kind).ok_or_else(unreadable)?;
-    let text = escape::decode(rest.get(1..).unwrap_or_default()).map_err(|_| unreadable())?;
+    let mut words = line.split(|byte| *byte == b' ');
+    let kind = words.next().and_then(RuleKind::from_name);
+    let kind = kind.ok_or_else(unreadable)?;
+    let text = words.next().ok_or_else(unreadable)?;
+    let text = escape::decode(text).map_err(|_| unreadable())?;
+    let attributes = RuleAttributes::parse(words).ok_or_else(unreadable)?;
     let pattern = Pattern::parse(&text)
         .map_err(|error| RuleError::Pattern(Escaped(&text).to_string(), error))?;
-    Ok(Rule { kind, pattern })
+    Ok(Rule {
+        kind,
+        pattern,
+        attributes,
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{layout, path::ImagePath};
 
-use super::{PathClass, Pattern, Rule, RuleError, RuleKind};
+use super::{PathClass, Pattern, Rule, RuleAttributes, RuleError, RuleKind, own};
 
 /// The resolved rules of an image. Later rules win over earlier ones.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +22,7 @@ impl RuleSet {
     pub fn resolve(rules: Vec<Rule>) -> Result<Self, RuleError> {
         let own = |path: &str, class| {
             Pattern::parse(path.as_bytes())
-                .map(|pattern| Rule {
-                    kind: RuleKind::Class(class),
-                    pattern,
-                })
+                .map(|pattern| Rule::new(RuleKind::Class(class), pattern))
                 .map_err(|error| RuleError::Pattern(path.to_owned(), error))
         };
         let state = layout::AGENT_STATE
@@ -34,7 +31,7 @@ impl RuleSet {
         let seal = layout::SEAL
             .into_iter()
             .map(|path| own(path, PathClass::Seal));
-        Self::from_rules(
+        Self::checked(
             state
                 .chain(rules.into_iter().map(Ok))
                 .chain(seal)
@@ -44,11 +41,33 @@ impl RuleSet {
 
     /// The rules as a tree stores them, Earmark's own included.
     pub(crate) fn from_rules(rules: Vec<Rule>) -> Result<Self, RuleError> {
+        let set = Self::checked(rules)?;
+        let is_open = |rule: &&Rule| {
+            let RuleAttributes { mode, uid, gid, .. } = rule.attributes;
+            rule.kind == RuleKind::Class(PathClass::Rendered)
+                && (mode.is_none() || uid.is_none() || gid.is_none())
+        };
+        match set.rules.iter().find(is_open) {
+            Some(rule) => Err(RuleError::NoOwner(rule.pattern.clone())),
+            None => Ok(set),
+        }
+    }
+
+    fn checked(rules: Vec<Rule>) -> Result<Self, RuleError> {
         if rules.len() > crate::limits::RULES {
             return Err(RuleError::TooMany);
         }
         if !ends_with_the_seal(&rules) {
             return Err(RuleError::Seal);
+        }
+        for rule in &rules {
+            if let Some(why) = rule.attributes.problem(rule.kind, &rule.pattern) {
+                return Err(RuleError::Attributes {
+                    kind: rule.kind.name(),
+                    rule: rule.pattern.clone(),
+                    why,
+                });
+            }
         }
         let mut set = Self {
             rules,
@@ -66,6 +85,7 @@ impl RuleSet {
             }
         }
         set.refuse_rules_without_effect()?;
+        own::refuse_letting_go(&set.rules)?;
         Ok(set)
     }
 
@@ -94,6 +114,37 @@ impl RuleSet {
         wildcard
             .or(literal)
             .map_or(PathClass::Sealed, |(_, class)| class)
+    }
+
+    /// The class that an entry for `path` has: of a `generated` path that is there when the image is
+    /// sealed, that of the class rule before, if this is `mutable`. So both together allow a file that
+    /// some images have and others get later.
+    pub fn class_when_sealed(&self, path: &ImagePath) -> PathClass {
+        let class = self.class_of(path);
+        if class != PathClass::Generated {
+            return class;
+        }
+        let before = self.rules.iter().rev().find_map(|rule| match rule.kind {
+            RuleKind::Class(class)
+                if class != PathClass::Generated && rule.pattern.matches(path) =>
+            {
+                Some(class)
+            }
+            _ => None,
+        });
+        match before {
+            Some(PathClass::Mutable) => PathClass::Mutable,
+            _ => class,
+        }
+    }
+
+    /// The attributes of the last rule that makes `path` one of `class`; none without such a rule.
+    pub fn attributes_of(&self, path: &ImagePath, class: PathClass) -> RuleAttributes {
+        let mut rules = self.rules.iter().rev();
+        rules
+            .find(|rule| rule.kind == RuleKind::Class(class) && rule.pattern.matches(path))
+            .map(|rule| rule.attributes)
+            .unwrap_or_default()
     }
 
     /// Whether the gate `critical` verifies the content of `path`.

@@ -6,21 +6,26 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use crate::{
-    class::{PathClass, Pattern, Rule, RuleError, RuleKind, RuleSet},
+    class::{PathClass, Pattern, Rule, RuleAttributes, RuleError, RuleKind, RuleSet, Types},
     layout,
+    name::AccountName,
     path::ImagePath,
-    profile::{self, Profile, ReasonedRule},
+    profile::{self, Owners, Profile, ReasonedRule},
 };
 
-use super::{Action, Problem, Step, text::AbsolutePath};
+use super::{Action, OctalMode, Problem, Step, effect, text::AbsolutePath};
 
-/// A rule of the declaration: a pattern, or a pattern and a reason.
+/// A rule of the declaration: a pattern, or a table with a pattern, a reason, and what such a path may be.
 #[derive(Debug, Clone)]
 pub struct DeclaredRule {
     /// Which paths.
     pub pattern: Pattern,
     /// Why, if the owner said so.
     pub reason: Option<String>,
+    /// Types and mode that the path may have.
+    pub attributes: RuleAttributes,
+    /// Accounts that it may belong to.
+    pub owners: Owners,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,16 +73,19 @@ pub(super) fn collect(
     ] {
         for rule in declared {
             spans.push((rule.get_ref().pattern.clone(), rule.span()));
-            rules.push(rule.get_ref().reasoned(RuleKind::Class(class)));
+            rules.push(
+                rule.get_ref()
+                    .reasoned(RuleKind::Class(class), &rule.span()),
+            );
         }
     }
     rules.extend(profile::critical_rules().map_err(broken)?);
     for rule in &tree.critical {
         spans.push((rule.get_ref().pattern.clone(), rule.span()));
-        rules.push(rule.get_ref().reasoned(RuleKind::Critical));
+        rules.push(rule.get_ref().reasoned(RuleKind::Critical, &rule.span()));
     }
     for step in steps {
-        for (kind, path) in step_rules(&step.action) {
+        for (kind, path, attributes, owners) in step_rules(&step.action) {
             let pattern = Pattern::parse(path_text(path).as_bytes()).map_err(|error| Problem {
                 at: step.at.clone(),
                 problem: format!("'{path}': {error}"),
@@ -85,20 +93,32 @@ pub(super) fn collect(
             spans.push((pattern.clone(), step.at.clone()));
             let reason = format!("first-boot step '{}'", step.name);
             rules.push(ReasonedRule {
-                rule: Rule { kind, pattern },
+                rule: Rule {
+                    kind,
+                    pattern,
+                    attributes,
+                },
                 reason,
+                owners,
+                at: step.at.start,
             });
         }
     }
     match RuleSet::resolve(rules.iter().map(|rule| rule.rule.clone()).collect()) {
-        Ok(set) => match steps.iter().find_map(|step| wrong_mount(&set, step)) {
-            Some(problem) => Err(problem),
-            None => Ok((rules, of_profile)),
-        },
+        Ok(set) => {
+            let wrong = steps.iter().find_map(|step| wrong_mount(&set, step));
+            match wrong.or_else(|| effect::without(&rules, of_profile, &set)) {
+                Some(problem) => Err(problem),
+                None => Ok((rules, of_profile)),
+            }
+        }
         Err(error) => {
             let about: Vec<&Pattern> = match &error {
                 RuleError::BeneathState { rule, state, .. } => vec![rule, state],
-                RuleError::StateBeneath(state) | RuleError::StateOverSeal(state) => vec![state],
+                RuleError::StateBeneath(rule)
+                | RuleError::StateOverSeal(rule)
+                | RuleError::Attributes { rule, .. }
+                | RuleError::LetsGo { rule, .. } => vec![rule],
                 _ => vec![],
             };
             let span = about
@@ -145,16 +165,34 @@ fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
     ))
 }
 
-/// What a step writes may change, and what it runs or reads must be good before it does.
-fn step_rules(action: &Action) -> Vec<(RuleKind, &ImagePath)> {
+/// The rules of a step: what it writes may change, and what it runs or reads must be good before it does.
+fn step_rules(action: &Action) -> Vec<(RuleKind, &ImagePath, RuleAttributes, Owners)> {
+    let critical = |path| {
+        let (attributes, owners) = (RuleAttributes::default(), Owners::default());
+        (RuleKind::Critical, path, attributes, owners)
+    };
     match action {
-        Action::File { path, template, .. } => {
-            vec![
-                (RuleKind::Class(PathClass::Rendered), path),
-                (RuleKind::Critical, template),
-            ]
+        Action::File {
+            path,
+            template,
+            mode,
+            owner,
+            group,
+        } => {
+            // What may be there is signed: the host's record only says which content it has.
+            let attributes = RuleAttributes {
+                mode: Some(mode.0),
+                ..RuleAttributes::default()
+            };
+            let owners = Owners {
+                owner: Some(owner.clone()),
+                group: group.clone(),
+                reserved: None,
+            };
+            let rendered = RuleKind::Class(PathClass::Rendered);
+            vec![(rendered, path, attributes, owners), critical(template)]
         }
-        Action::Command { executable, .. } => vec![(RuleKind::Critical, executable)],
+        Action::Command { executable, .. } => vec![critical(executable)],
         Action::Hostname { .. } | Action::Unit { .. } | Action::Volume { .. } => Vec::new(),
     }
 }
@@ -165,14 +203,34 @@ fn path_text(path: &ImagePath) -> String {
 }
 
 impl DeclaredRule {
-    fn reasoned(&self, kind: RuleKind) -> ReasonedRule {
+    fn of(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            reason: None,
+            attributes: RuleAttributes::default(),
+            owners: Owners::default(),
+        }
+    }
+
+    fn reasoned(&self, kind: RuleKind, at: &Range<usize>) -> ReasonedRule {
         let reason = self.reason.clone().unwrap_or_else(|| "declared".to_owned());
+        // A name is no attribute yet. For a class without owners it has to be refused all the same, and
+        // what refuses it only looks at attributes.
+        let may_have_owner = kind == RuleKind::Class(PathClass::Generated);
+        let is_named = self.owners.owner.is_some() || self.owners.group.is_some();
+        let attributes = RuleAttributes {
+            gid: (is_named && !may_have_owner).then_some(0),
+            ..self.attributes
+        };
         ReasonedRule {
             rule: Rule {
                 kind,
                 pattern: self.pattern.clone(),
+                attributes,
             },
             reason,
+            owners: self.owners.clone(),
+            at: at.start,
         }
     }
 }
@@ -183,7 +241,7 @@ impl<'de> Deserialize<'de> for DeclaredRule {
     }
 }
 
-/// `"/path"` or `{ path = "/path", reason = "…" }`.
+/// `"/path"` or `{ path = "/path", reason = "…", … }`.
 struct RuleVisitor;
 
 impl<'de> de::Visitor<'de> for RuleVisitor {
@@ -195,10 +253,7 @@ impl<'de> de::Visitor<'de> for RuleVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<DeclaredRule, E> {
         let pattern = Pattern::parse(text.as_bytes()).map_err(E::custom)?;
-        Ok(DeclaredRule {
-            pattern,
-            reason: None,
-        })
+        Ok(DeclaredRule::of(pattern))
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<DeclaredRule, A::Error> {
@@ -211,8 +266,28 @@ impl<'de> de::Visitor<'de> for RuleVisitor {
                 "a rule with a table needs a reason: 1 to 512 characters",
             ));
         }
+        let types = match &table.types {
+            None => None,
+            Some(words) => Some(
+                Types::from_words(words.iter().map(String::as_str)).ok_or_else(|| {
+                    de::Error::custom(
+                        "'type' expects one or more of \"file\", \"link\" and \"directory\", each once",
+                    )
+                })?,
+            ),
+        };
         Ok(DeclaredRule {
             reason,
+            attributes: RuleAttributes {
+                types,
+                mode: table.mode.map(|mode| mode.0),
+                ..RuleAttributes::default()
+            },
+            owners: Owners {
+                owner: table.owner,
+                group: table.group,
+                reserved: None,
+            },
             ..self.visit_str(&table.path)?
         })
     }
@@ -223,4 +298,9 @@ impl<'de> de::Visitor<'de> for RuleVisitor {
 struct RuleTable {
     path: String,
     reason: Option<String>,
+    #[serde(rename = "type")]
+    types: Option<Vec<String>>,
+    mode: Option<OctalMode>,
+    owner: Option<AccountName>,
+    group: Option<AccountName>,
 }

@@ -4,7 +4,7 @@ use crate::{
     class::PathClass,
     digest::{Sha256Digest, VerityDigest, push_hex},
     entry::{Content, Device, Entry, LinkGroup, Node, Owner, Xattr, XattrName},
-    escape, limits,
+    escape, limits, number,
     path::ImagePath,
 };
 
@@ -163,27 +163,12 @@ fn parse_owner(mode: &[u8], uid: &[u8], gid: &[u8]) -> Result<Option<Owner>, Tre
 
 /// Octal without a leading zero, `7777` at most.
 fn parse_mode(text: &[u8]) -> Result<u32, TreeFault> {
-    if text.len() > 4 || text.is_empty() || (text.len() > 1 && text.starts_with(b"0")) {
-        return Err(TreeFault::Number);
-    }
-    text.iter().try_fold(0, |mode, digit| match digit {
-        b'0'..=b'7' => Ok(mode << 3 | u32::from(digit - b'0')),
-        _ => Err(TreeFault::Number),
-    })
+    number::octal_mode(text).ok_or(TreeFault::Number)
 }
 
 /// Decimal without a sign or a leading zero.
 pub(super) fn number<T: TryFrom<u64>>(text: &[u8]) -> Result<T, TreeFault> {
-    if text.is_empty() || (text.len() > 1 && text.starts_with(b"0")) {
-        return Err(TreeFault::Number);
-    }
-    text.iter()
-        .try_fold(0u64, |value, digit| match digit {
-            b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-            _ => None,
-        })
-        .and_then(|value| T::try_from(value).ok())
-        .ok_or(TreeFault::Number)
+    number::decimal(text).ok_or(TreeFault::Number)
 }
 
 fn parse_links(text: &[u8]) -> Result<LinkGroup, TreeFault> {

@@ -102,10 +102,10 @@ fn rules_that_nobody_reviewed_are_not_signed() {
         .iter()
         .map(|rule| rule.rule.clone())
         .collect();
-    rules.push(Rule {
-        kind: RuleKind::Class(PathClass::Mutable),
-        pattern: Pattern::parse(b"/etc/shadow").unwrap(),
-    });
+    rules.push(Rule::new(
+        RuleKind::Class(PathClass::Mutable),
+        Pattern::parse(b"/etc/shadow").unwrap(),
+    ));
     let wider = bundle(DECLARATION, &RuleSet::resolve(rules).unwrap(), "1");
     wider.write(directory.path()).unwrap();
     let refused = UnsignedBundle::read(directory.path()).unwrap_err();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use earmark_manifest::declaration::Gate;
-use earmark_scan::verify::{self, Options, Verdict};
+use earmark_scan::verify::{self, Options, Place, Verdict};
 
 use crate::{
     commands::shared,
@@ -112,6 +112,7 @@ impl Args {
             trust: trust.as_ref(),
             gate: Some(self.gate),
             progress: &progress,
+            at: Place::Offline,
         };
         let verification = verify::verify(root, &options);
         drop(progress);

@@ -142,9 +142,9 @@ fn rules_are_compared_with_their_order() {
     let tree = |rules: &[&str]| {
         let rules = rules
             .iter()
-            .map(|pattern| Rule {
-                kind: RuleKind::Class(PathClass::Mutable),
-                pattern: earmark_manifest::class::Pattern::parse(pattern.as_bytes()).unwrap(),
+            .map(|pattern| {
+                let pattern = earmark_manifest::class::Pattern::parse(pattern.as_bytes()).unwrap();
+                Rule::new(RuleKind::Class(PathClass::Mutable), pattern)
             })
             .collect();
         Tree {

@@ -246,10 +246,7 @@ fn resolves(tree: &Tree, pattern: &str) -> bool {
     let Ok(pattern) = Pattern::parse(pattern.as_bytes()) else {
         return false;
     };
-    let state = Rule {
-        kind: RuleKind::Class(PathClass::State),
-        pattern,
-    };
+    let state = Rule::new(RuleKind::Class(PathClass::State), pattern);
     // Those of the seal are Earmark's own, which resolving adds.
     let rules = tree.rules.rules().iter().cloned();
     let rules = rules.filter(|rule| rule.kind != RuleKind::Class(PathClass::Seal));

@@ -185,6 +185,19 @@ impl Never {
     }
 }
 
+/// Why a rule that frees such paths, `state` also all beneath them, is a hole, if it is one. A rule for one path
+/// is only one where nothing but programs lies.
+pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, bool)> {
+    let meets = |place: &Pattern| {
+        pattern.may_meet(place)
+            || is_state && (place.may_lie_beneath(pattern) || pattern.may_lie_beneath(place))
+    };
+    let never = Never::new();
+    let (_, why) = never.0.iter().find(|(place, _)| meets(place))?;
+    let is_wide = is_state || pattern.is_glob();
+    Some((why, is_wide || [PROGRAMS, BOOT].contains(why)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

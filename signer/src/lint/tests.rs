@@ -22,9 +22,11 @@ enum Put {
     Mode(&'static str, u32),
     Link(&'static str, &'static str),
     Gone(&'static str),
+    /// A line of `[tree]`, and no object.
+    Tree(&'static str),
 }
 
-use Put::{File, Gone, Link, Mode};
+use Put::{File, Gone, Link, Mode, Tree};
 
 /// A root without any finding.
 const CLEAN: &[Put] = &[
@@ -96,8 +98,8 @@ impl Bench {
     }
 
     fn put(&self, puts: &[Put]) {
-        for put in puts {
-            let (File(path, _) | Mode(path, _) | Link(path, _) | Gone(path)) = put;
+        for put in puts.iter().filter(|put| !matches!(put, Tree(_))) {
+            let (File(path, _) | Mode(path, _) | Link(path, _) | Gone(path) | Tree(path)) = put;
             let path = self.path(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match put {
@@ -107,6 +109,7 @@ impl Bench {
                 }
                 Link(_, target) => symlink(target, path).unwrap(),
                 Gone(_) => fs::remove_file(path).unwrap(),
+                Tree(_) => {}
             }
         }
     }
@@ -169,17 +172,22 @@ fn each_rule_finds_what_it_is_for_and_not_its_control() {
         let mut cases = CASES.iter().filter(|case| case.rule == rule.id).peekable();
         assert!(cases.peek().is_some(), "{} has no test", rule.id);
         for case in cases {
-            let of_rule = |bench: &Bench| -> Vec<String> {
-                let report = bench.lint();
+            let of_rule = |puts: &[Put]| -> Vec<String> {
+                let lines = puts.iter().filter_map(|put| match put {
+                    Tree(line) => Some(format!("{line}\n")),
+                    _ => None,
+                });
+                let spec = format!("{SPEC}{}", lines.collect::<String>());
+                let report = Bench::new(puts).lint_with(&spec);
                 let of_rule = report.findings.iter().filter(|one| one.rule.id == rule.id);
                 of_rule.map(|one| one.path.to_string()).collect()
             };
-            let found = of_rule(&Bench::new(case.bad));
+            let found = of_rule(case.bad);
             assert!(
                 found.iter().any(|path| path == case.at),
                 "{case:?}: {found:?}"
             );
-            let control = of_rule(&Bench::new(case.good));
+            let control = of_rule(case.good);
             assert!(control.is_empty(), "{case:?}: {control:?}");
         }
     }

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use earmark_manifest::{crypto, declaration::Template, limits, name::AccountName, path::ImagePath};
+use earmark_manifest::{
+    crypto, declaration::Template, entry::Owner, limits, name::AccountName, path::ImagePath,
+};
 use earmark_scan::rendered::{self, RenderedFile};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
@@ -31,16 +33,26 @@ impl File<'_> {
     /// verification expects it, and the step that follows it writes the file again.
     pub fn write(&self, context: &Context<'_>) -> StepResult {
         let text = self.render(context)?;
+        let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        if size > rendered::FILE_BOUND {
+            let (path, bound) = (self.path, rendered::FILE_BOUND);
+            return Err(format!(
+                "'{path}' would have {size} bytes with these values, and at most {bound} are written"
+            )
+            .into());
+        }
         let (uid, gid) = accounts::owner(context.root, self.owner, self.group)?;
-        let file = RenderedFile {
-            sha256: crypto::sha256(text.as_bytes()),
+        let owner = Owner {
             mode: self.mode,
             uid,
             gid,
+        };
+        let file = RenderedFile {
+            sha256: crypto::sha256(text.as_bytes()),
             pending: true,
         };
         self.record(context, file)?;
-        self.replace(context, &file, text.as_bytes())
+        self.replace(context, &owner, text.as_bytes())
             .map_err(|error| format!("failed to write '{}': {error}", self.path))?;
         self.record(
             context,
@@ -49,6 +61,24 @@ impl File<'_> {
                 ..file
             },
         )
+    }
+
+    /// Checks that a step which is on record as done did write its file: the journal alone could be of
+    /// another disk, or another day.
+    pub fn must_be_there(&self, context: &Context<'_>) -> StepResult {
+        let files = rendered::read(context.root, context.manifest.digest());
+        let files = files.map_err(|doubt| doubt.to_string())?;
+        let is_written = files.get(self.path).is_some_and(|file| !file.pending)
+            && matches!(context.root.exists(self.path), Ok(true));
+        if is_written {
+            return Ok(());
+        }
+        let path = self.path;
+        Err(format!(
+            "it is on record as done, and '{path}' or the record of what was written there is missing; \
+             next: replace the host"
+        )
+        .into())
     }
 
     fn render(&self, context: &Context<'_>) -> Result<String, StepFailure> {
@@ -83,12 +113,7 @@ impl File<'_> {
             .map_err(|error| format!("{error:#}").into())
     }
 
-    fn replace(
-        &self,
-        context: &Context<'_>,
-        file: &RenderedFile,
-        bytes: &[u8],
-    ) -> std::io::Result<()> {
+    fn replace(&self, context: &Context<'_>, owner: &Owner, bytes: &[u8]) -> std::io::Result<()> {
         let parent = self.path.parent().unwrap_or_default();
         let name = self.path.as_bytes().rsplit(|byte| *byte == b'/').next();
         let name = name.unwrap_or_default();
@@ -112,9 +137,9 @@ impl File<'_> {
         let written = (|| {
             let mut new = std::fs::File::from(new);
             new.write_all(bytes)?;
-            let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
+            let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
             rustix::fs::fchown(&new, Some(uid), Some(gid))?;
-            rustix::fs::fchmod(&new, Mode::from_raw_mode(file.mode))?;
+            rustix::fs::fchmod(&new, Mode::from_raw_mode(owner.mode))?;
             new.sync_all()?;
             rustix::fs::renameat(&directory, temporary, &directory, name)?;
             rustix::fs::fsync(&directory)?;

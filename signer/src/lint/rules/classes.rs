@@ -1,9 +1,15 @@
 //! What makes a declaration weak: ways from what is free to change into what is sealed.
 
-use earmark_manifest::{class::PathClass, path::ImagePath};
+use earmark_manifest::{
+    class::{PathClass, RuleKind},
+    path::ImagePath,
+};
 
 use super::{Image, Sink};
-use crate::lint::{finding::Draft, image::Seen};
+use crate::{
+    learn::never,
+    lint::{finding::Draft, image::Seen},
+};
 
 /// Directories of the running kernel's own, where nothing is baked.
 const RUNTIME: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
@@ -61,6 +67,28 @@ pub fn executable_state(image: &Image<'_>, sink: &mut Sink) {
                 seen.path,
                 "is state, among directories of programs",
             ));
+        }
+    }
+}
+
+/// Rules of the declaration that free programs, and what decides what is started or who gets in.
+pub fn freed_code(image: &Image<'_>, sink: &mut Sink) {
+    let Some((declared, _)) = image.declared else {
+        return;
+    };
+    for rule in declared.own_rules() {
+        let RuleKind::Class(class) = rule.rule.kind else {
+            continue;
+        };
+        let pattern = &rule.rule.pattern;
+        if !is_free(class) {
+            continue;
+        }
+        if let Some((why, is_error)) = never::is_freed_by(pattern, class == PathClass::State) {
+            // The finding is where the rule is about: a waiver names the rule's own pattern.
+            let at = ImagePath::from_absolute(pattern.to_string().as_bytes()).unwrap_or_default();
+            let draft = Draft::new(&at, format!("is freed by a rule '{class}': {why}"));
+            sink.push(draft.warns_if(!is_error));
         }
     }
 }

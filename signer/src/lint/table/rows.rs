@@ -325,6 +325,15 @@ pub static RULES: &[Rule] = &[
         look: classes::executable_state,
     },
     Rule {
+        id: "rule-over-code",
+        level: Error,
+        what: "rules that free programs, units, PAM, cron and the like",
+        why: "What is freed is not verified, and these decide what runs and who gets in.",
+        fix: "Name single data files instead, or waive it with its reason.",
+        fixable: false,
+        look: classes::freed_code,
+    },
+    Rule {
         id: "world-writable",
         level: Warn,
         what: "sealed files that anybody may write to",

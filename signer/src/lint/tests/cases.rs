@@ -1,6 +1,6 @@
 //! One root with the finding and one without, for each rule.
 
-use super::Put::{self, File, Gone, Link, Mode};
+use super::Put::{self, File, Gone, Link, Mode, Tree};
 
 #[derive(Debug)]
 pub(super) struct Case {
@@ -355,6 +355,36 @@ pub(super) const CASES: &[Case] = &[
         "/srv/data",
         &[File("srv/data/run", "x"), Mode("srv/data/run", 0o755)],
         &[File("srv/other/run", "x"), Mode("srv/other/run", 0o755)],
+    ),
+    case(
+        "rule-over-code",
+        "/etc/cron.d/*",
+        &[Tree("generated = [\"/etc/cron.d/*\"]")],
+        &[Tree("generated = [\"/etc/web/cron.d\"]")],
+    ),
+    case(
+        "rule-over-code",
+        "/etc/*/system",
+        &[Tree("generated = [\"/etc/*/system\"]")],
+        &[Tree("generated = [\"/etc/web/*\"]")],
+    ),
+    case(
+        "rule-over-code",
+        "/usr/bin/curl",
+        &[Tree("generated = [\"/usr/bin/curl\"]")],
+        &[Tree("generated = [\"/opt/web/cache\"]")],
+    ),
+    case(
+        "rule-over-code",
+        "/etc/pam.d/login",
+        &[Tree("generated = [\"/etc/pam.d/login\"]")],
+        &[Tree("generated = [\"/etc/motd\"]")],
+    ),
+    case(
+        "rule-over-code",
+        "/etc/udev/rules.d/**",
+        &[Tree("generated = [\"/etc/udev/rules.d/**\"]")],
+        &[Tree("sealed = [\"/etc/adjtime\"]")],
     ),
     case(
         "world-writable",

@@ -2,7 +2,7 @@
 //! is not blank, and still nobody's data.
 
 use earmark_manifest::{declaration::Template, path::ImagePath};
-use earmark_scan::Root;
+use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -57,7 +57,7 @@ impl Marker {
     /// not blank stays as it is.
     pub fn read(root: &Root) -> Option<Self> {
         let path = ImagePath::from_absolute(PATH.as_bytes()).ok()?;
-        let bytes = root.read_opt(&path, BOUND).ok()??;
+        let bytes = state::read(root, &path, BOUND).ok()??;
         let document: Document = serde_json::from_slice(&bytes).ok()?;
         document.formatting.filter(|_| document.schema == 1)
     }

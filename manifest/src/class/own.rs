@@ -1,0 +1,96 @@
+//! Earmark's own files and what starts them: no rule may let go of these, or nothing would be left
+//! that tells of any other change.
+
+use super::{PathClass, Pattern, Rule, RuleError, RuleKind};
+
+/// Patterns of paths that every image keeps sealed. The seal itself has a class of its own.
+const OWN: &[&str] = &[
+    "/usr/lib/earmark/**",
+    "/usr/bin/earmark*",
+    "/usr/sbin/earmark*",
+    "/bin/earmark*",
+    "/sbin/earmark*",
+    // Generators: ours, and what would mask it.
+    "/usr/lib/systemd/system-generators/earmark*",
+    "/lib/systemd/system-generators/earmark*",
+    "/usr/local/lib/systemd/system-generators/earmark*",
+    "/etc/systemd/system-generators/earmark*",
+    // Units, their drop-ins, and the links that enable them.
+    "/usr/lib/systemd/system/earmark*",
+    "/usr/lib/systemd/system/earmark*/**",
+    "/usr/lib/systemd/system/*/earmark*",
+    "/lib/systemd/system/earmark*",
+    "/lib/systemd/system/earmark*/**",
+    "/lib/systemd/system/*/earmark*",
+    "/usr/local/lib/systemd/system/earmark*",
+    "/usr/local/lib/systemd/system/earmark*/**",
+    "/usr/local/lib/systemd/system/*/earmark*",
+    "/etc/systemd/system/earmark*",
+    "/etc/systemd/system/earmark*/**",
+    "/etc/systemd/system/*/earmark*",
+    "/etc/systemd/system.control/earmark*",
+    "/etc/systemd/system.control/earmark*/**",
+    // PID 1, and its settings.
+    "/usr/lib/systemd/systemd",
+    "/usr/lib/systemd/systemd-executor",
+    "/lib/systemd/systemd",
+    "/lib/systemd/systemd-executor",
+    "/usr/sbin/init",
+    "/usr/bin/init",
+    "/sbin/init",
+    "/bin/init",
+    "/etc/systemd/system.conf",
+    "/etc/systemd/system.conf.d/**",
+    // Code that the dynamic loader puts into each program.
+    "/etc/ld.so.preload",
+    "/usr/lib/*/ld-linux*",
+    "/usr/lib/*/libc.so.6",
+    "/usr/lib64/ld-linux*",
+    "/usr/lib64/libc.so.6",
+    "/lib/*/ld-linux*",
+    "/lib/*/libc.so.6",
+    "/lib64/ld-linux*",
+    "/lib64/libc.so.6",
+];
+
+/// Refuses a rule that can match one of Earmark's own paths, or have it beneath it as state. A later
+/// rule that takes the path back changes nothing: a declaration must not need it.
+pub(super) fn refuse_letting_go(rules: &[Rule]) -> Result<(), RuleError> {
+    let own: Vec<(&'static str, Pattern)> = OWN
+        .iter()
+        .filter_map(|text| Some((*text, Pattern::parse(text.as_bytes()).ok()?)))
+        .collect();
+    for rule in rules {
+        let RuleKind::Class(class) = rule.kind else {
+            continue;
+        };
+        if matches!(class, PathClass::Sealed | PathClass::Seal) {
+            continue;
+        }
+        let is_state = class == PathClass::State;
+        let found = own.iter().find(|(_, own)| {
+            rule.pattern.may_meet(own) || is_state && own.may_lie_beneath(&rule.pattern)
+        });
+        if let Some((own, _)) = found {
+            return Err(RuleError::LetsGo {
+                kind: rule.kind.name(),
+                rule: rule.pattern.clone(),
+                own,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_own_path_is_a_pattern() {
+        // One that did not parse would be a path that nobody protects.
+        for own in OWN {
+            assert!(Pattern::parse(own.as_bytes()).is_ok(), "{own}");
+        }
+    }
+}
