@@ -40,6 +40,7 @@ mod root;
 pub mod seal;
 mod sha256;
 pub mod state;
+pub mod source;
 pub mod survey;
 pub mod threads;
 pub mod verify;

@@ -8,9 +8,11 @@ use std::{
 
 use earmark_manifest::path::ImagePath;
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags},
+    fs::{AtFlags, Dir, FileType, MemfdFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags},
     io::Errno,
 };
+
+use crate::source::{self, Source};
 
 /// Bytes read at a time where a file is not kept: they stay in the processor's cache.
 const PIECE: usize = 128 * 1024;
@@ -24,6 +26,8 @@ const PIECE: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// What is read instead of the directory, if this is no directory of this host.
+    source: Option<Box<dyn Source>>,
     path: PathBuf,
     /// Device and inode of the directory.
     id: (u64, u64),
@@ -75,9 +79,37 @@ impl Root {
         let stat = statx(&directory, c"", AtFlags::EMPTY_PATH).map_err(error("look at"))?;
         Ok(Self {
             directory,
+            source: None,
             path: path.to_owned(),
             id: device_and_inode(&stat),
         })
+    }
+
+    /// Makes a root of a file system that this program reads itself; `path` is what messages call it.
+    ///
+    /// It has no directory to open anything beneath: its descriptor is that of an empty file, so that whoever
+    /// tries gets `ENOTDIR`, and never something of this host.
+    pub fn of_source(source: Box<dyn Source>, path: &Path) -> Result<Self, ScanError> {
+        let error = |errno: Errno| ScanError {
+            what: "make a root of",
+            place: earmark_manifest::escape::Escaped(path.as_os_str().as_encoded_bytes())
+                .to_string(),
+            cause: errno.into(),
+        };
+        let flags = MemfdFlags::CLOEXEC;
+        let directory = rustix::fs::memfd_create(c"earmark-root", flags).map_err(error)?;
+        let stat = statx(&directory, c"", AtFlags::EMPTY_PATH).map_err(error)?;
+        Ok(Self {
+            directory,
+            source: Some(source),
+            path: path.to_owned(),
+            id: device_and_inode(&stat),
+        })
+    }
+
+    /// What is read instead of a directory of this host, if so.
+    pub(crate) fn source(&self) -> Option<&dyn Source> {
+        self.source.as_deref()
     }
 
     /// The path that it was opened by, for messages.
@@ -100,6 +132,13 @@ impl Root {
     /// Reads a whole regular file of at most `bound` bytes. It may lie on another file system: `/usr`
     /// and `/var` often do, and whether they may is for the walk to say.
     pub fn read(&self, path: &ImagePath, bound: usize) -> Result<Vec<u8>, ScanError> {
+        if let Some(source) = self.source() {
+            let mut bytes = Vec::new();
+            let read = source::read(source, path, bound, |piece| bytes.extend_from_slice(piece));
+            return read
+                .map(|()| bytes)
+                .map_err(|cause| failed("read", path, cause));
+        }
         let (file, size) = self.open_regular(path)?;
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
         // A buffer that grows as it is read would be copied and faulted in again and again.
@@ -121,6 +160,10 @@ impl Root {
         bound: usize,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), ScanError> {
+        if let Some(source) = self.source() {
+            let read = source::read(source, path, bound, each);
+            return read.map_err(|cause| failed("read", path, cause));
+        }
         let (mut file, _) = self.open_regular(path)?;
         let mut buffer = vec![0; PIECE];
         let mut left = bound;
@@ -163,6 +206,20 @@ impl Root {
 
     /// Whether something of this name is there, whatever it is. A link is there, wherever it leads.
     pub fn exists(&self, path: &ImagePath) -> Result<bool, ScanError> {
+        if let Some(source) = self.source() {
+            return match source::find(source, path) {
+                Ok(_) => Ok(true),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) =>
+                {
+                    Ok(false)
+                }
+                Err(cause) => Err(failed("look at", path, cause)),
+            };
+        }
         match self.open_beneath(path, OFlags::PATH, true) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
@@ -173,6 +230,10 @@ impl Root {
     /// The names in a directory and what each is, without `.` and `..`, sorted; nothing if there is no
     /// such directory. The path is relative, and links on the way are followed, but not out of the root.
     pub fn list(&self, path: &str) -> rustix::io::Result<Option<Vec<Listed>>> {
+        // An absent directory would be an answer, and nobody looked.
+        if self.source.is_some() {
+            return Err(Errno::OPNOTSUPP);
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let opened = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);

@@ -22,7 +22,12 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Doubt, Root, ScanError, root::statx, xattr::XattrReader};
+use crate::{
+    Doubt, Root, ScanError,
+    root::statx,
+    source::{self, Metadata, NodeId},
+    xattr::XattrReader,
+};
 
 /// One name that a walk met.
 #[derive(Debug)]
@@ -111,6 +116,23 @@ impl Stat {
             }
     }
 
+    /// Of a node that this program reads itself. The kernel enforces nothing for it, and nothing is mounted.
+    pub(crate) fn of_node(node: NodeId, metadata: &Metadata) -> Self {
+        Self {
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            links: metadata.links,
+            size: metadata.size,
+            device: node.volume,
+            inode: node.inode,
+            rdev: metadata.rdev,
+            changed: 0,
+            verity: false,
+            mount: false,
+        }
+    }
+
     pub(crate) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.mode.into())
     }
@@ -155,6 +177,9 @@ pub(crate) fn crosses(mounts: &[ImagePath], path: &ImagePath) -> bool {
 /// Walks the root. Fails only if the walk as a whole cannot be made; what goes wrong at one path is
 /// a doubt about that path.
 pub(crate) fn walk(root: &Root, scope: &Scope<'_>) -> Result<Walked, ScanError> {
+    if let Some(source) = root.source() {
+        return source::walk(source, scope);
+    }
     let stat = statx(root.as_fd(), c"", AtFlags::EMPTY_PATH)
         .map_err(|errno| whole("look at", errno.into()))?;
     let mut xattrs = XattrReader::new();

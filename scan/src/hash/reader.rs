@@ -1,6 +1,6 @@
 //! Opens files and reads them on, as long as they are what the walk saw.
 
-use std::os::fd::OwnedFd;
+use std::{fmt::Display, io, os::fd::OwnedFd};
 
 use earmark_manifest::{digest::VerityDigest, entry::Xattr, path::ImagePath};
 use rustix::{fs::AtFlags, io::Errno};
@@ -9,6 +9,7 @@ use super::BUFFER;
 use crate::{
     Doubt, Progress, Root, fsverity_ioctl,
     root::statx,
+    source::{self, NodeId},
     walk::{Seen, Stat, crosses},
     xattr::XattrReader,
 };
@@ -23,10 +24,17 @@ pub(crate) struct Reader<'r> {
 
 /// A file that is open. That it is the one that the walk saw is known at the end of reading it.
 pub(crate) struct Opened<'a> {
-    file: OwnedFd,
+    file: Content,
     seen: &'a Seen,
     /// Bytes that are still to be read.
     left: u64,
+}
+
+/// Where the bytes of an open file come from.
+enum Content {
+    File(OwnedFd),
+    /// A node of the root's [`Source`], which does not change while it is read.
+    Node(NodeId),
 }
 
 impl<'r> Reader<'r> {
@@ -42,10 +50,14 @@ impl<'r> Reader<'r> {
     /// Opens the file that the walk saw, or what is in its place now: the end of reading it tells, and
     /// nothing that it brought counts before that.
     pub(crate) fn open<'a>(&self, seen: &'a Seen) -> Result<Opened<'a>, Doubt> {
-        let file = self
-            .root
-            .open_file(&seen.path, crosses(self.mounts, &seen.path))
-            .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?;
+        let file = match self.root.source() {
+            Some(_) => Content::Node(seen.node()),
+            None => self
+                .root
+                .open_file(&seen.path, crosses(self.mounts, &seen.path))
+                .map(Content::File)
+                .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?,
+        };
         Ok(Opened {
             file,
             seen,
@@ -85,9 +97,18 @@ impl<'r> Reader<'r> {
 
     /// The attributes of an open file.
     pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Box<[Xattr]>, Doubt> {
-        self.xattrs
-            .of_descriptor(&opened.file)
-            .map_err(|errno| Doubt::new(&opened.seen.path, "read its attributes", errno))
+        let doubt =
+            |cause: &dyn Display| Doubt::new(&opened.seen.path, "read its attributes", cause);
+        match (&opened.file, self.root.source()) {
+            (Content::File(file), _) => self
+                .xattrs
+                .of_descriptor(file)
+                .map_err(|errno| doubt(&errno)),
+            (Content::Node(node), Some(source)) => {
+                source::xattrs(source, *node).map_err(|error| doubt(&error))
+            }
+            (Content::Node(_), None) => Err(doubt(&"its file system is gone")),
+        }
     }
 
     /// The fs-verity digest that the kernel enforces for the file, if it does: no byte is read.
@@ -96,7 +117,10 @@ impl<'r> Reader<'r> {
             return None;
         }
         // Whatever is wrong with the kernel's answer, reading the file tells.
-        let digest = fsverity_ioctl::measure(&opened.file).ok().flatten()?;
+        let Content::File(file) = &opened.file else {
+            return None;
+        };
+        let digest = fsverity_ioctl::measure(file).ok().flatten()?;
         self.progress.skip(opened.seen.stat.size);
         Some(digest)
     }
@@ -110,7 +134,7 @@ impl<'r> Reader<'r> {
             return opened.must_be_unchanged().map(|()| 0);
         }
         loop {
-            match rustix::io::read(&opened.file, &mut *into) {
+            match self.read_once(opened, into) {
                 Ok(0) => return Err(opened.changed()),
                 Ok(count) => {
                     let read = u64::try_from(count).unwrap_or(u64::MAX);
@@ -119,14 +143,27 @@ impl<'r> Reader<'r> {
                     self.progress.advance(read);
                     return Ok(count);
                 }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Doubt::new(&opened.seen.path, "read it", errno)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Doubt::new(&opened.seen.path, "read it", error)),
             }
+        }
+    }
+
+    fn read_once(&self, opened: &Opened<'_>, into: &mut [u8]) -> io::Result<usize> {
+        match (&opened.file, self.root.source()) {
+            (Content::File(file), _) => Ok(rustix::io::read(file, into)?),
+            (Content::Node(node), Some(source)) => source.read_at(*node, opened.offset(), into),
+            (Content::Node(_), None) => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
 
 impl Opened<'_> {
+    /// Bytes that were read already.
+    fn offset(&self) -> u64 {
+        self.seen.stat.size.saturating_sub(self.left)
+    }
+
     /// Bytes in the file.
     pub(crate) fn size(&self) -> u64 {
         self.seen.stat.size
@@ -135,7 +172,10 @@ impl Opened<'_> {
     /// Another file in the place of the one that the walk saw, or a change to it since, is a doubt: what
     /// is there now was not compared.
     pub(super) fn must_be_unchanged(&self) -> Result<(), Doubt> {
-        let stat = statx(&self.file, c"", AtFlags::EMPTY_PATH)
+        let Content::File(file) = &self.file else {
+            return Ok(());
+        };
+        let stat = statx(file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| Doubt::new(&self.seen.path, "look at it", errno))?;
         if self.seen.stat.is_unchanged(&Stat::of(&stat)) {
             Ok(())

@@ -1,0 +1,153 @@
+use std::collections::BTreeMap;
+
+use earmark_manifest::class::RuleSet;
+
+use super::*;
+use crate::Root;
+
+/// Directories by inode, each with its entries. What is no directory is a file with its inode as content.
+#[derive(Debug, Clone, Default)]
+struct Fake(BTreeMap<u64, Vec<(&'static [u8], u64)>>);
+
+const fn node(inode: u64) -> NodeId {
+    NodeId { volume: 7, inode }
+}
+
+impl Source for Fake {
+    fn root(&self) -> NodeId {
+        node(2)
+    }
+
+    fn look(&self, node: NodeId) -> io::Result<Metadata> {
+        let is_directory = self.0.contains_key(&node.inode);
+        Ok(Metadata {
+            mode: if is_directory { 0o40_755 } else { 0o100_644 },
+            uid: 0,
+            gid: 0,
+            links: 1,
+            size: 8,
+            rdev: (0, 0),
+        })
+    }
+
+    fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+        let names = self
+            .0
+            .get(&directory.inode)
+            .ok_or(io::ErrorKind::NotADirectory)?;
+        Ok(names
+            .iter()
+            .map(|(name, inode)| ((*name).into(), node(*inode)))
+            .collect())
+    }
+
+    fn target(&self, _: NodeId) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+
+    fn xattrs(&self, _: NodeId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        Ok(Vec::new())
+    }
+
+    fn read_at(&self, file: NodeId, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let content = file.inode.to_le_bytes();
+        let rest = &content[usize::try_from(offset).unwrap()..];
+        let count = rest.len().min(into.len()).min(3);
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+fn walked(fake: &Fake) -> (Vec<String>, Vec<String>) {
+    let rules = RuleSet::resolve(Vec::new()).unwrap();
+    let scope = Scope {
+        rules: &rules,
+        mounts: &[],
+        state: false,
+        reads: &|_, _| false,
+    };
+    let walked = walk(fake, &scope).unwrap();
+    let paths = walked.seen.iter().map(|seen| seen.path.to_string());
+    let doubts = walked.doubts.iter().map(ToString::to_string);
+    (paths.collect(), doubts.collect())
+}
+
+#[test]
+fn source_walk_is_in_the_order_of_the_paths() {
+    let fake = Fake(
+        [
+            (2, vec![(&b"b"[..], 4), (b"a", 3), (b"a-", 5)]),
+            (3, vec![(&b"x"[..], 6)]),
+        ]
+        .into(),
+    );
+    let (paths, doubts) = walked(&fake);
+    assert_eq!(paths, ["/", "/a", "/a-", "/a/x", "/b"]);
+    assert!(doubts.is_empty(), "{doubts:?}");
+}
+
+#[test]
+fn hostile_directories_are_doubts_and_end() {
+    for (entries, doubt) in [
+        (
+            vec![(&b"a"[..], 3), (b"a", 4)],
+            "/: failed to list the directory: two entries have the same name",
+        ),
+        (
+            vec![(&b"loop"[..], 2)],
+            "/loop: failed to enter the directory: it has two names",
+        ),
+        (
+            vec![(&b"a"[..], 5), (b"b", 5)],
+            "/b: failed to enter the directory: it has two names",
+        ),
+        (
+            vec![(&b"a/b"[..], 3)],
+            "/: failed to use a name in the directory",
+        ),
+        (
+            vec![(&b"a\0"[..], 3)],
+            "/: failed to use a name in the directory",
+        ),
+        (
+            vec![(&b".."[..], 3)],
+            "/: failed to use a name in the directory",
+        ),
+        (
+            vec![(&b""[..], 3)],
+            "/: failed to use a name in the directory",
+        ),
+    ] {
+        let (_, doubts) = walked(&Fake([(2, entries), (5, Vec::new())].into()));
+        assert_eq!(doubts.len(), 1, "{doubts:?}");
+        assert!(doubts[0].starts_with(doubt), "{doubts:?}");
+    }
+    let (_, doubts) = walked(&Fake(
+        [(2, vec![(&b"a"[..], 3), (b"b", 5)]), (5, Vec::new())].into(),
+    ));
+    assert!(doubts.is_empty(), "{doubts:?}");
+}
+
+#[test]
+fn root_of_a_source_reads_files_and_opens_nothing_of_this_host() {
+    let fake = Fake(
+        [
+            (2, vec![(&b"etc"[..], 3), (b"f", 9)]),
+            (3, vec![(&b"g"[..], 10), (b"h", 11), (b"h", 12)]),
+        ]
+        .into(),
+    );
+    let root = Root::of_source(Box::new(fake), std::path::Path::new("disk.raw")).unwrap();
+    let path = |text: &str| ImagePath::from_absolute(text.as_bytes()).unwrap();
+    assert_eq!(root.read(&path("/etc/g"), 8).unwrap(), 10_u64.to_le_bytes());
+    assert!(root.read(&path("/etc/g"), 7).is_err());
+    assert!(root.read(&path("/etc"), 100).is_err());
+    // Two entries of one name: neither is taken.
+    assert!(root.read(&path("/etc/h"), 8).is_err());
+    assert_eq!(root.read_opt(&path("/etc/none"), 8).unwrap(), None);
+    assert!(root.exists(&path("/f")).unwrap());
+    assert!(!root.exists(&path("/f/x")).unwrap());
+    assert!(root.open_regular(&path("/etc/g")).is_err());
+    assert!(root.list("etc").is_err());
+    assert!(!root.is_live());
+}
