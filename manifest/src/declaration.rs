@@ -4,6 +4,7 @@
 //! column and with what would be right.
 
 mod boot;
+mod disk;
 mod effect;
 mod filter;
 mod first_boot;
@@ -20,6 +21,7 @@ mod values;
 mod volume;
 
 pub use boot::Boot;
+pub use disk::{Disk, Expected, Ignored, Region};
 pub use filter::Filter;
 pub use first_boot::{Action, Interrupted, Step};
 pub use fleet::{Channel, Reaction, Report, Share, Sink};
@@ -73,6 +75,8 @@ pub struct Declaration {
     pub channel: Option<Channel>,
     /// `[[lint.allow]]`, in order.
     pub lint: Vec<Waiver>,
+    /// `[disk]`.
+    pub disk: Disk,
     rules: Vec<ReasonedRule>,
     /// How many of them, the first ones, are the profile's.
     profile_rules: usize,
@@ -349,6 +353,7 @@ impl Declaration {
             report,
             channel,
             lint: lint::check(document.lint.0)?,
+            disk: disk::check(document.disk.0)?,
             rules,
             profile_rules,
         })
@@ -426,6 +431,8 @@ struct Document {
     channel: Option<Spanned<Table<fleet::ChannelDocument>>>,
     #[serde(default)]
     lint: Table<lint::LintDocument>,
+    #[serde(default)]
+    disk: Table<disk::DiskDocument>,
 }
 
 #[cfg(test)]

@@ -75,6 +75,9 @@ pub const CHANNEL_SECONDS: u64 = 400 * 86_400;
 /// A report, in bytes, with the newline that ends it.
 pub const REPORT: usize = 4 * 1024;
 
+/// Regions of a disk in one declaration.
+pub const DISK_REGIONS: usize = 64;
+
 /// First-boot steps in one declaration.
 pub const STEPS: usize = 64;
 

@@ -164,6 +164,7 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("RELEASES", limits::RELEASES),
         ("REGIONS", limits::REGIONS),
         ("REPORT", limits::REPORT),
+        ("DISK_REGIONS", limits::DISK_REGIONS),
         ("STEPS", limits::STEPS),
         ("PARAMETERS", limits::PARAMETERS),
         ("WAIVERS", limits::WAIVERS),
