@@ -1,67 +1,95 @@
-//! A finished disk, looked at as it lies in its file: attached read-only, mounted where nobody else sees
-//! it, and gone when this program is, however that ends.
+//! A finished disk, looked at as it lies in its file.
 //!
 //! What must not differ from the root that was sealed is what a host boots: the disk, after the machine
-//! that it was made on was shut down. Nothing of it is ever written. The loop devices are read-only and
-//! go with their last mount, the mounts go with their namespace, and the raw copy of a qcow2 has no name:
-//! a signal, or the loss of this process, leaves nothing behind.
+//! that it was made on was shut down. Nothing of it is ever written. What is in it may have been made to attack
+//! whoever looks at it, so that partition tables, qcow2 and ext4 are read by this program, without any right and
+//! without the kernel (docs/adr/0013-disks-in-user-space.md).
 //!
-//! Limit: the kernel of this host reads the file systems. Whoever made a disk that attacks a file system's
-//! driver attacks this host: verify what you do not trust that far in a virtual machine.
+//! Limit: XFS and FAT are read by the kernel of this host, and need root; only their superblocks are looked at
+//! before. They are mounted read-only in a mount namespace of their own: a signal, or the loss of this
+//! process, leaves neither a mount nor a loop device behind. Verify what you do not trust that far in a virtual
+//! machine.
 
+pub mod account;
+mod bytes;
 mod disk;
+mod ext4;
 mod fstab;
 mod mounts;
 mod namespace;
 mod partitions;
+mod qcow2;
 mod select;
 mod superblock;
+mod table;
+mod tree;
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::declaration::Declaration;
 use earmark_scan::{Root, seal};
 
-use self::{disk::Disk, mounts::Mounted, select::Volume};
+use self::{disk::Disk, fstab::Wanted, mounts::Mounted, select::Volume, table::Table, tree::Tree};
 use crate::{
     exit::{Exit, Exits, Outcome},
     files::TemporaryDirectory,
 };
 
-/// A disk's root, mounted with what the image's declaration says that it has besides.
+/// A disk's root, with what the image's declaration says that it has besides.
 #[derive(Debug)]
 pub struct Image {
     // In this order they are dropped: a file system that is still open cannot go.
     root: Root,
-    _others: Vec<Mounted>,
-    _mounted: Mounted,
-    _at: TemporaryDirectory,
-    parts: String,
+    _mounted: Vec<Mounted>,
+    _kernel: Kernel,
+    disk: Arc<Disk>,
+    table: Option<Table>,
+    volumes: Vec<Volume>,
+    /// Which of the volumes are part of the root, and where.
+    used: Vec<(Volume, String)>,
+}
+
+/// Where this program's own mounts are, from the first one on.
+#[derive(Debug, Default)]
+struct Kernel(Option<TemporaryDirectory>);
+
+impl Kernel {
+    fn at(&mut self) -> Outcome<&Path> {
+        let directory = match self.0.take() {
+            Some(directory) => directory,
+            None => {
+                namespace::enter()?;
+                TemporaryDirectory::new_in(&std::env::temp_dir())
+                    .context("failed to make a directory to mount the image on")?
+            }
+        };
+        Ok(self.0.insert(directory).path())
+    }
 }
 
 impl Image {
-    /// Attaches the disk in the file `path`: its partition `partition`, or the one that is a root.
-    pub fn attach(path: &Path, partition: Option<u32>) -> Outcome<Self> {
-        let disk = Disk::open(path)?;
-        let volumes = select::volumes(&disk)?;
-        namespace::enter()?;
-        let at = TemporaryDirectory::new_in(&std::env::temp_dir())
-            .context("failed to make a directory to mount the image on")?;
-        let volume = select::root(&disk, &volumes, partition, at.path())?;
-        let mounted = Mounted::new(&disk, volume, "", at.path())?;
-        let root = Root::open(at.path()).exits(Exit::Undecided)?;
-        let (mut others, mut parts) = (Vec::new(), volume.to_string());
-        for (target, volume, options) in separate(&root, &volumes, volume)? {
-            others.push(Mounted::beneath(&disk, volume, &options, &root, &target)?);
-            parts.push_str(&format!(", and {volume} at '{target}'"));
-        }
+    /// Opens the disk in the file `path`: its partition `partition`, or the one that is a root.
+    pub fn open(path: &Path, partition: Option<u32>) -> Outcome<Self> {
+        let disk = Arc::new(Disk::open(path)?);
+        let (table, volumes) = select::volumes(&disk)?;
+        let mut kernel = Kernel::default();
+        let volume = select::root(&disk, &volumes, partition, &mut kernel)?;
+        select::refuse_twins(&volumes, volume)?;
+        let (root, mounted, used) = match read(&disk, &volumes, volume, path)? {
+            Some((root, used)) => (root, Vec::new(), used),
+            None => mount(&disk, &volumes, volume, &mut kernel)?,
+        };
+        let mut all = vec![(volume.clone(), "/".to_owned())];
+        all.extend(used);
         Ok(Self {
             root,
-            _others: others,
             _mounted: mounted,
-            _at: at,
-            parts,
+            _kernel: kernel,
+            disk,
+            table,
+            used: all,
+            volumes,
         })
     }
 
@@ -71,20 +99,76 @@ impl Image {
     }
 }
 
-/// Which parts of the disk it is made of.
+type Used = Vec<(Volume, String)>;
+
+/// The root as this program reads it itself; none, if a part of it is for the kernel to read.
+fn read(
+    disk: &Arc<Disk>,
+    volumes: &[Volume],
+    volume: &Volume,
+    path: &Path,
+) -> Outcome<Option<(Root, Used)>> {
+    if !volume.is_ext4() {
+        volume.file_system()?;
+        return Ok(None);
+    }
+    let root_of =
+        |tree: &Tree| Root::of_source(Box::new(tree.clone()), path).exits(Exit::Undecided);
+    let mut tree = Tree::new(select::open(disk, volume)?);
+    let wanted = separate(&root_of(&tree)?, volumes, volume)?;
+    if wanted.iter().any(|(_, volume, _)| !volume.is_ext4()) {
+        return Ok(None);
+    }
+    let mut used = Vec::new();
+    for (target, volume, _) in wanted {
+        tree.mount(select::open(disk, volume)?, &target)
+            .with_context(|| format!("failed to open '{target}', to mount {volume} there"))
+            .exits(Exit::Undecided)?;
+        used.push((volume.clone(), target.to_string()));
+    }
+    Ok(Some((root_of(&tree)?, used)))
+}
+
+/// The root as the kernel reads it.
+fn mount(
+    disk: &Arc<Disk>,
+    volumes: &[Volume],
+    volume: &Volume,
+    kernel: &mut Kernel,
+) -> Outcome<(Root, Vec<Mounted>, Used)> {
+    let at = kernel.at()?;
+    let mut mounted = vec![Mounted::new(disk, volume, "", at)?];
+    let root = Root::open(at).exits(Exit::Undecided)?;
+    let mut used = Vec::new();
+    for (target, volume, options) in separate(&root, volumes, volume)? {
+        if volume.is_ext4() {
+            // Nothing reaches the kernel that this program's own reader refuses.
+            select::open(disk, volume)?;
+        }
+        mounted.push(Mounted::beneath(disk, volume, &options, &root, &target)?);
+        used.push((volume.clone(), target.to_string()));
+    }
+    // What was mounted last goes first.
+    mounted.reverse();
+    Ok((root, mounted, used))
+}
+
+/// The partitions that the root is made of.
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.parts)
+        for (number, (volume, at)) in self.used.iter().enumerate() {
+            match number {
+                0 => write!(f, "{volume}")?,
+                _ => write!(f, ", and {volume} at '{at}'")?,
+            }
+        }
+        Ok(())
     }
 }
 
 /// The file systems that belong to the image besides its root, as its declaration names them. It is not
 /// verified yet, and need not be: it says what is mounted, and the verification then what is in there.
-fn separate<'a>(
-    root: &Root,
-    volumes: &'a [Volume],
-    taken: &Volume,
-) -> Outcome<Vec<fstab::Wanted<'a>>> {
+fn separate<'a>(root: &Root, volumes: &'a [Volume], taken: &Volume) -> Outcome<Vec<Wanted<'a>>> {
     // Without a seal, or with one that is none, there is nothing to mount; the verification says why.
     let Ok((_, declaration)) = seal::read_declared(root) else {
         return Ok(Vec::new());

@@ -23,8 +23,6 @@ pub enum Program {
     QemuImg,
     /// Reads rpm databases, whose formats are rpm's own.
     Rpm,
-    /// Reads partition tables.
-    Sfdisk,
     /// For the tests of this file.
     #[cfg(test)]
     Shell,
@@ -39,7 +37,6 @@ impl Program {
             Self::Mount => "mount",
             Self::QemuImg => "qemu-img",
             Self::Rpm => "rpm",
-            Self::Sfdisk => "sfdisk",
             #[cfg(test)]
             Self::Shell => "sh",
             #[cfg(test)]
@@ -54,7 +51,6 @@ impl Program {
         match self {
             Self::Mount => "mount (Debian, Ubuntu) or util-linux",
             Self::QemuImg => "qemu-utils (Debian, Ubuntu) or qemu-img",
-            Self::Sfdisk => "fdisk (Debian, Ubuntu) or util-linux",
             Self::Rpm => "rpm",
             #[cfg(test)]
             Self::Shell | Self::Missing => self.name(),

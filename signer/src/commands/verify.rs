@@ -2,13 +2,19 @@
 
 use std::path::PathBuf;
 
-use earmark_manifest::declaration::Gate;
-use earmark_scan::verify::{self, Options, Place, Verdict};
+use earmark_manifest::{
+    declaration::{Gate, Region},
+    digest::Sha256Digest,
+};
+use earmark_scan::verify::{self, Options, Place, Verdict, Verification};
 
 use crate::{
     commands::shared,
     exit::{Exit, Failure, Outcome},
-    image::Image,
+    image::{
+        Image,
+        account::{Account, Named},
+    },
     output,
     progress::Bar,
 };
@@ -19,12 +25,16 @@ use told::{Believed, Told};
 
 /// Verify a root, or a finished disk, as the agent would at boot, offline
 ///
-/// A disk is attached read-only and mounted where nobody else sees it: the one
-/// partition that is a root, and what the image declares besides. That needs
-/// root's rights. Nothing is left behind. Reads the content of every sealed
-/// file, unless --gate asks for less by name. Believes the keys of --trust;
-/// with --own-trust those that lie in the root itself, which shows damage and
-/// no forgery: anybody can have resealed it with keys of their own.
+/// Reads the content of every sealed file, unless --gate asks for less by name.
+/// Believes the keys of --trust; with --own-trust those that lie in the root
+/// itself, which shows damage and no forgery: anybody can have resealed it with
+/// keys of their own.
+///
+/// Of a disk, the one partition that is a root is read, and what the image
+/// declares besides. ext4 is read by this program and needs no rights; XFS and
+/// FAT are mounted read-only where nobody else sees it, which needs root. All
+/// other bytes of the disk are listed: what is neither empty, expected nor
+/// ignored keeps the verdict from being better than partial (exit 11).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
@@ -41,6 +51,13 @@ pub struct Args {
     /// The partition of the disk that is the root
     #[arg(long, value_name = "N", requires = "image")]
     partition: Option<u32>,
+    /// A region of the disk that may hold anything: boot-code, gap, boot-sector,
+    /// slack, bios-boot, esp, or partition-N
+    #[arg(long, value_name = "REGION", requires = "image")]
+    ignore: Vec<Region>,
+    /// A region of the disk, and the digest of all its bytes
+    #[arg(long, value_name = "REGION=sha256:HEX", requires = "image", value_parser = expected)]
+    expect: Vec<(Region, Sha256Digest)>,
     /// The keys to believe
     #[arg(long, value_name = "FILE", conflicts_with = "own_trust")]
     trust: Option<PathBuf>,
@@ -68,6 +85,8 @@ EXIT STATUS:
 EXAMPLES:
   earmark verify --root /mnt/image --trust trust.toml
   earmark verify --image disk.qcow2 --trust trust.toml
+  earmark verify --image disk.raw --trust trust.toml \\
+    --expect bios-boot=sha256:6b86... --ignore esp
   earmark verify --root /mnt/image --trust trust.toml --json | jq .verdict
   earmark verify --root /mnt/image --own-trust --gate critical";
 
@@ -97,16 +116,19 @@ impl Args {
         let (image, directory);
         let root = match (&self.image, &self.root) {
             (Some(disk), _) => {
-                image = Image::attach(disk, self.partition)?;
-                output::note(&format!("{}: {image}", output::quote(disk)));
-                image.root()
+                let opened = Image::open(disk, self.partition)?;
+                output::note(&format!("{}: {opened}", output::quote(disk)));
+                image = Some(opened);
+                image.as_ref().map(Image::root)
             }
             (None, Some(path)) => {
+                image = None;
                 directory = shared::open_root(path)?;
-                &directory
+                Some(&directory)
             }
             (None, None) => return Err(Failure::new(Exit::Usage, "give --root or --image")),
         };
+        let root = root.ok_or_else(|| Failure::new(Exit::Usage, "give --root or --image"))?;
         let progress = Bar::new("verifying");
         let options = Options {
             trust: trust.as_ref(),
@@ -116,7 +138,10 @@ impl Args {
         };
         let verification = verify::verify(root, &options);
         drop(progress);
-        let told = Told::new(verification.report(), believed);
+        let disk = image
+            .as_ref()
+            .map(|image| self.account(image, &verification));
+        let told = Told::new(verification.report(), believed, disk.transpose()?);
         output::stdout(&if self.json {
             told.json()?
         } else {
@@ -125,10 +150,28 @@ impl Args {
         for warning in told.warnings() {
             output::note(&format!("warning: {warning}"));
         }
-        Ok(match verification.verdict() {
+        Ok(match told.verdict() {
+            Verdict::Partial if told.is_open() => Exit::Undecided,
             Verdict::Verified | Verdict::Partial => Exit::Done,
             Verdict::Violated => Exit::NotVerified,
             Verdict::Undecided => Exit::Undecided,
         })
     }
+
+    fn account(&self, image: &Image, verification: &Verification) -> Outcome<Account> {
+        // Only a declaration that was believed has a say.
+        let declared = verification.manifest();
+        let declared = declared.map(|manifest| &manifest.declaration().disk);
+        let named = Named {
+            ignore: self.ignore.clone(),
+            expect: self.expect.clone(),
+        };
+        image.account(verification.verdict(), declared, &named)
+    }
+}
+
+fn expected(text: &str) -> Result<(Region, Sha256Digest), String> {
+    let (region, sha256) = text.split_once('=').ok_or("expected REGION=sha256:HEX")?;
+    let sha256 = Sha256Digest::from_prefixed(sha256).map_err(|error| error.to_string())?;
+    Ok((region.parse()?, sha256))
 }

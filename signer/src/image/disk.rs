@@ -13,19 +13,20 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags, SeekFrom as RawSeek},
+    io::Errno,
+};
 
+use super::{bytes::Bytes, qcow2};
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
     output::quote,
     run::{self, Program},
 };
 
-const QCOW2: [u8; 4] = *b"QFI\xfb";
-/// The header of version 3 as far as this reads it.
-const HEADER: usize = 80;
-/// Larger than any volume that an image is made for; what is not written takes no space.
-const LARGEST: u64 = 1 << 46;
+const QCOW2: &str = "copy it again, if it is cut short; qemu-img convert -O raw makes a disk of it that stands alone, and \
+    which you can look at";
 /// A large image on a slow disk.
 const TIMEOUT: Duration = Duration::from_hours(2);
 
@@ -34,6 +35,17 @@ const TIMEOUT: Duration = Duration::from_hours(2);
 pub struct Disk {
     file: File,
     size: u64,
+    format: &'static str,
+}
+
+impl Bytes for Disk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
 }
 
 impl Disk {
@@ -62,29 +74,44 @@ impl Disk {
         let disk = Self::of(file)
             .with_context(opening)
             .exits(Exit::Undecided)?;
-        let header = Header::read(&disk)
-            .with_context(|| format!("failed to read the image {}", quote(path)))
+        let reading = || format!("failed to read the image {}", quote(path));
+        let is_qcow2 = qcow2::is_one(&disk)
+            .with_context(reading)
             .exits(Exit::Undecided)?;
-        refuse_another_name(path, header.is_some())?;
-        match header {
-            None => Ok(disk),
-            Some(header) => disk.unpack(&header, path),
+        refuse_another_name(path, is_qcow2)?;
+        if !is_qcow2 {
+            return Ok(disk);
         }
+        let size = qcow2::screen(&disk)
+            .with_context(reading)
+            .exits(Exit::Undecided)
+            .or_next(|| QCOW2.to_owned())?;
+        disk.unpack(size, path)
     }
 
     fn of(mut file: File) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, size })
+        let format = "raw";
+        Ok(Self { file, size, format })
     }
 
-    /// Bytes in it.
-    pub fn size(&self) -> u64 {
-        self.size
+    /// The format of the file that was opened: `raw` or `qcow2`.
+    pub fn format(&self) -> &'static str {
+        self.format
     }
 
-    /// Fills `buffer` from `offset` on.
-    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+    /// The next bytes from `offset` on that may be other than zero: their start and end. None, if only a hole
+    /// follows.
+    pub fn data(&self, offset: u64) -> io::Result<Option<(u64, u64)>> {
+        let start = match rustix::fs::seek(&self.file, RawSeek::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            // A file system, or a device, that knows of no holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((offset, self.size))),
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = rustix::fs::seek(&self.file, RawSeek::Hole(start))?;
+        Ok(Some((start, end)))
     }
 
     /// The file itself, for looks at it.
@@ -98,14 +125,7 @@ impl Disk {
     }
 
     /// The raw disk in a qcow2, in a file without a name.
-    fn unpack(&self, header: &Header, path: &Path) -> Outcome<Self> {
-        if let Some(problem) = header.problem() {
-            return Err(Failure::new(
-                Exit::Undecided,
-                format!("failed to read the image {}: {problem}", quote(path)),
-            )
-            .next("qemu-img convert -O raw makes a disk of it that stands alone, and which you can look at"));
-        }
+    fn unpack(&self, size: u64, path: &Path) -> Outcome<Self> {
         let directory =
             std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let unpacking = || {
@@ -116,7 +136,7 @@ impl Disk {
         let raw = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR)
             .map(File::from)
             .map_err(io::Error::from)
-            .and_then(|raw| raw.set_len(header.size).map(|()| raw))
+            .and_then(|raw| raw.set_len(size).map(|()| raw))
             .with_context(unpacking)
             .exits(Exit::Undecided)?;
         let (from, to) = (self.path(), descriptor(&raw));
@@ -129,64 +149,9 @@ impl Disk {
             .or_next(|| "TMPDIR names a directory with room for the disk".to_owned())?;
         // For reading alone, so that no loop device made of it can be written through.
         let raw = File::open(to).with_context(unpacking)?;
-        Ok(Self::of(raw).with_context(unpacking)?)
-    }
-}
-
-/// What of a qcow2's header decides whether the file is all there is to it.
-#[derive(Debug, PartialEq, Eq)]
-struct Header {
-    version: u32,
-    backing: u64,
-    size: u64,
-    encryption: u32,
-    features: u64,
-}
-
-impl Header {
-    fn read(disk: &Disk) -> io::Result<Option<Self>> {
-        let mut bytes = [0; HEADER];
-        let there = usize::try_from(disk.size).unwrap_or(usize::MAX).min(HEADER);
-        disk.read(0, &mut bytes[..there])?;
-        Ok(Self::parse(&bytes))
-    }
-
-    fn parse(bytes: &[u8; HEADER]) -> Option<Self> {
-        let number = |at: usize| u32::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
-        let long = |at: usize| u64::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
-        bytes.starts_with(&QCOW2).then(|| Self {
-            version: number(4),
-            backing: long(8),
-            size: long(24),
-            encryption: number(32),
-            features: if number(4) >= 3 { long(72) } else { 0 },
-        })
-    }
-
-    /// Why it is not read. A backing file is a path of the image's choice on this host: an image could
-    /// have a file of this host's take the place of its own content.
-    fn problem(&self) -> Option<&'static str> {
-        const DIRTY: u64 = 1;
-        const CORRUPT: u64 = 2;
-        const DATA_FILE: u64 = 4;
-        match self {
-            Self { version, .. } if !matches!(version, 2 | 3) => {
-                Some("it is of a version of qcow2 that is not known")
-            }
-            Self { backing, .. } if *backing != 0 => {
-                Some("it has a backing file, and so is not the whole disk")
-            }
-            Self { features, .. } if features & DATA_FILE != 0 => {
-                Some("its data is in another file, and so it is not the whole disk")
-            }
-            Self { encryption, .. } if *encryption != 0 => Some("it is encrypted"),
-            Self { features, .. } if features & CORRUPT != 0 => Some("it is marked corrupt"),
-            Self { features, .. } if features & DIRTY != 0 => {
-                Some("it was not closed: a machine uses it, or died")
-            }
-            Self { size, .. } if *size > LARGEST => Some("its disk is larger than 64 TiB"),
-            _ => None,
-        }
+        let raw = Self::of(raw).with_context(unpacking)?;
+        let format = "qcow2";
+        Ok(Self { format, ..raw })
     }
 }
 
@@ -219,36 +184,6 @@ fn descriptor(file: &File) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn header(change: impl Fn(&mut [u8; HEADER])) -> Option<Header> {
-        let mut bytes = [0; HEADER];
-        bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
-        bytes[24..32].copy_from_slice(&(1u64 << 30).to_be_bytes());
-        change(&mut bytes);
-        Header::parse(&bytes)
-    }
-
-    #[test]
-    fn a_qcow2_that_needs_another_file_is_refused() {
-        let good = header(|_| ()).unwrap();
-        assert_eq!((good.size, good.problem()), (1 << 30, None));
-        for (at, value, why) in [
-            (15, 104, "backing file"),
-            (79, 4, "another file"),
-            (79, 1, "not closed"),
-            (79, 2, "corrupt"),
-            (35, 2, "encrypted"),
-            (7, 4, "not known"),
-            (24, 1, "larger"),
-        ] {
-            let problem = header(|bytes| bytes[at] = value).unwrap().problem();
-            assert!(problem.is_some_and(|said| said.contains(why)), "{why}");
-        }
-        // Version 2 has no features: what lies there is something else.
-        let old = header(|bytes| (bytes[7], bytes[79]) = (2, 4)).unwrap();
-        assert_eq!(old.problem(), None);
-        assert_eq!(header(|bytes| bytes[0] = 0), None);
-    }
 
     #[test]
     fn the_name_and_the_content_say_the_same() {

@@ -166,7 +166,7 @@ mod tests {
                 kind,
                 uuid: uuid.to_owned(),
                 label: label.to_owned(),
-                stale: None,
+                size: 0,
             }),
         }
     }

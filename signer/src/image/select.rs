@@ -1,20 +1,24 @@
 //! Which part of a disk is the root of the image.
 
-use std::{fmt, path::Path};
+use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::layout;
 use earmark_scan::Root;
 
 use super::{
+    Kernel,
+    bytes::Bytes,
     disk::Disk,
-    mounts::Mounted,
+    ext4::Ext4,
+    mounts::{self, Mounted},
     partitions::{self, Partition, Purpose},
-    superblock::{self, Content, FileSystem, Kind},
+    superblock::{self, Content, FileSystem, Kind, SWAP},
+    table::{self, Table},
+    tree::{self, Tree},
 };
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    output,
     source::layout_path,
 };
 
@@ -43,6 +47,19 @@ impl Volume {
         .next("attach and mount the image yourself, read-only, and verify it with --root"))
     }
 
+    /// Whether this program reads it itself.
+    pub fn is_ext4(&self) -> bool {
+        matches!(&self.content, Content::FileSystem(found) if found.kind == Kind::Ext4)
+    }
+
+    /// With what it holds, also if that is not a file system.
+    pub fn described(&self) -> String {
+        match self.content {
+            Content::Other(name) => format!("{} ({name})", self.partition),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether it may hold a root: FAT has no owners and no modes.
     fn may_be_root(&self) -> bool {
         matches!(&self.content, Content::FileSystem(found) if found.kind != Kind::Vfat)
@@ -58,34 +75,34 @@ impl fmt::Display for Volume {
     }
 }
 
-/// The parts of a disk; of one without a partition table, the whole, if it is a file system.
-pub fn volumes(disk: &Disk) -> Outcome<Vec<Volume>> {
-    let partitions = match partitions::read(disk) {
-        Ok(partitions) => partitions,
-        Err(failure) => return whole(disk).ok_or(failure).or_next(|| NO_TABLE.to_owned()),
+/// The table of a disk, if it has one, and its partitions; of a disk without, the whole, if it is a file system.
+pub fn volumes(disk: &Disk) -> Outcome<(Option<Table>, Vec<Volume>)> {
+    let table = table::read(disk)
+        .context("failed to read the partition table")
+        .exits(Exit::Undecided)
+        .or_next(|| BAD_TABLE.to_owned())?;
+    let Some(table) = table else {
+        let none = || {
+            Failure::new(
+                Exit::Undecided,
+                "it has no partition table, and no file system",
+            )
+        };
+        let volumes = whole(disk).ok_or_else(none);
+        return Ok((None, volumes.or_next(|| NO_TABLE.to_owned())?));
     };
     let mut volumes = Vec::new();
-    for partition in partitions {
-        let end = partition.start.saturating_add(partition.size);
-        if end > disk.size() {
-            return Err(Failure::new(
-                Exit::Undecided,
-                format!(
-                    "{partition} ends at {}, and the disk at {}: the image is cut short",
-                    output::thousands(end),
-                    output::thousands(disk.size())
-                ),
-            )
-            .next("make it again, or copy it again, and compare the sizes"));
-        }
+    for partition in partitions::of(&table) {
         let content = superblock::probe(disk, &partition)
             .with_context(|| format!("failed to read {partition}"))
             .exits(Exit::Undecided)?;
         volumes.push(Volume { partition, content });
     }
-    Ok(volumes)
+    Ok((Some(table), volumes))
 }
 
+const BAD_TABLE: &str = "make the image again, or copy it again and compare the sizes; 'sgdisk --verify IMAGE' says more, and \
+    mends a GPT whose copies differ";
 const NO_TABLE: &str = "expected a raw or qcow2 image of a whole disk with a partition table, or of one file system: \
     'file IMAGE' says what it is";
 
@@ -106,10 +123,10 @@ fn whole(disk: &Disk) -> Option<Vec<Volume>> {
 /// The one that is the root: it was named, or it is the only one that is a root by its type in the table or
 /// that holds a seal. Two of these are an error, since a machine may boot the one that was not looked at.
 pub fn root<'a>(
-    disk: &Disk,
+    disk: &Arc<Disk>,
     volumes: &'a [Volume],
     named: Option<u32>,
-    at: &Path,
+    kernel: &mut Kernel,
 ) -> Outcome<&'a Volume> {
     if let Some(number) = named {
         let found = volumes
@@ -123,20 +140,13 @@ pub fn root<'a>(
     let mut candidates = Vec::new();
     for volume in volumes {
         let is_root = volume.partition.purpose == Purpose::Root;
-        if is_root || volume.may_be_root() && has_seal(disk, volume, at)? {
+        if is_root || volume.may_be_root() && has_seal(disk, volume, kernel)? {
             candidates.push(volume);
         }
     }
     match candidates[..] {
         [one] => Ok(one),
-        [] => Err(Failure::new(
-            Exit::Undecided,
-            "no partition is a root by its type, or holds a seal",
-        )
-        .next(format!(
-            "'earmark install' places a seal; --partition N names the root, of {}",
-            list(volumes.iter())
-        ))),
+        [] => Err(no_root(volumes)),
         _ => Err(Failure::new(
             Exit::Undecided,
             format!(
@@ -148,16 +158,85 @@ pub fn root<'a>(
     }
 }
 
-fn has_seal(disk: &Disk, volume: &Volume, at: &Path) -> Outcome<bool> {
-    // Dropped in the order that keeps nothing in it open when it goes.
-    let _mounted = Mounted::new(disk, volume, "", at)?;
-    let root = Root::open(at).exits(Exit::Undecided)?;
-    root.exists(&layout_path(layout::MANIFEST))
-        .exits(Exit::Undecided)
+fn no_root(volumes: &[Volume]) -> Failure {
+    let all = list(volumes.iter());
+    // What cannot be looked into may well be where the root is.
+    let closed = volumes.iter().find_map(|volume| match volume.content {
+        Content::Other(name) if name != SWAP => Some((volume, name)),
+        _ => None,
+    });
+    if let Some((volume, name)) = closed {
+        let message =
+            format!("no partition is a root: {volume} holds {name}, which is not read here");
+        return Failure::new(Exit::Undecided, message)
+            .next("attach and mount the image yourself, read-only, and verify it with --root");
+    }
+    Failure::new(
+        Exit::Undecided,
+        "no partition is a root by its type, or holds a seal",
+    )
+    .next(format!(
+        "'earmark install' places a seal; --partition N names the root, of {all}"
+    ))
 }
 
+/// A machine that finds its root by an id or a label boots either of two that have the same.
+pub fn refuse_twins(volumes: &[Volume], taken: &Volume) -> Outcome<()> {
+    let Content::FileSystem(root) = &taken.content else {
+        return Ok(());
+    };
+    let is_same = |one: &str, other: &str| !one.is_empty() && one == other;
+    for volume in volumes.iter().filter(|volume| *volume != taken) {
+        let (found, own) = (&volume.partition, &taken.partition);
+        let shared = match &volume.content {
+            Content::FileSystem(other) if is_same(&other.uuid, &root.uuid) => "UUID",
+            Content::FileSystem(other) if is_same(&other.label, &root.label) => "label",
+            _ if is_same(&found.uuid, &own.uuid) => "UUID in the table",
+            _ => continue,
+        };
+        return Err(Failure::new(
+            Exit::Undecided,
+            format!(
+                "{volume} has the same {shared} as the root, {taken}: a machine may boot either"
+            ),
+        )
+        .next("remove one of them, or give it an id of its own"));
+    }
+    Ok(())
+}
+
+fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<bool> {
+    let manifest = layout_path(layout::MANIFEST);
+    if volume.is_ext4() {
+        let tree = Tree::new(open(disk, volume)?);
+        let root = Root::of_source(Box::new(tree), Path::new("/")).exits(Exit::Undecided)?;
+        return root.exists(&manifest).exits(Exit::Undecided);
+    }
+    // Dropped in the order that keeps nothing in it open when it goes.
+    let at = kernel.at()?;
+    let _mounted = Mounted::new(disk, volume, "", at)?;
+    let root = Root::open(at).exits(Exit::Undecided)?;
+    root.exists(&manifest).exits(Exit::Undecided)
+}
+
+/// Opens a volume that this program reads itself.
+pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+    mounts::refuse_writers(disk)?;
+    tree::open(disk, &volume.partition).map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::ResourceBusy => mounts::UNCLEAN,
+            _ => READ_IT_YOURSELF,
+        };
+        let message = format!("failed to read {volume}: {error}");
+        Failure::new(Exit::Undecided, message).next(next)
+    })
+}
+
+const READ_IT_YOURSELF: &str = "'e2fsck -fn' on a copy says more; what this program does not read, attach and mount \
+    yourself, read-only, where that may do no harm, and verify it with --root";
+
 fn list<'a>(volumes: impl Iterator<Item = &'a Volume>) -> String {
-    let names: Vec<String> = volumes.map(ToString::to_string).collect();
+    let names: Vec<String> = volumes.map(Volume::described).collect();
     if names.is_empty() {
         return "no partition".to_owned();
     }

@@ -2,15 +2,19 @@
 
 use std::io;
 
-use super::{disk::Disk, partitions::Partition};
+use super::{
+    bytes::{Bytes, Fields, bad, crc32c},
+    disk::Disk,
+    partitions::Partition,
+};
 
 /// As far as any of these is recognised by.
 const LOOKED_AT: usize = 68 * 1024;
 /// What ext2, ext3 and ext4 keep at 1,024.
 const EXT: usize = 1024;
-/// `EXT4_FEATURE_INCOMPAT_RECOVER`: the journal has what the file system has not.
-const RECOVER: u32 = 4;
-const HAS_JOURNAL: u32 = 4;
+
+/// A root is never in it.
+pub const SWAP: &str = "swap space";
 
 /// What is told by its name, where it lies and its magic.
 const OTHERS: [(usize, &[u8], &str); 7] = [
@@ -20,7 +24,7 @@ const OTHERS: [(usize, &[u8], &str); 7] = [
     (65600, b"_BHRfS_M", "a btrfs"),
     (0, b"hsqs", "a squashfs"),
     (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "an EROFS"),
-    (4086, b"SWAPSPACE2", "swap space"),
+    (4086, b"SWAPSPACE2", SWAP),
 ];
 
 /// A kind that can be verified.
@@ -54,8 +58,8 @@ pub struct FileSystem {
     pub uuid: String,
     /// Its label.
     pub label: String,
-    /// Why it is not what a host would see once it has mounted it.
-    pub stale: Option<&'static str>,
+    /// Bytes that it says it has. What follows in its partition belongs to nobody.
+    pub size: u64,
 }
 
 impl Kind {
@@ -85,21 +89,19 @@ fn recognise(bytes: &[u8]) -> Content {
     let is = |at: usize, magic: &[u8]| bytes[at..].starts_with(magic);
     let little = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     if is(EXT + 0x38, &[0x53, 0xef]) {
-        let flags = little(EXT + 0x3a);
-        let stale = if little(EXT + 0x60) & RECOVER != 0 {
-            Some("its journal has changes that it has not")
-        } else if flags & 2 != 0 {
-            Some("it is marked as having errors")
-        } else if flags & 1 == 0 && little(EXT + 0x5c) & HAS_JOURNAL == 0 {
-            Some("it was not unmounted, and has no journal")
+        let fields = Fields(bytes.get(EXT..).unwrap_or_default());
+        let high = if fields.u32(0x60) & 0x80 == 0 {
+            0
         } else {
-            None
+            fields.u32(0x150)
         };
+        let blocks = u64::from(high) << 32 | u64::from(fields.u32(4));
+        let size = blocks.saturating_mul(1024_u64.checked_shl(fields.u32(0x18)).unwrap_or(0));
         return Content::FileSystem(FileSystem {
             kind: Kind::Ext4,
             uuid: uuid(&bytes[EXT + 0x68..]),
             label: text(&bytes[EXT + 0x78..][..16]),
-            stale,
+            size,
         });
     }
     if is(0, b"XFSB") {
@@ -109,7 +111,10 @@ fn recognise(bytes: &[u8]) -> Content {
             kind: Kind::Xfs,
             uuid: uuid(&bytes[32..]),
             label: text(&bytes[108..][..12]),
-            stale: None,
+            size: Fields(bytes)
+                .u64(8)
+                .swap_bytes()
+                .saturating_mul(Fields(bytes).u32(4).swap_bytes().into()),
         });
     }
     if is(510, &[0x55, 0xaa]) {
@@ -120,7 +125,7 @@ fn recognise(bytes: &[u8]) -> Content {
                     kind: Kind::Vfat,
                     uuid: format!("{:04x}-{:04x}", number >> 16, number & 0xffff),
                     label: text(&bytes[serial + 4..][..11]).trim_end().to_owned(),
-                    stale: None,
+                    size: fat_size(Fields(bytes)),
                 });
             }
         }
@@ -129,6 +134,87 @@ fn recognise(bytes: &[u8]) -> Content {
     match others.find(|(at, magic, _)| is(*at, magic)) {
         Some((_, _, name)) => Content::Other(name),
         None => Content::Unknown,
+    }
+}
+
+fn fat_size(fields: Fields<'_>) -> u64 {
+    let sectors = match fields.u16(19) {
+        0 => fields.u32(32),
+        few => few.into(),
+    };
+    u64::from(sectors).saturating_mul(fields.u16(11).into())
+}
+
+/// Looks at what the kernel is to read before it does: a superblock that no `mkfs` writes is not handed to it.
+///
+/// Protects against absurd sizes, features that this version does not know, and parts of the file system on other
+/// devices. Does not protect against what lies deeper: the kernel's own reader does, or not.
+pub fn screen(disk: &Disk, partition: &Partition, found: &FileSystem) -> io::Result<()> {
+    let mut raw = vec![0; 4096];
+    disk.read(partition.start, &mut raw)?;
+    let size = partition.size;
+    if found.size > size {
+        let found = found.size;
+        return Err(bad(format!(
+            "its superblock says {found} bytes, and there are {size}: it is cut short"
+        )));
+    }
+    match found.kind {
+        // Its own reader does this, and more.
+        Kind::Ext4 => Ok(()),
+        Kind::Xfs => xfs(&raw),
+        Kind::Vfat => fat(Fields(&raw)),
+    }
+}
+
+fn xfs(raw: &[u8]) -> io::Result<()> {
+    /// `ftype sparse_inodes meta_uuid bigtime nrext64 exchange parent`, and `finobt rmapbt reflink inobtcount`.
+    const INCOMPATIBLE: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80;
+    const READ_ONLY: u32 = 0x1 | 0x2 | 0x4 | 0x8;
+    let fields = Fields(raw);
+    let (long, number) = (
+        |at| fields.u64(at).swap_bytes(),
+        |at| fields.u32(at).swap_bytes(),
+    );
+    let (block, sector) = (number(4), usize::from(fields.u16(102).swap_bytes()));
+    let groups = u64::from(number(84)).saturating_mul(number(88).into());
+    let is_sane = (512..=65536).contains(&block)
+        && block.is_power_of_two()
+        && (512..=4096).contains(&sector)
+        && sector.is_power_of_two()
+        && number(84) >= 64
+        && (1..=1 << 20).contains(&number(88))
+        && (long(8)..=long(8).saturating_add(number(84).into())).contains(&groups)
+        && fields.u8(126) == 0;
+    let mut covered = raw.get(..sector).unwrap_or_default().to_vec();
+    covered.get_mut(224..228).unwrap_or_default().fill(0);
+    let problem = if !is_sane {
+        "its superblock makes no sense"
+    } else if fields.u16(100).swap_bytes() & 0xf != 5 {
+        "it is of an old version without checksums, which is not read here"
+    } else if !crc32c(u32::MAX, &covered) != fields.u32(224) {
+        "the checksum of its superblock does not match"
+    } else if number(216) & !INCOMPATIBLE != 0 || number(212) & !READ_ONLY != 0 {
+        "it has features that are not on the list"
+    } else if long(48) == 0 || long(16) != 0 {
+        "a part of it is on another device"
+    } else {
+        return Ok(());
+    };
+    Err(bad(problem))
+}
+
+fn fat(fields: Fields<'_>) -> io::Result<()> {
+    let (sector, cluster, copies) = (fields.u16(11), fields.u8(13), fields.u8(16));
+    let is_sane = matches!(sector, 512 | 1024 | 2048 | 4096)
+        && cluster.is_power_of_two()
+        && (1..=2).contains(&copies)
+        && fields.u16(14) > 0
+        && fat_size(fields) > 0;
+    if is_sane {
+        Ok(())
+    } else {
+        Err(bad("its boot sector makes no sense"))
     }
 }
 
@@ -162,25 +248,6 @@ mod tests {
         recognise(&bytes)
     }
 
-    fn stale(parts: &[Part]) -> Option<&'static str> {
-        let magic: Part = (1024 + 0x38, &[0x53, 0xef]);
-        match with(&[&[magic], parts].concat()) {
-            Content::FileSystem(found) => found.stale,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_journal_that_is_ahead_is_seen() {
-        let clean: Part = (1024 + 0x3a, &[1]);
-        let journal: Part = (1024 + 0x5c, &[4]);
-        assert_eq!(stale(&[clean, journal]), None);
-        assert_eq!(stale(&[clean]), None);
-        assert!(stale(&[clean, journal, (1024 + 0x60, &[4])]).is_some());
-        assert!(stale(&[journal, (1024 + 0x3a, &[3])]).is_some());
-        assert!(stale(&[(1024 + 0x3a, &[0])]).is_some());
-    }
-
     #[test]
     fn each_is_known_by_its_magic() {
         let fat = with(&[
@@ -193,7 +260,7 @@ mod tests {
             kind: Kind::Vfat,
             uuid: "1234-5678".to_owned(),
             label: "EFI".to_owned(),
-            stale: None,
+            size: 0,
         };
         assert_eq!(fat, Content::FileSystem(expected));
         let xfs = with(&[(0, b"XFSB"), (32, &[0xab; 16]), (108, b"root")]);
@@ -207,5 +274,49 @@ mod tests {
             Content::Other("a volume of LVM")
         );
         assert_eq!(with(&[]), Content::Unknown);
+        let ext4 = with(&[
+            (1024 + 0x38, &[0x53, 0xef]),
+            (1024 + 4, &[8]),
+            (1024 + 0x18, &[2]),
+        ]);
+        assert!(matches!(ext4, Content::FileSystem(found) if found.size == 8 * 4096));
+    }
+
+    #[test]
+    fn xfs_superblock_is_screened_before_the_kernel_reads_it() {
+        let mut good = vec![0; 4096];
+        for (at, bytes) in [
+            (0, &b"XFSB"[..]),
+            (4, &4096_u32.to_be_bytes()),
+            (8, &8000_u64.to_be_bytes()),
+            (48, &100_u64.to_be_bytes()),
+            (84, &2000_u32.to_be_bytes()),
+            (88, &4_u32.to_be_bytes()),
+            (100, &[0xb4, 0xb5, 2, 0]),
+            (216, &[0, 0, 0, 3]),
+        ] {
+            good[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        let checked = |change: &dyn Fn(&mut [u8])| {
+            let mut raw = good.clone();
+            change(&mut raw);
+            let crc = !crc32c(u32::MAX, &raw[..512]);
+            raw[224..228].copy_from_slice(&crc.to_le_bytes());
+            xfs(&raw).map_err(|error| error.to_string())
+        };
+        checked(&|_| ()).unwrap();
+        for (at, value, why) in [
+            (91, 200, "makes no sense"),
+            (6, 1, "makes no sense"),
+            (126, 1, "makes no sense"),
+            (101, 4, "old version"),
+            (219, 0x13, "features"),
+            (55, 0, "another device"),
+            (23, 1, "another device"),
+        ] {
+            let said = checked(&|raw| raw[at] = value).unwrap_err();
+            assert!(said.contains(why), "{at}: {said}");
+        }
+        assert!(xfs(&good).unwrap_err().to_string().contains("checksum"));
     }
 }

@@ -3,11 +3,13 @@
 use std::{fmt, path::PathBuf};
 
 use anyhow::Context;
+use earmark_manifest::declaration::Gate;
 use earmark_scan::{Report, verify::Verdict};
 use serde::Serialize;
 
 use crate::{
     exit::Outcome,
+    image::account::Account,
     output::{count, quote},
 };
 
@@ -24,7 +26,8 @@ pub enum Believed {
     Own,
 }
 
-/// The agent's own document, with its own schema number, and the fields `trust` and `warnings`.
+/// The agent's own document, with its own schema number, and the fields `trust` and `warnings`; of a disk also
+/// `disk`, the account of its bytes.
 #[derive(Debug, Serialize)]
 pub struct Told {
     #[serde(flatten)]
@@ -32,24 +35,45 @@ pub struct Told {
     trust: Believed,
     /// Why the verdict says less than it seems to.
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<Account>,
 }
 
 const OWN_TRUST: &str = "the root was believed on its own trust file: anybody could have resealed it \
                          with a key of theirs; --trust FILE names the keys to believe";
 
 impl Told {
-    /// Of a report that was made with these keys.
-    pub fn new(report: Report, trust: Believed) -> Self {
+    /// Of a report that was made with these keys. The verdict on a disk is not better than what is known of all
+    /// its bytes.
+    pub fn new(mut report: Report, trust: Believed, disk: Option<Account>) -> Self {
         let mut warnings = Vec::new();
         if matches!(trust, Believed::Own) {
             warnings.push(OWN_TRUST.to_owned());
         }
         warnings.extend(unread(&report));
+        if let Some(disk) = &disk {
+            let verdict = disk.verdict(report.verdict);
+            if verdict != report.verdict || report.reason.is_none() {
+                report.reason = disk.reason().or(report.reason.take());
+            }
+            report.verdict = verdict;
+        }
         Self {
             report,
             trust,
             warnings,
+            disk,
         }
+    }
+
+    /// The verdict on all that was verified.
+    pub fn verdict(&self) -> Verdict {
+        self.report.verdict
+    }
+
+    /// Whether a part of the disk was neither looked at nor declared to be ignored.
+    pub fn is_open(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| !disk.complete)
     }
 
     /// Each is said on standard error, too: a log of CI often has nothing else.
@@ -68,7 +92,8 @@ impl Told {
 
 /// What a lesser gate left out.
 fn unread(report: &Report) -> Option<String> {
-    if report.verdict != Verdict::Partial {
+    // A full verification is partial for the rest of its disk alone, which the account lists.
+    if report.verdict != Verdict::Partial || report.gate.as_deref() == Some(Gate::Full.name()) {
         return None;
     }
     let what = match report.counts.files_unread {
@@ -106,6 +131,9 @@ impl fmt::Display for Told {
                 }
             }
         }
-        Ok(())
+        match &self.disk {
+            Some(disk) => disk.fmt(f),
+            None => Ok(()),
+        }
     }
 }

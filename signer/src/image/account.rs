@@ -1,0 +1,456 @@
+//! Accounts for every byte of a disk: verified, matching a digest, empty, ignored by name, or not looked at.
+//!
+//! A host runs more of its disk than its root: boot code, GRUB in a partition of its own or in a gap, programs on
+//! the EFI system partition. None of these is a file of the signed tree. What nobody vouches for is listed, and
+//! keeps the result from being `verified`.
+//!
+//! Limit: blocks of a verified file system that no file has are not looked at. No name leads to them, and a
+//! kernel runs none of them. A boot loader that finds its parts by block numbers (LILO, and GRUB where it was
+//! installed into a partition with `--force`) could: boot code that does so is to be signed as a region.
+
+mod measure;
+
+use std::fmt;
+
+use earmark_manifest::{
+    declaration::{Disk as Declared, Region},
+    digest::Sha256Digest,
+};
+use earmark_scan::verify::Verdict;
+use serde::{Serialize, Serializer};
+
+use self::measure::Content;
+use super::{
+    Image,
+    bytes::Bytes,
+    partitions::{Partition, Purpose},
+    select::Volume,
+    table::BOOT_CODE,
+};
+use crate::{
+    exit::{Exit, Exits, Outcome},
+    output,
+};
+
+/// What is known of the bytes of a disk.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    /// `raw` or `qcow2`.
+    pub format: &'static str,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Whether every range is verified, matches, is empty, or is ignored by name.
+    pub complete: bool,
+    /// All of the disk, in order and without overlaps.
+    pub ranges: Vec<Range>,
+}
+
+/// Bytes that follow each other.
+#[derive(Debug, Clone, Serialize)]
+pub struct Range {
+    /// The first byte.
+    pub start: u64,
+    /// Number of bytes.
+    pub size: u64,
+    /// The names by which it can be ignored or expected; none for the table and what is verified.
+    pub regions: Vec<String>,
+    /// The partition that it lies in.
+    pub partition: Option<u32>,
+    /// What it is, for people.
+    pub what: String,
+    /// What is known of it.
+    pub status: Status,
+    /// The reason why it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The digest of all its bytes, if they were read and are not all zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub sha256: Option<Sha256Digest>,
+    /// The digest that was expected.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub expected: Option<Sha256Digest>,
+}
+
+/// What is known of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// A file system of the verified root.
+    Verified,
+    /// A file system of a root whose verification came to another verdict, which the report has.
+    Compared,
+    /// The partition table, which this verification itself went by: its copies agree.
+    Read,
+    /// It has the expected digest.
+    Matches,
+    /// All zero.
+    Empty,
+    /// It may be anything: it was named.
+    Ignored,
+    /// Nobody vouches for it.
+    NotLookedAt,
+    /// It has another digest than was expected.
+    Differs,
+}
+
+/// Regions that are named on the command line, besides those that the declaration names.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// `--ignore`.
+    pub ignore: Vec<Region>,
+    /// `--expect`.
+    pub expect: Vec<(Region, Sha256Digest)>,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Compared => "compared",
+            Self::Read => "read",
+            Self::Matches => "matches",
+            Self::Empty => "empty",
+            Self::Ignored => "ignored",
+            Self::NotLookedAt => "not looked at",
+            Self::Differs => "DIFFERS",
+        }
+    }
+}
+
+impl Range {
+    fn new(start: u64, end: u64, what: impl Into<String>, status: Status) -> Self {
+        Self {
+            start,
+            size: end.saturating_sub(start),
+            regions: Vec::new(),
+            partition: None,
+            what: what.into(),
+            status,
+            reason: None,
+            sha256: None,
+            expected: None,
+        }
+    }
+
+    /// One that nobody vouches for yet.
+    fn open(start: u64, end: u64, what: impl Into<String>, regions: &[&str]) -> Self {
+        Self {
+            regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+            ..Self::new(start, end, what, Status::NotLookedAt)
+        }
+    }
+
+    fn is(&self, region: &Region) -> bool {
+        self.regions.iter().any(|own| own == region.name())
+    }
+}
+
+impl Image {
+    /// Accounts for all bytes. `declared` counts only if the declaration was believed.
+    pub fn account(
+        &self,
+        verdict: Verdict,
+        declared: Option<&Declared>,
+        named: &Named,
+    ) -> Outcome<Account> {
+        let mut ranges = self.ranges(verdict);
+        let rules = Rules { declared, named };
+        for region in rules.unmatched(&ranges) {
+            // To be told of a digest that nothing was compared with would be worth nothing.
+            let (start, end) = (self.disk.size(), self.disk.size());
+            let mut range = Range::new(
+                start,
+                end,
+                format!("{region}, which it does not have"),
+                Status::Differs,
+            );
+            range.expected = rules.expected_of(region);
+            ranges.push(range);
+        }
+        for range in &mut ranges {
+            if range.status == Status::NotLookedAt {
+                let looking = || format!("failed to read {} of the image", range.what);
+                let expected = rules.expected(range);
+                let content =
+                    measure::content(&self.disk, range.start, range.size, expected.is_some());
+                let content = content.map_err(|error| anyhow::Error::new(error).context(looking()));
+                rules.judge(range, content.exits(Exit::Undecided)?, expected);
+            }
+        }
+        let is_known =
+            |range: &Range| !matches!(range.status, Status::NotLookedAt | Status::Differs);
+        Ok(Account {
+            format: self.disk.format(),
+            size: self.disk.size(),
+            complete: ranges.iter().all(is_known),
+            ranges,
+        })
+    }
+
+    /// All bytes, each once.
+    fn ranges(&self, verdict: Verdict) -> Vec<Range> {
+        let mut parts = Vec::new();
+        if let Some(table) = &self.table {
+            parts.push(Range::open(
+                0,
+                BOOT_CODE,
+                "boot code of the MBR",
+                &["boot-code"],
+            ));
+            let table = table.structures.iter();
+            parts.extend(table.map(|(start, size)| {
+                let end = start.saturating_add(*size);
+                Range::new(*start, end, "partition table", Status::Read)
+            }));
+        }
+        for volume in &self.volumes {
+            match self.used.iter().find(|(used, _)| used == volume) {
+                Some((_, at)) => parts.extend(used(volume, at, verdict)),
+                None => parts.push(unused(volume)),
+            }
+        }
+        parts.sort_by_key(|part| part.start);
+        let (mut ranges, mut at) = (Vec::new(), 0);
+        let gap = |at: u64, end: u64| Range::open(at, end, "gap between partitions", &["gap"]);
+        for part in parts {
+            if part.start > at {
+                ranges.push(gap(at, part.start));
+            }
+            at = at.max(part.start.saturating_add(part.size));
+            match ranges.last_mut() {
+                // A table of several parts that lie together is one.
+                Some(Range {
+                    size,
+                    status: Status::Read,
+                    ..
+                }) if part.status == Status::Read => {
+                    *size = size.saturating_add(part.size);
+                }
+                _ => ranges.push(part),
+            }
+        }
+        if at < self.disk.size() {
+            ranges.push(gap(at, self.disk.size()));
+        }
+        ranges.retain(|range| range.size > 0);
+        ranges
+    }
+}
+
+/// A partition that is a part of the root: what its file system has, and what it leaves at both ends.
+fn used(volume: &Volume, at: &str, verdict: Verdict) -> Vec<Range> {
+    /// A superblock of ext4 leaves as much for a boot loader.
+    const BOOT_SECTOR: u64 = 1024;
+    let Partition {
+        start,
+        size,
+        number,
+        ..
+    } = volume.partition;
+    let end = start.saturating_add(size);
+    let claimed = volume
+        .file_system()
+        .map_or(size, |found| found.size.min(size));
+    let content = if volume.is_ext4() {
+        start.saturating_add(BOOT_SECTOR).min(end)
+    } else {
+        start
+    };
+    let slack = start.saturating_add(claimed).clamp(content, end);
+    let status = if verdict == Verdict::Verified {
+        Status::Verified
+    } else {
+        Status::Compared
+    };
+    let mut ranges = vec![
+        Range::open(
+            start,
+            content,
+            format!("boot sector of {volume}"),
+            &["boot-sector"],
+        ),
+        Range::new(content, slack, format!("{volume}, at '{at}'"), status),
+        Range::open(
+            slack,
+            end,
+            format!("{volume}, behind its file system"),
+            &["slack"],
+        ),
+    ];
+    for range in &mut ranges {
+        range.partition = Some(number);
+    }
+    ranges
+}
+
+fn unused(volume: &Volume) -> Range {
+    let Partition {
+        start,
+        size,
+        number,
+        ..
+    } = volume.partition;
+    let (purpose, region) = match volume.partition.purpose {
+        Purpose::BiosBoot => (", the BIOS boot partition", Some("bios-boot")),
+        Purpose::Efi => (", the EFI system partition", Some("esp")),
+        _ => ("", None),
+    };
+    let number_region = format!("partition-{number}");
+    let regions: Vec<_> = region.into_iter().chain([&*number_region]).collect();
+    let what = format!("{}{purpose}", volume.described());
+    Range {
+        partition: Some(number),
+        ..Range::open(start, start.saturating_add(size), what, &regions)
+    }
+}
+
+struct Rules<'a> {
+    declared: Option<&'a Declared>,
+    named: &'a Named,
+}
+
+impl<'a> Rules<'a> {
+    fn all_expected(&self) -> impl Iterator<Item = (&'a Region, Sha256Digest)> {
+        let declared = self
+            .declared
+            .map_or(&[][..], |declared| &declared.expect[..]);
+        let declared = declared.iter().map(|one| (&one.region, one.sha256));
+        declared.chain(
+            self.named
+                .expect
+                .iter()
+                .map(|(region, sha256)| (region, *sha256)),
+        )
+    }
+
+    /// Expected regions that the disk does not have.
+    fn unmatched(&self, ranges: &[Range]) -> Vec<&'a Region> {
+        let regions = self.all_expected().map(|(region, _)| region);
+        let count = |region: &Region| ranges.iter().filter(|range| range.is(region)).count();
+        regions.filter(|region| count(region) == 0).collect()
+    }
+
+    fn expected_of(&self, region: &Region) -> Option<Sha256Digest> {
+        self.all_expected()
+            .find(|(of, _)| *of == region)
+            .map(|(_, sha256)| sha256)
+    }
+
+    /// The digest that a range must have. Where the declaration and the command line differ, the range cannot
+    /// have both, and the declaration's is told.
+    fn expected(&self, range: &Range) -> Option<(Sha256Digest, bool)> {
+        let mut all = self.all_expected().filter(|(region, _)| range.is(region));
+        let (_, first) = all.next()?;
+        Some((first, all.all(|(_, other)| other == first)))
+    }
+
+    fn ignored(&self, range: &Range) -> Option<String> {
+        let declared = self
+            .declared
+            .map_or(&[][..], |declared| &declared.ignore[..]);
+        let declared = declared.iter().find(|one| range.is(&one.region));
+        let declared = declared.map(|one| format!("declared: {}", output::plain(&one.reason)));
+        let named = self.named.ignore.iter().find(|region| range.is(region));
+        declared.or_else(|| named.map(|region| format!("--ignore {region}")))
+    }
+
+    fn judge(&self, range: &mut Range, content: Content, expected: Option<(Sha256Digest, bool)>) {
+        range.sha256 = content.sha256;
+        range.expected = expected.map(|(sha256, _)| sha256);
+        if let Some((sha256, is_one)) = expected {
+            let matches = is_one && content.sha256 == Some(sha256);
+            range.status = if matches {
+                Status::Matches
+            } else {
+                Status::Differs
+            };
+        } else if content.is_zero {
+            range.status = Status::Empty;
+        } else if let Some(reason) = self.ignored(range) {
+            range.status = Status::Ignored;
+            range.reason = Some(reason);
+        }
+    }
+}
+
+impl Account {
+    /// The verdict on the disk, of which `root` is the verdict on the root.
+    pub fn verdict(&self, root: Verdict) -> Verdict {
+        match root {
+            Verdict::Violated | Verdict::Undecided => root,
+            _ if self.differs().next().is_some() => Verdict::Violated,
+            _ if !self.complete => Verdict::Partial,
+            _ => root,
+        }
+    }
+
+    /// Why the verdict is not `verified`, in a line.
+    pub fn reason(&self) -> Option<String> {
+        if let Some(range) = self.differs().next() {
+            return Some(format!("{} is not what was expected", range.what));
+        }
+        let open: Vec<_> = self.open().map(|range| range.what.as_str()).collect();
+        match open[..] {
+            [] => None,
+            [first] => Some(format!("{first} was not looked at")),
+            [first, ..] => Some(format!(
+                "{first} was not looked at (and {} more)",
+                open.len() - 1
+            )),
+        }
+    }
+
+    /// Ranges that nobody vouches for.
+    pub fn open(&self) -> impl Iterator<Item = &Range> {
+        self.ranges
+            .iter()
+            .filter(|range| range.status == Status::NotLookedAt)
+    }
+
+    fn differs(&self) -> impl Iterator<Item = &Range> {
+        self.ranges
+            .iter()
+            .filter(|range| range.status == Status::Differs)
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = output::thousands(self.size);
+        writeln!(f, "\ndisk: {}, {size} bytes", self.format)?;
+        for range in &self.ranges {
+            let size = output::size(range.size);
+            writeln!(
+                f,
+                "  {:<14} {:>10}  {}",
+                range.status.name(),
+                size,
+                range.what
+            )?;
+            for (name, digest) in [("expected", &range.expected), ("found", &range.sha256)] {
+                if let Some(digest) = digest {
+                    writeln!(f, "{:28} {name} {digest}", "")?;
+                }
+            }
+            if let Some(reason) = &range.reason {
+                writeln!(f, "{:28} {reason}", "")?;
+            }
+        }
+        if self.open().next().is_some() {
+            let hint = "vouch for a range: [[disk.expect]] or [[disk.ignore]] in earmark.toml, --expect or --ignore here";
+            writeln!(f, "  next: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn as_text<S: Serializer>(digest: &Option<Sha256Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+    match digest {
+        Some(digest) => serializer.collect_str(digest),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Directories: every entry of every block, and that the index leads to each.
+
+use std::io;
+
+use rustix::fs::FileType;
+
+use super::{
+    super::bytes::{Fields, bad, crc32c},
+    Ext4, htree,
+    inode::Inode,
+};
+
+/// Names in a directory.
+const NAMES: usize = 4_000_000;
+/// Bytes in a directory: the kernel's own bound for most.
+const SIZE: u64 = 2 << 30;
+/// What a block ends with where metadata has checksums: an entry that looks unused.
+const TAIL: usize = 12;
+const TAIL_TYPE: u8 = 0xde;
+
+/// An entry, and the block of the directory that it is in.
+pub(super) struct Entry {
+    pub(super) name: Box<[u8]>,
+    pub(super) inode: u64,
+    pub(super) block: u32,
+}
+
+/// The entries of a directory, without `.` and `..`.
+pub(super) fn list(fs: &Ext4, inode: &Inode) -> io::Result<Vec<(Box<[u8]>, u64)>> {
+    let wrong = |problem: &str| bad(format!("directory of inode {}: {problem}", inode.number));
+    if inode.kind() != FileType::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let block_size = fs.superblock.block_size;
+    if inode.size == 0 || inode.size > SIZE || inode.size % block_size != 0 {
+        return Err(wrong("its size makes no sense"));
+    }
+    fs.spend(inode.size)?;
+    let mut index = inode.has_index().then(htree::Index::default);
+    let (mut entries, mut buffer) = (
+        Vec::new(),
+        vec![0; usize::try_from(block_size).unwrap_or(0)],
+    );
+    let blocks = u32::try_from(inode.size / block_size).unwrap_or(u32::MAX);
+    for number in 0..blocks {
+        let run = super::map::find(fs, inode, number)?;
+        // The kernel goes on behind a hole or not, as its version has it.
+        let physical = run.physical.ok_or_else(|| wrong("it has a hole"))?;
+        fs.bytes
+            .read(physical.saturating_mul(block_size), &mut buffer)?;
+        let is_index = index
+            .as_mut()
+            .is_some_and(|index| index.take(number, &buffer));
+        check(fs, inode, &buffer, is_index)?;
+        read(fs, number, &buffer, &mut entries).map_err(wrong)?;
+        if entries.len() > NAMES {
+            return Err(wrong("it has too many names"));
+        }
+    }
+    if let Some(index) = index {
+        index.check(fs, blocks, &entries).map_err(wrong)?;
+    }
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.inode))
+        .collect())
+}
+
+/// Reads a block. The first one of a directory begins with `.` and `..`.
+fn read(fs: &Ext4, number: u32, block: &[u8], into: &mut Vec<Entry>) -> Result<(), &'static str> {
+    let (mut at, mut position) = (0, 0);
+    while at < block.len() {
+        let fields = Fields(block.get(at..).unwrap_or_default());
+        let (length, name_length) = (usize::from(fields.u16(4)), usize::from(fields.u8(6)));
+        let end = at.saturating_add(length);
+        let needed = name_length.saturating_add(8).next_multiple_of(4);
+        if length % 4 != 0 || length < needed.max(12) || end > block.len() {
+            return Err("an entry's length makes no sense");
+        }
+        if !fs.superblock.has_types && fields.u8(7) != 0 && fields.u8(7) != TAIL_TYPE {
+            return Err("a name's length makes no sense");
+        }
+        let inode = fields.u32(0);
+        let name = fields.bytes(8, name_length);
+        if number == 0 && position < 2 {
+            let expected: &[u8] = if position == 0 { b"." } else { b".." };
+            if name != expected || inode == 0 {
+                return Err("it does not begin with '.' and '..'");
+            }
+        } else if inode != 0 {
+            let (name, inode, block) = (name.into(), inode.into(), number);
+            into.push(Entry { name, inode, block });
+        }
+        (at, position) = (end, position + 1);
+    }
+    if number == 0 && position < 2 {
+        return Err("it does not begin with '.' and '..'");
+    }
+    Ok(())
+}
+
+/// Checks the checksum of a block of entries. A block of the index, which has another, has none to check.
+fn check(fs: &Ext4, inode: &Inode, block: &[u8], is_index: bool) -> io::Result<()> {
+    if !fs.superblock.has_checksums || is_index {
+        return Ok(());
+    }
+    let covered = block.len().saturating_sub(TAIL);
+    let tail = Fields(block.get(covered..).unwrap_or_default());
+    let is_tail = tail.u32(0) == 0 && tail.u16(4) == 12 && tail.u16(6) == u16::from(TAIL_TYPE) << 8;
+    let crc = crc32c(
+        fs.inode_seed(inode.number, inode.generation()),
+        block.get(..covered).unwrap_or_default(),
+    );
+    if is_tail && tail.u32(8) == crc {
+        Ok(())
+    } else {
+        Err(bad(format!(
+            "the checksum of a block of directory {} does not match",
+            inode.number
+        )))
+    }
+}
