@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result};
 use earmark_manifest::{
     declaration::{Declaration, OnFailure},
     name::UnitName,
-    verify::{self, VerifiedManifest},
+    verify::VerifiedManifest,
 };
 use earmark_scan::{Root, seal, verify::Verdict};
 
@@ -150,7 +150,7 @@ fn with_sealed<T>(root: &Root, run: impl AsyncFnOnce(&Context<'_>) -> T) -> Resu
 
 fn believed(root: &Root) -> Result<VerifiedManifest> {
     let trust = seal::read_trust(root)?;
-    verify::verify(seal::read(root)?, &trust).context("the seal is not believed")
+    seal::verified(root, &trust).context("the seal is not usable")
 }
 
 fn must_be_verified(root: &Root) -> Result<()> {

@@ -8,6 +8,7 @@ mod read;
 mod write;
 
 pub use read::{TreeError, TreeFault, TreeReader, read};
+pub(crate) use read::{must_be_one_frame, unpack};
 pub use write::{Tree, TreeSummary, WriteError, write};
 
 /// The first line of every tree of this version.

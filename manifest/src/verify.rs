@@ -33,7 +33,23 @@ pub struct SealBytes {
 #[derive(Debug)]
 pub struct VerifiedManifest {
     declared: VerifiedDeclaration,
-    tree: Vec<u8>,
+    tree: Stored,
+}
+
+/// The stored bytes of a tree that are not kept in memory, to be read once or several times.
+///
+/// Whoever implements it keeps the promise that a tree in memory keeps by itself: each byte that it gives
+/// was checked, before it is given, to be one of those whose digest it was handed over with.
+pub trait TreeSource: std::fmt::Debug + Send + Sync {
+    /// The bytes, from their beginning. One that is no longer what it was is an error.
+    fn open(&self) -> std::io::Result<Box<dyn std::io::BufRead + Send + '_>>;
+}
+
+/// Where the stored bytes of a tree are.
+#[derive(Debug)]
+enum Stored {
+    Held(Vec<u8>),
+    Elsewhere(Box<dyn TreeSource>),
 }
 
 /// A manifest that enough trusted keys signed, with the declaration alone: what can be known without
@@ -196,8 +212,15 @@ impl VerifiedManifest {
 
     /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
     /// read, which makes the root not verified.
-    pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + '_>, TreeError> {
-        tree::read(&self.tree)?.expecting(self.declared.statement.summary)
+    pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + Send + '_>, TreeError> {
+        let stored: Box<dyn std::io::BufRead + Send + '_> = match &self.tree {
+            Stored::Held(bytes) => {
+                tree::must_be_one_frame(bytes)?;
+                Box::new(bytes.as_slice())
+            }
+            Stored::Elsewhere(source) => source.open().map_err(TreeError::of_storage)?,
+        };
+        tree::unpack(stored)?.expecting(self.declared.statement.summary)
     }
 }
 
@@ -230,7 +253,21 @@ impl VerifiedDeclaration {
         self.refuse_other_tree(crypto::sha256(&tree))?;
         Ok(VerifiedManifest {
             declared: self,
-            tree,
+            tree: Stored::Held(tree),
+        })
+    }
+
+    /// Takes a `tree.zst` that is too large to be held, if `digest`, that of all bytes of `source`, is
+    /// the signed one.
+    pub fn with_tree_elsewhere(
+        self,
+        digest: Sha256Digest,
+        source: Box<dyn TreeSource>,
+    ) -> Result<VerifiedManifest, Refusal> {
+        self.refuse_other_tree(digest)?;
+        Ok(VerifiedManifest {
+            declared: self,
+            tree: Stored::Elsewhere(source),
         })
     }
 

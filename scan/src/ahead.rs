@@ -1,6 +1,10 @@
 //! Unpacks and parses a signed tree on a thread of its own, ahead of the one that compares it.
 
-use std::{io::BufRead, sync::mpsc, thread};
+use std::{
+    io::BufRead,
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+};
 
 use earmark_manifest::{
     entry::Entry,
@@ -19,11 +23,13 @@ pub(crate) fn ahead<R: BufRead + Send, T>(
     compare: impl FnOnce(&mut dyn Iterator<Item = Result<Entry, TreeError>>) -> T,
 ) -> T {
     let (sender, receiver) = mpsc::sync_channel::<Vec<Result<Entry, TreeError>>>(WAITING);
+    let tree = Mutex::new(tree);
+    let lock = || tree.lock().unwrap_or_else(PoisonError::into_inner);
     // A thread that panics takes the program with it: entries left unread are no comparison.
     thread::scope(|threads| {
-        threads.spawn(move || {
+        let unpack = move || {
             let mut batch = Vec::with_capacity(BATCH);
-            for entry in tree {
+            for entry in &mut **lock() {
                 batch.push(entry);
                 if batch.len() == BATCH {
                     let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
@@ -34,7 +40,11 @@ pub(crate) fn ahead<R: BufRead + Send, T>(
             }
             // Nobody waits for it if the comparison is over.
             let _ = sender.send(batch);
-        });
-        compare(&mut receiver.into_iter().flatten())
+        };
+        match thread::Builder::new().spawn_scoped(threads, unpack) {
+            Ok(_) => compare(&mut receiver.into_iter().flatten()),
+            // Where no thread can be had, it takes longer.
+            Err(_) => compare(&mut **lock()),
+        }
     })
 }

@@ -3,19 +3,21 @@
 use earmark_manifest::{
     digest::{Sha256Digest, VerityDigest},
     entry::{Xattr, XattrName},
+    path::ImagePath,
 };
 
 use crate::{
     Doubt, Violation, ViolationKind,
-    hash::{Job, Opened, Reader},
+    hash::{Job, Opened, Reader, Sought},
     judge::different_xattrs,
-    walk::Seen,
+    walk::{Seen, Stat},
 };
 
-/// A file whose content is to be compared.
+/// A file whose content is to be compared. Many of them wait at a time: it has what is needed, and no more.
 #[derive(Debug)]
-pub(crate) struct Check<'a> {
-    seen: &'a Seen,
+pub(crate) struct Check {
+    path: ImagePath,
+    stat: Stat,
     /// Absent where only the attributes are to be compared.
     sha256: Option<Sha256Digest>,
     /// Only where the kernel has one to compare it with; a rendered file has no signed one.
@@ -36,15 +38,16 @@ pub(crate) enum Outcome {
     Violations(Vec<Violation>),
 }
 
-impl<'a> Check<'a> {
+impl Check {
     pub(crate) fn new(
-        seen: &'a Seen,
+        seen: &Seen,
         sha256: Sha256Digest,
         verity: Option<Box<VerityDigest>>,
         xattrs: Box<[Xattr]>,
     ) -> Self {
         Self {
-            seen,
+            path: seen.path.clone(),
+            stat: seen.stat,
             sha256: Some(sha256),
             verity,
             xattrs: Some(xattrs),
@@ -54,9 +57,10 @@ impl<'a> Check<'a> {
     }
 
     /// A file that a step wrote, with the digest that the host has for it, or any content.
-    pub(crate) fn rendered(seen: &'a Seen, sha256: Option<Sha256Digest>) -> Self {
+    pub(crate) fn rendered(seen: &Seen, sha256: Option<Sha256Digest>) -> Self {
         Self {
-            seen,
+            path: seen.path.clone(),
+            stat: seen.stat,
             sha256,
             verity: None,
             xattrs: None,
@@ -67,7 +71,7 @@ impl<'a> Check<'a> {
 
     fn differs(&mut self, found: String) {
         self.found.push(Violation {
-            path: self.seen.path.clone(),
+            path: self.path.clone(),
             kind: ViolationKind::Content,
             expected: self
                 .sha256
@@ -77,31 +81,35 @@ impl<'a> Check<'a> {
     }
 }
 
-impl<'a> Job<'a> for Check<'a> {
+impl Job for Check {
     type Outcome = Outcome;
 
-    fn seen(&self) -> &'a Seen {
-        self.seen
+    fn sought(&self) -> Sought<'_> {
+        Sought {
+            path: &self.path,
+            stat: &self.stat,
+        }
     }
 
-    fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened<'a>) -> Result<bool, Doubt> {
-        let found = reader.xattrs(opened)?;
+    fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened) -> Result<bool, Doubt> {
+        let found = reader.xattrs(self.sought(), opened)?;
         match &self.xattrs {
-            Some(expected) => {
-                different_xattrs(&self.seen.path, expected, &found, &mut self.found);
-            }
+            Some(expected) => different_xattrs(&self.path, expected, &found, &mut self.found),
             None => {
                 let powers: Vec<Xattr> = found
                     .into_iter()
                     .filter(|xattr| xattr.name != XattrName::Selinux)
                     .collect();
-                different_xattrs(&self.seen.path, &[], &powers, &mut self.found);
+                different_xattrs(&self.path, &[], &powers, &mut self.found);
             }
         }
         if self.sha256.is_none() {
             return Ok(false);
         }
-        match (self.verity.as_deref(), reader.kernel_digest(opened)) {
+        match (
+            self.verity.as_deref(),
+            reader.kernel_digest(self.sought(), opened),
+        ) {
             (Some(expected), Some(found)) => {
                 if *expected != found {
                     self.differs(format!("fs-verity digest {found}"));
@@ -117,7 +125,7 @@ impl<'a> Job<'a> for Check<'a> {
         match content {
             Ok(Some(found)) if Some(found) != self.sha256 => self.differs(found.to_string()),
             Ok(None) if self.by_kernel && self.found.is_empty() => {
-                return Some(Outcome::Enforced(self.seen.stat.size));
+                return Some(Outcome::Enforced(self.stat.size));
             }
             Ok(_) => {}
             Err(doubt) => return Some(Outcome::Doubt(doubt)),

@@ -1,9 +1,10 @@
-//! Compares what a walk met with a signed tree: both are in the order of their paths, so that one
-//! pass over each tells what is added, missing and different.
+//! Compares what a walk meets with a signed tree: both come in the order of their paths, so that one
+//! pass over each tells what is added, missing and different, and neither is held.
 
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
 };
 
 use earmark_manifest::{
@@ -13,21 +14,21 @@ use earmark_manifest::{
     path::ImagePath,
     tree::TreeError,
 };
+use rustix::fs::FileType;
 
 use crate::{
-    Doubt, Violation, ViolationKind,
+    Doubt, ScanError, Violation, ViolationKind,
     check::Check,
+    findings::Findings,
     hash::Job,
     judge::Judge,
     rendered::{self, Content, Expected, Held, Terms},
-    walk::{Seen, Walked},
+    walk::{Seen, Step, Visitor, is_past, node_of},
 };
 
-/// What a comparison found.
+/// What a comparison counted.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    pub(crate) violations: Vec<Violation>,
-    pub(crate) doubts: Vec<Doubt>,
     /// Files of which the host's own record says what they are.
     pub(crate) on_host_word: u64,
     /// Files that were handed out to be read, and the bytes in them.
@@ -36,6 +37,21 @@ pub(crate) struct Comparison {
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
 }
+
+/// Why a comparison came to no end.
+#[derive(Debug)]
+pub(crate) enum CompareError {
+    /// The signed tree cannot be read to its end.
+    Tree(TreeError),
+    /// The walk as a whole failed.
+    Walk(ScanError),
+}
+
+/// Names that were not signed are looked at, and what is in their directories, up to as many as were signed and
+/// so many more: enough to show what came to a host, and no work without end. The others are counted.
+const LOOKED_AT: u64 = 16 * 1024;
+/// Doubts that are held against what seems to be missing, at a time. With more, everything is in doubt.
+const DOUBTS: usize = 256;
 
 /// Whether a verification with this gate reads the content of a regular file.
 pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> bool) -> bool {
@@ -48,17 +64,22 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
     }
 }
 
-/// Compares, and hands out each file whose content is to be read as soon as that is known. `Err` is
-/// a signed tree that cannot be read to its end.
-pub(crate) fn compare<'a>(
+/// Compares `tree`, which has `entries`, with what `walk` meets, and hands out each file whose content is to be
+/// read as soon as that is known.
+pub(crate) fn compare(
+    entries: u64,
     tree: &mut dyn Iterator<Item = Result<Entry, TreeError>>,
-    walked: &'a Walked,
+    walk: impl FnOnce(&mut dyn Visitor) -> Result<(), ScanError>,
     terms: &Terms<'_>,
-    hand_out: &mut dyn FnMut(Check<'a>),
-) -> Result<Comparison, TreeError> {
+    findings: &Mutex<Findings>,
+    hand_out: &mut dyn FnMut(Check),
+) -> Result<Comparison, CompareError> {
     let mut comparer = Comparer {
-        walked,
+        tree,
+        head: None,
+        fault: None,
         terms,
+        findings,
         top: Owner {
             mode: 0o755,
             uid: 0,
@@ -67,40 +88,20 @@ pub(crate) fn compare<'a>(
         groups: BTreeMap::new(),
         hidden_names: BTreeMap::new(),
         rendered_seen: BTreeSet::new(),
+        rendered_told: BTreeSet::new(),
         violations: Vec::new(),
-        doubts: Vec::new(),
         on_host_word: 0,
+        doubtful: Vec::new(),
+        all_is_doubtful: false,
+        unsigned_left: entries.saturating_add(LOOKED_AT),
         hand_out,
         files_read: 0,
         bytes_read: 0,
         unread: 0,
     };
-    let mut seen = walked.seen.iter().peekable();
-    for entry in tree {
-        let entry = entry?;
-        if let (true, Some(owner)) = (entry.path.is_root(), entry.owner) {
-            comparer.top = owner;
-        }
-        loop {
-            match seen.peek().map(|seen| seen.path.cmp(&entry.path)) {
-                Some(Ordering::Less) => comparer.unrecorded(seen.next()),
-                Some(Ordering::Equal) => {
-                    comparer.recorded(&entry, seen.next());
-                    break;
-                }
-                Some(Ordering::Greater) | None => {
-                    comparer.missing(&entry);
-                    break;
-                }
-            }
-        }
-    }
-    seen.for_each(|seen| comparer.unrecorded(Some(seen)));
-    comparer.finish_groups();
-    comparer.missing_rendered();
+    walk(&mut comparer).map_err(CompareError::Walk)?;
+    comparer.end().map_err(CompareError::Tree)?;
     Ok(Comparison {
-        violations: comparer.violations,
-        doubts: comparer.doubts,
         on_host_word: comparer.on_host_word,
         files_read: comparer.files_read,
         bytes_read: comparer.bytes_read,
@@ -108,36 +109,173 @@ pub(crate) fn compare<'a>(
     })
 }
 
-struct Comparer<'a, 'r> {
-    walked: &'a Walked,
+struct Comparer<'r> {
+    tree: &'r mut dyn Iterator<Item = Result<Entry, TreeError>>,
+    /// The next entry of the tree.
+    head: Option<Entry>,
+    /// What made the tree end early.
+    fault: Option<TreeError>,
     terms: &'r Terms<'r>,
+    findings: &'r Mutex<Findings>,
     /// The owner of the root directory.
     top: Owner,
-    groups: BTreeMap<LinkGroup, Group<'a>>,
+    groups: BTreeMap<LinkGroup, Group>,
     /// Signed names of a group that could not be looked at: they may be there or not.
     hidden_names: BTreeMap<LinkGroup, u32>,
-    /// Recorded rendered files that are there.
-    rendered_seen: BTreeSet<&'a ImagePath>,
+    /// Recorded rendered files that are there, and those with a violation.
+    rendered_seen: BTreeSet<ImagePath>,
+    rendered_told: BTreeSet<ImagePath>,
+    /// Of the name that is being judged.
     violations: Vec<Violation>,
-    doubts: Vec<Doubt>,
     on_host_word: u64,
-    hand_out: &'r mut dyn FnMut(Check<'a>),
+    /// What could not be looked at, as long as something beneath it may come.
+    doubtful: Vec<ImagePath>,
+    all_is_doubtful: bool,
+    /// Names that were not signed and may still be looked at.
+    unsigned_left: u64,
+    hand_out: &'r mut dyn FnMut(Check),
     files_read: u64,
     bytes_read: u64,
     unread: u64,
 }
 
-/// Names that must share one inode.
-struct Group<'a> {
-    first: &'a Seen,
+/// Names that must share one inode: what is needed of the first, as there may be many groups.
+struct Group {
+    first: ImagePath,
+    inode: (u64, u64),
+    links: u32,
     names: u32,
     /// One of the names is to be read.
     is_read: bool,
 }
 
-impl<'a> Comparer<'a, '_> {
-    fn recorded(&mut self, entry: &Entry, seen: Option<&'a Seen>) {
-        let Some(seen) = seen else { return };
+impl Visitor for Comparer<'_> {
+    fn see(&mut self, seen: Seen, _: bool) -> Step {
+        loop {
+            match self.peek().map(|entry| entry.path.cmp(&seen.path)) {
+                Some(Ordering::Less) => self.missing(),
+                Some(Ordering::Equal) => {
+                    if let Some(entry) = self.head.take() {
+                        self.recorded(&entry, &seen);
+                        self.tell();
+                    }
+                    break;
+                }
+                Some(Ordering::Greater) => return self.unsigned(&seen),
+                None if self.fault.is_some() => return Step::Stop,
+                None => return self.unsigned(&seen),
+            }
+        }
+        self.doubtful.retain(|path| !is_past(&seen.path, path));
+        Step::Enter
+    }
+
+    fn doubt(&mut self, doubt: Doubt) {
+        if self.doubtful.len() < DOUBTS {
+            self.doubtful.push(doubt.path.clone());
+        } else {
+            self.all_is_doubtful = true;
+        }
+        self.lock().doubt(doubt);
+    }
+
+    fn see_unsigned(&mut self, seen: Seen) {
+        self.unsigned_left = self.unsigned_left.saturating_sub(1);
+        self.unrecorded(&seen);
+        let may_be_right = self.violations.is_empty() && seen.class != PathClass::State;
+        self.tell();
+        // Nothing says that what it holds is as it should be.
+        if may_be_right && seen.stat.file_type() == FileType::Directory {
+            let cause = "the directory that it lies in holds too many names";
+            self.lock()
+                .doubt(Doubt::new(&seen.path, "look into it", cause));
+        }
+    }
+
+    fn wants_unsigned(&self) -> bool {
+        self.unsigned_left > 0
+    }
+
+    fn count_unsigned(&mut self, path: &ImagePath, kind: FileType) {
+        let found = node_of(kind).map_or("something unknown", |node| node.kind());
+        let found = format!("{found}, not looked at");
+        self.violation(path, ViolationKind::Added, "nothing".to_owned(), found);
+        self.tell();
+    }
+}
+
+impl Comparer<'_> {
+    /// The next entry of the tree; nothing at its end, or where it cannot be read on.
+    fn peek(&mut self) -> Option<&Entry> {
+        if self.head.is_none() && self.fault.is_none() {
+            match self.tree.next()? {
+                Ok(entry) => {
+                    if let (true, Some(owner)) = (entry.path.is_root(), entry.owner) {
+                        self.top = owner;
+                    }
+                    self.head = Some(entry);
+                }
+                Err(error) => self.fault = Some(error),
+            }
+        }
+        self.head.as_ref()
+    }
+
+    /// What the walk did not come to.
+    fn end(&mut self) -> Result<(), TreeError> {
+        while self.peek().is_some() {
+            self.missing();
+        }
+        if let Some(error) = self.fault.take() {
+            return Err(error);
+        }
+        self.finish_groups();
+        self.missing_rendered();
+        self.tell();
+        Ok(())
+    }
+
+    /// Tells what was found of one name.
+    fn tell(&mut self) {
+        if self.violations.is_empty() {
+            return;
+        }
+        for violation in &self.violations {
+            if self.terms.expected(&violation.path).is_some() {
+                self.rendered_told.insert(violation.path.clone());
+            }
+        }
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.take(&mut self.violations);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name that no entry is of, in its place among them.
+    fn unsigned(&mut self, seen: &Seen) -> Step {
+        self.unrecorded(seen);
+        let is_added = self
+            .violations
+            .iter()
+            .any(|violation| violation.kind == ViolationKind::Added);
+        let step = if is_added && self.unsigned_left == 0 {
+            for violation in &mut self.violations {
+                violation.found.push_str(", not looked into");
+            }
+            Step::Pass
+        } else {
+            Step::Enter
+        };
+        if is_added {
+            self.unsigned_left = self.unsigned_left.saturating_sub(1);
+        }
+        self.tell();
+        step
+    }
+
+    fn recorded(&mut self, entry: &Entry, seen: &Seen) {
         if let Some(expected) = self.expected(entry.class, &entry.path) {
             return self.check_rendered(seen, &expected, Some(entry));
         }
@@ -175,8 +313,7 @@ impl<'a> Comparer<'a, '_> {
         }
     }
 
-    fn unrecorded(&mut self, seen: Option<&'a Seen>) {
-        let Some(seen) = seen else { return };
+    fn unrecorded(&mut self, seen: &Seen) {
         if let Some(expected) = self.expected(seen.class, &seen.path) {
             self.check_rendered(seen, &expected, None);
         } else if self.is_being_rendered(seen) {
@@ -197,15 +334,18 @@ impl<'a> Comparer<'a, '_> {
         }
     }
 
-    fn missing(&mut self, entry: &Entry) {
-        // State comes and goes; and what could not be looked at is in doubt, not missing.
-        let in_doubt = || {
-            self.walked
-                .doubts
-                .iter()
-                .any(|doubt| entry.path.is_beneath(&doubt.path))
+    /// The next entry is not there, or nothing could tell.
+    fn missing(&mut self) {
+        let Some(entry) = self.head.take() else {
+            return;
         };
-        if in_doubt() {
+        // State comes and goes; and what could not be looked at is in doubt, not missing.
+        let in_doubt = self.all_is_doubtful
+            || self
+                .doubtful
+                .iter()
+                .any(|doubt| entry.path.is_beneath(doubt));
+        if in_doubt {
             if let Node::Regular(Some(content)) = &entry.node
                 && let Some(group) = content.links
             {
@@ -220,6 +360,7 @@ impl<'a> Comparer<'a, '_> {
                 expected,
                 "nothing".to_owned(),
             );
+            self.tell();
         }
     }
 
@@ -227,12 +368,9 @@ impl<'a> Comparer<'a, '_> {
     fn missing_rendered(&mut self) {
         let terms = self.terms;
         for (path, expected) in terms.all_expected() {
-            let in_doubt = |doubt: &Doubt| path.is_beneath(&doubt.path);
-            let told = self
-                .violations
-                .iter()
-                .any(|violation| violation.path == *path);
-            if told || self.rendered_seen.contains(path) || self.walked.doubts.iter().any(in_doubt)
+            if self.rendered_told.contains(path)
+                || self.rendered_seen.contains(path)
+                || self.lock().casts_doubt_on(path)
             {
                 continue;
             }
@@ -241,7 +379,7 @@ impl<'a> Comparer<'a, '_> {
                     let expected = "the file that a first-boot step wrote".to_owned();
                     self.violation(path, ViolationKind::Missing, expected, "nothing".to_owned());
                 }
-                Content::CutShort => self.doubts.push(rendered::cut_short(path)),
+                Content::CutShort => self.lock().doubt(rendered::cut_short(path)),
                 // The step that follows makes it; or a doubt is told already.
                 Content::BeingWritten | Content::Unknown => {}
             }
@@ -252,8 +390,8 @@ impl<'a> Comparer<'a, '_> {
         (class == PathClass::Rendered).then(|| self.terms.expected(path))?
     }
 
-    fn check_rendered(&mut self, seen: &'a Seen, expected: &Expected, entry: Option<&Entry>) {
-        self.rendered_seen.insert(&seen.path);
+    fn check_rendered(&mut self, seen: &Seen, expected: &Expected, entry: Option<&Entry>) {
+        self.rendered_seen.insert(seen.path.clone());
         let held = Held::judge(seen, expected, entry, &mut self.violations);
         if matches!(held, Held::Content(_) | Held::Attributes) {
             self.on_host_word = self.on_host_word.saturating_add(1);
@@ -262,12 +400,12 @@ impl<'a> Comparer<'a, '_> {
             Held::Done => {}
             Held::Content(sha256) => self.check(Check::rendered(seen, Some(sha256))),
             Held::Attributes => self.check_attributes(seen),
-            Held::Doubt(doubt) => self.doubts.push(doubt),
+            Held::Doubt(doubt) => self.lock().doubt(doubt),
         }
     }
 
     /// The walk leaves the attributes of files that this gate reads.
-    fn check_attributes(&mut self, seen: &'a Seen) {
+    fn check_attributes(&mut self, seen: &Seen) {
         if seen.xattrs.is_none() {
             (self.hand_out)(Check::rendered(seen, None));
         }
@@ -275,17 +413,17 @@ impl<'a> Comparer<'a, '_> {
 
     /// Whether this name's content is read by another name of its group, as it is the same. If not,
     /// and it `is_read`, it now stands for the others.
-    fn read_by_another_name(&mut self, group: LinkGroup, seen: &'a Seen, is_read: bool) -> bool {
-        let new = Group {
-            first: seen,
+    fn read_by_another_name(&mut self, group: LinkGroup, seen: &Seen, is_read: bool) -> bool {
+        let known = self.groups.entry(group).or_insert_with(|| Group {
+            first: seen.path.clone(),
+            inode: seen.inode(),
+            links: seen.stat.links,
             names: 0,
             is_read: false,
-        };
-        let known = self.groups.entry(group).or_insert(new);
+        });
         known.names = known.names.saturating_add(1);
-        let first = known.first;
-        if (first.stat.device, first.stat.inode) != (seen.stat.device, seen.stat.inode) {
-            let expected = format!("the same file as {}", first.path);
+        if known.inode != seen.inode() {
+            let expected = format!("the same file as {}", known.first);
             let found = "a file of its own".to_owned();
             self.violation(&seen.path, ViolationKind::HardLink, expected, found);
             // A copy has content of its own, which nothing else vouches for.
@@ -296,25 +434,32 @@ impl<'a> Comparer<'a, '_> {
         elsewhere
     }
 
-    fn check(&mut self, check: Check<'a>) {
+    fn check(&mut self, check: Check) {
         self.files_read = self.files_read.saturating_add(1);
-        self.bytes_read = self.bytes_read.saturating_add(check.seen().stat.size);
+        self.bytes_read = self.bytes_read.saturating_add(check.sought().stat.size);
         (self.hand_out)(check);
     }
 
     fn finish_groups(&mut self) {
-        for (group, Group { first, names, .. }) in std::mem::take(&mut self.groups) {
+        for (group, known) in std::mem::take(&mut self.groups) {
+            let Group {
+                first,
+                links,
+                names,
+                ..
+            } = known;
             // A name that could not be looked at is a doubt, which is told, and no violation.
             let hidden = self.hidden_names.get(&group).copied().unwrap_or_default();
             let most = names.saturating_add(hidden);
-            if !(names..=most).contains(&first.stat.links) {
-                let found = format!("{} names", first.stat.links);
+            if !(names..=most).contains(&links) {
+                let found = format!("{links} names");
                 self.violation(
-                    &first.path,
+                    &first,
                     ViolationKind::HardLink,
                     format!("{names} names"),
                     found,
                 );
+                self.tell();
             }
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! signer:  Root -> survey (walk) -> measure (both digests; an inspector looks on) -> entries
-//! agent:   Root -> seal -> manifest::verify -> walk -> compare with the tree -> hash -> Verification
+//! agent:   Root -> seal -> manifest::verify -> walk and tree, side by side -> compare -> hash -> Verification
 //! ```
 //!
 //! Nothing here trusts a path twice: directories and files are opened beneath the root without
@@ -27,6 +27,7 @@ mod ahead;
 mod check;
 pub mod cloud_init;
 mod compare;
+mod findings;
 mod fsverity_ioctl;
 mod hash;
 pub mod identity;
@@ -39,6 +40,7 @@ mod report;
 mod root;
 pub mod seal;
 mod sha256;
+mod signed;
 pub mod source;
 pub mod state;
 pub mod survey;

@@ -79,7 +79,8 @@ impl Survey<'_> {
             self.root,
             self.plan.mounts,
             self.plan.progress,
-            |job: &Job<'_>| job.seen,
+            hash::ALL,
+            |job: &Job<'_>| job.seen.sought(),
             |hand_out| jobs.into_iter().for_each(hand_out),
             |reader, queue| {
                 let mut buffer = Vec::new();
@@ -191,9 +192,9 @@ fn read_to_measure(
     inspector: &dyn Inspector,
     buffer: &mut Vec<u8>,
 ) -> Result<(Inode, Measured), Doubt> {
-    let mut opened = reader.open(job.seen)?;
-    let xattrs = reader.xattrs(&opened)?;
-    let (sha256, verity) = hash::both(reader, &mut opened, buffer)?;
+    let mut opened = reader.open(job.seen.sought())?;
+    let xattrs = reader.xattrs(job.seen.sought(), &opened)?;
+    let (sha256, verity) = hash::both(reader, job.seen.sought(), &mut opened, buffer)?;
     job.show(inspector, hash::content(opened.size(), buffer));
     Ok((
         job.seen.inode(),

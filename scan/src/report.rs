@@ -85,6 +85,7 @@ impl Report {
             stop: Some(Stop::Unreadable(problem)),
             violations: Vec::new(),
             doubts: Vec::new(),
+            dropped: (0, 0),
             counts: Counts::default(),
         })
     }
@@ -145,7 +146,8 @@ impl Report {
 
 /// The gravest thing first, in one line that a console can show.
 fn reason(verification: &Verification) -> Option<String> {
-    let more = |count: usize| match count {
+    let counts = verification.counts;
+    let more = |count: u64| match count {
         0 | 1 => String::new(),
         count => format!(" (and {} more)", count - 1),
     };
@@ -163,12 +165,12 @@ fn reason(verification: &Verification) -> Option<String> {
         None => {}
     }
     if let Some(first) = verification.violations.first() {
-        return Some(format!("{first}{}", more(verification.violations.len())));
+        return Some(format!("{first}{}", more(counts.violations)));
     }
     verification
         .doubts
         .first()
-        .map(|first| format!("{first}{}", more(verification.doubts.len())))
+        .map(|first| format!("{first}{}", more(counts.undecided)))
 }
 
 impl Verdict {

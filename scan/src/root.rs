@@ -140,6 +140,10 @@ impl Root {
                 .map_err(|cause| failed("read", path, cause));
         }
         let (file, size) = self.open_regular(path)?;
+        // Not one byte of what is too large anyway.
+        if usize::try_from(size).map_or(true, |size| size > bound) {
+            return Err(too_large(path, bound));
+        }
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
         // A buffer that grows as it is read would be copied and faulted in again and again.
         let expected = usize::try_from(size).unwrap_or(bound).min(bound);

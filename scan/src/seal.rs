@@ -1,17 +1,25 @@
 //! Reads the seal and the trust file of a root.
+//!
+//! None of it is believed before its signature was checked, and until then none of it may cost much: what is
+//! larger than it could be is refused by its size, and a tree is opened only once the envelope was believed.
+
+mod tree;
 
 use earmark_manifest::{
     crypto::Sha256,
     digest::Sha256Digest,
+    envelope::EnvelopeError,
     layout, limits,
     path::ImagePath,
     trust::{Trust, TrustError},
-    verify::SealBytes,
+    verify::{self, Refusal, SealBytes, VerifiedManifest},
 };
+
+pub(crate) use tree::{Trouble, believe_tree};
 
 use crate::{Root, ScanError};
 
-/// Why there is nothing to verify with: each is a doubt, not a verdict.
+/// Why there is nothing to verify with. Each is a doubt but the last, which is a verdict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
@@ -26,6 +34,9 @@ pub enum SealError {
         /// What is wrong with it.
         cause: TrustError,
     },
+    /// The seal is there, and not believed.
+    #[error("the seal is not believed: {0}")]
+    Refused(Refusal),
 }
 
 impl SealError {
@@ -45,25 +56,44 @@ pub fn read(root: &Root) -> Result<SealBytes, SealError> {
     })
 }
 
+/// Reads a root's seal and verifies it against `trust`, the envelope first.
+pub fn verified(root: &Root, trust: &Trust) -> Result<VerifiedManifest, SealError> {
+    let (envelope, declaration) = read_declared(root)?;
+    let declared = verify::verify_declaration(&envelope, &declaration, trust);
+    believe_tree(root, declared.map_err(SealError::Refused)?).map(|(manifest, _)| manifest)
+}
+
 /// Reads the parts of a root's seal that say what the image is and wants: the envelope and the
 /// declaration, and not the tree, which is large.
 pub fn read_declared(root: &Root) -> Result<(Vec<u8>, Vec<u8>), SealError> {
-    Ok((
-        read_file(root, layout::MANIFEST, limits::ENVELOPE)?,
-        read_file(root, layout::DECLARATION, limits::DECLARATION)?,
-    ))
+    let envelope = read_file(root, layout::MANIFEST, limits::ENVELOPE, |found| {
+        Refusal::Envelope(EnvelopeError::Long {
+            what: "the envelope",
+            found,
+            most: limits::ENVELOPE,
+        })
+    })?;
+    // No declaration of that size was ever signed.
+    let declaration = read_file(root, layout::DECLARATION, limits::DECLARATION, |_| {
+        Refusal::DeclarationDigest
+    })?;
+    Ok((envelope, declaration))
 }
 
 /// Reads the tree of a root's seal, still packed.
-pub(crate) fn read_tree(root: &Root) -> Result<Vec<u8>, SealError> {
-    Ok(read_file(root, layout::TREE, limits::TREE_STORED)?)
+fn read_tree(root: &Root) -> Result<Vec<u8>, SealError> {
+    read_file(root, layout::TREE, limits::TREE_STORED, |_| {
+        Refusal::TreeDigest
+    })
 }
 
 /// The digest of the tree of a root's seal. It is not kept: to fault in a buffer as large as it
 /// takes longer than to hash it.
 pub(crate) fn hash_tree(root: &Root) -> Result<Sha256Digest, SealError> {
+    let path = at(layout::TREE)?;
+    refuse_long(root, &path, limits::TREE_STORED, |_| Refusal::TreeDigest)?;
     let mut hasher = Sha256::new();
-    root.read_in_pieces(&at(layout::TREE)?, limits::TREE_STORED, |bytes| {
+    root.read_in_pieces(&path, limits::TREE_STORED, |bytes| {
         hasher.update(bytes);
     })?;
     Ok(hasher.finish())
@@ -71,15 +101,38 @@ pub(crate) fn hash_tree(root: &Root) -> Result<Sha256Digest, SealError> {
 
 /// Reads and parses a root's own trust file.
 pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
-    let bytes = read_file(root, layout::TRUST, limits::TRUST)?;
+    let bytes = root.read(&at(layout::TRUST)?, limits::TRUST)?;
     Trust::parse(&bytes).map_err(|cause| SealError::Trust {
         place: layout::TRUST.to_owned(),
         cause,
     })
 }
 
-fn read_file(root: &Root, path: &str, bound: usize) -> Result<Vec<u8>, ScanError> {
-    root.read(&at(path)?, bound)
+/// Reads a file of the seal, of which one of more than `bound` bytes is none.
+fn read_file(
+    root: &Root,
+    path: &str,
+    bound: usize,
+    refusal: impl FnOnce(usize) -> Refusal,
+) -> Result<Vec<u8>, SealError> {
+    let path = at(path)?;
+    refuse_long(root, &path, bound, refusal)?;
+    Ok(root.read(&path, bound)?)
+}
+
+/// Refuses a file by its size, before a byte of it is read.
+fn refuse_long(
+    root: &Root,
+    path: &ImagePath,
+    bound: usize,
+    refusal: impl FnOnce(usize) -> Refusal,
+) -> Result<(), SealError> {
+    let (_, size) = root.open_regular(path)?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > bound {
+        return Err(SealError::Refused(refusal(size)));
+    }
+    Ok(())
 }
 
 fn at(path: &str) -> Result<ImagePath, ScanError> {

@@ -12,7 +12,7 @@ use rustix::fs::FileType;
 
 use crate::{
     Doubt, ScanError,
-    walk::{Scope, Seen, Stat, Walked},
+    walk::{Scope, Seen, Stat, Step, Visitor, Walked},
 };
 
 /// A tree of files that is not a directory of this host.
@@ -70,12 +70,12 @@ impl Metadata {
     }
 }
 
-impl Seen {
+impl Stat {
     /// The node, of a name that [`walk`] met.
     pub(crate) fn node(&self) -> NodeId {
         NodeId {
-            volume: self.stat.device,
-            inode: self.stat.inode,
+            volume: self.device,
+            inode: self.inode,
         }
     }
 }
@@ -157,8 +157,42 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
     }
 }
 
-/// Walks a source as [`crate::walk::walk`] walks a directory.
-pub(crate) fn walk(source: &dyn Source, scope: &Scope<'_>) -> Result<Walked, ScanError> {
+/// Walks a source as [`crate::walk::walk`] walks a directory. All names are held until the last is known: a file
+/// system is read without its kernel on a machine that has the memory, by the signer alone.
+pub(crate) fn walk(
+    source: &dyn Source,
+    scope: &Scope<'_>,
+    visitor: &mut dyn Visitor,
+) -> Result<(), ScanError> {
+    let walked = collect(source, scope)?;
+    let mut doubts = walked.doubts.into_iter().peekable();
+    let mut names: Vec<_> = walked.seen.into_iter().map(|seen| (seen, false)).collect();
+    names.extend(walked.beneath_state.into_iter().map(|seen| (seen, true)));
+    names.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+    // Directories that the visitor does not want to look into.
+    let mut passed: Option<ImagePath> = None;
+    for (seen, is_beneath_state) in names {
+        while let Some(doubt) = doubts.next_if(|doubt| doubt.path <= seen.path) {
+            visitor.doubt(doubt);
+        }
+        if passed
+            .as_ref()
+            .is_some_and(|directory| seen.path.is_beneath(directory))
+        {
+            continue;
+        }
+        let path = seen.path.clone();
+        match visitor.see(seen, is_beneath_state) {
+            Step::Enter => {}
+            Step::Pass => passed = Some(path),
+            Step::Stop => return Ok(()),
+        }
+    }
+    doubts.for_each(|doubt| visitor.doubt(doubt));
+    Ok(())
+}
+
+fn collect(source: &dyn Source, scope: &Scope<'_>) -> Result<Walked, ScanError> {
     let failed = |what| {
         move |cause| ScanError {
             what,

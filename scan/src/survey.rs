@@ -90,13 +90,14 @@ pub(crate) struct Job<'a> {
 impl<'a> Survey<'a> {
     /// Walks `root`. Fails only if the walk as a whole cannot be made.
     pub fn walk(root: &'a Root, plan: &'a Plan<'a>, reach: Reach) -> Result<Self, ScanError> {
-        let walked = walk::walk(
+        let walked = walk::collect(
             root,
             &Scope {
                 rules: plan.rules,
                 mounts: plan.mounts,
                 state: reach == Reach::Image,
                 reads: &|path, class| plan.reads(path, class),
+                signed: None,
             },
         )?;
         Ok(Self { root, plan, walked })
@@ -134,7 +135,8 @@ impl<'a> Survey<'a> {
             self.root,
             self.plan.mounts,
             self.plan.progress,
-            |job: &Job<'_>| job.seen,
+            hash::ALL,
+            |job: &Job<'_>| job.seen.sought(),
             |hand_out| jobs.into_iter().for_each(hand_out),
             look,
         );

@@ -1,10 +1,14 @@
 //! The verification: what the agent does at boot and the signer offline.
 
-use std::time::Instant;
+use std::{
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Instant,
+};
 
 use earmark_manifest::{
     declaration::Gate,
     path::ImagePath,
+    tree::TreeError,
     trust::Trust,
     verify::{self, Refusal, VerifiedDeclaration, VerifiedManifest},
 };
@@ -13,13 +17,15 @@ use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
     ahead::ahead,
     check::{Check, Outcome},
-    compare,
-    hash::{self, Job},
+    compare::{self, CompareError},
+    findings::{Bound, Findings},
+    hash::{self, Job, Reader},
     identity,
     rendered::Terms,
     report::Report,
-    seal::{self, SealError},
-    walk::{self, Scope},
+    seal::{self, SealError, Trouble},
+    signed::SignedPaths,
+    walk::{self, Scope, Visitor},
 };
 
 /// How to verify.
@@ -101,6 +107,8 @@ pub struct Verification {
     pub(crate) stop: Option<Stop>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) doubts: Vec<Doubt>,
+    /// Violations and doubts that were counted and not kept.
+    pub(crate) dropped: (u64, u64),
     pub(crate) counts: Counts,
 }
 
@@ -130,10 +138,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Moves a file of so many bytes from those that were read to those that the kernel vouches for.
-    fn enforced(&mut self, bytes: u64) {
-        self.files_enforced = self.files_enforced.saturating_add(1);
-        self.files_read = self.files_read.saturating_sub(1);
+    /// Moves files of so many bytes from those that were read to those that the kernel vouches for.
+    fn enforced(&mut self, (files, bytes): (u64, u64)) {
+        self.files_enforced = files;
+        self.files_read = self.files_read.saturating_sub(files);
         self.bytes_read = self.bytes_read.saturating_sub(bytes);
     }
 }
@@ -168,7 +176,13 @@ pub fn changes(
     progress: &dyn Progress,
 ) -> Result<Changes, Stop> {
     let mut verification = Verification::begun(Some(Gate::Full));
-    verification.tree(root, manifest, (Gate::Full, Place::Offline), progress)?;
+    verification.tree(
+        root,
+        manifest,
+        (Gate::Full, Place::Offline),
+        progress,
+        Bound::ALL,
+    )?;
     verification.count();
     let Verification {
         violations, doubts, ..
@@ -184,6 +198,7 @@ impl Verification {
             stop: None,
             violations: Vec::new(),
             doubts: Vec::new(),
+            dropped: (0, 0),
             counts: Counts::default(),
         }
     }
@@ -235,13 +250,18 @@ impl Verification {
         let Self {
             violations,
             doubts,
+            dropped,
             counts,
             ..
         } = self;
         violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
         doubts.sort_by(|a, b| a.path.cmp(&b.path));
-        counts.violations = u64::try_from(violations.len()).unwrap_or(u64::MAX);
-        counts.undecided = u64::try_from(doubts.len()).unwrap_or(u64::MAX);
+        let count = |kept: usize, dropped: u64| {
+            let kept = u64::try_from(kept).unwrap_or(u64::MAX);
+            kept.saturating_add(dropped)
+        };
+        counts.violations = count(violations.len(), dropped.0);
+        counts.undecided = count(doubts.len(), dropped.1);
     }
 
     fn run(&mut self, root: &Root, options: &Options<'_>) -> Result<(), Stop> {
@@ -264,11 +284,18 @@ impl Verification {
             self.manifest = Some(declared);
             return Ok(());
         }
-        let tree = seal::read_tree(root).map_err(no_seal)?;
-        let manifest = declared.with_tree(tree).map_err(Stop::Refused)?;
-        let compared = self.tree(root, &manifest, (gate, options.at), options.progress);
+        let (manifest, on_disk) = seal::believe_tree(root, declared).map_err(no_seal)?;
+        let covers = (gate, options.at);
+        let compared = self.tree(root, &manifest, covers, options.progress, Bound::REPORTED);
         self.manifest = Some(manifest.without_tree());
-        compared
+        // What cannot be read is no fault of the tree's, and one that changed meanwhile is not the signed one.
+        compared.map_err(|stop| match on_disk.and_then(|tree| tree.trouble()) {
+            None => stop,
+            Some(Trouble::Changed) => Stop::Refused(Refusal::TreeDigest),
+            Some(Trouble::Unreadable(why)) => {
+                Stop::Unreadable(format!("failed to read the signed tree: {why}"))
+            }
+        })
     }
 
     /// Without the walk only this tells that a seal was put on another image's root.
@@ -307,59 +334,108 @@ impl Verification {
         manifest: &VerifiedManifest,
         (gate, at): (Gate, Place),
         progress: &dyn Progress,
+        bound: Bound,
     ) -> Result<(), Stop> {
         let unusable = |problem: &dyn std::fmt::Display| Stop::Tree(problem.to_string());
         let mut tree = manifest.tree().map_err(|error| unusable(&error))?;
         let mounts = &manifest.declaration().tree.mounts;
         let rules = tree.rules().clone();
+        let entries = tree.summary().entries;
         let reads =
             |path: &ImagePath, class| compare::reads(gate, class, || rules.is_critical(path));
-        let walked = walk::walk(
-            root,
-            &Scope {
-                rules: &rules,
-                mounts,
-                state: false,
-                reads: &reads,
-            },
-        )
-        .map_err(|error| Stop::Unreadable(error.to_string()))?;
-        self.doubts.extend(walked.doubts.iter().cloned());
+        // Only a directory of more names than can be kept has this read the tree once more.
+        let paths = OnceLock::new();
+        let signed = |path: &ImagePath| {
+            let read = || {
+                let tree = manifest.tree();
+                tree.and_then(|tree| SignedPaths::of(entries, tree))
+            };
+            let paths: &Result<SignedPaths, TreeError> = paths.get_or_init(read);
+            paths.as_ref().is_ok_and(|paths| paths.contains(path))
+        };
+        let scope = Scope {
+            rules: &rules,
+            mounts,
+            state: false,
+            reads: &reads,
+            signed: Some(&signed),
+        };
+        let findings = Mutex::new(Findings::new(bound));
         let believed = (at.is_before_first_boot(), at.believes_kernel());
         let (terms, doubts) = Terms::read(root, manifest, &rules, believed);
-        self.doubts.extend(doubts);
-        let (compared, outcomes) = hash::for_each(
+        doubts
+            .into_iter()
+            .for_each(|doubt| lock(&findings).doubt(doubt));
+        let enforced = Mutex::new((0_u64, 0_u64));
+        let tell = |outcome| match outcome {
+            Outcome::Doubt(doubt) => lock(&findings).doubt(doubt),
+            Outcome::Enforced(bytes) => {
+                let mut enforced = enforced.lock().unwrap_or_else(PoisonError::into_inner);
+                enforced.0 = enforced.0.saturating_add(1);
+                enforced.1 = enforced.1.saturating_add(bytes);
+            }
+            Outcome::Violations(mut found) => lock(&findings).take(&mut found),
+        };
+        let (compared, _) = hash::for_each(
             root,
             mounts,
             progress,
-            |check: &Check<'_>| check.seen(),
+            hash::BATCH,
+            Check::sought,
             |hand_out| {
-                ahead(&mut tree, |entries| {
-                    compare::compare(entries, &walked, &terms, hand_out)
+                ahead(&mut tree, |tree| {
+                    let walk = |visitor: &mut dyn Visitor| walk::walk(root, &scope, visitor);
+                    compare::compare(entries, tree, walk, &terms, &findings, hand_out)
                 })
             },
-            hash::digests,
+            |reader: &mut Reader<'_>, queue| {
+                hash::digests(reader, queue, &tell);
+                Vec::<()>::new()
+            },
         );
-        let compared = compared.map_err(|error| unusable(&error))?;
+        let compared = compared.map_err(|error| match error {
+            CompareError::Tree(error) => unusable(&error),
+            CompareError::Walk(error) => Stop::Unreadable(error.to_string()),
+        })?;
+        if let Some(Err(error)) = paths.get() {
+            return Err(unusable(error));
+        }
         if tree.summary() != manifest.statement().summary {
             return Err(unusable(&"the tree is not as large as the manifest says"));
         }
-        self.violations = compared.violations;
-        self.doubts.extend(compared.doubts);
+        self.counts.entries = entries;
         self.counts.files_on_host_word = compared.on_host_word;
-        self.counts.entries = tree.summary().entries;
         self.counts.files_unread = compared.unread;
         self.counts.files_read = compared.files_read;
         self.counts.bytes_read = compared.bytes_read;
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Doubt(doubt) => self.doubts.push(doubt),
-                Outcome::Enforced(bytes) => self.counts.enforced(bytes),
-                Outcome::Violations(violations) => self.violations.extend(violations),
-            }
-        }
+        self.counts.enforced(
+            enforced
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let findings = findings
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.take(findings);
         Ok(())
     }
+
+    fn take(&mut self, findings: Findings) {
+        let dropped = |all: u64, kept: usize| {
+            let kept = u64::try_from(kept).unwrap_or(u64::MAX);
+            all.saturating_sub(kept)
+        };
+        let (violations, doubts) = findings.counts();
+        (self.violations, self.doubts) = findings.into_lists();
+        self.dropped = (
+            dropped(violations, self.violations.len()),
+            dropped(doubts, self.doubts.len()),
+        );
+    }
+}
+
+fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
+    findings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A file of the seal that cannot be one is a seal that does not match; one that cannot be read is a doubt.
@@ -373,7 +449,10 @@ fn no_seal(error: SealError) -> Stop {
 
 #[expect(clippy::needless_pass_by_value, reason = "it fits map_err")]
 fn unreadable(error: SealError) -> Stop {
-    Stop::Unreadable(error.to_string())
+    match error {
+        SealError::Refused(refusal) => Stop::Refused(refusal),
+        error => Stop::Unreadable(error.to_string()),
+    }
 }
 
 impl std::fmt::Debug for Options<'_> {

@@ -92,20 +92,58 @@ pub enum TreeFault {
 /// Check the digest of `stored` first: this bounds what it takes, but a decompressor is code that
 /// an attacker should not reach.
 pub fn read(stored: &[u8]) -> Result<TreeReader<impl BufRead>, TreeError> {
-    let fault = |error| TreeError {
-        line: 1,
-        fault: TreeFault::Decompress(error),
-    };
+    must_be_one_frame(stored)?;
+    unpack(stored)
+}
+
+/// Refuses stored bytes with anything but one frame in them, before any of them is unpacked.
+pub(crate) fn must_be_one_frame(stored: &[u8]) -> Result<(), TreeError> {
     // Some decompressors read on after the first frame and others stop there, which would be two
     // readings of the same signed bytes.
-    if zstd::zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
-        return Err(fault(io::Error::other("not one whole zstd frame")));
+    if zstd::zstd_safe::find_frame_compressed_size(stored) == Ok(stored.len()) {
+        Ok(())
+    } else {
+        Err(TreeError::of_storage(not_one_frame()))
     }
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(fault)?;
+}
+
+/// Reads a tree as [`read`] does, from bytes that are not all in memory.
+pub(crate) fn unpack<R: BufRead>(
+    stored: R,
+) -> Result<TreeReader<BufReader<OneFrame<R>>>, TreeError> {
+    let decoder = zstd::stream::read::Decoder::with_buffer(stored);
+    let mut decoder = decoder.map_err(TreeError::of_storage)?.single_frame();
     decoder
         .window_log_max(limits::TREE_WINDOW_LOG)
-        .map_err(fault)?;
-    TreeReader::new(BufReader::with_capacity(64 * 1024, decoder))
+        .map_err(TreeError::of_storage)?;
+    TreeReader::new(BufReader::with_capacity(64 * 1024, OneFrame(decoder)))
+}
+
+fn not_one_frame() -> io::Error {
+    io::Error::other("not one whole zstd frame")
+}
+
+/// Unpacks one frame, and refuses bytes behind it.
+pub(crate) struct OneFrame<R: BufRead>(zstd::stream::read::Decoder<'static, R>);
+
+impl<R: BufRead> Read for OneFrame<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(into)?;
+        if count == 0 && !into.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
+            return Err(not_one_frame());
+        }
+        Ok(count)
+    }
+}
+
+impl TreeError {
+    /// What is wrong with the stored bytes, before there is a line.
+    pub(crate) fn of_storage(error: io::Error) -> Self {
+        Self {
+            line: 1,
+            fault: TreeFault::Decompress(error),
+        }
+    }
 }
 
 /// Whether [`read`] would accept this text, compressed.

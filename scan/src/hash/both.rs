@@ -6,7 +6,7 @@ use earmark_manifest::{
     fsverity::{self, VerityHasher},
 };
 
-use super::{BUFFER, Opened, Reader};
+use super::{BUFFER, Opened, Reader, Sought};
 use crate::{
     Doubt,
     sha256::{Sha256Pair, State},
@@ -16,13 +16,14 @@ use crate::{
 /// bytes, side by side where the processor can.
 pub(crate) fn both(
     reader: &Reader<'_>,
-    opened: &mut Opened<'_>,
+    sought: Sought<'_>,
+    opened: &mut Opened,
     buffer: &mut Vec<u8>,
 ) -> Result<(Sha256Digest, VerityDigest), Doubt> {
     buffer.resize(BUFFER, 0);
     match Sha256Pair::detect() {
-        Some(pair) => side_by_side(pair, reader, opened, buffer),
-        None => in_turn(reader, opened, buffer),
+        Some(pair) => side_by_side(pair, reader, sought, opened, buffer),
+        None => in_turn(reader, sought, opened, buffer),
     }
 }
 
@@ -37,12 +38,13 @@ pub(crate) fn content(size: u64, buffer: &[u8]) -> &[u8] {
 
 fn in_turn(
     reader: &Reader<'_>,
-    opened: &mut Opened<'_>,
+    sought: Sought<'_>,
+    opened: &mut Opened,
     buffer: &mut [u8],
 ) -> Result<(Sha256Digest, VerityDigest), Doubt> {
     let (mut sha256, mut verity) = (Sha256::new(), VerityHasher::new());
     loop {
-        let filled = fill(reader, opened, buffer)?;
+        let filled = fill(reader, sought, opened, buffer)?;
         let bytes = buffer.get(..filled).unwrap_or_default();
         sha256.update(bytes);
         verity.update(bytes);
@@ -55,12 +57,13 @@ fn in_turn(
 fn side_by_side(
     pair: Sha256Pair,
     reader: &Reader<'_>,
-    opened: &mut Opened<'_>,
+    sought: Sought<'_>,
+    opened: &mut Opened,
     buffer: &mut [u8],
 ) -> Result<(Sha256Digest, VerityDigest), Doubt> {
     let (mut state, mut verity) = (State::INITIAL, VerityHasher::new());
     loop {
-        let filled = fill(reader, opened, buffer)?;
+        let filled = fill(reader, sought, opened, buffer)?;
         let is_end = filled < buffer.len();
         // A leaf that the file's end leaves short is hashed with zeros behind it.
         let leaves = filled.next_multiple_of(fsverity::BLOCK);
@@ -91,10 +94,15 @@ fn side_by_side(
 }
 
 /// Fills the buffer; less than that is the end of the file.
-fn fill(reader: &Reader<'_>, opened: &mut Opened<'_>, buffer: &mut [u8]) -> Result<usize, Doubt> {
+fn fill(
+    reader: &Reader<'_>,
+    sought: Sought<'_>,
+    opened: &mut Opened,
+    buffer: &mut [u8],
+) -> Result<usize, Doubt> {
     let mut filled = 0;
     while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
-        match reader.read(opened, free)? {
+        match reader.read(sought, opened, free)? {
             0 => break,
             count => filled += count,
         }

@@ -2,84 +2,89 @@
 
 use earmark_manifest::{crypto::Sha256, digest::Sha256Digest};
 
-use super::{BUFFER, Opened, Queue, Reader};
+use super::{BUFFER, Opened, Queue, Reader, Sought};
 use crate::{
     Doubt,
     sha256::{BLOCK, Blocks, Sha256Pair, State},
-    walk::Seen,
 };
 
 /// A file to be hashed, and what is made of its digest.
-pub(crate) trait Job<'a> {
+pub(crate) trait Job {
     type Outcome;
 
-    fn seen(&self) -> &'a Seen;
+    fn sought(&self) -> Sought<'_>;
 
     /// Looks at the open file. Whether its content is to be read.
-    fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened<'a>) -> Result<bool, Doubt>;
+    fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened) -> Result<bool, Doubt>;
 
     /// Ends with the digest of the content, if it was read.
     fn finish(self, content: Result<Option<Sha256Digest>, Doubt>) -> Option<Self::Outcome>;
 }
 
-/// Does the jobs that wait, as long as there are any.
-pub(crate) fn digests<'a, J: Job<'a>>(
+/// Does the jobs that wait, as long as there are any, and tells what came of them.
+pub(crate) fn digests<J: Job>(
     reader: &mut Reader<'_>,
     queue: &Queue<J>,
-) -> Vec<J::Outcome> {
+    tell: &dyn Fn(J::Outcome),
+) {
     let mut source = Source {
         reader,
         queue,
-        outcomes: Vec::new(),
+        tell,
     };
     match Sha256Pair::detect() {
         Some(pair) => in_pairs(&mut source, pair),
         None => one_by_one(&mut source),
     }
-    source.outcomes
 }
 
-/// Where a thread takes jobs from, and what came of them.
-struct Source<'s, 'r, J, O> {
+/// Where a thread takes jobs from, and who is told what came of them.
+struct Source<'s, 'r, J: Job> {
     reader: &'s mut Reader<'r>,
     queue: &'s Queue<J>,
-    outcomes: Vec<O>,
+    tell: &'s dyn Fn(J::Outcome),
 }
 
-impl<'a, J: Job<'a>> Source<'_, '_, J, J::Outcome> {
+impl<J: Job> Source<'_, '_, J> {
     /// The next file whose content is to be read; `waits` for one, if there is none yet.
-    fn next(&mut self, waits: bool) -> Option<(J, Opened<'a>)> {
+    fn next(&mut self, waits: bool) -> Option<(J, Opened)> {
         loop {
             let mut job = if waits {
                 self.queue.next()?
             } else {
                 self.queue.try_next()?
             };
-            let begun = self.reader.open(job.seen()).and_then(|opened| {
+            let begun = self.reader.open(job.sought()).and_then(|opened| {
                 if job.begin(self.reader, &opened)? {
                     return Ok(Some(opened));
                 }
-                opened.must_be_unchanged().map(|()| None)
+                opened.must_be_unchanged(job.sought()).map(|()| None)
             });
             match begun {
                 Ok(Some(opened)) => return Some((job, opened)),
-                Ok(None) => self.outcomes.extend(job.finish(Ok(None))),
-                Err(doubt) => self.outcomes.extend(job.finish(Err(doubt))),
+                Ok(None) => self.end(job, Ok(None)),
+                Err(doubt) => self.end(job, Err(doubt)),
             }
         }
     }
 
     fn finish(&mut self, job: J, content: Result<Sha256Digest, Doubt>) {
-        self.outcomes.extend(job.finish(content.map(Some)));
+        self.end(job, content.map(Some));
+    }
+
+    fn end(&mut self, job: J, content: Result<Option<Sha256Digest>, Doubt>) {
+        if let Some(outcome) = job.finish(content) {
+            (self.tell)(outcome);
+        }
     }
 }
 
-fn one_by_one<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>) {
+fn one_by_one<J: Job>(source: &mut Source<'_, '_, J>) {
     let mut buffer = vec![0; BUFFER];
     while let Some((job, mut opened)) = source.next(true) {
         let mut hasher = Sha256::new();
         let content = loop {
-            match source.reader.read(&mut opened, &mut buffer) {
+            match source.reader.read(job.sought(), &mut opened, &mut buffer) {
                 Ok(0) => break Ok(hasher.finish()),
                 Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
                 Err(doubt) => break Err(doubt),
@@ -89,7 +94,7 @@ fn one_by_one<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>) {
     }
 }
 
-fn in_pairs<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>, pair: Sha256Pair) {
+fn in_pairs<J: Job>(source: &mut Source<'_, '_, J>, pair: Sha256Pair) {
     let (mut left, mut right) = (Lane::new(pair), Lane::new(pair));
     loop {
         // Neither waits for a file while the other has one to hash: that goes on alone.
@@ -110,16 +115,16 @@ fn in_pairs<'a, J: Job<'a>>(source: &mut Source<'_, '_, J, J::Outcome>, pair: Sh
 }
 
 /// One of the two streams: the file that it is in, and the bytes that were read and not yet hashed.
-struct Lane<'a, J> {
+struct Lane<J> {
     pair: Sha256Pair,
-    file: Option<(J, Opened<'a>)>,
+    file: Option<(J, Opened)>,
     state: State,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl<'a, J: Job<'a>> Lane<'a, J> {
+impl<J: Job> Lane<J> {
     fn new(pair: Sha256Pair) -> Self {
         Self {
             pair,
@@ -133,9 +138,9 @@ impl<'a, J: Job<'a>> Lane<'a, J> {
 
     /// Reads until a block is waiting. Files end and begin on the way. False is the end of them all;
     /// unless it `waits`, it may also be that none waits now.
-    fn fill(&mut self, source: &mut Source<'_, '_, J, J::Outcome>, waits: bool) -> bool {
+    fn fill(&mut self, source: &mut Source<'_, '_, J>, waits: bool) -> bool {
         while self.end - self.start < BLOCK {
-            let Some((_, opened)) = &mut self.file else {
+            let Some((job, opened)) = &mut self.file else {
                 self.file = source.next(waits);
                 if self.file.is_none() {
                     return false;
@@ -148,7 +153,7 @@ impl<'a, J: Job<'a>> Lane<'a, J> {
             self.end -= self.start;
             self.start = 0;
             let free = self.buffer.get_mut(self.end..).unwrap_or_default();
-            let content = match source.reader.read(opened, free) {
+            let content = match source.reader.read(job.sought(), opened, free) {
                 Ok(0) => {
                     let rest = self.buffer.get(..self.end).unwrap_or_default();
                     Ok(self.pair.finish(self.state, rest, opened.size()))

@@ -2,10 +2,14 @@
 
 use std::{
     cmp::Reverse,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use crate::{Progress, walk::Seen};
+use super::Sought;
+use crate::Progress;
 
 /// Files from this size on are begun first, so that none is left to one thread at the end.
 const LARGE: u64 = 16 * 1024 * 1024;
@@ -14,55 +18,94 @@ const LARGE: u64 = 16 * 1024 * 1024;
 pub(crate) struct Queue<I> {
     state: Mutex<(Vec<I>, bool)>,
     changed: Condvar,
+    /// Few enough wait that more may be put in order.
+    drained: Condvar,
+    /// How many are put in order at a time.
+    batch: AtomicUsize,
 }
 
 impl<I> Queue<I> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(batch: usize) -> Self {
         Self {
             state: Mutex::new((Vec::new(), false)),
             changed: Condvar::new(),
+            drained: Condvar::new(),
+            batch: AtomicUsize::new(batch),
         }
     }
 
-    /// Takes what `feed` hands out, in the order that suits reading it.
+    /// Takes all that comes, before any of it is taken.
+    pub(super) fn make_boundless(&self) {
+        self.batch.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// Takes what `feed` hands out, in the order that suits reading it; a batch at a time, and no more than a
+    /// batch and what is left of the one before.
     pub(super) fn fill<T>(
         &self,
         progress: &dyn Progress,
-        seen_of: &impl Fn(&I) -> &Seen,
+        sought: &impl Fn(&I) -> Sought<'_>,
         feed: impl FnOnce(&mut dyn FnMut(I)) -> T,
     ) -> T {
         // However this ends, the threads must not wait for more.
         let full = Full(self);
         let (mut later, mut total) = (Vec::new(), 0_u64);
         let returned = feed(&mut |item| {
-            let size = seen_of(&item).stat.size;
+            let size = sought(&item).stat.size;
             total = total.saturating_add(size);
             if size < LARGE {
                 later.push(item);
+                if later.len() >= self.batch.load(Ordering::Relaxed) {
+                    progress.total(total);
+                    self.put(&mut later, sought);
+                }
             } else {
-                self.lock().0.push(item);
+                let mut state = self.wait_for_room();
+                state.0.push(item);
+                drop(state);
                 self.changed.notify_one();
             }
         });
         progress.total(total);
-        // They are taken from the end: what is large and still waits stays in front.
-        later.sort_by_cached_key(|item| {
-            let stat = &seen_of(item).stat;
-            Reverse((stat.device, stat.inode))
-        });
-        let mut state = self.lock();
-        later.append(&mut state.0);
-        state.0 = later;
-        drop(state);
+        self.put(&mut later, sought);
         drop(full);
         returned
+    }
+
+    fn put(&self, later: &mut Vec<I>, sought: &impl Fn(&I) -> Sought<'_>) {
+        later.sort_by_cached_key(|item| {
+            let stat = sought(item).stat;
+            Reverse((stat.device, stat.inode))
+        });
+        let mut state = self.wait_for_room();
+        // They are taken from the end: what is large and still waits stays in front.
+        later.append(&mut state.0);
+        state.0 = std::mem::take(later);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until no more than a part of a batch is left: enough that no thread waits meanwhile.
+    fn wait_for_room(&self) -> MutexGuard<'_, (Vec<I>, bool)> {
+        let mut state = self.lock();
+        while state.0.len() > self.low() {
+            state = self
+                .drained
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
+    fn low(&self) -> usize {
+        self.batch.load(Ordering::Relaxed) / 8
     }
 
     /// The next one, waited for if need be.
     pub(crate) fn next(&self) -> Option<I> {
         let mut state = self.lock();
         loop {
-            match state.0.pop() {
+            match self.pop(&mut state) {
                 None if state.1 => return None,
                 None => {
                     state = self
@@ -77,7 +120,15 @@ impl<I> Queue<I> {
 
     /// The next one, if one waits now.
     pub(crate) fn try_next(&self) -> Option<I> {
-        self.lock().0.pop()
+        self.pop(&mut self.lock())
+    }
+
+    fn pop(&self, state: &mut (Vec<I>, bool)) -> Option<I> {
+        let item = state.0.pop();
+        if state.0.len() == self.low() {
+            self.drained.notify_one();
+        }
+        item
     }
 
     fn lock(&self) -> MutexGuard<'_, (Vec<I>, bool)> {

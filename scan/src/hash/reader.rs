@@ -14,6 +14,13 @@ use crate::{
     xattr::XattrReader,
 };
 
+/// A file as the walk saw it: where it is, and what tells that it is still the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    pub(crate) path: &'a ImagePath,
+    pub(crate) stat: &'a Stat,
+}
+
 /// What one thread reads with.
 pub(crate) struct Reader<'r> {
     root: &'r Root,
@@ -23,9 +30,9 @@ pub(crate) struct Reader<'r> {
 }
 
 /// A file that is open. That it is the one that the walk saw is known at the end of reading it.
-pub(crate) struct Opened<'a> {
+pub(crate) struct Opened {
     file: Content,
-    seen: &'a Seen,
+    size: u64,
     /// Bytes that are still to be read.
     left: u64,
 }
@@ -49,19 +56,20 @@ impl<'r> Reader<'r> {
 
     /// Opens the file that the walk saw, or what is in its place now: the end of reading it tells, and
     /// nothing that it brought counts before that.
-    pub(crate) fn open<'a>(&self, seen: &'a Seen) -> Result<Opened<'a>, Doubt> {
+    pub(crate) fn open(&self, sought: Sought<'_>) -> Result<Opened, Doubt> {
+        let path = sought.path;
         let file = match self.root.source() {
-            Some(_) => Content::Node(seen.node()),
+            Some(_) => Content::Node(sought.stat.node()),
             None => self
                 .root
-                .open_file(&seen.path, crosses(self.mounts, &seen.path))
+                .open_file(path, crosses(self.mounts, path))
                 .map(Content::File)
-                .map_err(|errno| Doubt::new(&seen.path, "open it", errno))?,
+                .map_err(|errno| Doubt::new(path, "open it", errno))?,
         };
         Ok(Opened {
             file,
-            seen,
-            left: seen.stat.size,
+            size: sought.stat.size,
+            left: sought.stat.size,
         })
     }
 
@@ -96,9 +104,12 @@ impl<'r> Reader<'r> {
     }
 
     /// The attributes of an open file.
-    pub(crate) fn xattrs(&mut self, opened: &Opened<'_>) -> Result<Box<[Xattr]>, Doubt> {
-        let doubt =
-            |cause: &dyn Display| Doubt::new(&opened.seen.path, "read its attributes", cause);
+    pub(crate) fn xattrs(
+        &mut self,
+        sought: Sought<'_>,
+        opened: &Opened,
+    ) -> Result<Box<[Xattr]>, Doubt> {
+        let doubt = |cause: &dyn Display| Doubt::new(sought.path, "read its attributes", cause);
         match (&opened.file, self.root.source()) {
             (Content::File(file), _) => self
                 .xattrs
@@ -112,8 +123,12 @@ impl<'r> Reader<'r> {
     }
 
     /// The fs-verity digest that the kernel enforces for the file, if it does: no byte is read.
-    pub(crate) fn kernel_digest(&self, opened: &Opened<'_>) -> Option<VerityDigest> {
-        if !opened.seen.stat.verity {
+    pub(crate) fn kernel_digest(
+        &self,
+        sought: Sought<'_>,
+        opened: &Opened,
+    ) -> Option<VerityDigest> {
+        if !sought.stat.verity {
             return None;
         }
         // Whatever is wrong with the kernel's answer, reading the file tells.
@@ -121,35 +136,40 @@ impl<'r> Reader<'r> {
             return None;
         };
         let digest = fsverity_ioctl::measure(file).ok().flatten()?;
-        self.progress.skip(opened.seen.stat.size);
+        self.progress.skip(opened.size);
         Some(digest)
     }
 
     /// Reads on. The end, with 0, comes after exactly the bytes that the walk saw, and only if the
     /// file did not change: what was handed out before a doubt counts for nothing.
-    pub(super) fn read(&self, opened: &mut Opened<'_>, into: &mut [u8]) -> Result<usize, Doubt> {
+    pub(super) fn read(
+        &self,
+        sought: Sought<'_>,
+        opened: &mut Opened,
+        into: &mut [u8],
+    ) -> Result<usize, Doubt> {
         // The usual small file is done without asking for its end: its size and change time are
         // looked at again.
         if opened.left == 0 {
-            return opened.must_be_unchanged().map(|()| 0);
+            return opened.must_be_unchanged(sought).map(|()| 0);
         }
         loop {
             match self.read_once(opened, into) {
-                Ok(0) => return Err(opened.changed()),
+                Ok(0) => return Err(sought.changed()),
                 Ok(count) => {
                     let read = u64::try_from(count).unwrap_or(u64::MAX);
                     let left = opened.left.checked_sub(read);
-                    opened.left = left.ok_or_else(|| opened.changed())?;
+                    opened.left = left.ok_or_else(|| sought.changed())?;
                     self.progress.advance(read);
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Doubt::new(&opened.seen.path, "read it", error)),
+                Err(error) => return Err(Doubt::new(sought.path, "read it", error)),
             }
         }
     }
 
-    fn read_once(&self, opened: &Opened<'_>, into: &mut [u8]) -> io::Result<usize> {
+    fn read_once(&self, opened: &Opened, into: &mut [u8]) -> io::Result<usize> {
         match (&opened.file, self.root.source()) {
             (Content::File(file), _) => Ok(rustix::io::read(file, into)?),
             (Content::Node(node), Some(source)) => source.read_at(*node, opened.offset(), into),
@@ -158,37 +178,48 @@ impl<'r> Reader<'r> {
     }
 }
 
-impl Opened<'_> {
+impl Opened {
     /// Bytes that were read already.
     fn offset(&self) -> u64 {
-        self.seen.stat.size.saturating_sub(self.left)
+        self.size.saturating_sub(self.left)
     }
 
     /// Bytes in the file.
     pub(crate) fn size(&self) -> u64 {
-        self.seen.stat.size
+        self.size
     }
 
     /// Another file in the place of the one that the walk saw, or a change to it since, is a doubt: what
     /// is there now was not compared.
-    pub(super) fn must_be_unchanged(&self) -> Result<(), Doubt> {
+    pub(super) fn must_be_unchanged(&self, sought: Sought<'_>) -> Result<(), Doubt> {
         let Content::File(file) = &self.file else {
             return Ok(());
         };
         let stat = statx(file, c"", AtFlags::EMPTY_PATH)
-            .map_err(|errno| Doubt::new(&self.seen.path, "look at it", errno))?;
-        if self.seen.stat.is_unchanged(&Stat::of(&stat)) {
+            .map_err(|errno| Doubt::new(sought.path, "look at it", errno))?;
+        if sought.stat.is_unchanged(&Stat::of(&stat)) {
             Ok(())
         } else {
-            Err(self.changed())
+            Err(sought.changed())
         }
     }
+}
 
+impl Sought<'_> {
     fn changed(&self) -> Doubt {
         Doubt::new(
-            &self.seen.path,
+            self.path,
             "read it",
             "it changed while it was being verified",
         )
+    }
+}
+
+impl Seen {
+    pub(crate) fn sought(&self) -> Sought<'_> {
+        Sought {
+            path: &self.path,
+            stat: &self.stat,
+        }
     }
 }

@@ -65,8 +65,10 @@ fn walked(fake: &Fake) -> (Vec<String>, Vec<String>) {
         mounts: &[],
         state: false,
         reads: &|_, _| false,
+        signed: None,
     };
-    let walked = walk(fake, &scope).unwrap();
+    let mut walked = Walked::default();
+    walk(fake, &scope, &mut walked).unwrap();
     let paths = walked.seen.iter().map(|seen| seen.path.to_string());
     let doubts = walked.doubts.iter().map(ToString::to_string);
     (paths.collect(), doubts.collect())
