@@ -10,7 +10,7 @@ pub fn announce(root: &Root, report: &Report) {
     if root.is_live() {
         console::say(&line);
         if let Err(error) = journal::say(report, &line) {
-            eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+            complain!("earmark-agent: failed to write to the journal: {error}, ignoring");
         }
     }
     today(root, &line);
@@ -29,6 +29,6 @@ fn today(root: &Root, line: &str) {
     let kept = StateDirectory::open(root)
         .and_then(|directory| directory.replace("motd", today.as_bytes()));
     if let Err(error) = kept {
-        eprintln!("earmark-agent: failed to keep the message of the day: {error:#}, ignoring");
+        complain!("earmark-agent: failed to keep the message of the day: {error:#}, ignoring");
     }
 }

@@ -5,6 +5,8 @@ use std::{io, process::ExitCode};
 use earmark_scan::ScanError;
 use rustix::io::Errno;
 
+use crate::imds::ImdsError;
+
 /// Why the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -39,17 +41,20 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What the host could not read or write (a full disk, too many open files) leaves the question open;
-/// anything else is ours.
+/// What could not be read or written, and a service that does not answer, leave the question open: a disk that is full
+/// or fails, a limit on files, memory or threads is the host's. Anything else is ours.
 pub fn of_error(error: &anyhow::Error) -> ExitCode {
     of(error).into()
 }
 
 fn of(error: &anyhow::Error) -> Exit {
-    let of_the_host = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<ScanError>() || cause.is::<io::Error>() || cause.is::<Errno>()
+    let is_of_the_host = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<io::Error>()
+            || cause.is::<Errno>()
+            || cause.is::<ScanError>()
+            || cause.is::<ImdsError>()
     };
-    if error.chain().any(of_the_host) {
+    if error.chain().any(is_of_the_host) {
         Exit::Undecided
     } else {
         Exit::Internal
@@ -70,6 +75,8 @@ mod tests {
             Errno::IO,
             Errno::ROFS,
             Errno::MFILE,
+            Errno::FBIG,
+            Errno::AGAIN,
         ] {
             let bare: anyhow::Error = errno.into();
             let told = Err::<(), _>(io::Error::from(errno)).context("failed to write 'x'");
@@ -77,6 +84,10 @@ mod tests {
                 assert_eq!(of(&error), Exit::Undecided, "{error:#}");
             }
         }
+        let late = ImdsError::Off {
+            path: "x".to_owned(),
+        };
+        assert_eq!(of(&late.into()), Exit::Undecided);
         assert_eq!(of(&anyhow!("a bug").context("while at it")), Exit::Internal);
     }
 }

@@ -31,11 +31,11 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
     let root = Root::open(&args.root)?;
     let policy = Policy::of(&root);
     let Some(declaration) = policy.declaration() else {
-        eprintln!("earmark-agent: nothing is fetched: {}", policy.reason());
+        complain!("earmark-agent: nothing is fetched: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     let Some(channel) = &declaration.channel else {
-        eprintln!("earmark-agent: nothing is fetched: the image names no channel");
+        complain!("earmark-agent: nothing is fetched: the image names no channel");
         return Ok(Exit::Done.into());
     };
     let remote = Remote::new(&root, instance::role(&root));
@@ -48,7 +48,7 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
             let channel_came = bring_channel(&root, &remote, &channel.url).await;
             let grant_came = bring_grant(&root, &remote, &channel.url).await;
             if let (Err(error), Err(_)) = (&channel_came, &grant_came) {
-                eprintln!("earmark-agent: {error:#}");
+                complain!("earmark-agent: {error:#}");
             }
             grant_came.and(channel_came)
         })?;
@@ -63,7 +63,7 @@ async fn bring_channel(root: &Root, remote: &Remote<'_>, channel: &Location) -> 
         .and_then(|found| found.ok_or_else(|| Trouble::Lasting("there is no document".to_owned())))
         .map_err(|trouble| anyhow!("failed to fetch '{url}': {trouble}"))?;
     keep(root, CHANNEL, &bytes)?;
-    println!("fetched '{url}'");
+    tell!("fetched '{url}'");
     Ok(())
 }
 
@@ -77,7 +77,7 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
             // Not whether it is believed, but whether it is worth a look.
             Envelope::parse(&bytes).with_context(|| format!("what is at '{place}' is no grant"))?;
             keep(root, GRANT, &bytes)?;
-            println!("fetched '{place}'");
+            tell!("fetched '{place}'");
             Ok(())
         }
     }

@@ -44,14 +44,14 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
         return show::run(&root, args.common.json);
     }
     if !root.is_live() {
-        eprintln!(
+        complain!(
             "earmark-agent: first boot is carried out on the running host alone: leave out --root"
         );
         return Ok(Exit::Usage.into());
     }
     let policy = Policy::of(&root);
     if matches!(policy, Policy::Unsealed) {
-        eprintln!("earmark-agent: the image is not sealed: it has no first boot");
+        complain!("earmark-agent: the image is not sealed: it has no first boot");
         return Ok(Exit::Done.into());
     }
     // A host without steps is not looked at twice: what the verification found is its own business, and
@@ -63,7 +63,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
         carry_out(&root, &policy)
     };
     if let Err(error) = keep(&root, &policy, &outcome) {
-        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
     Ok(tell(&root, &policy, outcome).into())
 }
@@ -211,7 +211,7 @@ fn tell(root: &Root, policy: &Policy, outcome: Result<Outcome>) -> Exit {
         system_journal::FirstBoot::Failed
     };
     if let Err(error) = system_journal::say_first_boot(result, &summary::clean(&line), &tail) {
-        eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+        complain!("earmark-agent: failed to write to the journal: {error}, ignoring");
     }
     exit
 }

@@ -42,11 +42,11 @@ pub fn run(args: &FollowArgs) -> Result<ExitCode> {
     let root = Root::open(&args.root)?;
     let policy = Policy::of(&root);
     let Some(declared) = policy.declared() else {
-        eprintln!("earmark-agent: no channel is followed: {}", policy.reason());
+        complain!("earmark-agent: no channel is followed: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     let Some(channel) = &declared.declaration().channel else {
-        eprintln!("earmark-agent: no channel is followed: the image names none");
+        complain!("earmark-agent: no channel is followed: the image names none");
         return Ok(Exit::Done.into());
     };
     // Two at once would each keep a document that the other has not seen.
@@ -73,7 +73,7 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
     };
     let store = Store::read(root)?;
     for damaged in &store.damaged {
-        eprintln!("earmark-agent: {damaged}: the other copy is what is followed");
+        complain!("earmark-agent: {damaged}: the other copy is what is followed");
     }
     let before = store.kept.clone();
     let (mut kept, mut problem) = judge::take(brought(root)?, before.clone(), &host);
@@ -166,9 +166,9 @@ fn tell(following: &Following, before: Option<&Following>) {
     if let Some(problem) = &following.problem
         && before.is_none_or(|before| before.problem.as_ref() != Some(problem))
     {
-        eprintln!("earmark-agent: channel: {problem}");
+        complain!("earmark-agent: channel: {problem}");
     }
     if before.is_none_or(|before| before.to_string() != following.to_string()) {
-        println!("channel: {following}");
+        tell!("channel: {following}");
     }
 }

@@ -71,7 +71,7 @@ fn say(line: &str) {
         .open("/dev/kmsg")
         .and_then(|mut log| log.write_all(record.as_bytes()));
     if written.is_err() {
-        eprintln!("{NAME}: {line}");
+        complain!("{NAME}: {line}");
     }
 }
 
@@ -104,7 +104,7 @@ fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
     let exit = if problems.is_empty() {
         Exit::Done
     } else {
-        Exit::Internal
+        Exit::Undecided
     };
     told.extend(problems);
     (told, exit)

@@ -59,7 +59,7 @@ pub fn run(args: &InstanceArgs) -> Result<ExitCode> {
     let root = Root::open(&args.root)?;
     let policy = Policy::of(&root);
     let Some(declaration) = policy.declaration() else {
-        eprintln!("earmark-agent: nothing is asked: {}", policy.reason());
+        complain!("earmark-agent: nothing is asked: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     if declaration.image.platform != Platform::Ec2 {
@@ -88,7 +88,7 @@ async fn ask(root: &Root, declaration: &Declaration, imds: &Imds) -> Result<()> 
         return remove(root, ROLE);
     }
     let Some(found) = imds.role().await? else {
-        eprintln!("earmark-agent: this instance has no role, and the image names objects of S3");
+        complain!("earmark-agent: this instance has no role, and the image names objects of S3");
         return remove(root, ROLE);
     };
     let role = Role {

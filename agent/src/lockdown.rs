@@ -47,16 +47,16 @@ use crate::{cli::LockdownArgs, exit::Exit, first_boot, grants, policy::Policy};
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
     if !root.is_live() {
-        eprintln!("earmark-agent: locks are those of the running host: leave out --root");
+        complain!("earmark-agent: locks are those of the running host: leave out --root");
         return Ok(Exit::Usage.into());
     }
     let policy = Policy::of(&root);
     if matches!(policy, Policy::Unsealed) {
-        eprintln!("earmark-agent: the image is not sealed: it has no locks");
+        complain!("earmark-agent: the image is not sealed: it has no locks");
         return Ok(Exit::Done.into());
     }
     let Some(declaration) = policy.declaration() else {
-        eprintln!("earmark-agent: no locks: {}", policy.reason());
+        complain!("earmark-agent: no locks: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     if args.early {

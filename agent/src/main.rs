@@ -14,7 +14,10 @@
         clippy::expect_used,
         clippy::panic,
         clippy::indexing_slicing,
-        clippy::as_conversions
+        clippy::as_conversions,
+        // Each panics where output fails: see `output`.
+        clippy::print_stdout,
+        clippy::print_stderr
     )
 )]
 
@@ -24,12 +27,16 @@ use clap::Parser;
 
 use lockdown::answer;
 
+#[macro_use]
+mod output;
+
 mod announce;
 mod cli;
 mod cmdline;
 mod console;
 mod exit;
 mod fetch;
+mod file_size;
 mod files;
 mod first_boot;
 mod follow;
@@ -41,7 +48,6 @@ mod imds;
 mod instance;
 mod journal;
 mod lockdown;
-mod output;
 mod parameters;
 mod policy;
 mod process;
@@ -60,6 +66,7 @@ mod units;
 mod verify;
 
 fn main() -> ExitCode {
+    file_size::survive();
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default();
@@ -85,7 +92,7 @@ fn main() -> ExitCode {
         cli::Command::Verify(args) => verify::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("earmark-agent: {error:#}");
+        complain!("earmark-agent: {error:#}");
         exit::of_error(&error)
     })
 }

@@ -11,7 +11,12 @@ mod metrics;
 mod spool;
 mod state;
 
-use std::{collections::BTreeMap, process::ExitCode, thread};
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::{Context, Result};
 use earmark_manifest::{
@@ -40,19 +45,34 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
     let root = Root::open(&args.root)?;
     let policy = Policy::of(&root);
     if args.print {
-        let report = made::report(&root, 0)?;
-        output::write(&String::from_utf8_lossy(&report.to_line()?))?;
-        return Ok(Exit::Done.into());
+        let line = made::report(&root, 0).and_then(|report| Ok(report.to_line()?));
+        return Ok(exit_of(line.map(|line| {
+            output::write(&String::from_utf8_lossy(&line));
+            Exit::Done
+        })));
     }
     let Some(declaration) = policy.declaration() else {
-        eprintln!("earmark-agent: nothing is reported: {}", policy.reason());
+        complain!("earmark-agent: nothing is reported: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     let Some(declared) = &declaration.report else {
-        eprintln!("earmark-agent: nothing is reported: the image names no place for reports");
+        complain!("earmark-agent: nothing is reported: the image names no place for reports");
         return Ok(Exit::Done.into());
     };
-    let run = files::open_directory(&root, RUN);
+    Ok(exit_of(report(&root, declared, args)))
+}
+
+/// Whatever an error comes of, what it means is that no report was made, or that not all were brought.
+fn exit_of(result: Result<Exit>) -> ExitCode {
+    let exit = result.unwrap_or_else(|error| {
+        complain!("earmark-agent: {error:#}");
+        Exit::Report
+    });
+    exit.into()
+}
+
+fn report(root: &Root, declared: &Declared, args: &ReportArgs) -> Result<Exit> {
+    let run = files::open_directory(root, RUN);
     let run =
         run.with_context(|| format!("failed to open '/{RUN}': see earmark-report.service"))?;
     // Who runs it by hand does not get into the service's way.
@@ -63,22 +83,42 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         time: host::time(),
         is_forced: args.once,
     };
-    let made = make(&root, declared, &mut state, &moment);
+    let made = make(root, declared, &mut state, &moment);
     if let Err(error) = &made {
-        eprintln!("earmark-agent: {error:#}");
+        complain!("earmark-agent: {error:#}");
     }
     let made_one = made.as_ref().ok().and_then(|line| line.as_deref());
-    let is_well = bring(&root, declared, &mut state, &moment, made_one);
+    let is_well = bring(root, declared, &mut state, &moment, made_one);
     state.write(&run)?;
-    let text = metrics::render(record::read(&root)?.as_ref(), declared, &state);
+    let text = metrics::render(record::read(root)?.as_ref(), declared, &state);
     files::replace(&run, METRICS, text.as_bytes(), 0o644)
         .with_context(|| format!("failed to write '/{RUN}/{METRICS}'"))?;
-    let exit = if is_well && made.is_ok() {
+    Ok(if is_well && made.is_ok() {
         Exit::Done
     } else {
         Exit::Report
-    };
-    Ok(exit.into())
+    })
+}
+
+/// Runs `work` on a thread of its own, or here and now where the system has none to give.
+fn side_by_side<'scope, F: FnOnce() + Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: F,
+) {
+    // A thread that does not start takes its closure with it.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<F>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let theirs = Arc::clone(&work);
+    let started = thread::Builder::new().spawn_scoped(scope, move || {
+        if let Some(work) = take(&theirs) {
+            work();
+        }
+    });
+    if started.is_err()
+        && let Some(work) = take(&work)
+    {
+        work();
+    }
 }
 
 /// How each sink stands in this boot, by its URL. Before the first report there is nothing to tell.
@@ -130,14 +170,15 @@ fn bring(
     thread::scope(|scope| {
         for (sink, state) in &mut sinks {
             let role = role.clone();
-            scope.spawn(move || {
+            let work = move || {
                 let spool = Spool::open(root, sink).map_err(|error| error.to_string());
                 let remote = Remote::new(root, role);
                 let mut delivery = Delivery { state, moment };
                 delivery.run(&spool, made, &async |name, line| {
                     remote.put(&sink.location().beneath(name), line).await
                 });
-            });
+            };
+            side_by_side(scope, work);
         }
     });
     let mut is_well = true;
@@ -145,7 +186,7 @@ fn bring(
     for (sink, known) in sinks {
         if let Some(problem) = &known.problem {
             is_well = false;
-            eprintln!("earmark-agent: '{}': {}", sink.as_str(), clean(problem));
+            complain!("earmark-agent: '{}': {}", sink.as_str(), clean(problem));
         }
         state.sinks.insert(sink.as_str().to_owned(), known);
     }

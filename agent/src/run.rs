@@ -102,7 +102,7 @@ impl<'a> Service<'a> {
             let wait = match next {
                 Next::Exit(code) => {
                     if let Err(error) = self.leave_mark() {
-                        eprintln!(
+                        complain!(
                             "earmark-agent: {error:#}: waiting before the policy is asked for"
                         );
                         self.notify
@@ -183,7 +183,7 @@ impl<'a> Service<'a> {
         };
         let next = self.watch.after(&outcome);
         if let Outcome::Died(how) = &outcome {
-            eprintln!("earmark-agent: the verification in the background came to nothing: {how}");
+            complain!("earmark-agent: the verification in the background came to nothing: {how}");
             if self.watch.doubts() {
                 self.tell_doubt(how);
             }
@@ -202,7 +202,7 @@ impl<'a> Service<'a> {
         }
         verify::complete(self.root, &Policy::of(self.root), &mut report);
         if let Err(error) = record::keep(self.root, &report, None) {
-            eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+            complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
         }
         announce(self.root, &report);
     }

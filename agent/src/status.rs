@@ -28,7 +28,7 @@ struct Shown<'a> {
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
     let Some(status) = record::read(&root)? else {
-        eprintln!(
+        complain!(
             "earmark-agent: no verification is on record at '{}': run 'earmark-agent verify'",
             earmark_manifest::layout::STATUS
         );
@@ -46,7 +46,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         format!("{}\n", serde_json::to_string_pretty(&shown)?)
     } else {
         screen::render(&status, &sinks, host::time(), is_of_this_boot)
-    })?;
+    });
     Ok(ExitCode::from(match report.verdict {
         _ if !is_of_this_boot => 11,
         Verdict::Verified | Verdict::Partial => 0,
@@ -62,5 +62,6 @@ pub fn print(report: &Report, json: bool) -> Result<()> {
     } else {
         report.to_string()
     };
-    output::write(&text)
+    output::write(&text);
+    Ok(())
 }

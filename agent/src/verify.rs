@@ -29,12 +29,12 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     // A full disk or a read-only one must not turn one verdict into another.
     let instance = args.boot.then(|| instance(&root, &policy)).flatten();
     if let Err(error) = record::keep(&root, &report, instance) {
-        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
     if args.boot {
         announce(&root, &report);
         // Standard output may be the console's, which gets one line.
-        eprint!("{report}");
+        complain!("{}", report.to_string().trim_end());
     } else {
         status::print(&report, args.common.json)?;
     }

@@ -40,11 +40,11 @@ pub fn check(
     for entry in entries {
         match &entry.node {
             Node::Symlink(Some(target)) => links.insert(entry.path.clone(), target.clone()),
-            Node::Regular(Some(content)) if entry.class == PathClass::Sealed => {
-                // What the agent keeps of the signed tree.
-                if rules.is_critical(&entry.path) {
-                    files.insert(&entry.path, content);
-                }
+            // What the agent keeps of the signed tree, beside programs.
+            Node::Regular(Some(content))
+                if entry.class == PathClass::Sealed && rules.is_critical(&entry.path) =>
+            {
+                files.insert(&entry.path, content);
             }
             _ => {}
         }

@@ -92,7 +92,7 @@ impl Drop for Credentials {
             let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
         }
         if let Err(error) = remove(&self.parent) {
-            eprintln!("earmark-agent: failed to remove '/{PARENT}/{NAME}': {error}");
+            complain!("earmark-agent: failed to remove '/{PARENT}/{NAME}': {error}");
         }
     }
 }

@@ -19,14 +19,14 @@ use super::{
     steps::{self, Context, StepFailure},
 };
 use crate::{
-    host,
+    console, host,
     imds::Imds,
     parameters::{self, Values},
+    record, summary,
 };
 
-/// All that is asked of the metadata service at first boot takes at most this: a new instance's
-/// network and its service can take a minute to be there.
-const PATIENT: Duration = Duration::from_mins(3);
+/// A wait of the boot that is longer than this is told.
+const UNTOLD: Duration = Duration::from_secs(5);
 /// Later it is only asked whether something changed, which nothing waits for.
 const BRIEF: Duration = Duration::from_secs(5);
 
@@ -65,8 +65,14 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
     let was_complete = found
         .as_ref()
         .is_some_and(|journal| journal.is_complete && is_ours(journal));
-    let imds = imds(declaration, if was_complete { BRIEF } else { PATIENT })?;
-    let instance = identity::instance(root, declaration.image.platform, imds.as_ref()).await;
+    let patience = if was_complete {
+        BRIEF
+    } else {
+        declaration.values.timeout.duration()
+    };
+    let imds = imds(declaration, patience)?;
+    let asked = identity::instance(root, declaration.image.platform, imds.as_ref());
+    let instance = told(root, patience, asked).await;
     let mut notes = Vec::new();
     let instance = match (instance, &found) {
         (Ok(instance), _) => instance,
@@ -85,7 +91,8 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         }
     };
     let mut journal = take_up(root, found, manifest, &instance.id)?;
-    let values = match values(root, declaration, imds.as_ref(), &mut journal, &mut notes).await {
+    let asked = values(root, declaration, imds.as_ref(), &mut journal, &mut notes);
+    let values = match told(root, patience, asked).await {
         Ok(values) => values,
         Err(problem) => return Ok(failed(problem)),
     };
@@ -128,6 +135,21 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         steps: run.done,
         notes,
     })
+}
+
+/// Says on the console what a boot waits for, and for how long at most, if it does wait.
+async fn told<T>(root: &Root, patience: Duration, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(UNTOLD, &mut work).await {
+        return done;
+    }
+    if root.is_live() && patience > UNTOLD {
+        let (image, seconds) = (record::image(root), patience.as_secs());
+        console::say(&summary::clean(&format!(
+            "{image}: first boot waits for the metadata service (169.254.169.254), at most {seconds} s"
+        )));
+    }
+    work.await
 }
 
 fn failed(reason: String) -> Outcome {
@@ -250,7 +272,7 @@ impl Run<'_> {
         }
         self.journal.begin(&step.name, host::time());
         self.journal.write(self.context.root)?;
-        eprintln!("earmark-agent: step '{}' begins", step.name);
+        complain!("earmark-agent: step '{}' begins", step.name);
         let start = Instant::now();
         let result = steps::apply(&self.context, step, true).await;
         let took = u64::try_from(start.elapsed().as_millis()).ok();

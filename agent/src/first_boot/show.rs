@@ -12,7 +12,7 @@ use super::{
     journal::{StepRecord, StepState},
     perform::Outcome,
 };
-use crate::{exit::Exit, host, output, policy::Policy, summary::clean};
+use crate::{exit::Exit, host, output, policy::Policy, record, summary::clean};
 
 /// What is shown. Its JSON is schema 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,32 +54,54 @@ pub struct ShownStep {
 pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
     let policy = Policy::of(root);
     let Some(declaration) = policy.declaration() else {
-        eprintln!("earmark-agent: no first boot: {}", policy.reason());
+        complain!("earmark-agent: no first boot: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
     let journal = match Journal::read(root) {
         Ok(journal) => journal,
         Err(error) => {
-            eprintln!("earmark-agent: {error:#}");
+            complain!("earmark-agent: {error:#}");
             return Ok(Exit::Undecided.into());
         }
     };
-    let shown = Shown::of(declaration, journal.as_ref());
+    let mut shown = Shown::of(declaration, journal.as_ref());
+    if let Some(last) = last_run(root) {
+        shown.recall(last);
+    }
     let text = if json {
         format!("{}\n", serde_json::to_string_pretty(&shown)?)
     } else {
         shown.screen()
     };
-    output::write(&text)?;
-    let exit = if shown.state == "failed" {
-        Exit::FirstBoot
-    } else {
-        Exit::Done
+    output::write(&text);
+    let exit = match shown.state.as_ref() {
+        "failed" => Exit::FirstBoot,
+        "undecided" => Exit::Undecided,
+        _ => Exit::Done,
     };
     Ok(exit.into())
 }
 
+/// What the run of this boot left beside its journal, which has steps alone: that a value is another one now, or why it
+/// came to no step.
+fn last_run(root: &Root) -> Option<Shown> {
+    let status = record::read(root).ok().flatten()?;
+    let is_current = !root.is_live() || host::is_this_boot(status.report.boot_id.as_deref());
+    status.first_boot.filter(|_| is_current)
+}
+
 impl Shown {
+    /// Adds what a run told of the same image.
+    fn recall(&mut self, last: Self) {
+        if self.manifest.is_some() && last.manifest != self.manifest {
+            return;
+        }
+        self.notes = last.notes;
+        if matches!(last.state.as_ref(), "failed" | "undecided") {
+            (self.state, self.problem) = (last.state, last.problem);
+        }
+    }
+
     fn of(declaration: &Declaration, journal: Option<&Journal>) -> Self {
         let steps: Vec<ShownStep> = declaration
             .first_boot
@@ -167,6 +189,12 @@ impl Shown {
             if let Some(reason) = &step.reason {
                 let _ = writeln!(text, "  {:width$}  {}", "", clean(reason));
             }
+        }
+        if !self.problem.is_empty() || !self.notes.is_empty() {
+            text.push('\n');
+        }
+        for line in self.problem.iter().chain(&self.notes) {
+            let _ = writeln!(text, "{}", clean(line));
         }
         if let Some(next) = &self.next {
             let _ = writeln!(text, "\nnext: {next}");

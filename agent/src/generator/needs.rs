@@ -2,8 +2,8 @@
 
 use earmark_manifest::declaration::{Action, Declaration, Platform, Step};
 
-/// Seconds for what is not in a step: reading the tree, asking for values until a deadline of its own.
-const VALUES: u64 = 15 * 60;
+/// Seconds for what is not in a step: reading the tree. Asking for values has a time of its own.
+const READING: u64 = 14 * 60;
 /// Seconds for a step that declares no time: a volume is waited for, and made a file system on.
 const VOLUME: u64 = 30 * 60;
 /// Seconds for one that only writes, or asks the service manager.
@@ -23,7 +23,9 @@ pub(super) fn needs(declaration: &Declaration) -> String {
         Platform::Ec2 => "[Unit]\nWants=network-online.target\nAfter=network-online.target\n",
         Platform::File => "",
     };
-    let seconds = steps.iter().map(seconds).fold(VALUES, u64::saturating_add);
+    let values = declaration.values.timeout.duration().as_secs();
+    let before = READING.saturating_add(values);
+    let seconds = steps.iter().map(seconds).fold(before, u64::saturating_add);
     format!("{network}[Service]\nTimeoutStartSec={seconds}s\n")
 }
 

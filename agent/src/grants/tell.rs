@@ -47,10 +47,10 @@ pub fn tell(image: &str, events: &[Event]) {
         };
         let line = clean(&format!("{image}: {text}"));
         console::say(&line);
-        eprintln!("earmark-agent: {}", clean(&text));
+        complain!("earmark-agent: {}", clean(&text));
         let id = id.map(|id| id.to_string());
         if let Err(error) = journal::say_grant(kind, id.as_deref(), &line) {
-            eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+            complain!("earmark-agent: failed to write to the journal: {error}, ignoring");
         }
     }
 }

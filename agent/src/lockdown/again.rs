@@ -20,7 +20,7 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Exit
     // What a grant opens, or is just being shut, is looked at when that is done.
     let turn = grants::turn(root);
     if let Err(error) = &turn {
-        eprintln!("earmark-agent: {error:#}, ignoring");
+        complain!("earmark-agent: {error:#}, ignoring");
     }
     let look = || {
         let granted = grants::opened_now(root, declared);

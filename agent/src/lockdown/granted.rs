@@ -40,7 +40,7 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
         // What is brought to such a host is left where it is.
         Some(why) => {
             if !opened.unsettled().is_empty() {
-                eprintln!("earmark-agent: no lock is open: {why}");
+                complain!("earmark-agent: no lock is open: {why}");
             }
             grants::Now::default()
         }

@@ -24,7 +24,8 @@ pub fn print(measured: &[Measured], json: bool) -> Result<()> {
         format!("{}\n", serde_json::to_string_pretty(&shown)?)
     } else {
         table(measured)
-    })
+    });
+    Ok(())
 }
 
 fn table(measured: &[Measured]) -> String {

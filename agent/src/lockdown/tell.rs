@@ -51,7 +51,7 @@ pub(super) fn exit_of(measured: &[Measured]) -> Exit {
 /// Says what could not be brought about: the probes find it, too, but not why.
 pub(super) fn problems(problems: &[String]) -> Exit {
     for problem in problems {
-        eprintln!("earmark-agent: {}", clean(problem));
+        complain!("earmark-agent: {}", clean(problem));
     }
     if problems.is_empty() {
         Exit::Done
@@ -109,10 +109,10 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
         console::say(&clean(&format!("  {problem}")));
     }
     for problem in &open {
-        eprintln!("earmark-agent: {}", clean(problem));
+        complain!("earmark-agent: {}", clean(problem));
     }
     if let Err(error) = journal::say_lockdown(state.is_enforced, &clean(&line), &open) {
-        eprintln!("earmark-agent: failed to write to the journal: {error}, ignoring");
+        complain!("earmark-agent: failed to write to the journal: {error}, ignoring");
     }
 }
 
@@ -121,7 +121,7 @@ fn keep(root: &Root, policy: &Policy, state: LockdownState) {
     let instance = platform.and_then(|platform| grants::instance(root, platform));
     let instance = instance.map(|name| name.to_string());
     if let Err(error) = record::keep_lockdown(root, state, instance) {
-        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
 }
 

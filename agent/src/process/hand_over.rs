@@ -26,11 +26,11 @@ pub fn hand_over(name: &OsStr, arguments: &[OsString]) -> ExitCode {
     let ours = std::env::current_exe().ok();
     let ours = ours.as_deref().and_then(Path::file_name);
     let Some(program) = find(name, &path, ours.unwrap_or("earmark-agent".as_ref())) else {
-        eprintln!("{}: command not found", name.display());
+        complain!("{}: command not found", name.display());
         return NOT_FOUND.into();
     };
     let error = Command::new(&program).arg0(name).args(arguments).exec();
-    eprintln!("{}: {error}", program.display());
+    complain!("{}: {error}", program.display());
     match error.kind() {
         ErrorKind::NotFound => NOT_FOUND.into(),
         _ => NOT_RUN.into(),

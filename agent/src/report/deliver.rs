@@ -96,7 +96,7 @@ impl Delivery<'_> {
                     Err(Trouble::Unfit(why)) => {
                         self.drop_one();
                         self.state.failed = self.state.failed.saturating_add(1);
-                        eprintln!("earmark-agent: a report is dropped that is never taken: {why}");
+                        complain!("earmark-agent: a report is dropped that is never taken: {why}");
                     }
                     Err(trouble) => return Err(trouble),
                 },

@@ -185,13 +185,11 @@ mod tests {
         let mut rest = inner.chars();
         while let Some(character) = rest.next() {
             assert!(character != '"' && character != '\n', "{word}");
-            let escaped = match character {
-                '\\' => rest.next().unwrap(),
-                _ => {
-                    text.push(character);
-                    continue;
-                }
-            };
+            if character != '\\' {
+                text.push(character);
+                continue;
+            }
+            let escaped = rest.next().unwrap();
             text.push(match escaped {
                 'n' => '\n',
                 't' => '\t',

@@ -278,9 +278,8 @@ fn whole_match(pattern: &Spanned<String>) -> Result<Regex, Problem> {
 /// is put into a file as it is must not begin a line of its own there: that takes `multiline`.
 fn is_clean(text: &str, multiline: bool) -> bool {
     !text.chars().any(|character| match character {
-        '\n' | '\t' => !multiline,
-        // Line breaks of Unicode, which YAML 1.1 and JavaScript take for theirs. U+0085 is a control character.
-        '\u{2028}' | '\u{2029}' => !multiline,
+        // U+2028 and U+2029 end a line for YAML 1.1 and JavaScript. U+0085 is a control character.
+        '\n' | '\t' | '\u{2028}' | '\u{2029}' => !multiline,
         _ => character.is_control(),
     })
 }

@@ -619,3 +619,21 @@ fn value_of_one_line_has_no_control_character() {
         );
     }
 }
+
+#[test]
+fn time_for_values_is_bounded_and_has_a_default() {
+    let read = |values: &str| {
+        let text = format!("[image]\nname = \"web\"\nplatform = \"ec2\"\n{values}");
+        Declaration::parse(text.as_bytes()).map(|declared| declared.values)
+    };
+    let seconds = |values: &str| read(values).unwrap().timeout.duration().as_secs();
+    assert_eq!(seconds(""), 60);
+    assert_eq!(seconds("[values]\nfrom = [\"tags\"]\n"), 60);
+    assert_eq!(seconds("[values]\ntimeout = \"10m\"\n"), 600);
+    let named = read("[values]\ntimeout = \"5s\"\n").unwrap();
+    assert_eq!(named.from, [ValueSource::UserData]);
+    let long = read("[values]\ntimeout = \"11m\"\n").unwrap_err();
+    assert_eq!((long.line, long.column), (5, 11), "{long}");
+    assert!(long.problem.contains("at most 10m"), "{long}");
+    assert!(read("[values]\ntimeout = \"0s\"\n").is_err());
+}

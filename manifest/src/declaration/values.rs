@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Platform, Problem, text::AbsolutePath};
+use super::{Interval, Platform, Problem, text::AbsolutePath};
 use crate::path::ImagePath;
 
 /// Where the values of parameters come from, the first that has one first.
@@ -11,6 +11,8 @@ use crate::path::ImagePath;
 pub struct Values {
     /// Each at most once, and at least one.
     pub from: Vec<ValueSource>,
+    /// How long first boot waits for the metadata service, all in all.
+    pub timeout: Interval,
 }
 
 /// A place that values come from.
@@ -28,22 +30,44 @@ pub enum ValueSource {
 /// state: one elsewhere needs a class that lets it appear.
 const DEFAULT_FILE: &str = "/var/lib/earmark/values.toml";
 
+/// A new instance's network and its metadata service can take most of a minute to be there.
+const DEFAULT_TIMEOUT: Interval = Interval::from_secs(60);
+const LONGEST_TIMEOUT: Interval = Interval::from_secs(600);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ValuesDocument {
-    from: Spanned<Vec<Spanned<String>>>,
+    from: Option<Spanned<Vec<Spanned<String>>>>,
+    timeout: Option<Spanned<Interval>>,
 }
 
 pub(super) fn check(
     document: Option<ValuesDocument>,
     platform: Platform,
 ) -> Result<Values, Problem> {
-    let Some(ValuesDocument { from: listed }) = document else {
+    let (listed, timeout) =
+        document.map_or((None, None), |document| (document.from, document.timeout));
+    let timeout = match timeout {
+        None => DEFAULT_TIMEOUT,
+        Some(timeout) if timeout.get_ref().duration() <= LONGEST_TIMEOUT.duration() => {
+            timeout.into_inner()
+        }
+        Some(timeout) => {
+            return Err(Problem {
+                at: timeout.span(),
+                problem: format!("expected at most {LONGEST_TIMEOUT}"),
+            });
+        }
+    };
+    let Some(listed) = listed else {
         let from = match platform {
             Platform::Ec2 => ValueSource::UserData,
             Platform::File => ValueSource::File(default_file()?),
         };
-        return Ok(Values { from: vec![from] });
+        return Ok(Values {
+            from: vec![from],
+            timeout,
+        });
     };
     if listed.get_ref().is_empty() {
         return Err(Problem {
@@ -62,7 +86,7 @@ pub(super) fn check(
         });
         from.push(source.map_err(|problem| Problem { at, problem })?);
     }
-    Ok(Values { from })
+    Ok(Values { from, timeout })
 }
 
 const EXPECTED: &str = "\"user-data\", \"tags\" and absolute paths";

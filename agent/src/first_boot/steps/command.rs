@@ -52,7 +52,7 @@ impl Command<'_> {
         };
         let finished = process::run_step(&run, &format!("step '{name}'")).await?;
         if finished.left_behind > 0 {
-            eprintln!(
+            complain!(
                 "earmark-agent: step '{name}' left {} processes behind, which were killed: declare a unit for what is to go on",
                 finished.left_behind
             );

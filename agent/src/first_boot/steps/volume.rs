@@ -118,7 +118,7 @@ async fn make(
     let marker = Marker::new(context, device, mount)?;
     marker.write(context.root)?;
     let (path, uuid) = (device.path.display().to_string(), marker.uuid.as_str());
-    eprintln!(
+    complain!(
         "earmark-agent: making a new {} file system on '{path}'",
         filesystem.name()
     );

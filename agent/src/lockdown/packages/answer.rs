@@ -163,7 +163,7 @@ pub fn run(name: &OsStr, arguments: &[OsString]) -> ExitCode {
     if is_change(name, arguments)
         && let Some(image) = locked_image()
     {
-        eprintln!("{}", line(name, &image));
+        complain!("{}", line(name, &image));
         return Exit::Lockdown.into();
     }
     process::hand_over(name, arguments)

@@ -29,7 +29,32 @@ async fn user_data_of_other_kinds_is_refused_by_its_name() {
         (b"\x28\xb5\x2f\xfd\x24\0hunter2", "zstd"),
         (b"BZh91AY&SYhunter2", "bzip2"),
         (encoded, "base64"),
-        (b"\xff\xfe[\0p\0a\0r\0", "not UTF-8 (line 1, column 1)"),
+        (b"\xff\xfe[\0p\0a\0r\0", "UTF-16"),
+        (b"\xfe\xff\0[\0p", "UTF-16"),
+        (
+            b"[parameters]\nx = \"\xff\"\n",
+            "not UTF-8 (line 2, column 6)",
+        ),
+        (
+            b"\xef\xbb\xbf#cloud-config\nruncmd: [hunter2]\n",
+            "cloud-config",
+        ),
+        (
+            b"\n\xef\xbb\xbf \xef\xbb\xbf#!/bin/sh\nhunter2\n",
+            "a script",
+        ),
+        (
+            b"From nobody Fri Jan 11 07:00:00 1980\nMIME-Version: 1.0\nhunter2\n",
+            "a mailbox (mbox) with a MIME message",
+        ),
+        (b"Subject: hunter2\nMIME-Version: 1.0\n", "a MIME message"),
+        (b"<?xml version=\"1.0\"?><hunter2/>\n", "XML"),
+        (b"ENVIRONMENT=prod\nTOKEN=hunter2\n", "lines of KEY=VALUE"),
+        (b"ENVIRONMENT=prod\n", "lines of KEY=VALUE"),
+        (
+            b"\xef\xbb\xbf# A comment.\r\n\r\nexport TOKEN=hunter2==\r\n",
+            "lines of KEY=VALUE",
+        ),
     ] {
         let found = problems(of_user_data(document).await);
         assert_eq!(found.len(), 1, "{found:?}");
@@ -156,4 +181,24 @@ fn no_change_of_a_byte_brings_a_secret_into_a_message() {
         }
     }
     assert!(refused > 10_000, "{refused}");
+}
+
+#[tokio::test]
+async fn toml_that_looks_like_another_kind_is_taken() {
+    for document in [
+        "parameters.environment = \"prod\"\n",
+        "parameters={environment=\"prod\"}\n",
+        "# from here on\n[parameters]\nenvironment=\"prod\"\n",
+    ] {
+        let values = of_user_data(document).await;
+        let values = values.unwrap_or_else(|error| panic!("{document}: {error}"));
+        assert_eq!(super::text(&values, "environment"), Some("prod"));
+    }
+    // Variables that are TOML are told what is wrong with them one by one.
+    let found = problems(of_user_data("environment = \"prod\"\n").await);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("environment: found a key that means nothing here"),
+        "{found:?}"
+    );
 }
