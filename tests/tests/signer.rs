@@ -244,7 +244,7 @@ fn seal_file_over_its_bound_does_not_match_and_a_missing_one_is_a_doubt() {
 /// A step of the declaration, what its program or template is made to be, and what is said of it.
 type Step = (&'static str, &'static str, fn(&Bench), &'static str);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 11] = [
     (
         "missing",
         "command = { argv = [\"/opt/no-such\"] }",
@@ -271,12 +271,6 @@ const STEPS: [Step; 12] = [
         "command = { argv = [\"/opt/mutable\"] }",
         |bench| executable(bench, "opt/mutable", b"#!/usr/bin/sh\n"),
         "'/opt/mutable' is mutable",
-    ),
-    (
-        "state",
-        "command = { argv = [\"/var/lib/tool\"] }",
-        |bench| executable(bench, "var/lib/tool", b"#!/usr/bin/sh\n"),
-        "'/var/lib/tool' is state",
     ),
     (
         "generated",
@@ -372,6 +366,15 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
         }
         assert!(!bench.path("OUT").exists());
     }
+    // What is not even walked the declaration itself refuses.
+    let bench = with_program();
+    executable(&bench, "var/lib/tool", b"#!/usr/bin/sh\n");
+    declare(
+        &bench,
+        &[("state", "command = { argv = [\"/var/lib/tool\"] }")],
+    );
+    let refused = bench.seal().must(2).err;
+    assert!(refused.contains("beneath 'state /var/lib'"), "{refused}");
     // All at once, so that one run names them all.
     let bench = with_program();
     for (_, _, prepare, _) in STEPS {

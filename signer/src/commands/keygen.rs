@@ -93,6 +93,9 @@ impl Args {
             trust::encode_pem("PRIVATE KEY", &der)
         };
         write(&self.out, 0o600, &Zeroizing::new(pem)).map_err(|failure| {
+            if self.out.symlink_metadata().is_err() {
+                return failure;
+            }
             // A run that was killed between the two left a whole private key.
             let (private, public) = (quote(&self.out), quote(&public_path));
             failure.or(format!(

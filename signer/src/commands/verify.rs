@@ -1,5 +1,7 @@
 //! `earmark verify`.
 
+mod told;
+
 use std::path::PathBuf;
 
 use earmark_manifest::{
@@ -18,9 +20,6 @@ use crate::{
     output,
     progress::Bar,
 };
-
-mod told;
-
 use told::{Believed, Told};
 
 /// Verify a root, or a finished disk, as the agent would at boot, offline

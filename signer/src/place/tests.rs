@@ -248,3 +248,37 @@ fn leftovers_are_cleared_by_a_run_that_stages_nothing_of_their_name() {
         assert_eq!(leftover(&path), expected, "{path}");
     }
 }
+
+/// Whatever a run stages, in every state that a kill can leave: the next run knows the name.
+#[test]
+fn every_name_that_waits_is_one_that_the_next_run_clears() {
+    let directory = root_directory();
+    let stamp = Stamp {
+        path: ImagePath::from_absolute(b"/usr/lib/os-release").unwrap(),
+        content: b"NAME=new\n".to_vec(),
+        changes: true,
+    };
+    let seal = seal("new");
+    let placement = Placement {
+        seal: &seal,
+        trust: b"new",
+        stamp: Some(&stamp),
+    };
+    let waiting = Cell::new(0);
+    for _ in 0..2 {
+        let root = Root::open(directory.path()).unwrap();
+        let checkpoint = |step: &str| {
+            for name in snapshot(directory.path()).keys() {
+                if !name.contains(TEMPORARY) {
+                    continue;
+                }
+                waiting.set(waiting.get() + 1);
+                let path = ImagePath::from_relative(name.as_bytes()).unwrap();
+                assert_eq!(leftover(&path), Some(Leftover::Cleared), "{step}: {name}");
+            }
+            Ok(())
+        };
+        place_as(&root, &placement, us(), &checkpoint).unwrap();
+    }
+    assert!(waiting.get() > 20);
+}

@@ -88,18 +88,8 @@ fn sealed() -> Bench {
     Bench::sealed()
 }
 
-fn inject(what: &str) -> [String; 8] {
-    [
-        "strace",
-        "-f",
-        "-qq",
-        "--seccomp-bpf",
-        "-o",
-        "/dev/null",
-        "-e",
-        what,
-    ]
-    .map(str::to_owned)
+fn inject(what: &str) -> [String; 7] {
+    ["strace", "-f", "-qq", "-o", "/dev/null", "-e", what].map(str::to_owned)
 }
 
 fn strings(words: &[String]) -> Vec<&str> {

@@ -50,7 +50,7 @@ impl Told {
         if matches!(trust, Believed::Own) {
             warnings.push(OWN_TRUST.to_owned());
         }
-        warnings.extend(unread(&report));
+        warnings.extend(unread(&report).map(|unread| format!("PARTIAL: {unread}")));
         if let Some(disk) = &disk {
             let verdict = disk.verdict(report.verdict);
             if verdict != report.verdict || report.reason.is_none() {
@@ -105,7 +105,7 @@ fn unread(report: &Report) -> Option<String> {
     };
     let gate = report.gate.as_deref().unwrap_or("?");
     Some(format!(
-        "PARTIAL: {what} was not looked at (gate {gate}); --gate full reads everything"
+        "{what} was not looked at (gate {gate}); --gate full reads everything"
     ))
 }
 
