@@ -368,3 +368,72 @@ fn privileged_a_device_is_not_guessed_and_its_pin_is_not_told() {
     let shown = public(&format!("{asked}&pin-value=1234")).must(2);
     assert!(shown.err.contains("pin-source"), "{}", shown.err);
 }
+
+/// Every kind of reference that names a file with a secret in it.
+#[test]
+fn privileged_secret_file_that_others_can_use_is_refused_wherever_it_is_named() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let bench = measured();
+    let token = Token::new(&bench);
+    token.make_key("EC:prime256v1", "01", "one");
+    let encrypt = "keygen --out enc.key --encrypt --passphrase-file passphrase";
+    token
+        .earmark(&encrypt.split(' ').collect::<Vec<_>>())
+        .must(0);
+    let device = format!(
+        "public --key {}",
+        token.uri("token=release;object=one", "pin")
+    );
+    let with_passphrase = "public --key enc.key --passphrase-file passphrase";
+    let chmod = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (file, command) in [
+        ("release.key", "public --key release.key"),
+        ("enc.key", with_passphrase),
+        ("passphrase", with_passphrase),
+        ("pin", &device),
+    ] {
+        let path = bench.path(file);
+        let words: Vec<&str> = command.split(' ').collect();
+        let public = token.earmark(&words).must(0).out;
+        let refused = |says: &[&str]| {
+            let refused = token.earmark(&words).must(2);
+            for part in says.iter().chain(&[file, "chmod 0600"]) {
+                assert!(refused.err.contains(part), "{part}: {}", refused.err);
+            }
+            assert!(!refused.out.contains("PUBLIC KEY"), "{}", refused.out);
+        };
+        for mode in [0o644, 0o640, 0o660, 0o602] {
+            chmod(&path, mode);
+            refused(&[&format!("mode {mode:04o}"), "expected 0600"]);
+        }
+        chmod(&path, 0o600);
+        chown(&path, Some(61_187), None).unwrap();
+        refused(&["user id 61187"]);
+        chown(&path, Some(0), None).unwrap();
+        // The same file in a directory where anybody could put another.
+        let (all, away) = (bench.path("all"), bench.path("away"));
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&all).unwrap();
+        fs::copy(&away, all.join(file)).unwrap();
+        std::os::unix::fs::symlink(all.join(file), &path).unwrap();
+        for (mode, owner, good) in [
+            (0o755, 0, true),
+            (0o777, 0, false),
+            (0o1777, 0, true),
+            (0o1777, 61_187, false),
+        ] {
+            chown(&all, Some(owner), None).unwrap();
+            chmod(&all, mode);
+            if good {
+                assert_eq!(token.earmark(&words).must(0).out, public);
+            } else {
+                refused(&[&format!("mode {mode:04o}"), "replace"]);
+            }
+        }
+        fs::remove_dir_all(&all).unwrap();
+        fs::rename(&away, &path).unwrap();
+        assert_eq!(token.earmark(&words).must(0).out, public);
+    }
+}
