@@ -1,4 +1,5 @@
-//! Writes `seeds/`, from which fuzzing starts: the accepted vectors, some patterns, a report. Run it with
+//! Writes `seeds/`, from which fuzzing starts: the accepted vectors, some patterns, a report, and inputs that
+//! nobody signs. Run it with
 //! `cargo run --example seeds` in this directory, after a change of the vectors.
 
 use std::{fs, path::PathBuf};
@@ -7,6 +8,7 @@ use std::{fs, path::PathBuf};
 #[path = "../../manifest/tests/common/vector.rs"]
 mod vector;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use vector::{Expectation, Vector};
 
 /// Seeds larger than this slow the fuzzer down more than they teach it.
@@ -18,6 +20,35 @@ const PATTERNS: &[&str] = &[
     "/opt/web/**\n/opt/web/bin/web",
     "/a/?*b*c\n/a/xxbxc",
     "/usr/lib/*/systemd/**\n/usr/lib/x86_64-linux-gnu/systemd/a/b",
+];
+
+/// Inputs that nobody signs: target, name, text.
+const UNSIGNED: &[(&str, &str, &str)] = &[
+    (
+        "user_data",
+        "values",
+        "[parameters]\nenvironment = \"prod\"\nreplicas = 3\ntoken = \"a'b\\n$(id) %n\"\n",
+    ),
+    ("user_data", "cloud-config", "\u{feff}#cloud-config\nruncmd: [x]\n"),
+    ("user_data", "variables", "# A comment.\nexport ENVIRONMENT=prod\nREPLICAS=3\n"),
+    ("user_data", "mailbox", "From nobody Fri Jan 11 07:00:00 1980\nMIME-Version: 1.0\n"),
+    ("user_data", "base64", "W3BhcmFtZXRlcnNdCmVudmlyb25tZW50ID0gInByb2QiCg==\n"),
+    (
+        "mount_table",
+        "host",
+        "22 1 259:1 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p1 rw,discard\n\
+         23 22 0:5 / /dev rw,nosuid shared:2 - devtmpfs udev rw,size=4M\n\
+         24 23 0:20 / /dev/shm rw,nosuid,nodev - tmpfs tmpfs rw\n\
+         25 22 259:1 /srv/a\\040b /mnt ro,noexec,nosymfollow master:1 propagate_from:2 - ext4 /dev/nvme0n1p1 ro\n",
+    ),
+    (
+        "rendered",
+        "one",
+        "{\"schema\":1,\"manifest\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
+         \"files\":[{\"path\":\"/etc/web/config.toml\",\
+         \"sha256\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
+         \"mode\":416,\"uid\":0,\"gid\":0,\"pending\":true}]}",
+    ),
 ];
 
 /// A file of `manifest/tests`, for the vectors.
@@ -58,4 +89,19 @@ fn main() {
     let (_, report) = document.split_once("```json example=report\n").expect("an example");
     let (report, _) = report.split_once("```").expect("its end");
     write("report", "accepted", report.as_bytes());
+    for (target, name, text) in UNSIGNED {
+        write(target, name, text.as_bytes());
+    }
+    // What EC2 signs, in BER, and what others make of it.
+    let vectors = file("../../signer/src/fleet/identity/vectors");
+    for vector in fs::read_dir(vectors).expect("the vectors of identity documents") {
+        let path = vector.expect("a vector").path();
+        if path.extension().is_some_and(|suffix| suffix == "b64") {
+            let text = fs::read_to_string(&path).expect("a vector");
+            let text: String = text.split_whitespace().collect();
+            let bytes = STANDARD.decode(text).expect("base64");
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            write("identity_signature", &name, &bytes);
+        }
+    }
 }
