@@ -229,11 +229,11 @@ fn create_temporary(directory: &Path, name: &OsStr) -> io::Result<(PathBuf, File
 
 /// Locks what was just made. False, if another run took it for a leftover before it was locked.
 fn keep(made: &File) -> io::Result<bool> {
-    match rustix::fs::flock(made, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(false),
-        // A file system without locks has none for a run that looks for leftovers either, which then stay.
-        Ok(()) | Err(_) => {}
+    let locked = rustix::fs::flock(made, FlockOperation::NonBlockingLockExclusive);
+    if locked == Err(Errno::WOULDBLOCK) {
+        return Ok(false);
     }
+    // A file system without locks has none for a run that looks for leftovers either, which then stay.
     Ok(made.metadata()?.nlink() > 0)
 }
 

@@ -47,6 +47,10 @@ pub fn json_bytes<T: Serialize>(result: &T) -> Outcome<Vec<u8>> {
 /// Writes to standard output. An exit code says what was found or done, and stays what it is if nobody
 /// can read the text: a full disk is said on standard error, and a reader that went away early, such as
 /// `head`, is not.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is what most commands end with"
+)]
 pub fn stdout(bytes: &[u8]) -> Outcome {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
