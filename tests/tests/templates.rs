@@ -37,7 +37,7 @@ fn template_with_text_that_can_be_anything_is_not_sealed() {
         for refused in [bench.seal().must(2), bench.measure().must(2)] {
             assert!(refused.err.contains(says), "{}", refused.err);
             // The line of the step.
-            assert!(refused.err.contains("line 16, column 1"), "{}", refused.err);
+            assert!(refused.err.contains("line 15, column 1"), "{}", refused.err);
             assert!(
                 refused.err.contains("/usr/share/web/config.toml.j2"),
                 "{}",
