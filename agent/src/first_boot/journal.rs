@@ -38,6 +38,9 @@ pub struct Journal {
     pub steps: Vec<StepRecord>,
     /// Whether all are done.
     pub is_complete: bool,
+    /// What the last run told and was stopped by nothing, such as a value that is another one now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What is known of a step that began.
@@ -80,6 +83,7 @@ impl Journal {
             values: None,
             steps: Vec::new(),
             is_complete: false,
+            notes: Vec::new(),
         }
     }
 

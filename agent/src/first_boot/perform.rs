@@ -131,6 +131,13 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
             "this disk began as that of {origin}: this host is a clone"
         ));
     }
+    if run.journal.notes != notes {
+        run.journal.notes.clone_from(&notes);
+        // The steps are done and on record; a disk that takes no more must not undo that.
+        if let Err(error) = run.journal.write(root) {
+            complain!("earmark-agent: failed to keep what is to be told: {error:#}, ignoring");
+        }
+    }
     Ok(Outcome::Done {
         steps: run.done,
         notes,

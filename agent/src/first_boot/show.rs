@@ -102,7 +102,7 @@ impl Shown {
         }
     }
 
-    fn of(declaration: &Declaration, journal: Option<&Journal>) -> Self {
+    pub(super) fn of(declaration: &Declaration, journal: Option<&Journal>) -> Self {
         let steps: Vec<ShownStep> = declaration
             .first_boot
             .iter()
@@ -128,7 +128,7 @@ impl Shown {
             next: next.map(|step| step.name.clone()),
             steps,
             problem: Vec::new(),
-            notes: Vec::new(),
+            notes: journal.map_or_else(Vec::new, |journal| journal.notes.clone()),
         }
     }
 

@@ -17,6 +17,7 @@ use earmark_scan::{Progress, Root, rendered, seal, verify as check};
 use tempfile::TempDir;
 
 use super::{
+    Shown,
     journal::{Journal, StepState},
     perform::{Outcome, perform},
 };
@@ -358,9 +359,17 @@ fn a_changed_value_is_told_and_not_applied() {
                 "{notes:?}"
             );
             assert!(!notes.concat().contains("staging"), "{notes:?}");
+            // What 'first-boot --json' shows of it, also when the boot is over.
+            let declaration = bench.manifest();
+            let shown = Shown::of(declaration.declaration(), Some(&bench.journal()));
+            assert_eq!(shown.notes, notes);
         }
         other => panic!("{other:?}"),
     }
+    let as_before = format!("[parameters]\nout = \"{out}\"\n");
+    bench.root.write(VALUES, as_before.as_bytes());
+    assert_eq!(done(&bench.perform()), 0);
+    assert_eq!(bench.journal().notes, Vec::<String>::new());
     assert_eq!(bench.violations(), Vec::<String>::new());
 }
 
