@@ -88,7 +88,7 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
     violations.extend(order.early.iter().map(|(unit, later)| {
         let found = format!("a unit that is not listed, and that '{later}' waits for");
         violation(
-            Path::new(unit),
+            &Path::new(EARLY).join(unit),
             "nothing that starts before the verdict",
             found,
         )
