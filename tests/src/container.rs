@@ -28,7 +28,7 @@ until [ -S /run/systemd/private ]; do sleep 0.1; done
 tries=0
 until eval "$(cat /run/test/until)"; do
     tries=$((tries + 1))
-    [ $tries -lt 75 ] || { echo timeout; break; }
+    [ $tries -lt 250 ] || { echo timeout; break; }
     sleep 0.2
 done > /run/test/settled 2>&1
 # Not loaded is what most units of a quarantined host are.
@@ -47,10 +47,10 @@ systemctl poweroff --force --force
 "#;
 /// The first process: before it is systemd, it starts the observer, which is no unit and so in the way of
 /// no isolation and of no ordering; and what the kernel of this machine was told says nothing of the host
-/// in the container.
+/// in the container. A session of its own: systemd gives the console back, which hangs up its session.
 const INIT: &str = "\
 mount --bind /run/test/cmdline /proc/cmdline
-/bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
+setsid /bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
 exec /lib/systemd/systemd";
 const WORKLOAD: &str = "\
 [Unit]
@@ -133,6 +133,17 @@ impl Host {
 
     /// The same, of the root that the environment variable names.
     pub fn of_root(variable: &str, policy: &str, rest: &str, bake: impl FnOnce(&Overlay)) -> Self {
+        Self::gated(variable, "critical", policy, rest, bake)
+    }
+
+    /// The same, with another gate.
+    pub fn gated(
+        variable: &str,
+        gate: &str,
+        policy: &str,
+        rest: &str,
+        bake: impl FnOnce(&Overlay),
+    ) -> Self {
         let host = Self {
             image: Overlay::new(variable),
             more: Vec::new(),
@@ -154,7 +165,7 @@ impl Host {
                 symlink(Path::new("..").join(name), system.join(wants).join(name)).unwrap();
             }
         }
-        host.seal(policy, rest);
+        host.seal(gate, policy, rest);
         host
     }
 
@@ -183,7 +194,7 @@ impl Host {
         self.image.at(path)
     }
 
-    fn seal(&self, policy: &str, rest: &str) {
+    fn seal(&self, gate: &str, policy: &str, rest: &str) {
         // A lock that is not declared is denied.
         let locks = if rest.contains("[lockdown]") {
             ""
@@ -193,7 +204,7 @@ impl Host {
         let spec = format!(
             "[image]\nname = \"host\"\nplatform = \"file\"\n\
              [tree]\nprofile = \"debian-12\"\nstate = [\"/srv/data\", \"/srv/volume\"]\n\
-             [verify]\ngate = \"critical\"\non_failure = \"{policy}\"\n{rest}{locks}"
+             [verify]\ngate = \"{gate}\"\non_failure = \"{policy}\"\n{rest}{locks}"
         );
         fs::write(self.image.beside("earmark.toml"), spec).unwrap();
         let earmark = |words: &str| {

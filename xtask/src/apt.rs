@@ -153,13 +153,18 @@ impl Source {
 
 /// The machine's own sources, made to be those of [`SUITE`], its updates and its security updates.
 pub fn sources() -> Result<Vec<Source>> {
-    let (sources, own) = machine_sources()?;
-    Ok(renamed(sources, &own))
+    sources_of(SUITE)
 }
 
-fn renamed(mut sources: Vec<Source>, own: &str) -> Vec<Source> {
+/// The same of another release.
+pub fn sources_of(suite: &str) -> Result<Vec<Source>> {
+    let (sources, own) = machine_sources()?;
+    Ok(renamed(sources, &own, suite))
+}
+
+fn renamed(mut sources: Vec<Source>, own: &str, suite: &str) -> Vec<Source> {
     for source in &mut sources {
-        source.suite = source.suite.replacen(own, SUITE, 1);
+        source.suite = source.suite.replacen(own, suite, 1);
     }
     sources
 }
@@ -292,7 +297,7 @@ mod tests {
     use super::*;
 
     fn lines(sources: Vec<Source>) -> Vec<String> {
-        renamed(of_release(sources, "trixie"), "trixie")
+        renamed(of_release(sources, "trixie"), "trixie", SUITE)
             .iter()
             .map(Source::line)
             .collect()

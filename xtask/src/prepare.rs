@@ -53,11 +53,12 @@ impl Drop for Beside {
 /// Makes all of it, what takes longest first.
 pub fn run() -> Result<()> {
     let root = |kind| move || roots::root(kind).map(drop);
-    let parts: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let parts: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("the packages of a tier", &steps::privileged_packages),
         ("the root server", &root(roots::Kind::Server)),
         ("the root boot", &root(roots::Kind::Boot)),
         ("the root cloud", &root(roots::Kind::Cloud)),
+        ("the root debian-13", &root(roots::Kind::Debian13)),
         ("the root small", &root(roots::Kind::Small)),
         ("Python", &|| tools::python().map(drop)),
         ("Prometheus", &|| tools::prometheus().map(drop)),

@@ -1,7 +1,8 @@
-//! Real Debian 12 roots to demonstrate, test and measure on, made once and kept under the target directory.
+//! Real Debian roots to demonstrate, test and measure on, made once and kept under the target directory.
 
 mod boot;
 mod cloud;
+mod debian13;
 mod graded;
 mod server;
 mod small;
@@ -31,6 +32,9 @@ pub enum Kind {
     Boot,
     /// The same with cloud-init.
     Cloud,
+    /// A Debian 13 server with its stock units and cloud-init: for the order of boot.
+    #[value(name = "debian-13")]
+    Debian13,
     /// The same as `boot`, with graders of hardening.
     Graded,
 }
@@ -75,6 +79,7 @@ impl Kind {
             Self::Server => "server",
             Self::Boot => "boot",
             Self::Cloud => "cloud",
+            Self::Debian13 => "debian-13",
             Self::Graded => "graded",
         }
     }
@@ -92,6 +97,7 @@ impl Kind {
                     include_str!("roots/cloud.rs")
                 ),
             ),
+            Self::Debian13 => (debian13::make, include_str!("roots/debian13.rs")),
             Self::Graded => (
                 graded::make,
                 concat!(

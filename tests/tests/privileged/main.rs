@@ -2,6 +2,7 @@
 
 mod channel;
 mod documents;
+mod early;
 mod fetch;
 mod first_boot;
 mod first_boot_faults;

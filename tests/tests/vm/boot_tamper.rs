@@ -12,13 +12,23 @@ const EVIL: &str = "\
 [Service]
 ExecStart=/bin/sh -c 'echo ran > /srv/data/evil'
 ";
-/// The same, without the dependencies that every service has by default: it starts beside the
-/// verification, which tier T0 cannot keep it from. It is found, and does not stay.
+/// The same, without the dependencies that every service has by default: nothing but the generator's
+/// drop-in for all services has it wait for the verification.
 const EARLY: &str = "\
 [Unit]
 DefaultDependencies=no
 [Service]
-ExecStart=/bin/sleep infinity
+ExecStart=/bin/sh -c 'echo ran > /srv/data/evil'
+";
+/// The same, where a drop-in would be a cycle: file systems wait for it.
+const EARLIER: &str = "\
+[Unit]
+DefaultDependencies=no
+Before=local-fs-pre.target
+[Service]
+ExecStart=/bin/sh -c 'echo ran > /run/evil; echo ran > /srv/data/evil'
+[Install]
+WantedBy=local-fs-pre.target
 ";
 /// Verifies nothing, successfully.
 const NO_VERIFICATION: &str = "\
@@ -67,21 +77,30 @@ fn vm_an_added_unit_does_not_run() {
     let seen = refused("added-unit", |root| {
         write(root, "etc/systemd/system/evil.service", EVIL);
         write(root, "etc/systemd/system/early.service", EARLY);
+        write(root, "etc/systemd/system/earlier.service", EARLIER);
         let wants = root.join("etc/systemd/system/multi-user.target.wants");
         symlink("../evil.service", wants.join("evil.service")).unwrap();
         symlink("../early.service", wants.join("early.service")).unwrap();
+        symlink("../earlier.service", wants.join("earlier.service")).unwrap();
     });
+    let mut violations = seen.violations();
+    let policy = "policy /run/systemd/generator.early/earlier.service";
+    let at = violations.iter().position(|found| found == policy);
+    violations.remove(at.unwrap_or_else(|| panic!("{violations:?}")));
     assert_eq!(
-        seen.violations(),
+        violations,
         [
+            "added /etc/systemd/system/earlier.service",
             "added /etc/systemd/system/early.service",
             "added /etc/systemd/system/evil.service",
+            "added /etc/systemd/system/multi-user.target.wants/earlier.service",
             "added /etc/systemd/system/multi-user.target.wants/early.service",
             "added /etc/systemd/system/multi-user.target.wants/evil.service",
         ]
     );
     assert!(!seen.has_started("evil.service"));
-    assert!(!seen.is_active("early.service"));
+    assert!(!seen.has_started("early.service"));
+    assert!(!seen.has_started("earlier.service"));
 }
 
 #[test]

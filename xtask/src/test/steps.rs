@@ -127,6 +127,10 @@ fn real_tests(prefix: &str) -> Result<String> {
         .env("EARMARK_PACKAGES", package::all()?)
         .env("EARMARK_ROOT_BOOT", roots::root(roots::Kind::Boot)?)
         .env("EARMARK_ROOT_CLOUD", roots::root(roots::Kind::Cloud)?)
+        .env(
+            "EARMARK_ROOT_DEBIAN_13",
+            roots::root(roots::Kind::Debian13)?,
+        )
         .env("EARMARK_ROOT_SMALL", roots::root(roots::Kind::Small)?)
         .env("EARMARK_ROOT_SERVER", roots::root(roots::Kind::Server)?)
         .env("EARMARK_XTASK", tools::xtask()?)
