@@ -256,25 +256,27 @@ impl Declaration {
     }
 
     /// Whether `rules`, which a tree has, are those of this declaration with the numbers of some image's
-    /// accounts for its names.
+    /// accounts for its names, and beyond them `critical` rules alone, which `measure` derives from an image. Those
+    /// let go of nothing: they only have a boot verify more before it goes on.
     pub fn is_resolved_as(&self, rules: &RuleSet) -> bool {
         let own = layout::AGENT_STATE.len();
         let all = rules.rules();
         let end = all.len().saturating_sub(layout::SEAL.len());
-        let declared = all.get(own..end).unwrap_or_default();
+        let (Ok(ours), Some(between)) = (self.rule_set(), all.get(own..end)) else {
+            return false;
+        };
+        let Some((declared, derived)) = between.split_at_checked(self.rules.len()) else {
+            return false;
+        };
         let agrees = |(ours, rule): (&ReasonedRule, &Rule)| ours.is_resolved_as(rule);
-        declared.len() == self.rules.len()
-            && self.rules.iter().zip(declared).all(agrees)
-            && self.rule_set().is_ok_and(|ours| {
-                ours.rules().get(..own) == all.get(..own)
-                    && ours.rules().len() == all.len()
-                    && ours
-                        .rules()
-                        .iter()
-                        .rev()
-                        .take(layout::SEAL.len())
-                        .eq(all.iter().rev().take(layout::SEAL.len()))
-            })
+        let seal = |rules: &[Rule]| {
+            let last = rules.iter().rev().take(layout::SEAL.len());
+            last.cloned().collect::<Vec<_>>()
+        };
+        self.rules.iter().zip(declared).all(agrees)
+            && derived.iter().all(|rule| rule.kind == RuleKind::Critical)
+            && ours.rules().get(..own) == all.get(..own)
+            && seal(ours.rules()) == seal(all)
     }
 
     /// The files that its `file` steps write.

@@ -26,6 +26,7 @@ use earmark_scan::{
 use crate::{
     beneath,
     bundle::UnsignedBundle,
+    critical,
     exit::{Exit, Exits, Failure, Next, Outcome},
     lint::{self, Keys, Waivers},
     os_release::Stamp,
@@ -87,6 +88,10 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     steps::refuse_unusable(root, (&declared, &rules), &entries)?;
     templates::check(root, (&declared, &declaration), &rules, &entries)?;
     refuse_idle_rules(&declared, &declaration, &entries)?;
+    let derived = critical::derive(root, &rules, &entries);
+    let rules = rules
+        .with(derived)
+        .context("failed to add the rules of what runs before the host is ready")?;
     let tree = tree::write(&rules, &entries).context("failed to write the tree")?;
     let statement = Statement {
         tree: tree.digest,

@@ -22,6 +22,7 @@ mod census;
 mod channel;
 mod cli;
 mod commands;
+mod critical;
 mod diff;
 mod exit;
 mod export;

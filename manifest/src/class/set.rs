@@ -89,6 +89,27 @@ impl RuleSet {
         Ok(set)
     }
 
+    /// The same with more rules of what is critical, which no class depends on. Those that could have no
+    /// effect, because a path is state, are left out: nobody declared them.
+    pub fn with(self, critical: Vec<Rule>) -> Result<Self, RuleError> {
+        let mut rules = self.rules;
+        let states: Vec<Pattern> = rules
+            .iter()
+            .filter(|rule| rule.kind == RuleKind::Class(PathClass::State))
+            .map(|rule| rule.pattern.clone())
+            .collect();
+        let is_state = |rule: &Rule| {
+            let pattern = &rule.pattern;
+            states.iter().any(|state| pattern.may_lie_beneath(state))
+        };
+        let critical = critical.into_iter();
+        let added = critical.filter(|rule| rule.kind == RuleKind::Critical && !is_state(rule));
+        // Those of the seal are the last of a tree.
+        let at = rules.len().saturating_sub(layout::SEAL.len());
+        rules.splice(at..at, added);
+        Self::from_rules(rules)
+    }
+
     /// The rules in their order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

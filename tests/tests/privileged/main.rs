@@ -13,6 +13,7 @@ mod image;
 mod keys;
 mod kms;
 mod lockdown;
+mod opened;
 mod operators;
 mod others;
 mod overlay_seal;

@@ -1,0 +1,275 @@
+//! Names of a measured root, and what lies behind them.
+
+use std::{collections::BTreeMap, fs::File, io::Read, ops::Bound};
+
+use earmark_manifest::{
+    class::PathClass,
+    entry::{Entry, Node},
+    path::ImagePath,
+};
+use earmark_scan::Root;
+
+use super::elf::Loaded;
+
+/// Links on the way to a file, as the kernel counts them.
+const LINKS: usize = 40;
+/// Bytes that tell what kind of file it is, and the interpreter of a script.
+const START: u64 = 256;
+/// Where commands without a path are looked for, in systemd's order.
+const COMMANDS: [&str; 6] = [
+    "usr/local/sbin",
+    "usr/local/bin",
+    "usr/sbin",
+    "usr/bin",
+    "sbin",
+    "bin",
+];
+/// Where the loader looks without being told, beside `/etc/ld.so.conf.d`.
+const LIBRARIES: [&str; 5] = ["lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib"];
+
+/// The bounds of what comes at or after `start`.
+fn from(start: &str) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (Bound::Included(start.as_bytes()), Bound::Unbounded)
+}
+
+/// A measured root by name.
+pub(super) struct Image<'a> {
+    root: &'a Root,
+    entries: BTreeMap<&'a [u8], &'a Entry>,
+    libraries: Vec<Vec<u8>>,
+    /// Directories of Python modules that packages bring.
+    modules: Vec<String>,
+}
+
+impl<'a> Image<'a> {
+    pub(super) fn new(root: &'a Root, entries: &'a [Entry]) -> Self {
+        let by_path = entries.iter().map(|entry| (entry.path.as_bytes(), entry));
+        let mut image = Self {
+            root,
+            entries: by_path.collect(),
+            libraries: LIBRARIES.map(|place| place.as_bytes().to_vec()).into(),
+            modules: Vec::new(),
+        };
+        for entry in entries {
+            let path = entry.path.as_bytes();
+            let Ok(text) = std::str::from_utf8(path) else {
+                continue;
+            };
+            let name = text.rsplit('/').next().unwrap_or_default();
+            let is_directory = matches!(entry.node, Node::Directory);
+            if is_directory && matches!(name, "dist-packages" | "site-packages") {
+                image.modules.push(text.to_owned());
+            }
+            let is_multiarch =
+                text.strip_prefix("usr/lib/") == Some(name) && name.contains("-linux-");
+            if is_directory && is_multiarch {
+                image.libraries.push(path.to_vec());
+            }
+            if text.starts_with("etc/ld.so.conf.d/") {
+                let places = image.text(&entry.path, 4096).unwrap_or_default();
+                let places = places.split(|byte| byte.is_ascii_whitespace());
+                let places = places.filter_map(|place| place.strip_prefix(b"/"));
+                image.libraries.extend(places.map(<[u8]>::to_vec));
+            }
+        }
+        image
+    }
+
+    /// Whether it is a regular file that is compared by content.
+    pub(super) fn is_file(&self, path: &ImagePath) -> bool {
+        self.entries.get(path.as_bytes()).is_some_and(|entry| {
+            entry.class == PathClass::Sealed && matches!(entry.node, Node::Regular(_))
+        })
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        let found = self.entries.get(path.as_bytes());
+        found.is_some_and(|entry| matches!(entry.node, Node::Directory))
+    }
+
+    /// The regular file that an absolute path leads to, by way of links.
+    pub(super) fn resolve(&self, path: &[u8]) -> Option<ImagePath> {
+        let mut left: Vec<&[u8]> = path.split(|byte| *byte == b'/').rev().collect();
+        let mut at: Vec<u8> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            match name {
+                b"" | b"." => continue,
+                b".." => {
+                    let end = at.iter().rposition(|byte| *byte == b'/');
+                    at.truncate(end.unwrap_or(0));
+                    continue;
+                }
+                _ => {}
+            }
+            let parent = at.len();
+            if !at.is_empty() {
+                at.push(b'/');
+            }
+            at.extend(name);
+            let entry = self.entries.get(at.as_slice())?;
+            if let Node::Symlink(target) = &entry.node {
+                links += 1;
+                let target = target.as_deref().filter(|_| links <= LINKS)?;
+                at.truncate(if target.starts_with(b"/") { 0 } else { parent });
+                left.extend(target.split(|byte| *byte == b'/').rev());
+            }
+        }
+        let path = ImagePath::from_relative(&at).ok()?;
+        self.is_file(&path).then_some(path)
+    }
+
+    /// The program behind a command.
+    pub(super) fn command(&self, name: &[u8]) -> Option<ImagePath> {
+        COMMANDS.iter().find_map(|place| {
+            let path = [place.as_bytes(), name].join(&b'/');
+            // Most words are none: no link is followed for those.
+            self.entries.get(path.as_slice())?;
+            self.resolve(&path)
+        })
+    }
+
+    /// The libraries that the loader takes for a program.
+    pub(super) fn libraries(&self, path: &ImagePath, loaded: &Loaded) -> Vec<ImagePath> {
+        let origin = path.parent().unwrap_or_default();
+        let places = loaded.places.iter().map(|place| {
+            let place = String::from_utf8_lossy(place).into_owned();
+            let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
+            let place = place.replace("${ORIGIN}", "$ORIGIN");
+            place.replace("$ORIGIN", &origin).into_bytes()
+        });
+        let places: Vec<Vec<u8>> = places.chain(self.libraries.iter().cloned()).collect();
+        let find = |name: &Vec<u8>| {
+            if name.contains(&b'/') {
+                return self.resolve(name);
+            }
+            places
+                .iter()
+                .find_map(|place| self.resolve(&[place.as_slice(), name.as_slice()].join(&b'/')))
+        };
+        loaded.needed.iter().filter_map(find).collect()
+    }
+
+    pub(super) fn open(&self, path: &ImagePath) -> Option<File> {
+        self.root.open_regular(path).ok().map(|(file, _)| file)
+    }
+
+    pub(super) fn start(&self, path: &ImagePath) -> Option<Vec<u8>> {
+        self.read(path, START)
+    }
+
+    pub(super) fn text(&self, path: &ImagePath, bound: usize) -> Option<Vec<u8>> {
+        self.read(path, u64::try_from(bound).ok()?)
+    }
+
+    fn read(&self, path: &ImagePath, bound: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open(path)?.take(bound).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// The pattern of a module that a package brings, and its Python files.
+    pub(super) fn python_module(&self, name: &str) -> Vec<(String, Vec<ImagePath>)> {
+        let mut found = Vec::new();
+        for place in &self.modules {
+            let directory = format!("{place}/{name}");
+            if self.is_directory(&directory) {
+                let start = format!("{directory}/");
+                let beneath = self.entries.range::<[u8], _>(from(&start));
+                let beneath = beneath.take_while(|(path, _)| path.starts_with(start.as_bytes()));
+                let files = beneath.filter(|(path, _)| path.ends_with(b".py"));
+                let files = files.map(|(_, entry)| entry.path.clone()).collect();
+                found.push((format!("{directory}/**"), files));
+                continue;
+            }
+            let file = format!("{directory}.py");
+            if let Some(entry) = self.entries.get(file.as_bytes()) {
+                found.push((file, vec![entry.path.clone()]));
+            }
+            // Built modules have the interpreter's version in their names.
+            let start = format!("{directory}.");
+            let mut built = self.entries.range::<[u8], _>(from(&start));
+            if built
+                .next()
+                .is_some_and(|(path, _)| path.starts_with(start.as_bytes()))
+            {
+                found.push((format!("{directory}.*"), Vec::new()));
+            }
+        }
+        found
+    }
+
+    /// Patterns of what each Python program reads, whatever it imports.
+    pub(super) fn python_library(&self) -> Vec<String> {
+        let directories = self.entries.keys().filter_map(|path| {
+            let text = std::str::from_utf8(path).ok()?;
+            text.strip_suffix("/os.py").map(str::to_owned)
+        });
+        let mut patterns: Vec<String> = directories
+            .filter(|path| path.starts_with("usr/") && path.contains("/python3"))
+            .filter(|path| !path.contains("-packages"))
+            .map(|path| format!("{path}/**"))
+            .collect();
+        for place in &self.modules {
+            for name in [
+                "*.pth",
+                "*.egg-info",
+                "*.egg-info/**",
+                "*.dist-info/**",
+                "__pycache__/**",
+            ] {
+                patterns.push(format!("{place}/{name}"));
+            }
+        }
+        patterns
+    }
+
+    /// Those of each Perl program.
+    pub(super) fn perl_library(&self) -> Vec<String> {
+        [
+            "usr/share/perl*/**",
+            "usr/lib/*/perl*/**",
+            "usr/lib64/perl*/**",
+            "usr/local/share/perl/**",
+        ]
+        .map(str::to_owned)
+        .into()
+    }
+
+    /// Patterns of directories that are a program's own: that it lies in, beneath one for such, or that
+    /// are called as it is.
+    pub(super) fn private(&self, path: &ImagePath) -> Vec<String> {
+        const HOLD: [&str; 6] = [
+            "usr/lib",
+            "usr/lib64",
+            "usr/libexec",
+            "usr/local/lib",
+            "usr/share",
+            "opt",
+        ];
+        /// Not a program's own, whatever the program is called.
+        const SHARED: [&str; 10] = [
+            "doc", "gcc", "info", "jvm", "locale", "man", "modules", "perl", "python3", "systemd",
+        ];
+        let Ok(text) = std::str::from_utf8(path.as_bytes()) else {
+            return Vec::new();
+        };
+        let (directory, name) = text.rsplit_once('/').unwrap_or(("", text));
+        let name = name.split('.').next().unwrap_or(name);
+        let is_own = |name: &str| {
+            !SHARED.contains(&name) && !name.starts_with("python3.") && !name.contains("-linux-")
+        };
+        let mut owned = Vec::new();
+        for place in HOLD {
+            let within = directory.strip_prefix(place);
+            let within = within.and_then(|rest| rest.strip_prefix('/')?.split('/').next());
+            for name in within.into_iter().chain([name]) {
+                let directory = format!("{place}/{name}");
+                if is_own(name) && self.is_directory(&directory) {
+                    owned.push(format!("{directory}/**"));
+                }
+            }
+        }
+        owned
+    }
+}
