@@ -171,6 +171,12 @@ impl Walk<'_> {
         } else if is_configuration(path) {
             let text = self.image.text(path, TEXT).unwrap_or_default();
             self.names(&text, false);
+            let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
+            let name = String::from_utf8_lossy(name.unwrap_or_default());
+            if let Some(service) = name.strip_suffix(".service") {
+                let service = service.split('@').next().unwrap_or(service);
+                self.trees.extend(self.image.called(service));
+            }
         }
     }
 
@@ -204,6 +210,8 @@ impl Walk<'_> {
             self.trees.extend(self.image.private(path));
             self.trees.extend(self.image.python_library());
             self.python.imported_by(&text);
+            let declared = self.image.entry_points(path);
+            self.python.imported_by(&declared);
         } else {
             if name.starts_with("perl") {
                 self.trees.extend(self.image.perl_library());

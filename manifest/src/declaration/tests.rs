@@ -76,7 +76,8 @@ fn the_example_of_the_design_parses() {
     ] {
         assert!(rules.is_critical(&path(critical)), "{critical}");
     }
-    assert!(!rules.is_critical(&path("/usr/bin/env")));
+    assert!(rules.is_critical(&path("/usr/bin/env")));
+    assert!(!rules.is_critical(&path("/usr/share/doc/env")));
     let locks = declaration.lockdown.locks();
     assert_eq!(
         locks[0].1,

@@ -210,6 +210,8 @@ impl<'a> Image<'a> {
             .filter(|path| !path.contains("-packages"))
             .map(|path| format!("{path}/**"))
             .collect();
+        // What introspection tells of libraries, for modules of `gi`.
+        patterns.push("usr/lib/*/girepository-1.0/**".to_owned());
         for place in &self.modules {
             for name in [
                 "*.pth",
@@ -217,6 +219,7 @@ impl<'a> Image<'a> {
                 "*.egg-info/**",
                 "*.dist-info/**",
                 "__pycache__/**",
+                "_distutils_hack/**",
             ] {
                 patterns.push(format!("{place}/{name}"));
             }
@@ -236,40 +239,79 @@ impl<'a> Image<'a> {
         .into()
     }
 
-    /// Patterns of directories that are a program's own: that it lies in, beneath one for such, or that
-    /// are called as it is.
+    /// The modules that a command's entry point is in, as packages declare it: `NAME = module:function`.
+    pub(super) fn entry_points(&self, path: &ImagePath) -> Vec<u8> {
+        let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default();
+        let mut imports = Vec::new();
+        let declared = self.entries.iter();
+        for (_, entry) in declared.filter(|(path, _)| path.ends_with(b"/entry_points.txt")) {
+            let text = self.text(&entry.path, 1 << 20).unwrap_or_default();
+            for line in text.split(|byte| *byte == b'\n') {
+                let mut sides = line.splitn(2, |byte| *byte == b'=');
+                if sides.next().map(<[u8]>::trim_ascii) == Some(name) {
+                    imports.extend(b"import ");
+                    imports.extend(sides.next().unwrap_or_default().trim_ascii());
+                    imports.push(b'\n');
+                }
+            }
+        }
+        imports
+    }
+
+    /// Patterns of directories that are a program's own: those that it lies in, and those that are called
+    /// as it is.
     pub(super) fn private(&self, path: &ImagePath) -> Vec<String> {
-        const HOLD: [&str; 6] = [
-            "usr/lib",
+        let Ok(text) = std::str::from_utf8(path.as_bytes()) else {
+            return Vec::new();
+        };
+        let (directory, name) = text.rsplit_once('/').unwrap_or(("", text));
+        let mut owned = self.called(name.split('.').next().unwrap_or(name));
+        for place in self.holders() {
+            let within = directory.strip_prefix(&*place);
+            let within = within.and_then(|rest| rest.strip_prefix('/')?.split('/').next());
+            owned.extend(within.and_then(|name| self.own(&place, name)));
+        }
+        owned
+    }
+
+    /// Patterns of directories of this name, as services have them for modules and data.
+    pub(super) fn called(&self, name: &str) -> Vec<String> {
+        let places = self.holders();
+        places
+            .iter()
+            .filter_map(|place| self.own(place, name))
+            .collect()
+    }
+
+    fn own(&self, place: &str, name: &str) -> Option<String> {
+        /// Not a program's own, whatever the program is called.
+        const SHARED: [&str; 10] = [
+            "doc", "gcc", "info", "jvm", "locale", "man", "modules", "perl", "python3", "systemd",
+        ];
+        let directory = format!("{place}/{name}");
+        let is_own =
+            !SHARED.contains(&name) && !name.starts_with("python3.") && !name.contains("-linux-");
+        (is_own && self.is_directory(&directory)).then(|| format!("{directory}/**"))
+    }
+
+    /// Directories in which a directory belongs to one program.
+    fn holders(&self) -> Vec<String> {
+        const HOLDERS: [&str; 5] = [
             "usr/lib64",
             "usr/libexec",
             "usr/local/lib",
             "usr/share",
             "opt",
         ];
-        /// Not a program's own, whatever the program is called.
-        const SHARED: [&str; 10] = [
-            "doc", "gcc", "info", "jvm", "locale", "man", "modules", "perl", "python3", "systemd",
-        ];
-        let Ok(text) = std::str::from_utf8(path.as_bytes()) else {
-            return Vec::new();
-        };
-        let (directory, name) = text.rsplit_once('/').unwrap_or(("", text));
-        let name = name.split('.').next().unwrap_or(name);
-        let is_own = |name: &str| {
-            !SHARED.contains(&name) && !name.starts_with("python3.") && !name.contains("-linux-")
-        };
-        let mut owned = Vec::new();
-        for place in HOLD {
-            let within = directory.strip_prefix(place);
-            let within = within.and_then(|rest| rest.strip_prefix('/')?.split('/').next());
-            for name in within.into_iter().chain([name]) {
-                let directory = format!("{place}/{name}");
-                if is_own(name) && self.is_directory(&directory) {
-                    owned.push(format!("{directory}/**"));
-                }
-            }
-        }
-        owned
+        let libraries = self.libraries.iter().filter_map(|place| {
+            let place = std::str::from_utf8(place).ok()?;
+            place.starts_with("usr/lib").then(|| place.to_owned())
+        });
+        let mut holders: Vec<String> = HOLDERS.map(str::to_owned).into();
+        holders.extend(libraries);
+        holders.sort_unstable();
+        holders.dedup();
+        holders
     }
 }

@@ -131,11 +131,17 @@ fn imports_of_a_python_service_are_critical_and_other_packages_are_not() {
         (format!("{packages}/three.cpython-311.so"), ""),
         (format!("{packages}/four/__init__.py"), ""),
         (format!("{packages}/one-1.egg-info/PKG-INFO"), ""),
+        (
+            format!("{packages}/five-1.egg-info/entry_points.txt"),
+            "[console_scripts]\nx = five.main:main\ny = four.main:main\n",
+        ),
+        (format!("{packages}/five/main.py"), ""),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, *text)).collect();
     let root = root(&files);
     let at = |name: &str| format!("{packages}/{name}");
     let critical = [
+        "five/main.py",
         "one/main.py",
         "two.py",
         "three.cpython-311.so",
