@@ -42,7 +42,7 @@ use toml::Spanned;
 
 use crate::{
     accounts::Accounts,
-    class::{Rule, RuleSet},
+    class::{Rule, RuleKind, RuleSet},
     layout, limits,
     name::{ImageName, ParameterName},
     path::ImagePath,
