@@ -10,6 +10,7 @@ mod rule;
 mod set;
 
 pub use attributes::{RuleAttributes, Types};
+pub use own::OWN;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Rule, RuleError, RuleKind};
 pub(crate) use rule::{parse_rule, push_rule};

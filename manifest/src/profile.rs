@@ -162,7 +162,13 @@ impl Profile {
             };
             match rule.class {
                 Class::Mutable => {
-                    rules.push(reasoned(PathClass::Mutable, types, Owners::default()));
+                    // What is there keeps its type, unless it may be the one or the other.
+                    let types = types.types.filter(|types| *types == Types::FILE_OR_LINK);
+                    let mutable = RuleAttributes {
+                        types,
+                        ..RuleAttributes::default()
+                    };
+                    rules.push(reasoned(PathClass::Mutable, mutable, Owners::default()));
                     if rule.appears {
                         rules.push(reasoned(PathClass::Generated, generated, owners));
                     }

@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use common::{bytes, private, recipe::verify_whole, trusted, vector::unhex};
 use earmark_manifest::{
     channel::verify_channel,
+    class::OWN,
     crypto::{PublicKey, Sha256, sha256},
     envelope::{Envelope, PAYLOAD_TYPE, pae},
     fsverity::VerityHasher,
@@ -99,6 +100,8 @@ fn every_example_is_true() {
     );
     assert!(example_line(&tree, "etc/hello\\x20world").contains(&format!(" 6 {plain} {verity} ")));
 
+    let own: Vec<&str> = example("own").lines().collect();
+    assert_eq!(own, OWN);
     for y in example("small-order").lines() {
         let key: [u8; 32] = unhex(y).try_into().unwrap();
         PublicKey::ed25519(key).unwrap_err();

@@ -8,6 +8,7 @@ Prints "OK <manifest digest>" and exits 0, or "REFUSED <reason>" and exits 10. N
 """
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -264,7 +265,54 @@ def command_line(line):
 E = rb"(?:[!-.0-\[\]-~]|\\x[0-9a-f]{2})"
 N = rb"(?:0|[1-9][0-9]*)"
 D = rb"[0-9a-f]{64}"
-RULE = re.compile(rb"(sealed|mutable|generated|rendered|state|seal|critical) ((?:/" + E + rb"+)+)")
+RULE = re.compile(
+    rb"(sealed|mutable|generated|rendered|state|seal|critical) ((?:/" + E + rb"+)+)"
+    rb"(?: type=(d?f?l?))?(?: mode=(0|[1-7][0-7]{0,3}))?(?: uid=(" + N + rb"))?(?: gid=(" + N + rb"))?"
+)
+OWN = """
+/usr/lib/earmark/**
+/usr/bin/earmark*
+/usr/sbin/earmark*
+/bin/earmark*
+/sbin/earmark*
+/usr/lib/systemd/system-generators/earmark*
+/lib/systemd/system-generators/earmark*
+/usr/local/lib/systemd/system-generators/earmark*
+/etc/systemd/system-generators/earmark*
+/usr/lib/systemd/system/earmark*
+/usr/lib/systemd/system/earmark*/**
+/usr/lib/systemd/system/*/earmark*
+/lib/systemd/system/earmark*
+/lib/systemd/system/earmark*/**
+/lib/systemd/system/*/earmark*
+/usr/local/lib/systemd/system/earmark*
+/usr/local/lib/systemd/system/earmark*/**
+/usr/local/lib/systemd/system/*/earmark*
+/etc/systemd/system/earmark*
+/etc/systemd/system/earmark*/**
+/etc/systemd/system/*/earmark*
+/etc/systemd/system.control/earmark*
+/etc/systemd/system.control/earmark*/**
+/usr/lib/systemd/systemd
+/usr/lib/systemd/systemd-executor
+/lib/systemd/systemd
+/lib/systemd/systemd-executor
+/usr/sbin/init
+/usr/bin/init
+/sbin/init
+/bin/init
+/etc/systemd/system.conf
+/etc/systemd/system.conf.d/**
+/etc/ld.so.preload
+/usr/lib/*/ld-linux*
+/usr/lib/*/libc.so.6
+/usr/lib64/ld-linux*
+/usr/lib64/libc.so.6
+/lib/*/ld-linux*
+/lib/*/libc.so.6
+/lib64/ld-linux*
+/lib64/libc.so.6
+""".split()
 OWNER = {True: rb" (?:0|[1-7][0-7]{0,3}) (" + N + rb") (" + N + rb")", False: rb" - - -"}
 FILE = rb" (" + N + rb") " + D + rb" " + D + rb" (?:-|([1-9][0-9]*))"
 DATA = {
@@ -306,7 +354,52 @@ def read_rule(line):
     names = names[:-1] if beneath else names
     need(names and not any(b"**" in name for name in names), "rule: stars")
     need(not re.search(rb"[*?]", names[0]), "rule over the whole root")
+    check_attributes(match, any(re.search(rb"[*?]", name) for name in names) or beneath)
     return match[1], names, beneath
+
+
+def check_attributes(match, is_wide):
+    kind, types, mode, uid, gid = match[1], match[3], match[4], match[5], match[6]
+    need(types != b"" and all(int(number or 0) < 2**32 for number in (uid, gid)), "rule: attribute")
+    bits = int(mode or b"0", 8)
+    if kind == b"generated":
+        need(bits & ~0o775 == 0, "rule: mode")
+    elif kind == b"mutable":
+        need(types in (None, b"fl") and mode is uid is gid is None, "rule: attributes of mutable")
+    elif kind == b"rendered":
+        need(types is None and None not in (mode, uid, gid), "rule: attributes of rendered")
+        need(bits & ~0o777 == 0 and not is_wide, "rule: mode or wildcard of rendered")
+    else:
+        need(types is mode is uid is gid is None, "rule: attributes")
+
+
+@functools.lru_cache(maxsize=None)
+def meet(a, b):
+    """Whether some name matches both component patterns."""
+    if not a or not b:
+        return not (a or b).strip(b"*")
+    if a[:1] == b"*" or b[:1] == b"*":
+        return meet(a[1:], b) or meet(a, b[1:])
+    return (a[:1] == b[:1] or b"?" in (a[:1], b[:1])) and meet(a[1:], b[1:])
+
+
+def check_own(rules):
+    own = [path.encode().split(b"/")[1:] for path in OWN]
+    own = [(path[:-1], True) if path[-1] == b"**" else (path, False) for path in own]
+    for kind, names, beneath in rules:
+        if kind in (b"sealed", b"seal", b"critical"):
+            continue
+        for path, under in own:
+            deep = {
+                (False, False): len(names) == len(path),
+                (True, False): len(path) > len(names),
+                (False, True): len(names) > len(path),
+                (True, True): True,
+            }[beneath, under]
+            need(not (deep and all(map(meet, names, path))), "rule over Earmark's own files")
+            above = len(path) > len(names) or (under and len(path) == len(names))
+            in_it = all(glob(a, b) or re.search(rb"[*?]", b) for a, b in zip(names, path))
+            need(not (kind == b"state" and above and in_it), "state over Earmark's own files")
 
 
 def glob(pattern, name):
@@ -361,7 +454,9 @@ def read_tree(stored):
     rules = [next(lines, b"") for _ in range(number(b"rules", 4_096))]
     need([rule.decode("latin-1") for rule in rules[-6:]] == SEAL, "Earmark's own rules")
     need(not any(rule.startswith(b"seal ") for rule in rules[:-6]), "seal rule")
-    check_rules([read_rule(rule) for rule in rules])
+    rules = [read_rule(rule) for rule in rules]
+    check_rules(rules)
+    check_own(rules)
     entries = number(b"entries", 4_000_000)
     need(entries >= 1, "no entry")
     previous, total, groups = None, 0, []

@@ -24,7 +24,7 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -91,6 +91,8 @@ impl Bench {
             directory: TempDir::new().expect("a temporary directory"),
         };
         let root = bench.root();
+        let owner = fs::metadata(bench.path("")).expect("the directory");
+        let passwd = format!("root:x:{}:{}::/root:/bin/sh\n", owner.uid(), owner.gid());
         for directory in [
             "etc/systemd/system",
             "etc/ssh",
@@ -116,7 +118,8 @@ impl Bench {
                 "image = {{ image_name }}\n",
                 0o644,
             ),
-            ("etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0o644),
+            // Whoever runs the test is the root of this root.
+            ("etc/passwd", passwd.as_str(), 0o644),
             ("etc/shadow", "root:*:1::::::\n", 0o600),
             ("etc/resolv.conf", "nameserver 192.0.2.1\n", 0o644),
             (

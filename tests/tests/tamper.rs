@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    os::unix::fs::{FileExt, symlink},
+    os::unix::fs::{FileExt, MetadataExt, symlink},
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use earmark_tests::Bench;
+use earmark_tests::{Bench, Run};
 
 /// A change, what it must be reported as, and where.
 struct Case {
@@ -338,6 +338,17 @@ fn what_a_host_may_do_is_no_violation() {
     }
 }
 
+/// Verifies as the agent does at boot, before first boot.
+fn violations_at_boot(bench: &Bench) -> (i32, Vec<String>) {
+    let run = bench.agent(&["verify", "--boot", "--gate", "full", "--root", "root"]);
+    let status = fs::read(bench.root().join("run/earmark/status.json")).unwrap();
+    let kept = Run {
+        out: String::from_utf8(status).unwrap(),
+        ..run
+    };
+    (kept.code, kept.violations())
+}
+
 #[test]
 fn a_rendered_file_is_held_to_what_its_step_wrote() {
     let bench = Bench::sealed();
@@ -347,15 +358,10 @@ fn a_rendered_file_is_held_to_what_its_step_wrote() {
         .to_owned();
     bench.write("etc/web/config.toml", b"environment = prod\n");
     bench.chmod("etc/web/config.toml", 0o640);
-    let metadata = fs::metadata(bench.root().join("etc/web/config.toml")).unwrap();
-    let (uid, gid) = (
-        std::os::unix::fs::MetadataExt::uid(&metadata),
-        std::os::unix::fs::MetadataExt::gid(&metadata),
-    );
     let digest = "sha256:3c88ba3f0b3b0ab6e1f5f2bfa8ce0a0a6b1b1f9d1d0e6b5e0c7fe1a2e7c0ffee";
     let record = |manifest: &str, digest: &str| {
         format!(
-            r#"{{"schema":1,"manifest":"{manifest}","files":[{{"path":"/etc/web/config.toml","sha256":"{digest}","mode":416,"uid":{uid},"gid":{gid}}}]}}"#
+            r#"{{"schema":2,"manifest":"{manifest}","files":[{{"path":"/etc/web/config.toml","sha256":"{digest}"}}]}}"#
         )
     };
     fs::create_dir(bench.root().join("var/lib/earmark")).unwrap();
@@ -373,28 +379,56 @@ fn a_rendered_file_is_held_to_what_its_step_wrote() {
         "var/lib/earmark/rendered.json",
         record(&manifest, &found).as_bytes(),
     );
-    bench.verify().must(0);
+    let good = bench.verify().must(0);
+    assert_eq!(good.json()["counts"]["files_on_host_word"], 1);
+    let shown = bench
+        .earmark(&["verify", "--root", "root", "--full"])
+        .must(0);
+    assert!(
+        shown.out.contains("1 file stands on the host's own word"),
+        "{}",
+        shown.out
+    );
+    // Owner and mode are signed, whatever a record says.
+    bench.chmod("etc/web/config.toml", 0o644);
+    assert_eq!(
+        bench.verify().must(10).violations(),
+        ["mode /etc/web/config.toml"]
+    );
+    bench.chmod("etc/web/config.toml", 0o640);
     // A file that a step wrote does not go away by itself, and its step leaves nothing beside it.
     let file = bench.root().join("etc/web/config.toml");
     fs::rename(&file, bench.root().join("etc/web/.earmark-rendering")).unwrap();
+    let both = [
+        "added /etc/web/.earmark-rendering",
+        "missing /etc/web/config.toml",
+    ];
+    assert_eq!(bench.verify().must(10).violations(), both);
     assert_eq!(
-        bench.verify().must(10).violations(),
-        [
-            "added /etc/web/.earmark-rendering",
-            "missing /etc/web/config.toml"
-        ]
+        violations_at_boot(&bench),
+        (10, both.map(str::to_owned).to_vec())
     );
-    // Until it is known to be written, a power cut may have left any of that.
+    // Until it is known to be written, a power cut may have left any of that. Only the boot's own verification
+    // knows that first boot follows; for anybody else the file is in doubt.
     let pending = record(&manifest, &found).replace("}]", ",\"pending\":true}]");
     bench.write("var/lib/earmark/rendered.json", pending.as_bytes());
-    bench.verify().must(0);
-    fs::rename(bench.root().join("etc/web/.earmark-rendering"), &file).unwrap();
-    bench.verify().must(0);
-    bench.write("etc/web/.earmark-other", b"");
+    assert_eq!(violations_at_boot(&bench), (0, vec![]));
     assert_eq!(
         bench.verify().must(10).violations(),
-        ["added /etc/web/.earmark-other"]
+        ["added /etc/web/.earmark-rendering"]
     );
+    fs::rename(bench.root().join("etc/web/.earmark-rendering"), &file).unwrap();
+    assert_eq!(violations_at_boot(&bench), (0, vec![]));
+    let doubted = bench.verify().must(11);
+    let doubt = &doubted.json()["undecided"][0];
+    assert_eq!(doubt["path"], "/etc/web/config.toml");
+    assert!(
+        doubt["found"].to_string().contains("interrupted"),
+        "{doubt}"
+    );
+    bench.write("etc/web/.earmark-other", b"");
+    let other = "added /etc/web/.earmark-other".to_owned();
+    assert_eq!(violations_at_boot(&bench), (10, vec![other]));
     fs::remove_file(bench.root().join("etc/web/.earmark-other")).unwrap();
     // A record of another manifest is none; one that does not parse is a doubt.
     bench.write(
@@ -405,9 +439,201 @@ fn a_rendered_file_is_held_to_what_its_step_wrote() {
         bench.verify().must(10).violations(),
         ["added /etc/web/config.toml"]
     );
-    bench.write("var/lib/earmark/rendered.json", b"{");
+    for unusable in ["{", r#"{"schema":3,"manifest":"","files":[]}"#] {
+        bench.write("var/lib/earmark/rendered.json", unusable.as_bytes());
+        bench.verify().must(11);
+    }
     fs::remove_file(bench.root().join("etc/web/config.toml")).unwrap();
     bench.verify().must(11);
+}
+
+#[test]
+fn rules_say_what_a_path_may_be_and_no_more() {
+    let bench = Bench::new();
+    let owner = fs::metadata(bench.root()).unwrap();
+    let spec = fs::read_to_string(bench.path("earmark.toml")).unwrap();
+    let rules = format!(
+        r#"mutable = [
+            {{ path = "/etc/resolv.conf", type = ["file", "link"], reason = "Some hosts have a link." }},
+            {{ path = "/etc/alternatives/editor", type = ["link", "file"], reason = "Some have a file." }},
+            "/etc/web/*.dat",
+            "/etc/web/both",
+        ]
+        generated = [
+            {{ path = "/etc/ssh/ssh_host_*_key", owner = "root", group = "{}", mode = "0640", reason = "Keys." }},
+            {{ path = "/opt/made", type = ["directory", "link"], mode = "0700", reason = "Made at boot." }},
+            "/opt/made/file",
+            "/etc/web/both",
+        ]"#,
+        owner.gid()
+    );
+    let (before, after) = spec.split_once("mutable = ").unwrap();
+    let (_, after) = after
+        .split_once("generated = [\"/etc/ssh/ssh_host_*_key\"]")
+        .unwrap();
+    fs::write(
+        bench.path("earmark.toml"),
+        format!("{before}{rules}{after}"),
+    )
+    .unwrap();
+    bench.write("etc/web/a.dat", b"a");
+    bench.seal().must(0);
+    bench.verify().must(0);
+    let cases: &[(&str, Change, &[&str])] = &[
+        (
+            "file became a link",
+            |bench| {
+                replace(&bench.root().join("etc/resolv.conf"), |path| {
+                    symlink("/run/x", path).unwrap()
+                });
+            },
+            &[],
+        ),
+        (
+            "link became a file",
+            |bench| {
+                replace(&bench.root().join("etc/alternatives/editor"), |path| {
+                    fs::write(path, "x").unwrap()
+                });
+                bench.chmod("etc/alternatives/editor", 0o644);
+            },
+            &[],
+        ),
+        (
+            "link became a program",
+            |bench| {
+                replace(&bench.root().join("etc/alternatives/editor"), |path| {
+                    fs::write(path, "x").unwrap()
+                });
+                bench.chmod("etc/alternatives/editor", 0o755);
+            },
+            &["mode /etc/alternatives/editor"],
+        ),
+        (
+            "file became a directory",
+            |bench| {
+                replace(&bench.root().join("etc/resolv.conf"), |path| {
+                    fs::create_dir(path).unwrap()
+                });
+            },
+            &["type /etc/resolv.conf"],
+        ),
+        (
+            "content of what a glob names",
+            |bench| bench.write("etc/web/a.dat", b"b"),
+            &[],
+        ),
+        (
+            "new file of that glob",
+            |bench| bench.write("etc/web/b.dat", b"b"),
+            &["added /etc/web/b.dat"],
+        ),
+        (
+            "what a glob names is gone",
+            |bench| {
+                fs::remove_file(bench.root().join("etc/web/a.dat")).unwrap();
+            },
+            &["missing /etc/web/a.dat"],
+        ),
+        (
+            "new file of both classes",
+            |bench| {
+                bench.write("etc/web/both", b"x");
+                bench.chmod("etc/web/both", 0o644);
+            },
+            &[],
+        ),
+        (
+            "key within its mode",
+            |bench| {
+                bench.write("etc/ssh/ssh_host_rsa_key", b"key");
+                bench.chmod("etc/ssh/ssh_host_rsa_key", 0o640);
+            },
+            &[],
+        ),
+        (
+            "key beyond its mode",
+            |bench| {
+                bench.write("etc/ssh/ssh_host_rsa_key", b"key");
+                bench.chmod("etc/ssh/ssh_host_rsa_key", 0o644);
+            },
+            &["mode /etc/ssh/ssh_host_rsa_key"],
+        ),
+        (
+            "directory that may appear, with a file",
+            |bench| {
+                fs::create_dir(bench.root().join("opt/made")).unwrap();
+                bench.chmod("opt/made", 0o700);
+                bench.write("opt/made/file", b"x");
+                bench.chmod("opt/made/file", 0o644);
+            },
+            &[],
+        ),
+        (
+            "directory that is wider, with another file",
+            |bench| {
+                fs::create_dir(bench.root().join("opt/made")).unwrap();
+                bench.chmod("opt/made", 0o755);
+                bench.write("opt/made/other", b"x");
+            },
+            &["mode /opt/made", "added /opt/made/other"],
+        ),
+        (
+            "file in the place of a directory that may appear",
+            |bench| {
+                bench.write("opt/made", b"x");
+            },
+            &["type /opt/made"],
+        ),
+    ];
+    for (name, change, expected) in cases {
+        let bench = bench.copy();
+        change(&bench);
+        let run = bench.verify();
+        assert_eq!(run.violations(), *expected, "{name}: {}", run.out);
+        assert_eq!(run.code, if expected.is_empty() { 0 } else { 10 }, "{name}");
+    }
+}
+
+#[test]
+fn rules_that_free_earmarks_own_files_or_do_nothing_are_not_sealed() {
+    let bench = Bench::new();
+    bench.copy().seal().must(0);
+    let spec = fs::read_to_string(bench.path("earmark.toml")).unwrap();
+    for (rule, why) in [
+        ("/usr/bin/**", "would let go of '/usr/bin/earmark*'"),
+        (
+            "/usr/lib/earmark/**",
+            "would let go of '/usr/lib/earmark/**'",
+        ),
+        ("/etc/systemd/**", "would let go of"),
+        (
+            "/etc/absent.conf",
+            "has no effect: the image has no such path",
+        ),
+        (
+            "/etc/resolv.conf",
+            "has no effect: 'mutable /etc/resolv.conf', which comes later",
+        ),
+        ("/etc/cron.d/*.conf", "rule-over-code"),
+    ] {
+        let with = spec.replacen("mutable = [", &format!("mutable = [\"{rule}\", "), 1);
+        fs::write(bench.path("earmark.toml"), with).unwrap();
+        bench.write("etc/cron.d/a.conf", b"x");
+        let refused = bench.seal();
+        assert_ne!(refused.code, 0, "{rule}");
+        assert!(refused.err.contains(why), "{rule}: {}", refused.err);
+    }
+    // An account that the image does not have.
+    let with = spec.replacen("owner = \"root\"", "owner = \"nobody-here\"", 1);
+    fs::write(bench.path("earmark.toml"), with).unwrap();
+    let refused = bench.seal().must(2);
+    let place = "there is no 'nobody-here' in /etc/passwd";
+    assert!(
+        refused.err.contains(place) && refused.err.contains("line "),
+        "{}",
+        refused.err
+    );
 }
 
 /// The gate must not stop at the first name of a file that has several.

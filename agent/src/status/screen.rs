@@ -220,11 +220,19 @@ fn unchecked(report: &Report) -> String {
         _ if report.counts.entries == 0 => {
             "the root: there was nothing to compare it with".to_owned()
         }
-        _ if report.counts.files_unread > 0 => format!(
-            "content of {} files; content of mutable files and of state directories, and memory",
-            report.counts.files_unread
-        ),
-        _ => "content of mutable files and of state directories, and memory".to_owned(),
+        _ => {
+            let unread = match report.counts.files_unread {
+                0 => String::new(),
+                files => format!("content of {files} files; "),
+            };
+            let own_word = match report.counts.files_on_host_word {
+                0 => String::new(),
+                files => format!("whether first boot wrote {files} of the files so; "),
+            };
+            format!(
+                "{unread}{own_word}content of mutable files and of state directories, and memory"
+            )
+        }
     }
 }
 

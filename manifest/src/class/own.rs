@@ -3,8 +3,9 @@
 
 use super::{PathClass, Pattern, Rule, RuleError, RuleKind};
 
-/// Patterns of paths that every image keeps sealed. The seal itself has a class of its own.
-const OWN: &[&str] = &[
+/// Patterns of paths that every image keeps sealed, as `docs/manifest-format.md` lists them. The seal itself
+/// has a class of its own.
+pub const OWN: &[&str] = &[
     "/usr/lib/earmark/**",
     "/usr/bin/earmark*",
     "/usr/sbin/earmark*",

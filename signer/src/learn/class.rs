@@ -108,7 +108,9 @@ fn class_of(change: &Change, tree: &Tree, never: &Never) -> Result<PathClass, St
         return refuse(why);
     }
     let class = tree.rules.class_of(&change.path);
-    if class != PathClass::Sealed {
+    // What is mutable was there when the image was sealed: a new path needs the class that lets it appear.
+    let is_new = class == PathClass::Mutable && change.has(Kind::Added);
+    if class != PathClass::Sealed && !is_new {
         return Err(format!("it is '{class}', which does not allow this"));
     }
     let recorded = tree.get(&change.path);

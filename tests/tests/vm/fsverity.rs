@@ -183,7 +183,9 @@ fn vm_the_kernels_fsverity_measurement_is_used_instead_of_reading() {
     let host = Host::new();
     let console = host.boot("enable", ENABLE);
 
-    must_verify(&console.step("before").must(0));
+    let before = console.step("before").must(0);
+    must_verify(&before);
+    assert_eq!(before.json()["counts"]["files_enforced"], 0);
 
     // What the kernel enforces is what was signed, for each file.
     let signed = host.signed();
@@ -201,7 +203,16 @@ fn vm_the_kernels_fsverity_measurement_is_used_instead_of_reading() {
     }
     let sha512 = console.step("sha512").must(0).out;
     assert!(sha512.starts_with("sha512:"), "{sha512}");
-    must_verify(&console.step("enabled").must(0));
+    let enabled = console.step("enabled").must(0);
+    must_verify(&enabled);
+    // They are counted apart: nobody read them, and another host would have to.
+    let counts = [&before, &enabled].map(|run| run.json()["counts"].clone());
+    let [read, read_less] = counts
+        .clone()
+        .map(|counts| counts["files_read"].as_u64().unwrap());
+    let enforced = u64::try_from(measured.len()).unwrap();
+    assert_eq!(counts[1]["files_enforced"], enforced, "{}", counts[1]);
+    assert_eq!(read - read_less, enforced, "{counts:?}");
 
     // Other bytes of the same size are found by reading; with fs-verity, by the kernel's digest.
     let digest = console.step("plain-evil").must(0).out;
