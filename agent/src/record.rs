@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
-use earmark_scan::{Report, Root, ScanError, state, verify::Verdict};
+use earmark_scan::{Report, Root, ScanError, verify::Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,11 +42,10 @@ pub struct Status {
     pub taints: Vec<Taint>,
 }
 
-/// Reads the record beneath the root, if there is one. One that another account than root wrote is no
-/// record: the directory is also that of users without rights.
+/// Reads the record beneath the root, if there is one.
 pub fn read(root: &Root) -> Result<Option<Status>> {
     let path = ImagePath::from_absolute(layout::STATUS.as_bytes())?;
-    let Some(bytes) = state::read(root, &path, BOUND)? else {
+    let Some(bytes) = root.read_opt(&path, BOUND)? else {
         return Ok(None);
     };
     let status = serde_json::from_slice(&bytes).map_err(|error| ScanError {

@@ -103,7 +103,6 @@ impl RuleAttributes {
             PathClass::Generated if mode.is_some_and(|mode| mode & !0o775 != 0) => {
                 Some("a mode of 'generated' has no set-id bits and is not writable by others")
             }
-            PathClass::Generated => None,
             PathClass::Mutable if (mode, uid, gid) != (None, None, None) => {
                 Some("'mutable' takes owner and mode from the sealed path")
             }
@@ -117,7 +116,7 @@ impl RuleAttributes {
             PathClass::Rendered if pattern.literal().is_none() => {
                 Some("'rendered' names one path, without wildcards")
             }
-            PathClass::Rendered => None,
+            PathClass::Generated | PathClass::Rendered => None,
             PathClass::Sealed | PathClass::State | PathClass::Seal => {
                 (!self.is_empty()).then_some("this class has none")
             }

@@ -107,9 +107,8 @@ fn push_own(lines: &mut Lines) {
 fn push_rule(lines: &mut Lines, rule: &Rule, tree: &Tree) -> bool {
     let keywords = match rule.kind {
         RuleKind::Class(PathClass::State) => "type=dir ignore optional",
-        RuleKind::Class(PathClass::Mutable | PathClass::Generated | PathClass::Rendered) => {
-            "type=file optional"
-        }
+        RuleKind::Class(PathClass::Generated) if rule.attributes.types.is_some() => return false,
+        RuleKind::Class(PathClass::Generated | PathClass::Rendered) => "type=file optional",
         _ => return true,
     };
     let text = rule.pattern.to_string();
@@ -237,15 +236,18 @@ mod tests {
             entries,
             &[
                 "generated /etc/host_*_key",
-                "mutable /etc/x?",
+                "generated /etc/x?",
                 "mutable /etc/resolv.conf",
+                "generated /etc/adjtime",
                 "state /srv",
                 "generated /missing/x",
             ],
         );
         let has = |line: &str| lines.iter().any(|known| known == line);
         assert!(has("./etc/host_*_key type=file optional"), "{lines:?}");
-        assert!(has("./etc/resolv.conf type=file optional"), "{lines:?}");
+        assert!(has("./etc/adjtime type=file optional"), "{lines:?}");
+        // What is mutable is there, or missing.
+        assert!(!lines.iter().any(|line| line.contains("resolv")));
         assert!(has("./srv type=dir ignore optional"), "{lines:?}");
         assert!(has(
             "./usr/lib/earmark/seal/tree.zst type=file mode=0644 uid=0 gid=0 optional"

@@ -85,7 +85,7 @@ impl Places {
         }
         let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
         let mut classes = above.map(|path| self.rules.class_of(&path));
-        let is_mutable = self.rules.class_of(path) == PathClass::Mutable;
+        let is_mutable = self.rules.class_when_sealed(path) == PathClass::Mutable;
         if is_mutable || classes.any(|class| class == PathClass::State) {
             Place::Writable
         } else {
@@ -110,8 +110,10 @@ impl Places {
                 _ => continue,
             };
             for path in expand(look, &rule.pattern)? {
-                // A later rule may have taken it back.
-                if self.rules.class_of(&path) == class && is_island(look.root(), &path, class)? {
+                // A later rule may have taken it back; what may also appear is mutable where it is there.
+                if self.rules.class_when_sealed(&path) == class
+                    && is_island(look.root(), &path, class)?
+                {
                     islands.insert(path);
                 }
             }

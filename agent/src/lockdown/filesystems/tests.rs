@@ -25,6 +25,7 @@ const BOOTED: &str = "\
 const DECLARED: &str = "platform = \"file\"\n[tree]\n\
     state = [\"/dev\", \"/proc\", \"/run\", \"/srv/*\", \"/sys\", \"/var/lib/web\", \"/var/log\"]\n\
     mutable = [\"/etc/machine-id\", \"/etc/resolv.conf\", \"/etc/x/*.old\", \"/opt/**\"]\n\
+    generated = [\"/etc/resolv.conf\"]\n\
     mounts = [\"/boot/efi\"]\n";
 
 fn path(text: &str) -> ImagePath {
