@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use earmark_manifest::verify::VerifiedDeclaration;
+use earmark_manifest::{
+    layout, path::ImagePath, statement::Architecture, verify::VerifiedDeclaration,
+};
 use earmark_scan::{
-    Progress, Report, Root,
+    Progress, Report, Root, Violation, ViolationKind,
     verify::{self, Place, Verification},
 };
 
@@ -90,13 +92,16 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
     if !root.is_live() {
         return verification;
     }
-    let line = CommandLine::read(root);
     let statement = policy.declared().map(VerifiedDeclaration::statement);
+    let other_machine =
+        statement.and_then(|statement| machine_violation(statement.image.architecture));
+    let line = CommandLine::read(root);
     let signed = statement.and_then(|statement| statement.boot.as_ref());
     let Judgement {
         mut violations,
         mut doubts,
     } = line.judge(signed.map(|boot| &boot.cmdline));
+    violations.extend(other_machine);
     // A seal that cannot be read says nothing of what the generator was to write: with too few descriptors, the
     // strictest policy was expected, and what was missing of it made a violation of a doubt.
     let is_unread = matches!(policy, Policy::Strict(_)) && verification.exit_code() == 11;
@@ -110,4 +115,34 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
         }
     }
     verification.with(violations, doubts)
+}
+
+/// This program runs on the machine, so that it was compiled for it: a manifest for another one is not of
+/// this host.
+fn machine_violation(expected: Architecture) -> Option<Violation> {
+    let found = Architecture::of_this_program();
+    (found != Some(expected)).then(|| Violation {
+        path: ImagePath::from_absolute(layout::MANIFEST.as_bytes()).unwrap_or_default(),
+        kind: ViolationKind::Identity,
+        expected: format!("a host of the architecture {expected}"),
+        found: std::env::consts::ARCH.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifest_of_another_machine_is_a_violation() {
+        let own = Architecture::of_this_program().unwrap();
+        let other = match own {
+            Architecture::X86_64 => Architecture::Aarch64,
+            Architecture::Aarch64 => Architecture::X86_64,
+        };
+        assert_eq!(machine_violation(own), None);
+        let found = machine_violation(other).unwrap();
+        assert_eq!(found.kind, ViolationKind::Identity);
+        assert!(found.to_string().contains(other.name()), "{found}");
+    }
 }

@@ -24,6 +24,7 @@
 
 pub mod accounts;
 mod ahead;
+pub mod architecture;
 mod check;
 pub mod cloud_init;
 mod compare;

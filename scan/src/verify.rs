@@ -16,6 +16,7 @@ use earmark_manifest::{
 use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
     ahead::ahead,
+    architecture,
     check::{Check, Outcome},
     compare::{self, CompareError},
     findings::{Bound, Findings},
@@ -153,6 +154,7 @@ pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
+    verification.architecture(root);
     verification.count();
     verification.counts.milliseconds =
         u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -296,6 +298,28 @@ impl Verification {
                 Stop::Unreadable(format!("failed to read the signed tree: {why}"))
             }
         })
+    }
+
+    /// The manifest's architecture is a word; what the root's first process was compiled for is evidence.
+    fn architecture(&mut self, root: &Root) {
+        let Some(manifest) = &self.manifest else {
+            return;
+        };
+        let expected = manifest.statement().image.architecture;
+        match architecture::read(root) {
+            Ok(Some(machine)) if machine.architecture != Ok(expected) => {
+                self.violations.push(Violation {
+                    path: machine.place(),
+                    kind: ViolationKind::Identity,
+                    expected: expected.to_string(),
+                    found: machine.to_string(),
+                });
+            }
+            Ok(_) => {}
+            Err(error) => self
+                .doubts
+                .push(Doubt::new(&ImagePath::root(), error.what, error)),
+        }
     }
 
     /// Without the walk only this tells that a seal was put on another image's root.

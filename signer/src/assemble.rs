@@ -1,6 +1,7 @@
 //! From a root and a declaration to a bundle that can be signed. The root is only read.
 
 mod boot;
+mod machine;
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -54,8 +55,8 @@ pub struct Request {
     pub version: earmark_manifest::name::ImageVersion,
     /// Where it came from.
     pub build: BuildRecord,
-    /// What it runs on.
-    pub architecture: Architecture,
+    /// What it runs on, as a person said.
+    pub architecture: Option<Architecture>,
 }
 
 /// Measures `root` and says what it is once it is stamped.
@@ -67,6 +68,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
         build,
         architecture,
     } = request;
+    let architecture = machine::decide(root, architecture)?;
     let image = ImageIdentity {
         name: declared.image.name.clone(),
         version,

@@ -176,6 +176,8 @@ impl Bench {
     pub fn seal(&self) -> Run {
         self.earmark(&[
             "seal",
+            "--architecture",
+            std::env::consts::ARCH,
             "--root",
             "root",
             "--spec",
@@ -193,6 +195,8 @@ impl Bench {
     pub fn measure(&self) -> Run {
         self.earmark(&[
             "measure",
+            "--architecture",
+            std::env::consts::ARCH,
             "--root",
             "root",
             "--spec",

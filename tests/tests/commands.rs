@@ -225,6 +225,8 @@ fn sealing_twice_gives_the_same_bytes_and_another_version_names_its_parent() {
     let parent = bench.verify().must(0).json()["manifest"].clone();
     let seal = [
         "seal",
+        "--architecture",
+        std::env::consts::ARCH,
         "--root",
         "root",
         "--spec",
@@ -255,6 +257,8 @@ fn a_seal_that_fails_leaves_the_root_as_it_was() {
     let seal = |key: &str, spec: &str| {
         bench.earmark(&[
             "seal",
+            "--architecture",
+            std::env::consts::ARCH,
             "--root",
             "root",
             "--spec",
@@ -319,6 +323,8 @@ fn the_live_root_is_not_sealed_by_mistake() {
     let bench = Bench::new();
     let refused = bench.earmark(&[
         "seal",
+        "--architecture",
+        std::env::consts::ARCH,
         "--root",
         "/",
         "--spec",

@@ -59,12 +59,11 @@ pub(super) fn unmatched<'a, A, B>(
                     continue;
                 }
                 *reached = Some(at);
-                match owner.get(index).copied().flatten() {
-                    Some(other) => queue.push_back(other),
-                    None => {
-                        free = Some(index);
-                        break;
-                    }
+                if let Some(other) = owner.get(index).copied().flatten() {
+                    queue.push_back(other);
+                } else {
+                    free = Some(index);
+                    break;
                 }
             }
         }

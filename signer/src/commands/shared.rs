@@ -47,7 +47,7 @@ pub struct MeasureArgs {
     /// Who built it, such as the URL of a CI job
     #[arg(long, value_name = "TEXT")]
     pub builder: Option<BuildText>,
-    /// What it runs on: as `uname -m` says; without it, what this runs on
+    /// What it runs on, for a root without a first process: x86_64 or aarch64
     #[arg(long, value_name = "ARCHITECTURE")]
     pub architecture: Option<Architecture>,
 }
@@ -59,12 +59,6 @@ impl MeasureArgs {
         let declared = Declaration::parse(&declaration)
             .with_context(|| format!("failed to parse {}", quote(&self.spec)))
             .exits(Exit::Usage)?;
-        let architecture = self
-            .architecture
-            .or(Architecture::of_this_program())
-            .context("this architecture is not known")
-            .exits(Exit::Usage)
-            .or_next(|| "give --architecture x86_64 or aarch64".to_owned())?;
         let build = BuildRecord {
             revision: self.revision.clone(),
             builder: self.builder.clone(),
@@ -75,7 +69,7 @@ impl MeasureArgs {
             declared,
             version: self.version.clone(),
             build,
-            architecture,
+            architecture: self.architecture,
         })
     }
 }

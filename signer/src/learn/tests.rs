@@ -70,7 +70,7 @@ impl Host {
             declared: Declaration::parse(SPEC.as_bytes()).unwrap(),
             version: "1.0".parse().unwrap(),
             build: BuildRecord::default(),
-            architecture: Architecture::X86_64,
+            architecture: Some(Architecture::X86_64),
         };
         let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
         let key = SigningKey::local(PrivateKey::from_pkcs8(&der).unwrap()).unwrap();

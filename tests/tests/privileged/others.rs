@@ -143,6 +143,8 @@ fn privileged_keys_go_both_ways_between_openssl_and_earmark() {
         bench
             .earmark(&[
                 "seal",
+                "--architecture",
+                std::env::consts::ARCH,
                 "--root",
                 "root",
                 "--spec",

@@ -83,6 +83,8 @@ fn privileged_a_full_disk_leaves_the_root_as_it_was() {
         let size = fs::metadata(&filler).unwrap().len();
         let run = bench.earmark(&[
             "seal",
+            "--architecture",
+            std::env::consts::ARCH,
             "--root",
             "root",
             "--spec",
@@ -136,6 +138,8 @@ fn privileged_a_killed_signer_leaves_the_old_seal_or_the_new_one() {
             let inject = format!("inject={call}:signal=SIGKILL:when={when}");
             let seal = [
                 "seal",
+                "--architecture",
+                std::env::consts::ARCH,
                 "--root",
                 "root",
                 "--spec",

@@ -1,0 +1,96 @@
+//! The architecture that an image is for: what its first process was compiled for.
+
+use anyhow::Context;
+use earmark_manifest::statement::Architecture;
+use earmark_scan::{
+    Root,
+    architecture::{self, FIRST_PROCESS},
+};
+
+use crate::exit::{Exit, Exits, Failure, Outcome};
+
+/// Decides by what `root` has. What a person says may not contradict it, and has to be said where the root has
+/// no first process.
+pub(super) fn decide(root: &Root, said: Option<Architecture>) -> Outcome<Architecture> {
+    let machine = architecture::read(root)
+        .context("failed to read the architecture of the root")
+        .exits(Exit::Undecided)?;
+    let Some(machine) = machine else {
+        return said.ok_or_else(|| {
+            let places = FIRST_PROCESS.join(", ");
+            let problem = format!(
+                "the architecture of the root is not known: none of {places} leads to an ELF program"
+            );
+            Failure::new(Exit::Usage, problem).next("give --architecture x86_64 or aarch64")
+        });
+    };
+    let Ok(found) = machine.architecture else {
+        let problem = format!(
+            "'{}' of the root is for {machine}; x86_64 and aarch64 can be sealed",
+            machine.path
+        );
+        return Err(Failure::new(Exit::Usage, problem).next("is --root the root of an image?"));
+    };
+    match said {
+        Some(said) if said != found => {
+            let problem = format!(
+                "refused: --architecture is {said}, and '{}' of the root is for {found}",
+                machine.path
+            );
+            Err(Failure::new(Exit::Usage, problem).next("leave --architecture out"))
+        }
+        _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A root whose first process is for this `e_machine`.
+    fn root(machine: Option<u8>) -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some(machine) = machine {
+            let systemd = directory.path().join("usr/lib/systemd");
+            fs::create_dir_all(&systemd).unwrap();
+            let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+            elf.extend([machine, 0, 1, 0, 0, 0]);
+            fs::write(systemd.join("systemd"), elf).unwrap();
+        }
+        let root = Root::open(directory.path()).unwrap();
+        (directory, root)
+    }
+
+    fn decided(machine: Option<u8>, said: Option<Architecture>) -> Result<Architecture, String> {
+        let (_keep, root) = root(machine);
+        decide(&root, said).map_err(|failure| {
+            assert_eq!(failure.exit(), Exit::Usage);
+            format!("{failure:?}")
+        })
+    }
+
+    #[test]
+    fn architecture_is_that_of_the_first_process() {
+        use Architecture::{Aarch64, X86_64};
+        for (machine, architecture, other) in [(62, X86_64, Aarch64), (183, Aarch64, X86_64)] {
+            assert_eq!(decided(Some(machine), None), Ok(architecture));
+            assert_eq!(decided(Some(machine), Some(architecture)), Ok(architecture));
+            let refused = decided(Some(machine), Some(other)).unwrap_err();
+            assert!(refused.contains("leave --architecture out"), "{refused}");
+        }
+        let refused = decided(Some(243), Some(X86_64)).unwrap_err();
+        assert!(refused.contains("ELF machine 243"), "{refused}");
+    }
+
+    #[test]
+    fn architecture_of_a_root_without_a_first_process_has_to_be_said() {
+        assert_eq!(
+            decided(None, Some(Architecture::Aarch64)),
+            Ok(Architecture::Aarch64)
+        );
+        let refused = decided(None, None).unwrap_err();
+        assert!(refused.contains("--architecture"), "{refused}");
+    }
+}
