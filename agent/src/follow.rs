@@ -69,6 +69,7 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
         channel: name.as_ref(),
         manifest: declared.digest(),
         epoch: image.epoch,
+        floor: floor(root, channel)?,
         time: host::time().context("the clock of this host was never set")?,
     };
     let store = Store::read(root)?;
@@ -93,6 +94,11 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
         }
     }
     Ok(judge::stand(kept.as_ref(), problem, &host))
+}
+
+/// The lowest counter that is believed: that of the floor, which outlives a state that was deleted, or of the declaration.
+fn floor(root: &Root, channel: &Channel) -> Result<u64> {
+    Ok(seal::read_floor(root)?.channel.max(channel.at_least))
 }
 
 /// Decides what is to be done and when. If that is now, it counts as done from here on: it is on the disk before

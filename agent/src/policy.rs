@@ -2,7 +2,7 @@
 //!
 //! Protects against a policy that is loosened by taking things away: without a declaration that can
 //! be believed, an image that means to be sealed is treated as strictly as one that says
-//! `quarantine`. Does not protect against somebody who also takes the trust file away: that image
+//! `quarantine`. And against an older seal with a weaker one: the stricter of seal and floor counts. Does not protect against somebody who also takes the trust file away: that image
 //! is one that was never sealed, as far as anybody can tell from it (tier T0).
 
 use earmark_manifest::{
@@ -18,53 +18,75 @@ use earmark_scan::{Root, seal};
 pub enum Policy {
     /// What the signed declaration says.
     Declared(Box<VerifiedDeclaration>),
+    /// A good seal that may not stand here, and why not: it is below the floor, or the floor cannot be read. Its
+    /// declaration, raised to the stricter of both.
+    Below(Box<VerifiedDeclaration>, String),
     /// The image has neither a trust file nor a seal: it is being baked, or was never sealed.
     Unsealed,
-    /// The image has some of both, and its declaration cannot be believed.
-    Strict(String),
+    /// The image has some of both, and its declaration cannot be believed; why not, and what is done.
+    Strict(String, OnFailure),
 }
 
 impl Policy {
     /// Decides for a root.
     pub fn of(root: &Root) -> Self {
-        match declared(root) {
-            Ok(declared) => Self::Declared(Box::new(declared)),
-            Err(_) if is_unsealed(root) => Self::Unsealed,
-            Err(problem) => Self::Strict(problem),
+        // A root without a seal has no floor, and nothing is asked of it.
+        let floor = seal::read_floor(root).map_err(|error| error.to_string());
+        let declared = match declared(root) {
+            Ok(declared) => declared,
+            Err(_) if is_unsealed(root) => return Self::Unsealed,
+            Err(problem) => {
+                let least = floor.map_or(OnFailure::Quarantine, |floor| floor.policy);
+                return Self::Strict(problem, least.max(OnFailure::Quarantine));
+            }
+        };
+        match floor {
+            Ok(floor) => match declared.refuse_below(&floor) {
+                Ok(()) => Self::Declared(Box::new(declared)),
+                Err(refusal) => {
+                    let raised = declared.raised_to(OnFailure::Report, Some(&floor));
+                    Self::Below(Box::new(raised), refusal.to_string())
+                }
+            },
+            // To remove it must not be better than to leave it.
+            Err(problem) => {
+                let raised = declared.raised_to(OnFailure::Quarantine, None);
+                Self::Below(Box::new(raised), problem)
+            }
         }
     }
 
     /// What is done.
     pub fn on_failure(&self) -> OnFailure {
         match self {
-            Self::Declared(declared) => declared.declaration().verify.on_failure,
+            Self::Declared(declared) | Self::Below(declared, _) => {
+                declared.declaration().verify.on_failure
+            }
             Self::Unsealed => OnFailure::Report,
-            Self::Strict(_) => OnFailure::Quarantine,
+            Self::Strict(_, policy) => *policy,
         }
     }
 
     /// What was signed, if it is believed.
     pub fn declared(&self) -> Option<&VerifiedDeclaration> {
         match self {
-            Self::Declared(declared) => Some(declared),
-            Self::Unsealed | Self::Strict(_) => None,
+            Self::Declared(declared) | Self::Below(declared, _) => Some(declared),
+            Self::Unsealed | Self::Strict(..) => None,
         }
     }
 
     /// The declaration, if it is believed.
     pub fn declaration(&self) -> Option<&Declaration> {
-        match self {
-            Self::Declared(declared) => Some(declared.declaration()),
-            Self::Unsealed | Self::Strict(_) => None,
-        }
+        self.declared().map(VerifiedDeclaration::declaration)
     }
 
     /// Why, in a line.
     pub fn reason(&self) -> String {
         match self {
             Self::Declared(_) => "declared in the signed earmark.toml".to_owned(),
+            Self::Below(_, problem) => format!("the stricter of seal and floor: {problem}"),
             Self::Unsealed => "there is neither a trust file nor a seal".to_owned(),
-            Self::Strict(problem) => format!("the declaration cannot be believed: {problem}"),
+            Self::Strict(problem, _) => format!("the declaration cannot be believed: {problem}"),
         }
     }
 }
@@ -83,9 +105,96 @@ fn is_unsealed(root: &Root) -> bool {
         layout::MANIFEST,
         layout::DECLARATION,
         layout::TREE,
+        layout::FLOOR,
     ];
     parts.iter().all(|part| {
         ImagePath::from_absolute(part.as_bytes())
             .is_ok_and(|path| matches!(root.read_opt(&path, 0), Ok(None)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use earmark_manifest::declaration::{Lock, LockName};
+
+    use super::*;
+    use crate::testing::TestRoot;
+
+    fn of(root: &TestRoot) -> Policy {
+        Policy::of(&root.open())
+    }
+
+    const OPEN: &str =
+        "on_failure = \"report\"\n[lockdown]\nremote_access = \"allow\"\nimds = \"allow\"";
+
+    #[test]
+    fn seal_above_its_floor_decides_the_policy() {
+        let root = TestRoot::sealed(OPEN);
+        let policy = of(&root);
+        assert!(matches!(policy, Policy::Declared(_)), "{policy:?}");
+        assert_eq!(policy.on_failure(), OnFailure::Report);
+    }
+
+    #[test]
+    fn seal_below_its_floor_gets_the_stricter_of_both() {
+        let root = TestRoot::sealed(OPEN);
+        for (floor, locks, expected) in [
+            (
+                "epoch = 1\npolicy = \"quarantine\"",
+                "",
+                OnFailure::Quarantine,
+            ),
+            ("epoch = 1\npolicy = \"report\"", "", OnFailure::Report),
+            ("epoch = 0\npolicy = \"halt\"", "", OnFailure::Halt),
+            (
+                "epoch = 0\npolicy = \"report\"",
+                "remote_access = []\n",
+                OnFailure::Report,
+            ),
+        ] {
+            let text =
+                format!("schema = 1\nimage = \"web\"\nchannel = 0\n{floor}\n[locks]\n{locks}");
+            root.write(layout::FLOOR, text.as_bytes());
+            let policy = of(&root);
+            assert!(matches!(policy, Policy::Below(..)), "{policy:?}");
+            assert_eq!(policy.on_failure(), expected, "{floor}");
+            let all = policy.declaration().unwrap().lockdown.locks();
+            let is_open = |name| all.contains(&(name, Lock::Allow));
+            assert_eq!(is_open(LockName::RemoteAccess), locks.is_empty());
+            assert!(is_open(LockName::Imds));
+        }
+    }
+
+    #[test]
+    fn floor_that_is_removed_or_damaged_loosens_nothing() {
+        let root = TestRoot::sealed(OPEN);
+        root.write(layout::FLOOR, b"x");
+        assert_eq!(of(&root).on_failure(), OnFailure::Quarantine);
+        root.remove(layout::FLOOR);
+        assert_eq!(of(&root).on_failure(), OnFailure::Quarantine);
+        let root = TestRoot::sealed("on_failure = \"halt\"");
+        root.remove(layout::FLOOR);
+        assert_eq!(of(&root).on_failure(), OnFailure::Halt);
+    }
+
+    #[test]
+    fn floor_decides_where_the_seal_cannot_be_believed() {
+        for (policy, expected) in [("report", OnFailure::Quarantine), ("halt", OnFailure::Halt)] {
+            let root = TestRoot::sealed(&format!("on_failure = \"{policy}\""));
+            root.write(layout::MANIFEST, b"{}");
+            assert_eq!(of(&root).on_failure(), expected);
+            // All that is left is what says that there was a seal.
+            for path in [
+                layout::TRUST,
+                layout::MANIFEST,
+                layout::DECLARATION,
+                layout::TREE,
+            ] {
+                root.remove(path);
+            }
+            assert_eq!(of(&root).on_failure(), expected);
+            root.remove(layout::FLOOR);
+            assert!(matches!(of(&root), Policy::Unsealed));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use earmark_manifest::{
     crypto::{self, Algorithm, PrivateKey},
     declaration::Declaration,
     envelope::Envelope,
+    floor::Floor,
     layout,
     statement::{BuildRecord, ImageIdentity, Statement},
     tree::{self, Tree, TreeSummary},
@@ -97,6 +98,9 @@ impl TestRoot {
             minimum_agent: "0.1.0".parse().unwrap(),
         };
         let envelope = Envelope::sign(statement.to_payload().unwrap(), &key).unwrap();
+        let declared = Declaration::parse(declaration.as_bytes()).unwrap();
+        let floor = Floor::of(&statement, &declared, 0).to_toml().unwrap();
+        self.write(layout::FLOOR, floor.as_bytes());
         self.write(layout::TRUST, trust.to_toml().as_bytes());
         self.write(layout::MANIFEST, &envelope.to_json());
         self.write(layout::DECLARATION, declaration.as_bytes());

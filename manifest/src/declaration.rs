@@ -148,8 +148,8 @@ pub enum Gate {
     Full,
 }
 
-/// What a host does that does not verify.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// What a host does that does not verify; the later ones are stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// Goes on, and says so.

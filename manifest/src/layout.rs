@@ -12,8 +12,18 @@ pub const DECLARATION: &str = "/usr/lib/earmark/seal/earmark.toml";
 pub const TREE: &str = "/usr/lib/earmark/seal/tree.zst";
 /// The keys that this image believes.
 pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
-/// All of these: what the signature covers, and so the tree does not.
-pub const SEAL: [&str; 6] = [EARMARK_DIR, SEAL_DIR, MANIFEST, DECLARATION, TREE, TRUST];
+/// What no seal of this image may be below.
+pub const FLOOR: &str = "/usr/lib/earmark/floor.toml";
+/// All of these: what the signature covers, or a verifier starts from, and so the tree does not have.
+pub const SEAL: [&str; 7] = [
+    EARMARK_DIR,
+    SEAL_DIR,
+    MANIFEST,
+    DECLARATION,
+    TREE,
+    TRUST,
+    FLOOR,
+];
 /// The agent's one public state.
 pub const STATUS: &str = "/run/earmark/status.json";
 /// The agent's own directories on a running host, which are always `state`.

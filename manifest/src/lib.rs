@@ -38,6 +38,7 @@ mod edwards;
 pub mod entry;
 pub mod envelope;
 pub mod escape;
+pub mod floor;
 pub mod fsverity;
 pub mod grant;
 mod in_toto;

@@ -95,3 +95,6 @@ pub const CMDLINE: usize = 2_048;
 pub const CMDLINE_WORDS: usize = 256;
 /// A template of a `file` step, in bytes.
 pub const TEMPLATE: usize = 1024 * 1024;
+
+/// `floor.toml`, in bytes: what the locks of a declaration except, which is as long as it.
+pub const FLOOR: usize = 512 * 1024;

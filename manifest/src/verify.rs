@@ -6,9 +6,10 @@
 
 use crate::{
     crypto,
-    declaration::{Declaration, DeclarationError},
+    declaration::{Declaration, DeclarationError, OnFailure},
     digest::{ManifestDigest, Sha256Digest},
     envelope::{Envelope, EnvelopeError, KeyId},
+    floor::{BelowFloor, Floor},
     json::JsonError,
     limits,
     name::ImageName,
@@ -88,6 +89,9 @@ pub enum Refusal {
     /// See [`EnvelopeError`].
     #[error("manifest.json: {0}")]
     Envelope(EnvelopeError),
+    /// A good seal that is older or weaker than this image's own: somebody put it in.
+    #[error("{0}: another seal was put in the place of the image's own; next: replace the host")]
+    Floor(Box<BelowFloor>),
     /// A good manifest, of an image that this trust file is not for.
     #[error("the manifest is of the image '{found}', and the trust file is for '{expected}'")]
     Image {
@@ -205,6 +209,11 @@ impl VerifiedManifest {
         self.declared.declaration()
     }
 
+    /// See [`VerifiedDeclaration::refuse_below`].
+    pub fn refuse_below(&self, floor: &Floor) -> Result<(), Refusal> {
+        self.declared.refuse_below(floor)
+    }
+
     /// All but the tree, whose memory is given back.
     pub fn without_tree(self) -> VerifiedDeclaration {
         self.declared
@@ -243,6 +252,28 @@ impl VerifiedDeclaration {
     /// The declaration.
     pub fn declaration(&self) -> &Declaration {
         &self.declaration
+    }
+
+    /// Refuses a seal that is below the floor of the image that it was found in.
+    pub fn refuse_below(&self, floor: &Floor) -> Result<(), Refusal> {
+        floor
+            .check(&self.statement, &self.declaration)
+            .map_err(|below| Refusal::Floor(Box::new(below)))
+    }
+
+    /// The same, with the stricter of its own policy and `least`, and with locks shut that the floor wants
+    /// shut: for a host that has to do something about a seal that it refuses.
+    #[must_use]
+    pub fn raised_to(mut self, least: OnFailure, floor: Option<&Floor>) -> Self {
+        let verify = &mut self.declaration.verify;
+        verify.on_failure = verify.on_failure.max(least);
+        if let Some(floor) = floor {
+            verify.on_failure = verify.on_failure.max(floor.policy);
+            for name in floor.open(&self.declaration) {
+                self.declaration.lockdown.shut(name);
+            }
+        }
+        self
     }
 
     /// Takes `tree.zst`, if it is the signed one.

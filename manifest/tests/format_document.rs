@@ -11,6 +11,7 @@ use earmark_manifest::{
     class::OWN,
     crypto::{PublicKey, Sha256, sha256},
     envelope::{Envelope, PAYLOAD_TYPE, pae},
+    floor::Floor,
     fsverity::VerityHasher,
     grant::verify_grant,
     limits,
@@ -74,6 +75,11 @@ fn every_example_is_true() {
     ));
     says(&format!("the stored bytes, `{}`", sha256(&seal.tree)));
     says(&format!("The declaration, `{}`", sha256(&seal.declaration)));
+
+    let verified = verify(seal.clone(), &trust).unwrap();
+    let floor = Floor::of(verified.statement(), verified.declaration(), 0);
+    assert_eq!(floor.to_toml().unwrap().trim_end(), example("floor"));
+    verified.refuse_below(&floor).unwrap();
 
     // Its parts, one from the other.
     let tree = zstd::bulk::decompress(&seal.tree, 1 << 20).unwrap();
@@ -172,6 +178,7 @@ fn the_table_of_limits_is_that_of_the_source() {
         ("PARAMETERS", limits::PARAMETERS),
         ("WAIVERS", limits::WAIVERS),
         ("CMDLINE", limits::CMDLINE),
+        ("FLOOR", limits::FLOOR),
         ("CMDLINE_WORDS", limits::CMDLINE_WORDS),
         ("TEMPLATE", limits::TEMPLATE),
     ]

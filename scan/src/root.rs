@@ -186,6 +186,21 @@ impl Root {
         }
     }
 
+    /// The bytes that a regular file is said to have.
+    pub fn size_of_regular(&self, path: &ImagePath) -> Result<u64, ScanError> {
+        let Some(source) = self.source() else {
+            return self.open_regular(path).map(|(_, size)| size);
+        };
+        let metadata = source::find(source, path)
+            .and_then(|node| source.look(node))
+            .map_err(|cause| failed("look at", path, cause))?;
+        if metadata.kind() != FileType::RegularFile {
+            let cause = io::Error::other("it is not a regular file");
+            return Err(failed("read", path, cause));
+        }
+        Ok(metadata.size)
+    }
+
     /// Opens a regular file to be read, as [`Root::read`] does, with the bytes that it is said to have.
     pub fn open_regular(&self, path: &ImagePath) -> Result<(std::fs::File, u64), ScanError> {
         let file = self

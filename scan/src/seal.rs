@@ -9,6 +9,7 @@ use earmark_manifest::{
     crypto::Sha256,
     digest::Sha256Digest,
     envelope::EnvelopeError,
+    floor::{Floor, FloorError},
     layout, limits,
     path::ImagePath,
     trust::{Trust, TrustError},
@@ -26,6 +27,16 @@ pub enum SealError {
     /// A file is missing or cannot be read.
     #[error("{0}")]
     Read(#[from] ScanError),
+    /// The floor is there, and not one.
+    #[error(
+        "failed to use the floor '{place}': {cause}; next: replace the host, or install its seal again"
+    )]
+    Floor {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it.
+        cause: FloorError,
+    },
     /// The trust file is there, and not one.
     #[error("failed to use the trust file '{place}': {cause}")]
     Trust {
@@ -108,6 +119,15 @@ pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
     })
 }
 
+/// Reads and parses a root's floor. A sealed root has one: 'seal' and 'install' place it.
+pub fn read_floor(root: &Root) -> Result<Floor, SealError> {
+    let bytes = root.read(&at(layout::FLOOR)?, limits::FLOOR)?;
+    Floor::parse(&bytes).map_err(|cause| SealError::Floor {
+        place: layout::FLOOR.to_owned(),
+        cause,
+    })
+}
+
 /// Reads a file of the seal, of which one of more than `bound` bytes is none.
 fn read_file(
     root: &Root,
@@ -127,7 +147,7 @@ fn refuse_long(
     bound: usize,
     refusal: impl FnOnce(usize) -> Refusal,
 ) -> Result<(), SealError> {
-    let (_, size) = root.open_regular(path)?;
+    let size = root.size_of_regular(path)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > bound {
         return Err(SealError::Refused(refusal(size)));

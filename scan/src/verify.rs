@@ -279,6 +279,9 @@ impl Verification {
             verify::verify_declaration(&envelope, &declaration, trust).map_err(Stop::Refused)?;
         let gate = options.gate.unwrap_or(declared.declaration().verify.gate);
         self.gate = Some(gate);
+        // The root's own, whoever's keys are believed: an older seal has good signatures.
+        let floor = seal::read_floor(root).map_err(unreadable)?;
+        declared.refuse_below(&floor).map_err(Stop::Refused)?;
         if gate == Gate::Signature {
             let tree = seal::hash_tree(root).map_err(no_seal)?;
             declared.refuse_other_tree(tree).map_err(Stop::Refused)?;

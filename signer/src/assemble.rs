@@ -29,6 +29,7 @@ use crate::{
     bundle::UnsignedBundle,
     critical,
     exit::{Exit, Exits, Failure, Next, Outcome},
+    floor,
     lint::{self, Keys, Waivers},
     os_release::Stamp,
     output, place,
@@ -281,6 +282,7 @@ fn parent(root: &Root, image: &ImageIdentity) -> Outcome<Option<ManifestDigest>>
         .with_context(parsing)
         .exits(Exit::Usage)
         .or_next(advice)?;
+    floor::refuse_older(&sealed.image, image)?;
     if sealed.image.name == image.name && sealed.image.version == image.version {
         return Ok(sealed.parent);
     }

@@ -28,6 +28,7 @@ mod exit;
 mod export;
 mod files;
 mod fleet;
+mod floor;
 mod grant;
 mod image;
 mod keys;

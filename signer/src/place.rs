@@ -36,6 +36,8 @@ pub struct Placement<'a> {
     pub seal: &'a SealBytes,
     /// The bytes of the trust file.
     pub trust: &'a [u8],
+    /// The bytes of the floor.
+    pub floor: &'a [u8],
     /// The `os-release`, if it changes.
     pub stamp: Option<&'a Stamp>,
 }
@@ -88,6 +90,7 @@ pub fn refuse_unplaceable(root: &Root) -> Outcome<()> {
     }
     for path in [
         layout::TRUST,
+        layout::FLOOR,
         layout::MANIFEST,
         layout::DECLARATION,
         layout::TREE,
@@ -177,13 +180,15 @@ fn clear_leftovers(root: &Root) -> io::Result<()> {
 
 const SEAL_NAME: &str = "seal";
 const TRUST_NAME: &str = "trust.toml";
+const FLOOR_NAME: &str = "floor.toml";
 const OS_RELEASE_NAME: &str = "os-release";
 const SEAL_FILES: [&str; 3] = [MANIFEST_NAME, DECLARATION_NAME, TREE_NAME];
 
 /// Every name that a run may stage, and the directory of the root that it is in.
-const STAGED: [(&str, &str); 7] = [
+const STAGED: [(&str, &str); 8] = [
     (layout::EARMARK_DIR, SEAL_NAME),
     (layout::EARMARK_DIR, TRUST_NAME),
+    (layout::EARMARK_DIR, FLOOR_NAME),
     (LIB, OS_RELEASE_NAME),
     ("/etc", OS_RELEASE_NAME),
     // Where the directory of the seal cannot be exchanged as a whole.
@@ -226,6 +231,7 @@ fn place_as(
             (TREE_NAME, &placement.seal.tree),
         ];
         transaction.stage(&earmark, TRUST_NAME, &Content::File(placement.trust), &file)?;
+        transaction.stage(&earmark, FLOOR_NAME, &Content::File(placement.floor), &file)?;
         transaction.stage(
             &earmark,
             SEAL_NAME,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies an Earmark seal from docs/manifest-format.md alone, sharing no code with Earmark.
 
-    earmark_reference.py SEAL_DIR TRUST_TOML
+    earmark_reference.py SEAL_DIR TRUST_TOML [FLOOR_TOML]
 
 Prints "OK <manifest digest>" and exits 0, or "REFUSED <reason>" and exits 10. Needs the packages
 `cryptography` and `zstandard`. Section numbers are those of the document.
@@ -32,7 +32,7 @@ ORDER_8 = {
     bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
 }
 SMALL = ORDER_8 | {y.to_bytes(32, "little") for y in (0, 1, P - 1, P, P + 1)}
-SEAL = ["", "/seal", "/seal/manifest.json", "/seal/earmark.toml", "/seal/tree.zst", "/trust.toml"]
+SEAL = ["", "/seal", "/seal/manifest.json", "/seal/earmark.toml", "/seal/tree.zst", "/trust.toml", "/floor.toml"]
 SEAL = ["seal /usr/lib/earmark" + path for path in SEAL]
 
 
@@ -166,7 +166,7 @@ def signed_by(key, signature, message):
 # Section 2: "To verify".
 
 
-def verify(seal, trust_path):
+def verify(seal, trust_path, floor_path=None):
     trust_bytes = bounded(trust_path, 65_536)
     envelope_bytes = bounded(seal / "manifest.json", 65_536)
     declaration = bounded(seal / "earmark.toml", 262_144)
@@ -207,8 +207,36 @@ def verify(seal, trust_path):
     need(isinstance(line, str), "earmark.toml: boot.cmdline")
     if words := re.findall(r"[^\t\n\r ]+", line):
         need(" ".join(words) == statement["cmdline"], "command line in earmark.toml")
+    if floor_path:
+        check_floor(bounded(floor_path, 524_288), statement, declared)
     need(read_tree(stored) == (statement["entries"], statement["bytes"]), "summary of the tree")
     return "sha256:" + hashlib.sha256(payload).hexdigest()
+
+
+# Section 7.1.
+
+LOCKS = "accounts cloud_init filesystems imds kernel packages remote_access schedules".split()
+POLICIES = ["report", "quarantine", "halt"]
+
+
+def check_floor(data, statement, declared):
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"floor.toml: {error}") from error
+    names = ["schema", "image", "epoch", "policy", "channel", "locks"]
+    schema, image, epoch, policy, channel, locks = fields(document, names)
+    need(type(schema) is int and schema == 1, "floor.toml: schema")
+    need(all(type(number) is int and 0 <= number < 2**64 for number in (epoch, channel)), "floor.toml: number")
+    need(policy in POLICIES and isinstance(locks, dict) and set(locks) <= set(LOCKS), "floor.toml: policy or lock")
+    need(image == statement["name"], "the floor is of another image")
+    need(statement["epoch"] >= epoch, "epoch below the floor")
+    found = declared.get("verify", {}).get("on_failure", "report")
+    need(POLICIES.index(found) >= POLICIES.index(policy), "policy below the floor")
+    for name, most in locks.items():
+        lock = declared.get("lockdown", {}).get(name, "deny")
+        excepted = next(iter(lock.values()), []) if isinstance(lock, dict) else []
+        need(lock != "allow" and set(excepted) <= set(most), f"lock {name} below the floor")
 
 
 # Section 3.
@@ -452,8 +480,8 @@ def read_tree(stored):
 
     need(next(lines) == b"earmark-tree 1", "first line")
     rules = [next(lines, b"") for _ in range(number(b"rules", 4_096))]
-    need([rule.decode("latin-1") for rule in rules[-6:]] == SEAL, "Earmark's own rules")
-    need(not any(rule.startswith(b"seal ") for rule in rules[:-6]), "seal rule")
+    need([rule.decode("latin-1") for rule in rules[-7:]] == SEAL, "Earmark's own rules")
+    need(not any(rule.startswith(b"seal ") for rule in rules[:-7]), "seal rule")
     rules = [read_rule(rule) for rule in rules]
     check_rules(rules)
     check_own(rules)
@@ -514,10 +542,10 @@ def check_xattrs(data):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
     try:
-        print("OK", verify(Path(sys.argv[1]), Path(sys.argv[2])))
+        print("OK", verify(*map(Path, sys.argv[1:])))
     except (Refused, zstandard.ZstdError) as error:
         print("REFUSED", error)
         sys.exit(10)

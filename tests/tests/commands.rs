@@ -9,6 +9,7 @@ fn what_is_missing_is_undecided_and_never_verified() {
     let sealed = Bench::sealed();
     for path in [
         "usr/lib/earmark/trust.toml",
+        "usr/lib/earmark/floor.toml",
         "usr/lib/earmark/seal/manifest.json",
         "usr/lib/earmark/seal/earmark.toml",
         "usr/lib/earmark/seal/tree.zst",

@@ -27,9 +27,16 @@ pub struct Host<'a> {
     pub channel: Option<&'a ChannelName>,
     pub manifest: ManifestDigest,
     pub epoch: u64,
+    /// The lowest counter of a document that the image believes.
+    pub floor: u64,
     /// In seconds since 1970.
     pub time: u64,
 }
+
+/// By how much a counter may go up at once, from the floor or the document that is followed. A channel that changes
+/// each five minutes takes nine years for it; a counter near the end of its range would otherwise keep every later
+/// document away for ever.
+pub const STEP: u64 = 1_000_000;
 
 /// Where a host stands, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +138,10 @@ pub fn take(
             .map_err(|refusal| refusal.to_string()),
         None => Ok(new),
     });
+    let from = known
+        .as_ref()
+        .map_or(0, |(_, known)| known.channel().counter);
+    let new = new.and_then(|new| refuse_jump(new, from.max(host.floor)));
     match (new, known) {
         (Err(why), known) => (known.map(|(kept, _)| kept), Some(why)),
         (Ok(_), known) => {
@@ -157,7 +168,26 @@ fn believed(document: &[u8], host: &Host<'_>) -> Result<VerifiedChannel, String>
             Some(name) => verified.named(name),
             None => Ok(verified),
         });
-    verified.map_err(|refusal| refusal.to_string())
+    let verified = verified.map_err(|refusal| refusal.to_string())?;
+    let (found, floor) = (verified.channel().counter, host.floor);
+    if found < floor {
+        return Err(format!(
+            "rollback refused: counter {found} is lower than {floor}, the floor of this image; next: publish \
+             the newest document of the channel"
+        ));
+    }
+    Ok(verified)
+}
+
+fn refuse_jump(new: VerifiedChannel, from: u64) -> Result<VerifiedChannel, String> {
+    let found = new.channel().counter;
+    if found.saturating_sub(from) > STEP {
+        return Err(format!(
+            "counter {found} refused: it is more than {STEP} higher than {from}, the last one known; next: publish \
+             a document with the right counter, or bake an image with [channel] at_least"
+        ));
+    }
+    Ok(new)
 }
 
 /// Where the host stands by what is kept.
@@ -198,7 +228,9 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
         Standing::Revoked { reason } => (None, None, Some(reason)),
         Standing::Current | Standing::Unlisted => (None, None, None),
     };
+    // A revoked release is none to run, and least of all where it is what this host runs.
     let latest = channel.releases.latest();
+    let latest = latest.filter(|latest| latest.revoked.is_none());
     // It is followed all the same: a clock that is wrong must not keep a revocation away.
     let problem = problem.or_else(|| {
         let ahead = channel.time.issued().saturating_sub(host.time);

@@ -296,8 +296,8 @@ fn advice(report: &Report, is_of_this_boot: bool) -> &'static str {
              'earmark-agent verify --gate full'."
         }
         Verdict::Violated if is_about_boot("cmdline") => {
-            "Boot without the words, or bake an image that does not need them. Somebody with a \
-             console or the boot loader added them."
+            "Boot with the signed words and no others, or bake an image with the right [boot] \
+             cmdline. Somebody with a console or the boot loader changed them."
         }
         Verdict::Violated if is_about_boot("policy") => {
             "Replace this host, or install the agent's package whole: 'systemctl daemon-reload' \

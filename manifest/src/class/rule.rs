@@ -115,8 +115,8 @@ pub enum RuleError {
     /// A pattern that does not parse.
     #[error("'{0}' is no rule: {1}")]
     Pattern(String, PatternError),
-    /// Earmark's own rules are not the last six, or there are others of their class.
-    #[error("the class 'seal' is that of Earmark's own rules, which are the last six")]
+    /// Earmark's own rules are not the last ones, or there are others of their class.
+    #[error("the class 'seal' is that of Earmark's own rules, which are the last ones")]
     Seal,
     /// A state rule over the seal itself.
     #[error("'state {0}' would leave Earmark's own files unwatched in {dir}", dir = layout::EARMARK_DIR)]

@@ -38,6 +38,8 @@ pub struct Channel {
     pub share: Share,
     /// Each host waits for up to this longer, by chance.
     pub jitter: Interval,
+    /// The lowest counter of a document that a host takes; 0 if none was known to the owner.
+    pub at_least: u64,
 }
 
 /// What a host does about where it stands.
@@ -121,6 +123,8 @@ pub(super) struct ChannelDocument {
     share: Share,
     #[serde(default = "default_jitter")]
     jitter: Interval,
+    #[serde(default)]
+    at_least: u64,
 }
 
 impl ChannelDocument {
@@ -131,6 +135,7 @@ impl ChannelDocument {
             on_revoked: self.on_revoked,
             share: self.share,
             jitter: self.jitter,
+            at_least: self.at_least,
         })
     }
 }

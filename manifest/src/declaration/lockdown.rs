@@ -76,7 +76,35 @@ impl Lockdown {
     }
 }
 
+impl Lockdown {
+    /// Shuts a lock, without exceptions.
+    pub(crate) fn shut(&mut self, name: LockName) {
+        match name {
+            LockName::Accounts => self.accounts = Plain::Deny,
+            LockName::CloudInit => self.cloud_init = Plain::Deny,
+            LockName::Filesystems => self.filesystems = Exceptions::default(),
+            LockName::Imds => self.imds = Plain::Deny,
+            LockName::Kernel => self.kernel = Exceptions::default(),
+            LockName::Packages => self.packages = Plain::Deny,
+            LockName::RemoteAccess => self.remote_access = Exceptions::default(),
+            LockName::Schedules => self.schedules = Plain::Deny,
+        }
+    }
+}
+
 impl LockName {
+    /// All of them, in the order of their names.
+    pub const ALL: [Self; 8] = [
+        Self::Accounts,
+        Self::CloudInit,
+        Self::Filesystems,
+        Self::Imds,
+        Self::Kernel,
+        Self::Packages,
+        Self::RemoteAccess,
+        Self::Schedules,
+    ];
+
     /// As the declaration spells it.
     pub const fn name(self) -> &'static str {
         match self {

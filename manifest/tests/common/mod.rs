@@ -33,7 +33,7 @@ cmdline = \"root=UUID=* ro console=ttyS0,115200 ?quiet\"
 /// The text of the good seal's tree: each type and class that a small image has.
 pub const TREE: &str = "\
 earmark-tree 1
-rules 11
+rules 12
 state /run/earmark
 state /var/lib/earmark
 mutable /etc/motd
@@ -45,6 +45,7 @@ seal /usr/lib/earmark/seal/manifest.json
 seal /usr/lib/earmark/seal/earmark.toml
 seal /usr/lib/earmark/seal/tree.zst
 seal /usr/lib/earmark/trust.toml
+seal /usr/lib/earmark/floor.toml
 entries 7
 . d sealed 755 0 0 - - - -
 etc d sealed 755 0 0 - - - -

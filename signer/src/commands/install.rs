@@ -6,6 +6,7 @@ use crate::{
     bundle::SignedBundle,
     commands::shared::{self, Summary},
     exit::Outcome,
+    floor::ChannelArgs,
     output,
 };
 
@@ -25,6 +26,8 @@ pub struct Args {
     /// The keys that the image will believe
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
+    #[command(flatten)]
+    channel: ChannelArgs,
     /// Allow the root of the running host
     #[arg(long)]
     live: bool,
@@ -43,7 +46,7 @@ impl Args {
         let bundle = SignedBundle::read(&self.directory)?;
         let (trust, trust_bytes) = shared::read_trust(&self.trust)?;
         let root = shared::open_root_to_change(&self.root, self.live)?;
-        let verified = shared::install(&root, &bundle, &trust, &trust_bytes)?;
+        let verified = shared::install(&root, &bundle, &trust, &trust_bytes, &self.channel)?;
         let signers = verified.signers().iter().map(ToString::to_string);
         let summary = Summary::new(
             "installed",

@@ -6,6 +6,7 @@ use crate::{
     assemble,
     commands::shared::{self, MeasureArgs, Summary},
     exit::Outcome,
+    floor::ChannelArgs,
     keys::KeyArgs,
     output,
 };
@@ -25,6 +26,8 @@ pub struct Args {
     /// The keys that the image will believe
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
+    #[command(flatten)]
+    channel: ChannelArgs,
     /// Allow the root of the running host
     #[arg(long)]
     live: bool,
@@ -53,7 +56,7 @@ impl Args {
         let (trust, trust_bytes) = shared::read_trust(&self.trust)?;
         let root = shared::open_root_to_change(&self.measure.root, self.live)?;
         let signed = assemble::assemble(&root, request)?.sign(None, &keys)?;
-        let verified = shared::install(&root, &signed, &trust, &trust_bytes)?;
+        let verified = shared::install(&root, &signed, &trust, &trust_bytes, &self.channel)?;
         let signers = verified.signers().iter().map(ToString::to_string);
         let summary = Summary::new(
             "sealed",

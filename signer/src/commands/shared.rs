@@ -24,6 +24,7 @@ use crate::{
     bundle::SignedBundle,
     exit::{Exit, Exits, Failure, Next, Outcome},
     files,
+    floor::{self, ChannelArgs},
     os_release::Stamp,
     output::{self, quote},
     place::{self, Placement},
@@ -145,8 +146,10 @@ pub fn install(
     bundle: &SignedBundle,
     trust: &Trust,
     trust_bytes: &[u8],
+    channel: &ChannelArgs,
 ) -> Outcome<VerifiedManifest> {
     let verified = bundle.verify(trust)?;
+    let floor = floor::of(root, &verified, channel.counter(&verified, trust)?)?;
     let image = &verified.statement().image;
     let stamp = Stamp::of(root, &image.name, &image.version)?;
     if let Some(stamp) = &stamp {
@@ -155,6 +158,7 @@ pub fn install(
     let placement = Placement {
         seal: &bundle.seal(),
         trust: trust_bytes,
+        floor: floor.as_bytes(),
         stamp: stamp.as_ref().filter(|stamp| stamp.changes),
     };
     place::place(root, &placement)?;

@@ -92,6 +92,7 @@ fn push_own(lines: &mut Lines) {
         (layout::DECLARATION, "file", 0o644),
         (layout::TREE, "file", 0o644),
         (layout::TRUST, "file", 0o644),
+        (layout::FLOOR, "file", 0o644),
     ] {
         let path = crate::source::layout_path(path);
         let parent = path.parent().unwrap_or_default();

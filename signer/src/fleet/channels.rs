@@ -68,6 +68,8 @@ pub struct Placed {
     pub listed: bool,
     /// Whether it is the one to run.
     pub latest: bool,
+    /// The counter of the channel's document, and when it was issued.
+    pub document: Option<(u64, u64)>,
 }
 
 impl Channels {
@@ -176,12 +178,14 @@ impl Documents {
             version: running.version.clone(),
             listed: false,
             latest: false,
+            document: None,
         };
         let Some(channel) = self.by_image.get(&running.image) else {
             let why = format!("no --channel is of the image {}", running.image);
             placed.judged.1 = Some(why.into());
             return placed;
         };
+        placed.document = Some((channel.counter, channel.time.issued()));
         let release = channel.releases.with_manifest(&running.manifest);
         if let Some(release) = release {
             placed.version = release.version.as_str().into();

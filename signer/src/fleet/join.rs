@@ -31,6 +31,9 @@ pub struct Host {
     /// By how many releases it is behind, and since when; whatever its state is.
     pub behind: Option<u64>,
     pub behind_since: Option<u64>,
+    /// Whether it follows an older document of the channel than the one that is published: newer ones are kept away
+    /// from it, or it refuses them.
+    pub channel_behind: bool,
     /// Whether the channel knows what it runs, and whether it is what hosts should run.
     #[serde(skip)]
     pub listed: bool,
@@ -156,6 +159,13 @@ fn one(
         );
     }
     let behind = placed.as_ref().and_then(|placed| placed.behind);
+    let old = placed
+        .as_ref()
+        .and_then(|placed| old_document(newest, placed));
+    if let Some(old) = &old {
+        let before = judged.1.map(|why| format!("{why}; ")).unwrap_or_default();
+        judged.1 = Some(format!("{before}{old}").into());
+    }
     Host {
         id: match &newest.instance {
             Some(id) => id.clone(),
@@ -178,7 +188,21 @@ fn one(
         behind_since: behind.map(|(_, since)| since),
         listed: placed.as_ref().is_some_and(|placed| placed.listed),
         latest: placed.as_ref().is_some_and(|placed| placed.latest),
+        channel_behind: old.is_some(),
     }
+}
+
+/// How long a host may take to fetch a document that was published, in seconds: it looks each five minutes, and
+/// reports later.
+const FETCHING: u64 = 20 * 60;
+
+/// Whether a host follows an older document of its channel, although it had the time to fetch the newest.
+fn old_document(seen: &Seen, placed: &Placed) -> Option<String> {
+    let (found, (published, issued)) = (seen.counter?, placed.document?);
+    let is_old = found < published && issued.saturating_add(FETCHING) <= seen.time;
+    is_old.then(|| {
+        format!("it follows document {found} of the channel, and {published} is published")
+    })
 }
 
 /// The worst of what a host says of itself and of where it stands.
@@ -243,6 +267,7 @@ fn never(id: &str, instance: &Instance, documents: &Documents) -> Host {
         behind_since: None,
         listed: release.is_some(),
         latest: false,
+        channel_behind: false,
     }
 }
 

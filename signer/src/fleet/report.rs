@@ -33,6 +33,8 @@ pub struct Seen {
     pub running: Option<Arc<Running>>,
     /// Where.
     pub region: Option<Arc<str>>,
+    /// The counter of the channel document that it follows.
+    pub counter: Option<u64>,
     /// What is wrong with it by its own word, but for where it stands by the channel.
     pub own: Option<(State, Box<str>)>,
 }
@@ -105,6 +107,7 @@ impl<'a> Taker<'a> {
             share_text(&mut self.regions, region)
         });
         Ok(Seen {
+            counter: report.channel.as_ref().and_then(|channel| channel.counter),
             own: own(&report),
             instance: report
                 .instance

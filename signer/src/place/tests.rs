@@ -65,6 +65,7 @@ fn run(directory: &Path, what: &str, fail: usize) -> (Outcome<()>, usize) {
     let placement = Placement {
         seal: &seal(what),
         trust: what.as_bytes(),
+        floor: what.as_bytes(),
         stamp: Some(&stamp),
     };
     let steps = Cell::new(0);
@@ -87,6 +88,7 @@ fn a_seal_is_placed_with_its_modes_and_nothing_is_left_behind() {
         let after = snapshot(directory.path());
         let expected = [
             ("usr/lib/earmark", 0o40755),
+            ("usr/lib/earmark/floor.toml", 0o100_644),
             ("usr/lib/earmark/seal", 0o40755),
             ("usr/lib/earmark/seal/earmark.toml", 0o100_644),
             ("usr/lib/earmark/seal/manifest.json", 0o100_644),

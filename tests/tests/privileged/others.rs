@@ -236,6 +236,7 @@ fn privileged_the_reference_reader_agrees() {
             reference,
             "root/usr/lib/earmark/seal",
             "root/usr/lib/earmark/trust.toml",
+            "root/usr/lib/earmark/floor.toml",
         ];
         run_with(python(), args, Some(&bench.path("")), &[])
     };
@@ -253,5 +254,19 @@ fn privileged_the_reference_reader_agrees() {
         let refused = verify(&tampered);
         assert_ne!(refused.code, 0, "{path}: {}", refused.out);
         tampered.verify().must(10);
+    }
+    let floor = fs::read_to_string(bench.root().join("usr/lib/earmark/floor.toml")).unwrap();
+    for (from, to) in [
+        ("epoch = 3", "epoch = 4"),
+        ("\"report\"", "\"halt\""),
+        ("\"web\"", "\"db\""),
+    ] {
+        let raised = bench.copy();
+        raised.write(
+            "usr/lib/earmark/floor.toml",
+            floor.replace(from, to).as_bytes(),
+        );
+        verify(&raised).must(10);
+        raised.verify().must(10);
     }
 }

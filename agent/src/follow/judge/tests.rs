@@ -55,6 +55,32 @@ fn document(image: &str, name: &str, counter: u64, versions: &[&str], key: &Priv
         .to_json()
 }
 
+/// Of one release, with any counter, of a day.
+fn document_at(counter: u64, day: u64, key: &PrivateKey) -> Vec<u8> {
+    let release = Release {
+        version: "1".parse().unwrap(),
+        epoch: 3,
+        manifest: manifest("1"),
+        amis: BTreeMap::new(),
+        promoted: Promotion {
+            counter: 1,
+            time: START,
+        },
+        revoked: None,
+    };
+    let issued = START + day * DAY;
+    let channel = Channel {
+        image: "web".parse().unwrap(),
+        name: "stable".parse().unwrap(),
+        counter,
+        time: ChannelTime::new(issued, issued + DAY).unwrap(),
+        releases: Releases::new(vec![release], 3).unwrap(),
+    };
+    Envelope::sign(channel.to_payload().unwrap(), key)
+        .unwrap()
+        .to_json()
+}
+
 impl Bench {
     fn new() -> Self {
         let key = key();
@@ -76,7 +102,30 @@ impl Bench {
             channel: Some(&self.channel),
             manifest: manifest("1"),
             epoch: 3,
+            floor: 0,
             time: START + day * DAY,
+        }
+    }
+
+    /// What a host with this floor makes of a document, if it has kept another one or none.
+    fn taken(&self, floor: u64, kept: Option<u64>, counter: u64) -> Result<u64, String> {
+        let host = Host {
+            floor,
+            ..self.host(5)
+        };
+        let brought = |counter: u64| Brought {
+            bytes: document_at(counter, 5, &self.key),
+            time: START + 5 * DAY,
+        };
+        let kept = kept.map(|counter| Kept {
+            document: String::from_utf8(brought(counter).bytes).unwrap(),
+            fetched: START,
+            pending: None,
+        });
+        let (kept, problem) = take(Some(brought(counter)), kept, &host);
+        match problem {
+            Some(problem) => Err(problem),
+            None => Ok(stand(kept.as_ref(), None, &host).counter.unwrap()),
         }
     }
 
@@ -228,4 +277,48 @@ fn what_was_kept_is_not_believed_for_having_been_kept() {
     assert_eq!(take(None, Some(forged), &bench.host(5)).0, None);
     let (now, problem) = take(None, Some(kept(good.clone())), &bench.host(5));
     assert_eq!((now, problem), (Some(kept(good)), None));
+}
+
+#[test]
+fn counter_below_the_floor_is_refused_also_by_a_host_without_state() {
+    let bench = Bench::new();
+    for kept in [None, Some(9)] {
+        assert_eq!(bench.taken(9, kept, 9), Ok(9), "{kept:?}");
+        let problem = bench.taken(9, kept, 8).unwrap_err();
+        assert!(problem.contains("counter 8 is lower than 9"), "{problem}");
+    }
+    // The control: without a floor a fresh host takes what comes.
+    assert_eq!(bench.taken(0, None, 8), Ok(8));
+}
+
+#[test]
+fn counter_that_jumps_is_refused_and_a_higher_floor_recovers() {
+    let bench = Bench::new();
+    assert_eq!(bench.taken(0, None, STEP), Ok(STEP));
+    assert_eq!(bench.taken(0, Some(4), STEP + 4), Ok(STEP + 4));
+    for (floor, kept, counter) in [
+        (0, None, STEP + 1),
+        (0, Some(4), STEP + 5),
+        (9, Some(10), STEP + 11),
+        (0, None, u64::MAX),
+        (0, Some(4), 1 << 62),
+    ] {
+        let problem = bench.taken(floor, kept, counter).unwrap_err();
+        assert!(problem.contains("at_least"), "{problem}");
+    }
+    // A new image has no state, and a floor by which the counter is near.
+    assert_eq!(bench.taken((1 << 62) - 1, None, 1 << 62), Ok(1 << 62));
+}
+
+#[test]
+fn revoked_release_is_not_named_as_what_hosts_should_run() {
+    let bench = Bench::new();
+    let revoked = bench.stands(&["1!"]);
+    assert_eq!((revoked.state, &revoked.latest), (State::Revoked, &None));
+    assert_eq!(revoked.to_string(), "REVOKED: it leaks");
+    let replaced = bench.stands(&["1!", "2"]);
+    assert_eq!(
+        replaced.to_string(),
+        "REVOKED: it leaks; hosts should run 2"
+    );
 }

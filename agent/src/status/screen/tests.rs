@@ -131,7 +131,7 @@ fn a_boot_that_was_led_round_the_agent() {
     let screen = shown(&report, NOW, true);
     assert!(screen.contains("/proc/cmdline [cmdline]"), "{screen}");
     assert!(
-        screen.contains("Do            Boot without the words"),
+        screen.contains("Do            Boot with the signed words"),
         "{screen}"
     );
 }

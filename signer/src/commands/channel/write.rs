@@ -34,8 +34,8 @@ struct Common {
     /// [default: what is there is signed with one of the keys]
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// For how long the document is news, such as 30d; a year at most
-    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "30d")]
+    /// For how long the document is news, such as 7d; a year at most
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "7d")]
     expires: Interval,
     /// Show what would change, and neither sign nor write it
     #[arg(long)]

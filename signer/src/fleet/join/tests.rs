@@ -62,6 +62,7 @@ fn seen(id: &str, release: u8) -> Seen {
         booted: Some(NOW - DAY),
         running: Some(running(release, 3)),
         region: None,
+        counter: Some(9),
         own: None,
     }
 }
@@ -269,4 +270,29 @@ fn who_cannot_tell_its_instance_is_a_host_by_its_boot() {
     let joined = joined(vec![nameless("a"), nameless("b"), nameless("a")], None);
     let ids: Vec<&str> = joined.hosts.iter().map(|host| &*host.id).collect();
     assert_eq!(ids, ["boot a", "boot b"]);
+}
+
+#[test]
+fn host_with_an_old_channel_document_is_flagged() {
+    let with = |counter, time| Seen {
+        counter,
+        time,
+        ..seen("i-1", 4)
+    };
+    let flagged = |report: Seen| {
+        let host = only(vec![report], None);
+        (host.channel_behind, host.state, host.reason)
+    };
+    // The document was issued a day ago.
+    for good in [Some(9), Some(10), None] {
+        let (is_flagged, state, reason) = flagged(with(good, NOW - 60));
+        assert_eq!((is_flagged, state, reason), (false, State::Current, None));
+    }
+    let (is_flagged, state, reason) = flagged(with(Some(8), NOW - 60));
+    assert_eq!((is_flagged, state), (true, State::Current));
+    let reason = reason.unwrap();
+    assert_eq!(
+        &*reason,
+        "it follows document 8 of the channel, and 9 is published"
+    );
 }

@@ -1,0 +1,241 @@
+//! Older and weaker seals of an image, and manifests for another machine, each with its control.
+
+use std::fs;
+
+use earmark_tests::{Bench, NO_LOCKS, SPEC, run};
+
+const FLOOR: &str = "usr/lib/earmark/floor.toml";
+
+fn declare(bench: &Bench, spec: &str) {
+    fs::write(bench.path("earmark.toml"), spec).unwrap();
+}
+
+fn copy(bench: &Bench, from: &str, to: &str) {
+    let _ = fs::remove_dir_all(bench.path(to));
+    run("cp", ["-a", from, to], Some(&bench.path(""))).must(0);
+}
+
+/// A root that was sealed with `old`, then with `new`; the older seal is in `old-seal`.
+fn resealed(old: &str, new: &str) -> Bench {
+    let bench = Bench::new();
+    declare(&bench, old);
+    bench.seal().must(0);
+    copy(&bench, "root/usr/lib/earmark/seal", "old-seal");
+    declare(&bench, new);
+    bench.seal().must(0);
+    bench
+}
+
+#[test]
+fn older_seal_in_the_place_of_the_newer_is_refused_at_every_gate() {
+    let strict = format!("{SPEC}\n[lockdown]\n").replace(
+        "gate = \"full\"",
+        "gate = \"full\"\non_failure = \"quarantine\"",
+    );
+    let newer = SPEC.replace("epoch = 3", "epoch = 4");
+    let open = format!("{SPEC}{NO_LOCKS}");
+    for (old, new, says) in [
+        (SPEC, &*newer, "epoch 3 is lower than 4"),
+        (
+            SPEC,
+            &*strict,
+            "the policy 'report' is weaker than 'quarantine'",
+        ),
+        (&*open, SPEC, "the lock remote_access is open"),
+    ] {
+        let bench = resealed(old, new);
+        bench.verify().must(0);
+        copy(&bench, "old-seal", "root/usr/lib/earmark/seal");
+        for gate in ["signature", "critical", "full"] {
+            let refused = bench
+                .agent(&["verify", "--gate", gate, "--root", "root", "--json"])
+                .must(10);
+            let reason = refused.json()["reason"].as_str().unwrap().to_owned();
+            assert!(reason.contains(says), "{reason}");
+            assert!(reason.contains("next:"), "{reason}");
+        }
+        // Whatever the policy of the older one was, the host does what the stricter of both wants.
+        let policy = bench.verify().json()["policy"].clone();
+        let expected = if new == strict {
+            "quarantine"
+        } else {
+            "report"
+        };
+        assert_eq!(policy, expected);
+        let trust = ["--trust", "trust.toml"];
+        let offline = ["verify", "--root", "root", "--full"];
+        bench.earmark(&[&offline[..], &trust].concat()).must(10);
+        // The floor that belongs to it is the control.
+        bench.write(
+            FLOOR,
+            b"schema = 1\nimage = \"web\"\nepoch = 0\npolicy = \"report\"\nchannel = 0\n[locks]\n",
+        );
+        bench
+            .agent(&["verify", "--gate", "signature", "--root", "root"])
+            .must(0);
+    }
+}
+
+#[test]
+fn floor_of_another_image_refuses_the_seal_and_a_missing_one_leaves_it_undecided() {
+    let bench = Bench::sealed();
+    bench.verify().must(0);
+    let floor = fs::read_to_string(bench.root().join(FLOOR)).unwrap();
+    bench.write(FLOOR, floor.replace("\"web\"", "\"db\"").as_bytes());
+    bench.verify().must(10);
+    for bad in ["", "schema = 2\n", &floor.replace("report", "none")] {
+        bench.write(FLOOR, bad.as_bytes());
+        bench.verify().must(11);
+    }
+    fs::remove_file(bench.root().join(FLOOR)).unwrap();
+    let missing = bench.verify().must(11).json();
+    assert!(
+        missing["reason"].as_str().unwrap().contains(FLOOR),
+        "{missing:#}"
+    );
+    assert_eq!(missing["policy"], "quarantine");
+    // Placed again, with the same seal.
+    bench.seal().must(0);
+    bench.verify().must(0);
+}
+
+#[test]
+fn sealing_and_installing_below_the_floor_are_refused_and_change_nothing() {
+    let bench = Bench::new();
+    bench.measure().must(0);
+    bench
+        .earmark(&["sign", "OUT", "--key", "release.key"])
+        .must(0);
+    declare(&bench, &SPEC.replace("epoch = 3", "epoch = 5"));
+    bench.seal().must(0);
+    let floor = || fs::read(bench.root().join(FLOOR)).unwrap();
+    let before = floor();
+    declare(&bench, SPEC);
+    let refused = bench.seal().must(2);
+    assert!(
+        refused.err.contains("epoch 5") && refused.err.contains("next:"),
+        "{}",
+        refused.err
+    );
+    let install = ["install", "OUT", "--root", "root", "--trust", "trust.toml"];
+    let refused = bench.earmark(&install).must(2);
+    assert!(
+        refused.err.contains("of epoch 5, and this is of epoch 3"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(floor(), before);
+    bench.verify().must(0);
+    // Another image starts from what it is baked on.
+    declare(&bench, &SPEC.replace("\"web\"", "\"db\""));
+    bench.seal().must(0);
+    assert_ne!(floor(), before);
+}
+
+#[test]
+fn install_places_the_floor_of_a_bundle() {
+    let bench = Bench::new();
+    bench.measure().must(0);
+    bench
+        .earmark(&["sign", "OUT", "--key", "release.key"])
+        .must(0);
+    let install = ["install", "OUT", "--root", "root", "--trust", "trust.toml"];
+    bench.earmark(&install).must(0);
+    bench.verify().must(0);
+    let floor = fs::read_to_string(bench.root().join(FLOOR)).unwrap();
+    assert!(
+        floor.contains("epoch = 3") && floor.contains("accounts = []"),
+        "{floor}"
+    );
+}
+
+#[test]
+fn floor_has_the_counter_of_the_channel_and_keeps_it() {
+    let bench = Bench::new();
+    bench.keygen("channel");
+    fs::remove_file(bench.path("trust.toml")).unwrap();
+    let trust = "trust --key release.pub --key channel.pub:channel --out trust.toml";
+    bench.earmark(&trust.split(' ').collect::<Vec<_>>()).must(0);
+    let init = "channel init stable.json --image web --key channel.key";
+    bench.earmark(&init.split(' ').collect::<Vec<_>>()).must(0);
+    let counter = || {
+        let floor = fs::read_to_string(bench.root().join(FLOOR)).unwrap();
+        let line = floor.lines().find(|line| line.starts_with("channel = "));
+        line.unwrap().to_owned()
+    };
+    bench.seal().must(0);
+    assert_eq!(counter(), "channel = 0");
+    let seal = |more: &[&str]| {
+        let words = "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml";
+        let architecture = ["--architecture", std::env::consts::ARCH];
+        let words: Vec<&str> = words.split(' ').chain(architecture).collect();
+        bench.earmark(&[&words[..], more].concat())
+    };
+    seal(&["--channel", "stable.json"]).must(0);
+    assert_eq!(counter(), "channel = 1");
+    bench.seal().must(0);
+    assert_eq!(counter(), "channel = 1");
+    let declared =
+        format!("{SPEC}\n[channel]\nurl = \"https://example.com/stable.json\"\nat_least = 9\n");
+    declare(&bench, &declared);
+    bench.seal().must(0);
+    assert_eq!(counter(), "channel = 9");
+    bench.verify().must(0);
+    // Signed by nobody who may.
+    fs::write(bench.path("stable.json"), "{}").unwrap();
+    seal(&["--channel", "stable.json"]).must(10);
+}
+
+/// An ELF header, as far as anybody reads it.
+fn program(machine: u8) -> Vec<u8> {
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+    elf.extend([machine, 0, 1, 0, 0, 0]);
+    elf
+}
+
+#[test]
+fn architecture_is_read_from_the_image_and_a_contradiction_is_refused() {
+    let seal = |bench: &Bench, more: &[&str]| {
+        let words = "seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml";
+        let words: Vec<&str> = words.split(' ').collect();
+        bench.earmark(&[&words[..], more].concat())
+    };
+    let bench = Bench::new();
+    let unknown = seal(&bench, &[]).must(2);
+    assert!(unknown.err.contains("--architecture"), "{}", unknown.err);
+    fs::create_dir_all(bench.root().join("usr/lib/systemd")).unwrap();
+    for (machine, architecture, other) in [(183, "aarch64", "x86_64"), (62, "x86_64", "aarch64")] {
+        bench.write("usr/lib/systemd/systemd", &program(machine));
+        let refused = seal(&bench, &["--architecture", other]).must(2);
+        assert!(refused.err.contains(architecture), "{}", refused.err);
+        let sealed = seal(&bench, &["--json"]).must(0);
+        assert_eq!(sealed.json()["architecture"], architecture);
+        bench
+            .earmark(&["verify", "--root", "root", "--full"])
+            .must(0);
+    }
+    bench.write("usr/lib/systemd/systemd", &program(243));
+    seal(&bench, &["--architecture", "x86_64"]).must(2);
+}
+
+#[test]
+fn manifest_for_another_machine_than_the_root_is_a_violation() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.root().join("usr/lib/systemd")).unwrap();
+    let own = if cfg!(target_arch = "x86_64") {
+        62
+    } else {
+        183
+    };
+    bench.write("usr/lib/systemd/systemd", &program(own));
+    bench.seal().must(0);
+    let verify = |gate| bench.agent(&["verify", "--gate", gate, "--root", "root", "--json"]);
+    verify("signature").must(0);
+    verify("full").must(0);
+    // Without its content, this is all that the gate can tell.
+    bench.write("usr/lib/systemd/systemd", &program(245 - own));
+    let identity = "identity /usr/lib/systemd/systemd";
+    assert_eq!(verify("signature").must(10).violations(), [identity]);
+    let full = verify("full").must(10).violations();
+    assert!(full.contains(&identity.to_owned()), "{full:?}");
+}
