@@ -14,7 +14,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use earmark_manifest::{
-    class::{Pattern, Rule, RuleKind, RuleSet},
+    class::{Pattern, Rule, RuleAttributes, RuleKind, RuleSet},
     entry::Entry,
     path::ImagePath,
 };
@@ -78,6 +78,7 @@ pub fn derive(root: &Root, rules: &RuleSet, entries: &[Entry]) -> Vec<Rule> {
     let rule = |pattern| Rule {
         kind: RuleKind::Critical,
         pattern,
+        attributes: RuleAttributes::default(),
     };
     patterns.map(rule).collect()
 }
