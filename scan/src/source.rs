@@ -1,6 +1,9 @@
 //! Roots that this program reads itself, without the kernel: the file systems in a disk image.
 
-use std::{collections::HashSet, fmt, io};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt, io,
+};
 
 use earmark_manifest::{
     class::PathClass,
@@ -12,7 +15,7 @@ use rustix::fs::FileType;
 
 use crate::{
     Doubt, ScanError,
-    walk::{Scope, Seen, Stat, Step, Visitor, Walked},
+    walk::{Scope, Seen, Stat, Step, Visitor},
 };
 
 /// A tree of files that is not a directory of this host.
@@ -59,9 +62,6 @@ pub struct Metadata {
     /// Major and minor number, of a device node.
     pub rdev: (u32, u32),
 }
-
-/// Names in all of a source. A hostile file system can hold more than any signed tree.
-const NAMES: usize = 5_000_000;
 
 impl Metadata {
     /// The type in [`Metadata::mode`].
@@ -157,120 +157,114 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
     }
 }
 
-/// Walks a source as [`crate::walk::walk`] walks a directory. All names are held until the last is known: a file
-/// system is read without its kernel on a machine that has the memory, by the signer alone.
+/// Walks a source as [`crate::walk::walk`] walks a directory.
 pub(crate) fn walk(
     source: &dyn Source,
     scope: &Scope<'_>,
     visitor: &mut dyn Visitor,
 ) -> Result<(), ScanError> {
-    let walked = collect(source, scope)?;
-    let mut doubts = walked.doubts.into_iter().peekable();
-    let mut names: Vec<_> = walked.seen.into_iter().map(|seen| (seen, false)).collect();
-    names.extend(walked.beneath_state.into_iter().map(|seen| (seen, true)));
-    names.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
-    // Directories that the visitor does not want to look into.
-    let mut passed: Option<ImagePath> = None;
-    for (seen, is_beneath_state) in names {
-        while let Some(doubt) = doubts.next_if(|doubt| doubt.path <= seen.path) {
-            visitor.doubt(doubt);
-        }
-        if passed
-            .as_ref()
-            .is_some_and(|directory| seen.path.is_beneath(directory))
-        {
-            continue;
-        }
-        let path = seen.path.clone();
-        match visitor.see(seen, is_beneath_state) {
-            Step::Enter => {}
-            Step::Pass => passed = Some(path),
-            Step::Stop => return Ok(()),
+    let mut walk = Walk::begin(source, scope)?;
+    while let Some(met) = walk.next() {
+        match met {
+            Met::Seen(seen, is_beneath_state) => {
+                let path = seen.path.clone();
+                match visitor.see(seen, is_beneath_state) {
+                    Step::Enter => {}
+                    Step::Pass => walk.pass(&path),
+                    Step::Stop => return Ok(()),
+                }
+            }
+            Met::Doubt(doubt) => visitor.doubt(doubt),
         }
     }
-    doubts.for_each(|doubt| visitor.doubt(doubt));
     Ok(())
 }
 
-fn collect(source: &dyn Source, scope: &Scope<'_>) -> Result<Walked, ScanError> {
-    let failed = |what| {
-        move |cause| ScanError {
-            what,
-            place: "/".to_owned(),
-            cause,
-        }
-    };
-    let top = source.root();
-    let stat = Stat::of_node(top, &source.look(top).map_err(failed("look at"))?);
-    let mut walked = Walked::default();
-    walked.seen.push(Seen {
-        path: ImagePath::root(),
-        class: scope.rules.class_of(&ImagePath::root()),
-        stat,
-        target: None,
-        xattrs: Some(xattrs(source, top).map_err(failed("read attributes of"))?),
-    });
-    let mut walk = Walk {
-        source,
-        scope,
-        walked,
-        // A directory has one name. One that is met again is a loop, or would be walked exponentially often.
-        entered: HashSet::from([top]),
-        waiting: vec![(ImagePath::root(), top, false)],
-    };
-    while let Some((path, node, is_state)) = walk.waiting.pop() {
-        walk.directory(&path, node, is_state);
-        if walk
-            .walked
-            .seen
-            .len()
-            .saturating_add(walk.walked.beneath_state.len())
-            > NAMES
-        {
-            let cause = io::Error::other(format!("it has more than {NAMES} names"));
-            return Err(failed("walk")(cause));
-        }
-    }
-    let mut walked = walk.walked;
-    for seen in [&mut walked.seen, &mut walked.beneath_state] {
-        seen.sort_by(|one, other| one.path.cmp(&other.path));
-    }
-    walked
-        .doubts
-        .sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(walked)
+/// What a walk of a source comes to.
+pub(crate) enum Met {
+    /// A name, and whether it lies beneath a `state` directory.
+    Seen(Seen, bool),
+    Doubt(Doubt),
 }
 
-struct Walk<'a> {
+/// A walk that brings names one after the other, in the order of their paths.
+pub(crate) struct Walk<'a> {
     source: &'a dyn Source,
     scope: &'a Scope<'a>,
-    walked: Walked,
+    /// Names that were listed and not yet come to, and whether they lie beneath a `state` directory. What a
+    /// directory has sorts behind its own path.
+    waiting: BTreeMap<ImagePath, (NodeId, bool)>,
+    /// Bytes of those, see [`WAITING`].
+    bytes: usize,
+    /// Directories that were met. A directory has one name: one that is met again is a loop, or would be
+    /// walked exponentially often.
     entered: HashSet<NodeId>,
-    waiting: Vec<(ImagePath, NodeId, bool)>,
+    doubts: Vec<Doubt>,
 }
 
-impl Walk<'_> {
-    fn directory(&mut self, path: &ImagePath, node: NodeId, is_state: bool) {
-        let mut names = match self.source.list(node) {
-            Ok(names) => names,
-            Err(error) => return self.doubt(path, "list the directory", error),
-        };
-        names.sort_unstable();
-        let twice = names
-            .windows(2)
-            .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other));
-        if twice {
-            return self.doubt(path, "list the directory", "two entries have the same name");
+/// Bytes of names that wait. A hostile file system has as many as it likes, each as long as a path can be.
+const WAITING: usize = 48 * 1024 * 1024;
+/// Bytes that a name takes besides those of its path.
+const EACH: usize = 64;
+
+impl<'a> Walk<'a> {
+    pub(crate) fn begin(source: &'a dyn Source, scope: &'a Scope<'a>) -> Result<Self, ScanError> {
+        let top = source.root();
+        // Without a root directory there is no walk, and no doubt about a path either.
+        let kind = source.look(top).map(|metadata| metadata.kind());
+        match kind {
+            Ok(FileType::Directory) => {}
+            other => {
+                let not_one = io::Error::from(io::ErrorKind::NotADirectory);
+                return Err(ScanError {
+                    what: "look at",
+                    place: "/".to_owned(),
+                    cause: other.err().unwrap_or(not_one),
+                });
+            }
         }
-        for (name, child) in names {
-            match path.join(&name) {
-                Ok(path) => self.entry(path, child, is_state),
-                Err(error) => self.doubt(path, "use a name in the directory", error),
+        Ok(Self {
+            source,
+            scope,
+            waiting: BTreeMap::from([(ImagePath::root(), (top, false))]),
+            bytes: 0,
+            entered: HashSet::new(),
+            doubts: Vec::new(),
+        })
+    }
+
+    /// The next name, or a doubt, which comes before anything beneath its path.
+    pub(crate) fn next(&mut self) -> Option<Met> {
+        loop {
+            if let Some(doubt) = self.doubts.pop() {
+                return Some(Met::Doubt(doubt));
+            }
+            let (path, (node, is_beneath_state)) = self.waiting.pop_first()?;
+            self.bytes = self.bytes.saturating_sub(cost(&path));
+            if let Some(seen) = self.entry(path, node, is_beneath_state) {
+                return Some(Met::Seen(seen, is_beneath_state));
             }
         }
     }
 
-    fn entry(&mut self, path: ImagePath, node: NodeId, is_beneath_state: bool) {
+    /// Leaves out what is beneath a directory that was listed.
+    fn pass(&mut self, directory: &ImagePath) {
+        // No name begins with a lesser byte.
+        let Ok(first) = directory.join(b"\x01") else {
+            return;
+        };
+        let beneath = self.waiting.range(first..).map(|(path, _)| path);
+        let beneath: Vec<ImagePath> = beneath
+            .take_while(|path| path.is_beneath(directory))
+            .cloned()
+            .collect();
+        for path in beneath {
+            self.waiting.remove(&path);
+            self.bytes = self.bytes.saturating_sub(cost(&path));
+        }
+    }
+
+    fn entry(&mut self, path: ImagePath, node: NodeId, is_beneath_state: bool) -> Option<Seen> {
         let metadata = match self.source.look(node) {
             Ok(metadata) => metadata,
             Err(error) => return self.doubt(&path, "look at it", error),
@@ -286,7 +280,7 @@ impl Walk<'_> {
             if !self.entered.insert(node) {
                 return self.doubt(&path, "enter the directory", "it has two names");
             }
-            self.waiting.push((path.clone(), node, is_state));
+            self.list(&path, node, is_state);
         }
         let mut seen = Seen {
             path,
@@ -295,29 +289,70 @@ impl Walk<'_> {
             target: None,
             xattrs: None,
         };
-        if is_beneath_state {
-            return self.walked.beneath_state.push(seen);
+        if is_state {
+            return Some(seen);
         }
-        if !is_state {
-            if kind == FileType::Symlink {
-                match self.source.target(node) {
-                    Ok(target) => seen.target = Some(target.into()),
-                    Err(error) => return self.doubt(&seen.path, "read the link", error),
-                }
-            }
-            if kind != FileType::RegularFile || !(self.scope.reads)(&seen.path, class) {
-                match xattrs(self.source, node) {
-                    Ok(xattrs) => seen.xattrs = Some(xattrs),
-                    Err(error) => return self.doubt(&seen.path, "read its attributes", error),
-                }
+        if kind == FileType::Symlink {
+            match self.source.target(node) {
+                Ok(target) => seen.target = Some(target.into()),
+                Err(error) => return self.doubt(&seen.path, "read the link", error),
             }
         }
-        self.walked.seen.push(seen);
+        if kind != FileType::RegularFile || !(self.scope.reads)(&seen.path, class) {
+            match xattrs(self.source, node) {
+                Ok(xattrs) => seen.xattrs = Some(xattrs),
+                Err(error) => return self.doubt(&seen.path, "read its attributes", error),
+            }
+        }
+        Some(seen)
     }
 
-    fn doubt(&mut self, path: &ImagePath, what: &str, cause: impl fmt::Display) {
-        self.walked.doubts.push(Doubt::new(path, what, cause));
+    fn list(&mut self, path: &ImagePath, node: NodeId, is_state: bool) {
+        let names = match self.source.list(node) {
+            Ok(names) => names,
+            Err(error) => return self.note(path, "list the directory", error),
+        };
+        for (name, child) in names {
+            match path.join(&name) {
+                Ok(child_path) => {
+                    self.bytes = self.bytes.saturating_add(cost(&child_path));
+                    if self.bytes > WAITING {
+                        return self.note(
+                            path,
+                            "list the directory",
+                            "more names wait than can be kept",
+                        );
+                    }
+                    let known = self.waiting.insert(child_path, (child, is_state));
+                    if known.is_some() {
+                        return self.note(
+                            path,
+                            "list the directory",
+                            "two entries have the same name",
+                        );
+                    }
+                }
+                Err(error) => self.note(path, "use a name in the directory", error),
+            }
+        }
     }
+
+    fn doubt<T>(&mut self, path: &ImagePath, what: &str, cause: impl fmt::Display) -> Option<T> {
+        self.note(path, what, cause);
+        None
+    }
+
+    fn note(&mut self, path: &ImagePath, what: &str, cause: impl fmt::Display) {
+        // One for each path and problem: a hostile directory has millions of names that are none.
+        let doubt = Doubt::new(path, what, cause);
+        if self.doubts.last() != Some(&doubt) {
+            self.doubts.push(doubt);
+        }
+    }
+}
+
+fn cost(path: &ImagePath) -> usize {
+    path.as_bytes().len().saturating_add(EACH)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use earmark_manifest::class::RuleSet;
 
 use super::*;
+use crate::walk::Walked;
 use crate::Root;
 
 /// Directories by inode, each with its entries. What is no directory is a file with its inode as content.
@@ -128,6 +129,44 @@ fn hostile_directories_are_doubts_and_end() {
         [(2, vec![(&b"a"[..], 3), (b"b", 5)]), (5, Vec::new())].into(),
     ));
     assert!(doubts.is_empty(), "{doubts:?}");
+}
+
+#[test]
+fn more_names_than_can_be_kept_are_a_doubt() {
+    #[derive(Debug)]
+    struct Wide(u64);
+    impl Source for Wide {
+        fn root(&self) -> NodeId {
+            node(2)
+        }
+        fn look(&self, node: NodeId) -> io::Result<Metadata> {
+            Fake([(2, Vec::new())].into()).look(node)
+        }
+        fn list(&self, _: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+            let name = |number: u64| format!("{number:0200}").into_bytes().into();
+            Ok((0..self.0).map(|number| (name(number), node(9))).collect())
+        }
+        fn target(&self, _: NodeId) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::InvalidInput.into())
+        }
+        fn xattrs(&self, _: NodeId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            Ok(Vec::new())
+        }
+        fn read_at(&self, _: NodeId, _: u64, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+    let rules = RuleSet::resolve(Vec::new()).unwrap();
+    let scope = Scope {
+        rules: &rules,
+        mounts: &[],
+        state: false,
+        reads: &|_, _| false,
+    };
+    for (names, doubts) in [(1000, 0), (200_000, 1)] {
+        let walked = walk(&Wide(names), &scope).unwrap();
+        assert_eq!(walked.doubts.len(), doubts, "{names}");
+    }
 }
 
 #[test]
