@@ -8,6 +8,7 @@
 
 mod accounts;
 mod again;
+mod cause;
 mod cloud_init;
 mod filesystems;
 mod granted;
@@ -15,6 +16,7 @@ mod imds;
 mod item;
 mod kernel;
 mod look;
+mod netlink;
 mod packages;
 mod remote_access;
 mod schedules;
@@ -155,8 +157,12 @@ fn apply(
         problems.extend(filesystems::apply(&look, declaration, &except));
     }
     if let Some(modules) = denied(LockName::Kernel) {
+        remote_access::warm_up();
         let load = |modules: &[&str]| first_boot::load_modules(root, modules);
-        problems.extend(kernel::apply(root, &modules, &load));
+        match declaration.rule_set() {
+            Ok(rules) => problems.extend(kernel::apply(root, &rules, &modules, &load)),
+            Err(error) => problems.push(error.to_string()),
+        }
     }
     problems
 }
@@ -194,7 +200,11 @@ fn probe(
         LockName::CloudInit => cloud_init::probe(look),
         LockName::Filesystems => filesystems::probe(look, declaration, except),
         LockName::Imds => imds::probe(look, declaration),
-        LockName::Kernel => kernel::probe(look, except),
+        LockName::Kernel => match declaration.rule_set() {
+            Ok(rules) => kernel::probe(look, &rules, except),
+            // The declaration was verified, and its rules are a part of it.
+            Err(_) => Vec::new(),
+        },
         LockName::Packages => packages::probe(look),
         LockName::RemoteAccess => remote_access::probe(look, except),
         LockName::Schedules => schedules::probe(look),

@@ -15,6 +15,7 @@ use earmark_manifest::class::RuleSet;
 
 use self::database::Account;
 use super::{
+    cause::Probe,
     item::{Item, Seen, Strength},
     look::{Look, few},
 };
@@ -23,34 +24,33 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
     let accounts = database::accounts(look);
     let of_accounts = |see: &dyn Fn(&[Account]) -> Seen| match &accounts {
         Ok(accounts) => see(accounts),
-        Err(error) => Seen::Hidden(error.clone()),
+        Err(unseen) => Seen::from(unseen.clone()),
     };
-    vec![
+    let mut items = vec![
         Item::new(
+            Probe::Passwords,
             "passwords",
             "none usable",
             "/etc/passwd, /etc/shadow",
             of_accounts(&|accounts| passwords(look, accounts)),
         ),
         Item::new(
+            Probe::UserIds,
             "accounts with user id 0",
             "root only",
             "/etc/passwd",
             of_accounts(&roots),
         ),
-        Item::new(
-            "authorized keys",
-            "none",
-            "~/.ssh of each account in /etc/passwd",
-            of_accounts(&|accounts| keys::see(look, accounts)),
-        ),
-        Item::new(
-            "where sshd looks for keys",
-            "~/.ssh only",
-            "/etc/ssh/sshd_config, /etc/ssh/sshd_config.d",
-            sshd::see(look),
-        ),
-    ]
+    ];
+    items.extend(keys::items(look, accounts.as_deref()));
+    items.push(Item::new(
+        Probe::SshdKeys,
+        "where sshd looks for keys",
+        "~/.ssh only",
+        "/etc/ssh/sshd_config, /etc/ssh/sshd_config.d",
+        sshd::see(look),
+    ));
+    items
 }
 
 /// Gives the keys back that were put aside. Says what it could not do.
@@ -68,7 +68,7 @@ pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
 fn passwords(look: &Look<'_>, accounts: &[Account]) -> Seen {
     let shadow = match database::shadow(look) {
         Ok(shadow) => shadow,
-        Err(error) => return Seen::Hidden(error),
+        Err(unseen) => return Seen::from(unseen),
     };
     let all = || {
         // `x` refers to the other file. Whatever else stands here is the password itself.

@@ -15,8 +15,27 @@ use crate::{exit::Exit, grants, policy::Policy};
 /// is still open after so long, and a host is not put into quarantine for less.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// A look takes less than a second. One that takes longer than this was starved, which any process can bring about,
+/// or is held up by a server that root mounted: it comes to nothing, and that is no finding.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// The unit takes this for a look that came to nothing.
+const STARVED: i32 = 1;
+
+/// Ends this process, should it still look when the time is over.
+fn end_in_time() {
+    let watch = thread::Builder::new().spawn(|| {
+        thread::sleep(LONGEST);
+        eprintln!("earmark-agent: the look at the locks did not end in time, ignoring");
+        std::process::exit(STARVED);
+    });
+    // Without a thread to be had, the look goes on all the same.
+    drop(watch);
+}
+
 /// Looks at each lock, and tells of what has changed.
 pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Exit {
+    end_in_time();
     // What a grant opens, or is just being shut, is looked at when that is done.
     let turn = grants::turn(root);
     if let Err(error) = &turn {

@@ -8,7 +8,8 @@ use earmark_manifest::{
 use earmark_scan::{Doubt, Root, Violation, ViolationKind, cloud_init};
 
 use super::{
-    item::{Item, Seen, Strength},
+    cause::Probe,
+    item::{Item, Seen, Strength, Unseen},
     look::Look,
 };
 use crate::policy::Policy;
@@ -43,10 +44,18 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
         (Ok(false), _) => Seen::Absent("no cloud-init".to_owned()),
         (Ok(true), Ok(None)) => Seen::Shut(Strength::Reversible, "its switches are set".to_owned()),
         (Ok(true), Ok(Some((path, found)))) => Seen::Open(format!("{path}: {found}")),
-        (Err(error), _) | (_, Err(error)) => Seen::Hidden(error.to_string()),
+        (Err(error), _) | (_, Err(error)) => {
+            Seen::from(Unseen::io(&error.cause, error.to_string()))
+        }
     };
-    let probe = "/etc/cloud/cloud.cfg.d";
-    vec![Item::new("user-data", "not read", probe, seen)]
+    let looked = "/etc/cloud/cloud.cfg.d";
+    vec![Item::new(
+        Probe::UserData,
+        "user-data",
+        "not read",
+        looked,
+        seen,
+    )]
 }
 
 #[cfg(test)]

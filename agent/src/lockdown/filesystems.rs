@@ -26,38 +26,60 @@ mod places;
 mod plan;
 mod table;
 
+use std::io::BufReader;
+
 use earmark_manifest::{declaration::Declaration, path::ImagePath};
-use rustix::{fs::FileType, mount::MountFlags};
+use rustix::{
+    fs::{FileType, OFlags, StatVfsMountFlags},
+    mount::MountFlags,
+};
 
 use self::{
     perform::perform,
-    places::{Place, Places},
+    places::{Place, Places, open as open_place},
     plan::{Stage, plan, wanted},
-    table::{Mount, Table},
+    table::{By, Mount, Table},
 };
 use super::{
-    item::{Item, LockState, Seen, Strength},
+    cause::Probe,
+    item::{Item, LockState, Seen, Strength, Unseen},
     look::Look,
 };
 
 /// What services see that start from now on.
 const MOUNTS: &str = "/proc/1/mountinfo";
-/// What of a table of mounts is read.
-const BOUND: usize = 2 * 1024 * 1024;
 /// The file systems of the kernel, of which one line says enough if nothing is wrong.
 const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
-/// Mounts that are shown one by one: a host of containers has hundreds.
+/// Mounts that are shown one by one, of those that only root makes and of the others: a host of containers has
+/// hundreds.
 const SHOWN: usize = 64;
+const SHOWN_OF_OTHERS: usize = 4;
+/// Beneath it each user who is logged in has a mount.
+const AT_LOGIN: &[u8] = b"run/user/";
 
 /// The mounts as PID 1 sees them. `except` are places that are left open: written and run.
 pub(super) fn probe(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<Item> {
-    let items =
-        Places::new(declaration, except).and_then(|places| items(look, &places, &table(look)?));
-    items.unwrap_or_else(|problem| {
-        let seen = Seen::Hidden(problem);
-        vec![Item::new("mounts", "read-only or noexec", MOUNTS, seen)]
-    })
+    let items = Places::new(declaration, except)
+        .map_err(Unseen::from)
+        .and_then(|places| match table(look) {
+            Ok(table) => items(look, &places, &table),
+            // However many mounts there are, whether what is sealed can be written is known.
+            Err(unseen @ Unseen::Unfit(..)) => without_table(look, &places, &unseen),
+            Err(unseen) => Err(unseen),
+        });
+    items.unwrap_or_else(|unseen| vec![table_item(unseen)])
+}
+
+fn table_item(unseen: Unseen) -> Item {
+    let seen = Seen::from(unseen);
+    Item::new(
+        Probe::MountTable,
+        "mounts",
+        "read-only or noexec",
+        MOUNTS,
+        seen,
+    )
 }
 
 /// Makes the islands, before anything opens a file in them. Nothing is read-only yet.
@@ -78,7 +100,7 @@ pub(super) fn apply(look: &Look<'_>, declaration: &Declaration, except: &[String
 pub(super) fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
     let planned = host_mounts(look)
         .and_then(|()| Places::new(declaration, except))
-        .and_then(|places| Ok(plan::unseal(&table(look)?, &places)));
+        .and_then(|places| Ok::<_, String>(plan::unseal(&table(look)?, &places)));
     match planned {
         Ok(operations) => {
             let failed = |operation| perform(look, operation).err();
@@ -121,15 +143,18 @@ fn bring_about(
     }
 }
 
-fn table(look: &Look<'_>) -> Result<Table, String> {
+fn table(look: &Look<'_>) -> Result<Table, Unseen> {
     let path = ImagePath::from_absolute(MOUNTS.as_bytes()).map_err(|error| error.to_string())?;
-    let bytes = look.root().read(&path, BOUND);
-    let bytes = bytes.map_err(|error| error.to_string())?;
-    Table::parse(&bytes).map_err(|problem| format!("'{MOUNTS}': {problem}"))
+    let file = look.root().open_regular(&path);
+    let (file, _) = file.map_err(|error| Unseen::io(&error.cause, error.to_string()))?;
+    Table::read(BufReader::new(file)).map_err(|unseen| match unseen {
+        Unseen::Hidden(problem) => Unseen::Hidden(format!("'{MOUNTS}': {problem}")),
+        unfit @ Unseen::Unfit(..) => unfit,
+    })
 }
 
-fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, String> {
-    let mut items = Vec::new();
+/// The directories in the root that are sealed, and the root.
+fn sealed_directories(look: &Look<'_>, places: &Places) -> Result<Vec<ImagePath>, Unseen> {
     let names = look.list("/")?.ok_or("there is no '/'")?;
     let is_directory = |(_, kind): &(String, FileType)| *kind == FileType::Directory;
     let mut sealed: Vec<ImagePath> = names
@@ -139,43 +164,125 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, S
         .filter(|path| places.place(path) == Place::Sealed)
         .collect();
     sealed.insert(0, ImagePath::root());
-    items.extend(sealed.iter().map(|path| sealed_item(path, table.at(path))));
+    Ok(sealed)
+}
+
+/// What is known without the table: whether each sealed directory can be written, by its own mount.
+fn without_table(look: &Look<'_>, places: &Places, unseen: &Unseen) -> Result<Vec<Item>, Unseen> {
+    let sealed = sealed_directories(look, places)?;
+    let item = |path: &ImagePath| {
+        let flags = open_place(look.root(), path, OFlags::empty())
+            .and_then(rustix::fs::fstatvfs)
+            .map(|found| found.f_flag);
+        let seen = match flags {
+            Ok(flags) if flags.contains(StatVfsMountFlags::RDONLY) => {
+                Seen::Shut(Strength::Reversible, "read-only".to_owned())
+            }
+            Ok(_) => Seen::Open("writable".to_owned()),
+            Err(errno) => {
+                let text = format!("failed to look at '{path}': {errno}");
+                Seen::from(Unseen::errno(errno, text))
+            }
+        };
+        Item::new(
+            Probe::SealedMount,
+            path.to_string(),
+            "read-only",
+            "statfs",
+            seen,
+        )
+    };
+    let items = sealed.iter().map(item);
+    Ok(items.chain([table_item(unseen.clone())]).collect())
+}
+
+/// The row of a mount that is not as it is to be: who could have made it.
+fn row(table: &Table, mount: &Mount, of_users: &[ImagePath], of_root: Probe) -> Probe {
+    let is_at_login = || {
+        let user = mount.point.as_bytes().strip_prefix(AT_LOGIN);
+        let is_user = user.is_some_and(|user| user.iter().all(u8::is_ascii_digit));
+        is_user && mount.kind == "tmpfs"
+    };
+    let is_of_user =
+        mount.by == By::User || of_users.contains(&mount.point) || table.is_automounted(mount);
+    if is_of_user {
+        Probe::MountByAnybody
+    } else if is_at_login() {
+        Probe::MountAtLogin
+    } else {
+        of_root
+    }
+}
+
+fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, Unseen> {
+    let sealed = sealed_directories(look, places)?;
+    let of_users = Places::mounted_by_users(look)?;
+    let row = |mount, of_root| row(table, mount, &of_users, of_root);
+    let mut items: Vec<Item> = Vec::new();
+    items.extend(sealed.iter().map(|path| {
+        let mount = table.at(path);
+        sealed_item(row(mount, Probe::SealedMount), path, mount)
+    }));
 
     let mut mounts = table.visible();
     mounts.sort_by(|one, other| one.point.cmp(&other.point));
-    let (mut kernels, mut more) = (0_usize, 0_usize);
-    let shown = items.len().saturating_add(SHOWN);
+    let (mut kernels, mut more, mut more_of_others) = (0_usize, 0_usize, table.strange());
+    let (mut shown, mut shown_of_others) = (0_usize, 0_usize);
     for mount in mounts {
         let wanted = wanted(mount, places);
         let item = if wanted.contains(MountFlags::RDONLY) {
             if sealed.contains(&mount.point) {
                 continue;
             }
-            sealed_item(&mount.point, mount)
+            sealed_item(row(mount, Probe::SealedMount), &mount.point, mount)
         } else if mount.is_writable() && !wanted.is_empty() {
             let top = mount.point.as_bytes().split(|byte| *byte == b'/').next();
             if mount.flags.contains(wanted) && top.is_some_and(|top| KERNELS.contains(&top)) {
                 kernels = kernels.saturating_add(1);
                 continue;
             }
-            writable_item(mount, wanted)
+            writable_item(row(mount, Probe::WritableMount), mount, wanted)
         } else {
             continue;
         };
-        if items.len() < shown {
+        // What others mount does not push out of sight what root does.
+        let is_roots = item.cause.leads_to_policy();
+        let (shown, most, more) = if is_roots {
+            (&mut shown, SHOWN, &mut more)
+        } else {
+            (&mut shown_of_others, SHOWN_OF_OTHERS, &mut more_of_others)
+        };
+        if *shown < most {
+            *shown = shown.saturating_add(1);
             items.push(item);
         } else if item.state != LockState::Enforced {
-            more = more.saturating_add(1);
+            *more = more.saturating_add(1);
         }
     }
-    if more > 0 {
-        let seen = Seen::Open(format!("{more} that are written or run"));
-        items.push(Item::new("more mounts", "none", MOUNTS, seen));
+    for (row, more, name) in [
+        (Probe::WritableMount, more, "more mounts"),
+        (
+            Probe::MountByAnybody,
+            more_of_others,
+            "more mounts of users",
+        ),
+    ] {
+        if more > 0 {
+            let seen = Seen::Open(format!("{more} that are written or run"));
+            items.push(Item::new(row, name, "none", MOUNTS, seen));
+        }
     }
     if kernels > 0 {
         let found = format!("{kernels} mounts, and none can be run from");
         let seen = Seen::Shut(Strength::Reversible, found);
-        items.push(Item::new("/dev, /proc, /sys", "noexec", MOUNTS, seen));
+        let name = "/dev, /proc, /sys";
+        items.push(Item::new(
+            Probe::WritableMount,
+            name,
+            "noexec",
+            MOUNTS,
+            seen,
+        ));
     }
     let except = places.except().iter();
     items.extend(except.map(|path| allowed_item(path, table.at(path))));
@@ -183,7 +290,7 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, S
     Ok(items)
 }
 
-fn sealed_item(path: &ImagePath, mount: &Mount) -> Item {
+fn sealed_item(row: Probe, path: &ImagePath, mount: &Mount) -> Item {
     let (kind, point) = (&mount.kind, &mount.point);
     let seen = if mount.is_writable() {
         Seen::Open(format!("writable, {kind} on {point}"))
@@ -191,10 +298,10 @@ fn sealed_item(path: &ImagePath, mount: &Mount) -> Item {
         let found = format!("read-only, {kind} on {point}");
         Seen::Shut(Strength::Reversible, found)
     };
-    Item::new(path.to_string(), "read-only", MOUNTS, seen)
+    Item::new(row, path.to_string(), "read-only", MOUNTS, seen)
 }
 
-fn writable_item(mount: &Mount, wanted: MountFlags) -> Item {
+fn writable_item(row: Probe, mount: &Mount, wanted: MountFlags) -> Item {
     let names = |flags: MountFlags| {
         let all = [
             (MountFlags::NOSUID, "nosuid"),
@@ -210,13 +317,14 @@ fn writable_item(mount: &Mount, wanted: MountFlags) -> Item {
     } else {
         Seen::Open(format!("{} without {}", mount.kind, names(missing)))
     };
-    Item::new(mount.point.to_string(), names(wanted), MOUNTS, seen)
+    Item::new(row, mount.point.to_string(), names(wanted), MOUNTS, seen)
 }
 
 fn allowed_item(path: &ImagePath, mount: &Mount) -> Item {
     let (kind, point) = (&mount.kind, &mount.point);
     let found = format!("allowed by the declaration, {kind} on {point}");
-    Item::new(path.to_string(), "open", MOUNTS, Seen::Absent(found))
+    let seen = Seen::Absent(found);
+    Item::new(Probe::LeftOpen, path.to_string(), "open", MOUNTS, seen)
 }
 
 /// One directory can be seen through two mounts: writable by the one, and run from by the other.
@@ -225,7 +333,8 @@ fn crossing_item(table: &Table) -> Item {
         Some((written, run)) => Seen::Open(format!("written in {written}, run in {run}")),
         None => Seen::Shut(Strength::Reversible, "none".to_owned()),
     };
-    Item::new("written and run by two mounts", "none", MOUNTS, seen)
+    let name = "written and run by two mounts";
+    Item::new(Probe::CrossingMounts, name, "none", MOUNTS, seen)
 }
 
 #[cfg(test)]

@@ -9,20 +9,21 @@
 //! images ask for, would let them through. It does not protect against root, nor against a container that
 //! runs as root on the network of the host, nor against who has `CAP_NET_RAW` or `CAP_NET_ADMIN`.
 
+mod listing;
 mod message;
 mod rule;
-mod socket;
 
 use earmark_manifest::declaration::{Declaration, Platform};
 
 use self::{
     message::{Family, Own},
     rule::{Place, Rule},
-    socket::Refusal,
 };
 use super::{
-    item::{Item, Seen, Strength},
+    cause::Probe,
+    item::{Item, Seen, Strength, Unseen},
     look::Look,
+    netlink::{self, Refusal},
 };
 
 const DESIRED: &str = "for root alone";
@@ -35,9 +36,10 @@ pub(super) fn probe(look: &Look<'_>, declaration: &Declaration) -> Vec<Item> {
         let seen = if declaration.image.platform == Platform::File {
             Seen::Absent("platform = \"file\"".to_owned())
         } else {
-            see(look, family).unwrap_or_else(Seen::Hidden)
+            see(look, family).unwrap_or_else(Seen::from)
         };
-        Item::new(family.text(), DESIRED, "routing rules (RTM_GETRULE)", seen)
+        let looked = "routing rules (RTM_GETRULE)";
+        Item::new(Probe::RoutingRule, family.text(), DESIRED, looked, seen)
     };
     Family::ALL.map(item).into()
 }
@@ -63,7 +65,7 @@ fn add_missing(look: &Look<'_>, family: Family) -> Result<(), String> {
         if Rule::own(family, own).is_some_and(|own| rules.contains(&own)) {
             continue;
         }
-        match socket::ask_for(&message::add(family, own)) {
+        match netlink::ask_for(&message::add(family, own)) {
             // Somebody was quicker.
             Ok(()) | Err(Refusal::Exists) => {}
             Err(refusal) => return Err(format!("failed to add a routing rule: {refusal}")),
@@ -94,13 +96,13 @@ fn remove(look: &Look<'_>, family: Family) -> Result<(), String> {
         .as_ref()
         .is_some_and(|own| rules(look, family).is_ok_and(|rules| rules.contains(own)))
     {
-        socket::ask_for(&message::delete(family, Own::Others))
+        netlink::ask_for(&message::delete(family, Own::Others))
             .map_err(|refusal| format!("failed to remove a routing rule: {refusal}"))?;
     }
     Ok(())
 }
 
-fn see(look: &Look<'_>, family: Family) -> Result<Seen, String> {
+fn see(look: &Look<'_>, family: Family) -> Result<Seen, Unseen> {
     if is_absent(look, family)? {
         return Ok(Seen::Absent("this kernel does not speak IPv6".to_owned()));
     }
@@ -113,24 +115,19 @@ fn see(look: &Look<'_>, family: Family) -> Result<Seen, String> {
     })
 }
 
-fn is_absent(look: &Look<'_>, family: Family) -> Result<bool, String> {
+fn is_absent(look: &Look<'_>, family: Family) -> Result<bool, Unseen> {
     Ok(family == Family::V6 && !look.exists(IPV6)?)
 }
 
-/// The rules of the host's network: a unit with a network of its own would look at, and shut, an empty
-/// one.
-fn rules(look: &Look<'_>, family: Family) -> Result<Vec<Rule>, String> {
-    let of = |process: &str| look.link(&format!("proc/{process}/ns/net"));
-    match (of("self"), of("1")) {
-        (Some(own), Some(first)) if own == first => {}
-        (Some(_), Some(_)) => return Err("this is not the network of the host".to_owned()),
-        _ => return Err("cannot tell whose network this is ('/proc/1/ns/net')".to_owned()),
-    }
-    match socket::rules(&message::list(family)) {
+/// The rules of the host's network.
+fn rules(look: &Look<'_>, family: Family) -> Result<Vec<Rule>, Unseen> {
+    netlink::must_be_of_the_host(look)?;
+    match listing::rules(&message::list(family)) {
         Ok(rules) => Ok(rules),
         // A kernel without routing rules.
         Err(Refusal::Unsupported) => Ok(Vec::new()),
-        Err(refusal) => Err(format!("failed to list routing rules: {refusal}")),
+        // What a container runtime adds and removes all the time is for want of time.
+        Err(refusal) => Err(refusal.unseen("routing rules", Probe::Shortage)),
     }
 }
 

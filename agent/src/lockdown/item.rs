@@ -1,7 +1,10 @@
 //! What is measured: an item of a lock, and the lock that its items make.
 
 use earmark_manifest::declaration::{Lock, LockName};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+
+use super::cause::{Cause, Probe};
 
 /// How a lock or an item of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,6 +97,8 @@ pub struct Item {
     pub found: String,
     /// How it was looked at, such as `/proc/sys/kernel/kexec_load_disabled`.
     pub probe: String,
+    /// The least privilege that can bring about what was found, if that is open or unknown.
+    pub cause: Cause,
 }
 
 /// What a probe saw of an item.
@@ -107,21 +112,98 @@ pub enum Seen {
     Absent(String),
     /// It could not be looked at, and why.
     Hidden(String),
+    /// It could not be looked at, or not to its end, because of this, and why.
+    Unfit(Probe, String),
+}
+
+/// The reason why something could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// Who can bring it about is whoever can bring the item about.
+    Hidden(String),
+    /// There is too much of it, or too little to look with: this row says who can bring that about.
+    Unfit(Probe, String),
+}
+
+impl Unseen {
+    /// The error of a system call. A shortage of what all processes share is nobody's doing in particular.
+    pub fn errno(errno: Errno, text: String) -> Self {
+        let is_shortage = [
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::TIMEDOUT,
+        ]
+        .contains(&errno);
+        if is_shortage {
+            Self::Unfit(Probe::Shortage, text)
+        } else {
+            Self::Hidden(text)
+        }
+    }
+
+    /// The same for an error that knows what it is about.
+    pub fn io(error: &std::io::Error, text: String) -> Self {
+        match Errno::from_io_error(error) {
+            Some(errno) => Self::errno(errno, text),
+            None => Self::Hidden(text),
+        }
+    }
+
+    /// The reason in words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Hidden(text) | Self::Unfit(_, text) => text,
+        }
+    }
+}
+
+impl From<String> for Unseen {
+    fn from(text: String) -> Self {
+        Self::Hidden(text)
+    }
+}
+
+impl From<&str> for Unseen {
+    fn from(text: &str) -> Self {
+        Self::Hidden(text.to_owned())
+    }
+}
+
+/// For whoever only wants to say what went wrong.
+impl From<Unseen> for String {
+    fn from(unseen: Unseen) -> Self {
+        unseen.text().to_owned()
+    }
+}
+
+impl From<Unseen> for Seen {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Hidden(text) => Self::Hidden(text),
+            Unseen::Unfit(probe, text) => Self::Unfit(probe, text),
+        }
+    }
 }
 
 impl Item {
-    /// An item of which this was seen.
+    /// Creates an item of a row of the table with the observed value.
     pub fn new(
+        row: Probe,
         name: impl Into<String>,
         desired: impl Into<String>,
         probe: impl Into<String>,
         seen: Seen,
     ) -> Self {
-        let (state, strength, found) = match seen {
-            Seen::Shut(strength, found) => (LockState::Enforced, Some(strength), found),
-            Seen::Open(found) => (LockState::NotEnforced, None, found),
-            Seen::Absent(found) => (LockState::NotApplicable, None, found),
-            Seen::Hidden(found) => (LockState::Unknown, None, found),
+        let (state, strength, found, row) = match seen {
+            Seen::Shut(strength, found) => (LockState::Enforced, Some(strength), found, row),
+            Seen::Open(found) => (LockState::NotEnforced, None, found, row),
+            Seen::Absent(found) => (LockState::NotApplicable, None, found, row),
+            Seen::Hidden(found) => (LockState::Unknown, None, found, row),
+            Seen::Unfit(row, found) => (LockState::Unknown, None, found, row),
         };
         Self {
             name: name.into(),
@@ -130,7 +212,13 @@ impl Item {
             desired: desired.into(),
             found,
             probe: probe.into(),
+            cause: row.cause(),
         }
+    }
+
+    /// Whether it is open or unknown, and the policy of the image follows from that.
+    pub fn leads_to_policy(&self) -> bool {
+        !self.state.is_shut() && self.cause.leads_to_policy()
     }
 }
 
@@ -175,6 +263,18 @@ impl Measured {
         }
     }
 
+    /// Whether the policy of the image follows from it: it is to be shut, no grant opens it, and an item that
+    /// takes root to bring about is open or unknown, or there is nothing to look at.
+    pub fn leads_to_policy(&self) -> bool {
+        let is_open = self.is_open();
+        is_open && (self.items.is_empty() || self.items.iter().any(Item::leads_to_policy))
+    }
+
+    /// Whether it is to be shut and is not, whoever brought that about.
+    pub fn is_open(&self) -> bool {
+        self.is_denied() && !self.state.is_shut() && self.state != LockState::Granted
+    }
+
     /// Whether it is to be shut.
     pub fn is_denied(&self) -> bool {
         self.declared == Declared::Deny
@@ -186,7 +286,9 @@ mod tests {
     use super::*;
 
     fn lock(seen: Vec<Seen>) -> LockState {
-        let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
+        let items = seen
+            .into_iter()
+            .map(|seen| Item::new(Probe::UserIds, "a", "b", "c", seen));
         Measured::new(LockName::Kernel, Lock::default(), items.collect(), None).state
     }
 
@@ -207,7 +309,7 @@ mod tests {
     fn a_lock_that_a_grant_opens_is_never_enforced_and_one_that_is_allowed_needs_none() {
         let measured = |lock, granted| {
             let shut = Seen::Shut(Strength::Reversible, String::new());
-            let items = vec![Item::new("a", "b", "c", shut)];
+            let items = vec![Item::new(Probe::UserIds, "a", "b", "c", shut)];
             Measured::new(LockName::Imds, lock, items, granted)
         };
         let granted = measured(Lock::default(), Some(7));
@@ -216,5 +318,36 @@ mod tests {
         assert!(!granted.state.is_shut());
         assert_eq!(measured(Lock::default(), None).state, LockState::Enforced);
         assert_eq!(measured(Lock::Allow, Some(7)).state, LockState::Enforced);
+    }
+
+    #[test]
+    fn policy_follows_from_what_needs_root_alone() {
+        let measured = |rows: &[Probe], seen: fn() -> Seen| {
+            let item = |row: &Probe| Item::new(*row, "a", "b", "c", seen());
+            let items = rows.iter().map(item).collect();
+            Measured::new(LockName::Accounts, Lock::default(), items, None)
+        };
+        for seen in
+            [|| Seen::Open(String::new()), || Seen::Hidden(String::new())] as [fn() -> Seen; 2]
+        {
+            for told in [
+                Probe::KeysOfAccounts,
+                Probe::PortsOfOthers,
+                Probe::GroupsFit,
+            ] {
+                let lock = measured(&[told], seen);
+                assert!(lock.is_open() && !lock.leads_to_policy(), "{told:?}");
+                let lock = measured(&[told, Probe::KeysOfRoot], seen);
+                assert!(lock.leads_to_policy(), "{told:?}");
+            }
+        }
+        // What did not fit is as its own row says, whatever item it was to be.
+        let crowd = measured(&[Probe::KeysOfRoot], || {
+            Seen::Unfit(Probe::Shortage, String::new())
+        });
+        assert_eq!(crowd.items[0].cause, Cause::Anybody);
+        assert!(crowd.is_open() && !crowd.leads_to_policy());
+        // A lock of which nothing is known leads there, as ever.
+        assert!(measured(&[], || Seen::Open(String::new())).leads_to_policy());
     }
 }

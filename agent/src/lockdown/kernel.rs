@@ -6,9 +6,11 @@
 //!
 //! Values are only ever made stricter, never looser than an image or a distribution has them.
 
+mod binfmt;
+mod programs;
 mod settings;
 
-use earmark_manifest::path::ImagePath;
+use earmark_manifest::{class::RuleSet, path::ImagePath};
 use earmark_scan::Root;
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags},
@@ -17,7 +19,8 @@ use rustix::{
 
 use self::settings::{MODULES_DISABLED, SETTINGS, Setting};
 use super::{
-    item::{Item, Seen, Strength},
+    cause::Probe,
+    item::{Item, Seen, Strength, Unseen},
     look::Look,
 };
 
@@ -31,13 +34,16 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// by BPF or perf would see nothing any more.
 const INTEGRITY: &str = "integrity";
 
-/// The settings as they are. `modules` were to be loaded before the door shut.
-pub(super) fn probe(look: &Look<'_>, modules: &[String]) -> Vec<Item> {
+/// The settings as they are. `modules` were to be loaded before the door shut; `rules` say which files are signed.
+pub(super) fn probe(look: &Look<'_>, rules: &RuleSet, modules: &[String]) -> Vec<Item> {
     let allowed = modules.iter().map(|name| allowed_module(look, name));
+    let programs = programs::probe(look, rules).into_iter();
     SETTINGS
         .iter()
         .map(|setting| setting_item(look, setting))
         .chain([lockdown_item(look)])
+        .chain(programs.map(|(item, _)| item))
+        .chain([binfmt::probe(look, rules).0])
         .chain(allowed)
         .collect()
 }
@@ -47,12 +53,15 @@ pub(super) fn probe(look: &Look<'_>, modules: &[String]) -> Vec<Item> {
 /// Returns what went wrong; the rest is shut all the same. A second run finds nothing to do.
 pub(super) fn apply(
     root: &Root,
+    rules: &RuleSet,
     modules: &[String],
     load: &dyn Fn(&[&str]) -> Vec<String>,
 ) -> Vec<String> {
     let look = Look::new(root);
+    // What loads modules is put right before any is loaded.
+    let mut problems = put_right(&look, rules);
     let plan = plan(&look, modules);
-    let mut problems = plan.problems;
+    problems.extend(plan.problems);
     problems.extend(load(&plan.load));
     for (path, value) in plan.write {
         if let Err(problem) = write(root, path, &value) {
@@ -60,6 +69,16 @@ pub(super) fn apply(
         }
     }
     problems
+}
+
+/// Takes away the programs that the kernel would start and that nothing signed names.
+fn put_right(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
+    let programs = programs::probe(look, rules).into_iter();
+    let written = programs.filter_map(|(_, write)| write);
+    let removed = binfmt::probe(look, rules).1.into_iter();
+    let all = written.chain(removed.map(|path| (path, "-1")));
+    all.filter_map(|(path, value)| write(look.root(), &path, value).err())
+        .collect()
 }
 
 /// What is to be done, in this order.
@@ -85,7 +104,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
                 }
             }
             Ok(Found::Nothing) => {}
-            Err(problem) => plan.problems.push(problem),
+            Err(unseen) => plan.problems.push(unseen.into()),
         }
     }
     match lockdown(look) {
@@ -93,7 +112,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
             plan.write.push((LOCKDOWN, INTEGRITY.to_owned()));
         }
         Ok(_) => {}
-        Err(problem) => plan.problems.push(problem),
+        Err(unseen) => plan.problems.push(unseen.into()),
     }
     // Once the door is shut nothing can be loaded, and what is built in is not among the modules.
     if last.is_some() {
@@ -105,20 +124,27 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
 }
 
 /// What a setting was found to be.
-enum Found {
-    Value(i64),
+enum Found<T> {
+    Value(T),
     /// This kernel does not have it.
     Nothing,
 }
 
-fn found(look: &Look<'_>, setting: &Setting) -> Result<Found, String> {
-    match look.text(setting.path)? {
-        Some(text) => match text.parse() {
+fn found(look: &Look<'_>, setting: &Setting) -> Result<Found<i64>, Unseen> {
+    match text_of(look, setting.path)? {
+        Found::Value(text) => match text.parse() {
             Ok(value) => Ok(Found::Value(value)),
-            Err(_) => Err(format!("'{}' holds no number", setting.path)),
+            Err(_) => Err(format!("'{}' holds no number", setting.path).into()),
         },
+        Found::Nothing => Ok(Found::Nothing),
+    }
+}
+
+fn text_of(look: &Look<'_>, path: &str) -> Result<Found<String>, Unseen> {
+    match look.text(path)? {
+        Some(text) => Ok(Found::Value(text)),
         None if look.exists(ANY_SETTING)? => Ok(Found::Nothing),
-        None => Err("no settings in '/proc/sys'".to_owned()),
+        None => Err("no settings in '/proc/sys'".into()),
     }
 }
 
@@ -134,9 +160,10 @@ fn setting_item(look: &Look<'_>, setting: &Setting) -> Item {
         }
         Ok(Found::Value(value)) => Seen::Open(value.to_string()),
         Ok(Found::Nothing) => Seen::Absent("this kernel does not have it".to_owned()),
-        Err(problem) => Seen::Hidden(problem),
+        Err(unseen) => Seen::from(unseen),
     };
     Item::new(
+        Probe::KernelSetting,
         setting.name(),
         setting.right.to_string(),
         setting.path,
@@ -151,12 +178,12 @@ enum Lockdown {
     Nothing,
 }
 
-fn lockdown(look: &Look<'_>) -> Result<Lockdown, String> {
+fn lockdown(look: &Look<'_>) -> Result<Lockdown, Unseen> {
     let Some(text) = look.text(LOCKDOWN)? else {
         if look.exists(MODULES_OF_SECURITY)? || !look.exists(SECURITY)? {
             return Ok(Lockdown::Nothing);
         }
-        return Err(format!("nothing is mounted on '{SECURITY}'"));
+        return Err(format!("nothing is mounted on '{SECURITY}'").into());
     };
     // All levels, with the one that holds in brackets.
     let level = text
@@ -164,7 +191,7 @@ fn lockdown(look: &Look<'_>) -> Result<Lockdown, String> {
         .find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     match level {
         Some(level) => Ok(Lockdown::Level(level.to_owned())),
-        None => Err(format!("'{LOCKDOWN}' names no level")),
+        None => Err(format!("'{LOCKDOWN}' names no level").into()),
     }
 }
 
@@ -176,10 +203,16 @@ fn lockdown_item(look: &Look<'_>) -> Item {
         }
         Ok(Lockdown::Level(level)) => Seen::Open(level),
         Ok(Lockdown::Nothing) => Seen::Absent("this kernel does not have it".to_owned()),
-        Err(problem) => Seen::Hidden(problem),
+        Err(unseen) => Seen::from(unseen),
     };
     let desired = "integrity or confidentiality";
-    Item::new("kernel lockdown", desired, LOCKDOWN, seen)
+    Item::new(
+        Probe::KernelLockdown,
+        "kernel lockdown",
+        desired,
+        LOCKDOWN,
+        seen,
+    )
 }
 
 fn allowed_module(look: &Look<'_>, name: &str) -> Item {
@@ -190,7 +223,7 @@ fn allowed_module(look: &Look<'_>, name: &str) -> Item {
     };
     let seen = Seen::Absent(found.to_owned());
     let name = format!("module {name}");
-    Item::new(name, "loaded before", "/sys/module", seen)
+    Item::new(Probe::LeftOpen, name, "loaded before", "/sys/module", seen)
 }
 
 fn is_loaded(look: &Look<'_>, name: &str) -> bool {

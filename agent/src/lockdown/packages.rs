@@ -7,7 +7,8 @@
 pub mod answer;
 
 use super::{
-    item::{Item, Seen, Strength},
+    cause::Probe,
+    item::{Item, Seen, Strength, Unseen},
     look::{Look, few},
 };
 
@@ -138,16 +139,17 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
         .iter()
         .flat_map(|(name, units)| look.masked_units(name, units));
     let answers = Item::new(
+        Probe::Commands,
         "commands",
         "answered for",
         format!("links in /{STAND_INS}"),
-        answers(look).unwrap_or_else(Seen::Hidden),
+        answers(look).unwrap_or_else(Seen::from),
     );
     units.chain([answers]).collect()
 }
 
 /// Whether each package manager that is there is answered for.
-fn answers(look: &Look<'_>) -> Result<Seen, String> {
+fn answers(look: &Look<'_>) -> Result<Seen, Unseen> {
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for name in answer::names() {
         if !look.exists(&format!("{PROGRAMS}/{name}"))? {

@@ -7,6 +7,7 @@
 mod listening;
 
 use super::{
+    cause::Probe,
     item::{Item, Seen, Strength},
     look::Look,
 };
@@ -187,7 +188,7 @@ pub(super) fn probe(look: &Look<'_>, except: &[String]) -> Vec<Item> {
         }
     }
     items.extend(connect(look, except));
-    items.push(ports(look, except));
+    items.extend(ports(look, except));
     items
 }
 
@@ -206,7 +207,13 @@ fn left_open(name: &str, except: &[String]) -> Item {
     } else {
         ALLOWED.to_owned()
     };
-    Item::new(name, "-", "declaration", Seen::Absent(found))
+    Item::new(
+        Probe::LeftOpen,
+        name,
+        "-",
+        "declaration",
+        Seen::Absent(found),
+    )
 }
 
 /// Whether sshd, where it is left open, lets in whom AWS sends: the units of EC2 Instance Connect
@@ -220,34 +227,52 @@ fn connect(look: &Look<'_>, except: &[String]) -> Option<Item> {
         .find_map(|path| match look.exists(path) {
             Ok(false) => None,
             Ok(true) => Some(Seen::Open(format!("'{path}' is there"))),
-            Err(error) => Some(Seen::Hidden(error)),
+            Err(error) => Some(Seen::from(error)),
         })
         .unwrap_or_else(|| Seen::Absent("not installed".to_owned()));
     let name = "keys by ec2-instance-connect";
-    Some(Item::new(name, "no such program", CONNECT.join(", "), seen))
+    let looked = CONNECT.join(", ");
+    Some(Item::new(
+        Probe::ConnectProgram,
+        name,
+        "no such program",
+        looked,
+        seen,
+    ))
 }
 
 /// What no unit brought, such as an sshd that was started by hand. The port does not make it a way
 /// in, and another port does not make it none: this finds what is usual. Of other protocols than
 /// TCP, and of other network namespaces than that of PID 1, it says nothing.
-fn ports(look: &Look<'_>, except: &[String]) -> Item {
-    let seen = if has(except, "sshd") {
-        Seen::Absent(ALLOWED.to_owned())
-    } else {
-        match listening::on(look.root(), &PORTS) {
-            Ok(found) if found.is_empty() => {
-                Seen::Shut(Strength::Reversible, "nobody listens".to_owned())
-            }
-            Ok(found) => {
-                let found = found.iter().map(ToString::to_string).collect::<Vec<_>>();
-                Seen::Open(format!("somebody listens at {}", found.join(", ")))
-            }
-            Err(error) => Seen::Hidden(error),
-        }
+///
+/// Two items: what root listens at, and what any process can listen at.
+fn ports(look: &Look<'_>, except: &[String]) -> [Item; 2] {
+    let names = PORTS.map(|port| port.to_string()).join(", ");
+    let item = |row: Probe, whose: &str, seen: Seen| {
+        let name = format!("TCP ports {names}, {whose}");
+        Item::new(row, name, "nobody listens", listening::PROBE, seen)
     };
-    let ports = PORTS.map(|port| port.to_string()).join(", ");
-    let probe = listening::LISTS.join(", ");
-    Item::new(format!("TCP ports {ports}"), "nobody listens", probe, seen)
+    let (of_root, of_others) = if has(except, "sshd") {
+        let allowed = || Seen::Absent(ALLOWED.to_owned());
+        (allowed(), allowed())
+    } else {
+        let (found, unseen) = listening::on(look, &PORTS);
+        let seen = |found: Option<String>| match (found, &unseen) {
+            (Some(found), _) => Seen::Open(format!("somebody listens at {found}")),
+            (None, Some(unseen)) => Seen::from(unseen.clone()),
+            (None, None) => Seen::Shut(Strength::Reversible, "nobody listens".to_owned()),
+        };
+        (seen(found.root.text()), seen(found.others.text()))
+    };
+    [
+        item(Probe::PortsOfRoot, "root", of_root),
+        item(Probe::PortsOfOthers, "others", of_others),
+    ]
+}
+
+/// Has the kernel load what lists sockets, before its door is shut.
+pub(super) fn warm_up() {
+    listening::warm_up();
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@
 //! systems, and in their own service managers. The daemons that read those are masked, and the
 //! spools are looked at: what waits there would run as soon as a daemon does.
 
-use rustix::fs::FileType;
+mod spool;
 
 use super::{
-    item::{Item, Seen, Strength},
+    cause::Probe,
+    item::{Item, Seen, Strength, Unseen},
     look::{Look, few},
 };
 
@@ -38,11 +39,11 @@ const DAEMONS: [(&str, &[&str]); 5] = [
     ("user managers", &["user@.service"]),
 ];
 
-/// What waits in a spool is a file, except for those whose name begins with a dot: at keeps its
-/// counter so, and cron passes them over.
-const SPOOLS: [(&str, &[&str]); 3] = [
+/// The directories in which something waits to be run, and how its files say whose they are.
+const SPOOLS: [(&str, Spool, &[&str]); 3] = [
     (
         "crontabs",
+        Spool::OfNames,
         &[
             "/var/spool/cron",
             "/var/spool/cron/crontabs",
@@ -52,13 +53,14 @@ const SPOOLS: [(&str, &[&str]); 3] = [
     ),
     (
         "at jobs",
+        Spool::OfOwners,
         &[
             "/var/spool/at",
             "/var/spool/atjobs",
             "/var/spool/cron/atjobs",
         ],
     ),
-    ("incron tables", &["/var/spool/incron"]),
+    ("incron tables", Spool::OfNames, &["/var/spool/incron"]),
 ];
 
 const LINGER: &str = "/var/lib/systemd/linger";
@@ -86,55 +88,53 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
     for (name, units) in DAEMONS {
         items.extend(look.masked_units(name, units));
     }
-    for (name, spools) in SPOOLS {
-        let seen = waiting(look, spools).unwrap_or_else(Seen::Hidden);
-        items.push(Item::new(name, "none", spools.join(", "), seen));
+    for (name, spool, places) in SPOOLS {
+        let (of_root, of_others) = match spool {
+            Spool::OfNames => (Probe::CrontabsOfRoot, Probe::CrontabsOfOthers),
+            Spool::OfOwners => (Probe::JobsOfRoot, Probe::JobsOfOthers),
+        };
+        let [root, others] = spool::waiting(look, spool, places);
+        let looked = places.join(", ");
+        let name_of_root = format!("{name} of root");
+        items.push(Item::new(of_root, name_of_root, "none", &*looked, root));
+        items.push(Item::new(of_others, name, "none", looked, others));
     }
-    let seen = lingering(look).unwrap_or_else(Seen::Hidden);
-    items.push(Item::new("lingering users", "none", LINGER, seen));
-    let seen = timers(look).unwrap_or_else(Seen::Hidden);
+    let [root, others] = lingering(look);
+    items.push(Item::new(
+        Probe::LingeringRoot,
+        "lingering root",
+        "none",
+        LINGER,
+        root,
+    ));
+    items.push(Item::new(
+        Probe::LingeringOthers,
+        "lingering users",
+        "none",
+        LINGER,
+        others,
+    ));
+    let seen = timers(look).unwrap_or_else(Seen::from);
     let name = "timers made at run time";
-    items.push(Item::new(name, "none", RUN_TIME.join(", "), seen));
+    let looked = RUN_TIME.join(", ");
+    items.push(Item::new(Probe::Timers, name, "none", looked, seen));
     items
 }
 
-/// How many files with something in them lie in these directories. Whose they are and what is in
-/// them is nobody's business who reads a report.
-fn waiting(look: &Look<'_>, spools: &[&str]) -> Result<Seen, String> {
-    let (mut count, mut is_there) = (0_usize, false);
-    for spool in spools {
-        let Some(names) = look.list(beneath(spool))? else {
-            continue;
-        };
-        is_there = true;
-        for (name, kind) in names {
-            if kind != FileType::Directory && !name.starts_with('.') {
-                let text = look.text(&format!("{spool}/{name}"));
-                // One that cannot be read is one that may have something in it.
-                let is_empty = text.is_ok_and(|text| text.is_none_or(|text| text.is_empty()));
-                count = count.saturating_add(usize::from(!is_empty));
-            }
-        }
-    }
-    Ok(match (count, is_there) {
-        (0, false) => Seen::Absent("no such directory".to_owned()),
-        (0, true) => Seen::Shut(Strength::Reversible, "none".to_owned()),
-        (count, _) => Seen::Open(format!("{count} not empty")),
-    })
-}
-
-/// Users whose service manager starts with the host. Who is masked does not start, but is still
-/// there when the mask is gone.
-fn lingering(look: &Look<'_>) -> Result<Seen, String> {
-    let Some(names) = look.list(beneath(LINGER))? else {
-        return Ok(Seen::Absent("no such directory".to_owned()));
+/// Root, and other users, whose service manager starts with the host. Who is masked does not start, but is still
+/// there when the mask is gone. A user may have it so for themselves, and nobody but root for root.
+fn lingering(look: &Look<'_>) -> [Seen; 2] {
+    let names = match look.list(beneath(LINGER)) {
+        Err(unseen) => return [Seen::from(unseen.clone()), Seen::from(unseen)],
+        Ok(None) => return ["", ""].map(|_| Seen::Absent("no such directory".to_owned())),
+        Ok(Some(names)) => names.into_iter().map(|(name, _)| name),
     };
-    let names = names.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    Ok(none_of(&names))
+    let (root, others): (Vec<_>, Vec<_>) = names.partition(|name| name == "root");
+    [none_of(&root), none_of(&others)]
 }
 
 /// `systemd-run --on-calendar` makes such timers, and so does root by hand.
-fn timers(look: &Look<'_>) -> Result<Seen, String> {
+fn timers(look: &Look<'_>) -> Result<Seen, Unseen> {
     let mut timers = Vec::new();
     for place in RUN_TIME {
         for (name, _) in look.list(beneath(place))?.unwrap_or_default() {
@@ -155,6 +155,15 @@ fn none_of(names: &[String]) -> Seen {
     } else {
         Seen::Open(few(names))
     }
+}
+
+/// Whose a file in a spool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spool {
+    /// Its name is that of the account, as `crontab` has it; its owner differs from one cron to another.
+    OfNames,
+    /// Its owner, as `at` has it.
+    OfOwners,
 }
 
 fn beneath(path: &str) -> &str {
@@ -239,10 +248,12 @@ mod tests {
         root.write("/var/spool/cron/root", jobs);
         // It cannot be read without being followed.
         root.link("/var/spool/cron/crontabs/carol", "/tmp/jobs");
-        assert_eq!(item(&root, "crontabs"), open("3 not empty"));
-        assert_eq!(item(&root, "at jobs").0, LockState::Enforced);
+        assert_eq!(item(&root, "crontabs"), open("2 not empty"));
+        assert_eq!(item(&root, "crontabs of root"), open("1 not empty"));
+        assert_eq!(item(&root, "at jobs of root").0, LockState::Enforced);
         root.write("/var/spool/cron/atjobs/a00001019c5d3a", jobs);
-        assert_eq!(item(&root, "at jobs"), open("1 not empty"));
+        assert_eq!(item(&root, "at jobs of root"), open("1 not empty"));
+        assert_eq!(item(&root, "at jobs").0, LockState::Enforced);
         assert_eq!(item(&root, "incron tables").0, LockState::NotApplicable);
         root.write("/var/spool/incron/alice", jobs);
         assert_eq!(item(&root, "incron tables"), open("1 not empty"));
@@ -250,7 +261,7 @@ mod tests {
         let root = debian();
         root.write("/srv/at/a00001019c5d3a", jobs);
         root.link("/var/spool/at", "/srv/at");
-        assert_eq!(item(&root, "at jobs"), open("1 not empty"));
+        assert_eq!(item(&root, "at jobs of root"), open("1 not empty"));
     }
 
     #[test]
@@ -258,6 +269,9 @@ mod tests {
         let root = debian();
         root.write("/var/lib/systemd/linger/alice", b"");
         assert_eq!(item(&root, "lingering users"), open("alice"));
+        assert_eq!(item(&root, "lingering root").0, LockState::Enforced);
+        root.write("/var/lib/systemd/linger/root", b"");
+        assert_eq!(item(&root, "lingering root"), open("root"));
         let name = "timers made at run time";
         root.write("/usr/lib/systemd/system/fstrim.timer", b"[Timer]\n");
         root.write("/run/systemd/transient/run-1.service", b"");

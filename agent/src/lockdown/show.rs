@@ -55,9 +55,10 @@ fn table(measured: &[Measured]) -> String {
                 Some(Strength::Reversible) => ", reversible",
                 None => "",
             };
+            let (cause, consequence) = (item.cause.name(), item.cause.consequence());
             let _ = writeln!(
                 text,
-                "  {:name$}  {:desired$}  {}{strength}: {}  [{}]",
+                "  {:name$}  {:desired$}  {}{strength}: {}  [{}; {cause} can cause it: {consequence}]",
                 clean(&item.name),
                 clean(&item.desired),
                 item.state.words(),
@@ -74,15 +75,24 @@ mod tests {
     use earmark_manifest::declaration::{Lock, LockName};
 
     use super::*;
-    use crate::lockdown::item::{Item, Seen};
+    use crate::lockdown::{
+        cause::Probe,
+        item::{Item, Seen},
+    };
 
     #[test]
     fn a_lock_has_its_items_beneath_it_and_nothing_drives_the_terminal() {
         let shut = Seen::Shut(Strength::UntilReboot, "1".to_owned());
         let open = Seen::Open("\x1b[2J".to_owned());
         let items = vec![
-            Item::new("kexec", "1", "/proc/sys/kernel/kexec_load_disabled", shut),
-            Item::new("modules_disabled", "1", "/proc", open),
+            Item::new(
+                Probe::KernelSetting,
+                "kexec",
+                "1",
+                "/proc/sys/kernel/kexec_load_disabled",
+                shut,
+            ),
+            Item::new(Probe::MountByAnybody, "a mount", "1", "/proc", open),
         ];
         let lock = Lock::Deny {
             except: vec!["nf_tables".to_owned()],
@@ -90,8 +100,8 @@ mod tests {
         let table = table(&[Measured::new(LockName::Kernel, lock, items, None)]);
         let expected = "\
 kernel          NOT ENFORCED     deny but for nf_tables
-  kexec             1  enforced, until reboot: 1  [/proc/sys/kernel/kexec_load_disabled]
-  modules_disabled  1  NOT ENFORCED: \u{fffd}[2J  [/proc]
+  kexec    1  enforced, until reboot: 1  [/proc/sys/kernel/kexec_load_disabled; root can cause it: policy]
+  a mount  1  NOT ENFORCED: \u{fffd}[2J  [/proc; anybody can cause it: told, no policy]
 ";
         assert_eq!(table, expected, "\n{table}");
     }

@@ -12,8 +12,8 @@ const SHOWN: usize = 5;
 /// The locks in the record of this boot: each with its state, and what of it is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockdownState {
-    /// Whether each lock that is denied is enforced, has nothing that it would shut, or is opened by a
-    /// grant; its own state says which.
+    /// Whether no policy follows: each lock that is denied is enforced, has nothing that it would shut, is
+    /// opened by a grant, or is open only as others than root can bring about; its own state says which.
     pub is_enforced: bool,
     /// When they were looked at, in seconds since 1970, if the clock told.
     #[serde(default)]
@@ -34,14 +34,18 @@ pub struct LockRecord {
     /// Until when a grant opens it, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_until: Option<u64>,
-    /// What of it is open or unknown, and what was found; if it is denied.
+    /// The items that are open or unknown by root's doing, and what was found; if the lock is denied. The
+    /// policy of the image follows from these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// The other items that are open or unknown, with who can bring that about. No policy follows from these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
 }
 
-/// 13 if a lock that is denied is not enforced.
+/// 13 if a lock that is denied is not enforced, and it takes root to bring that about.
 pub(super) fn exit_of(measured: &[Measured]) -> Exit {
-    if measured.iter().any(is_open) {
+    if measured.iter().any(Measured::leads_to_policy) {
         Exit::Lockdown
     } else {
         Exit::Done
@@ -89,12 +93,20 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
         .iter()
         .flat_map(|lock| lock.open.clone())
         .collect();
+    let told: Vec<&String> = state.locks.iter().flat_map(|lock| &lock.told).collect();
     let line = if state.is_enforced {
         let granted = state.locks.iter().filter_map(|lock| {
             let until = host::utc(lock.granted_until?);
             Some(format!(", but for {}: granted until {until}", lock.lock))
         });
-        format!("{image}: locked down{}", granted.collect::<String>())
+        let names = state.locks.iter().filter(|lock| !lock.told.is_empty());
+        let names: Vec<&str> = names.map(|lock| lock.lock.as_str()).collect();
+        let told = if names.is_empty() {
+            String::new()
+        } else {
+            format!("; open, and no policy follows: {}", names.join(", "))
+        };
+        format!("{image}: locked down{}{told}", granted.collect::<String>())
     } else {
         let names = state.locks.iter().filter(|lock| !lock.open.is_empty());
         let names: Vec<&str> = names.map(|lock| lock.lock.as_str()).collect();
@@ -105,10 +117,12 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
         )
     };
     console::say(&clean(&line));
-    for problem in open.iter().take(SHOWN) {
+    // What leads to the policy comes first: nobody else's doing pushes it off the console.
+    let shown = open.iter().chain(told.iter().copied());
+    for problem in shown.clone().take(SHOWN) {
         console::say(&clean(&format!("  {problem}")));
     }
-    for problem in &open {
+    for problem in shown {
         complain!("earmark-agent: {}", clean(problem));
     }
     if let Err(error) = journal::say_lockdown(state.is_enforced, &clean(&line), &open) {
@@ -133,26 +147,22 @@ impl LockdownState {
             state: lock.state,
             granted_until: lock.granted_until,
             open: open_items(lock),
+            told: told_items(lock),
         });
         Self {
-            is_enforced: !measured.iter().any(is_open),
+            is_enforced: !measured.iter().any(Measured::leads_to_policy),
             time: host::time(),
             locks: locks.collect(),
         }
     }
 }
 
-fn is_open(lock: &Measured) -> bool {
-    lock.is_denied() && !lock.state.is_shut() && lock.state != LockState::Granted
-}
-
 fn open_items(lock: &Measured) -> Vec<String> {
-    if !is_open(lock) {
+    if !lock.leads_to_policy() {
         return Vec::new();
     }
-    let text = |item: &Item| format!("{}: {}: {}", lock.lock, item.name, item.found);
-    let open = lock.items.iter().filter(|item| !item.state.is_shut());
-    let mut open: Vec<String> = open.map(text).collect();
+    let open = lock.items.iter().filter(|item| item.leads_to_policy());
+    let mut open: Vec<String> = open.map(|item| text(lock, item)).collect();
     // A lock of which nothing is known is open, too.
     if open.is_empty() {
         open.push(format!("{}: nothing was found to look at", lock.lock));
@@ -160,15 +170,37 @@ fn open_items(lock: &Measured) -> Vec<String> {
     open
 }
 
+fn told_items(lock: &Measured) -> Vec<String> {
+    if !lock.is_open() {
+        return Vec::new();
+    }
+    let is_told = |item: &&Item| !item.state.is_shut() && !item.cause.leads_to_policy();
+    let told = lock.items.iter().filter(is_told);
+    let told = told.map(|item| {
+        let cause = item.cause;
+        let (name, consequence) = (cause.name(), cause.consequence());
+        format!("{} ({name} can cause it: {consequence})", text(lock, item))
+    });
+    told.collect()
+}
+
+fn text(lock: &Measured, item: &Item) -> String {
+    format!("{}: {}: {}", lock.lock, item.name, item.found)
+}
+
 #[cfg(test)]
 mod tests {
     use earmark_manifest::declaration::{Lock, LockName};
 
     use super::*;
-    use crate::lockdown::item::{Seen, Strength};
+    use crate::lockdown::{
+        cause::Probe,
+        item::{Seen, Strength},
+    };
 
     fn measured(lock: Lock, seen: Vec<Seen>) -> Measured {
-        let items = seen.into_iter().map(|seen| Item::new("a", "b", "c", seen));
+        let items = seen.into_iter();
+        let items = items.map(|seen| Item::new(Probe::KernelSetting, "a", "b", "c", seen));
         Measured::new(LockName::Kernel, lock, items.collect(), None)
     }
 
@@ -204,5 +236,31 @@ mod tests {
             };
             assert_eq!(exit_of(&measured), exit);
         }
+    }
+
+    #[test]
+    fn open_item_of_another_cause_than_root_is_told_and_has_no_exit_code() {
+        let open = |row| Item::new(row, "a", "b", "c", Seen::Open("0".to_owned()));
+        let measured = |items| Measured::new(LockName::RemoteAccess, Lock::default(), items, None);
+        let told = "remote_access: a: 0 (anybody can cause it: told, no policy)";
+        let others = [measured(vec![open(Probe::PortsOfOthers)])];
+        assert_eq!(exit_of(&others), Exit::Done);
+        let state = LockdownState::of(&others);
+        assert!(state.is_enforced);
+        assert_eq!(state.locks[0].state, LockState::NotEnforced);
+        assert_eq!(
+            (&*state.locks[0].open, &*state.locks[0].told),
+            (&[][..], &[told.to_owned()][..])
+        );
+
+        let both = [measured(vec![
+            open(Probe::PortsOfOthers),
+            open(Probe::PortsOfRoot),
+        ])];
+        assert_eq!(exit_of(&both), Exit::Lockdown);
+        let state = LockdownState::of(&both);
+        assert!(!state.is_enforced);
+        assert_eq!(state.locks[0].open, ["remote_access: a: 0"]);
+        assert_eq!(state.locks[0].told, [told]);
     }
 }

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::{
     denied,
+    item::Unseen,
     look::{Look, is_of},
     packages, remote_access, schedules,
 };
@@ -68,7 +69,7 @@ impl Units {
         let enabled = match Look::new(root).enabled(&self.names) {
             Ok(enabled) if enabled.is_empty() => return Vec::new(),
             Ok(enabled) => enabled,
-            Err(problem) => return vec![problem],
+            Err(unseen) => return vec![unseen.into()],
         };
         // One that waits for another to end must not hold this up.
         let mut words = vec!["start".to_owned(), "--no-block".to_owned(), "--".to_owned()];
@@ -98,7 +99,7 @@ impl Units {
             Ok(groups) => {
                 problems.extend(groups.iter().filter_map(|group| kill(root, group).err()));
             }
-            Err(problem) => problems.push(problem),
+            Err(unseen) => problems.push(unseen.into()),
         }
         problems
     }
@@ -112,7 +113,7 @@ impl Units {
                 let is_ours = |name: &&String| self.names.iter().any(|unit| is_of(unit, name));
                 units.extend(running.iter().filter(is_ours).cloned());
             }
-            Err(found) => problem = Some(found),
+            Err(found) => problem = Some(found.into()),
         }
         for name in self.names.iter().filter(|name| !name.contains("@.")) {
             // What may be there is stopped, too.
@@ -124,7 +125,7 @@ impl Units {
     }
 
     /// The control groups of what still runs of them, and of sessions that they let in.
-    fn left(&self, look: &Look<'_>) -> Result<Vec<String>, String> {
+    fn left(&self, look: &Look<'_>) -> Result<Vec<String>, Unseen> {
         let groups = look.groups()?.into_iter();
         let is_left = |path: &String| {
             let name = path.rsplit('/').next().unwrap_or_default();

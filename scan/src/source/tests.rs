@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use earmark_manifest::class::RuleSet;
 
 use super::*;
-use crate::walk::Walked;
 use crate::Root;
+use crate::walk::Walked;
 
 /// Directories by inode, each with its entries. What is no directory is a file with its inode as content.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! `/etc/passwd` and `/etc/shadow`, read strictly: what a line that is not understood means to the
 //! programs that let people in is not guessed.
 
-use super::super::look::Look;
+use super::super::{item::Unseen, look::Look};
 
 const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";
@@ -21,7 +21,7 @@ pub(super) struct Shadow {
 }
 
 /// All accounts.
-pub(super) fn accounts(look: &Look<'_>) -> Result<Vec<Account>, String> {
+pub(super) fn accounts(look: &Look<'_>) -> Result<Vec<Account>, Unseen> {
     entries(look, PASSWD, |fields| {
         let [name, password, user_id, group_id, _, home, _] = fields else {
             return None;
@@ -37,7 +37,7 @@ pub(super) fn accounts(look: &Look<'_>) -> Result<Vec<Account>, String> {
 }
 
 /// All lines of the file with the passwords.
-pub(super) fn shadow(look: &Look<'_>) -> Result<Vec<Shadow>, String> {
+pub(super) fn shadow(look: &Look<'_>) -> Result<Vec<Shadow>, Unseen> {
     entries(look, SHADOW, |fields| {
         let [name, password, _, _, _, _, _, _, _] = fields else {
             return None;
@@ -59,7 +59,7 @@ fn entries<T>(
     look: &Look<'_>,
     path: &str,
     entry: impl Fn(&[&str]) -> Option<T>,
-) -> Result<Vec<T>, String> {
+) -> Result<Vec<T>, Unseen> {
     let text = look
         .text(path)?
         .ok_or_else(|| format!("'{path}' is not there"))?;

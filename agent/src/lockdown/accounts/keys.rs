@@ -5,7 +5,7 @@
 //! aside, under a name that sshd does not read. This keeps what was left behind from being used; it
 //! does not keep a key from being written again, which the next look finds.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, os::fd::AsFd};
 
 use earmark_manifest::{
     class::{PathClass, RuleSet},
@@ -18,8 +18,9 @@ use rustix::{
 
 use super::{
     super::{
-        item::{Seen, Strength},
-        look::{Look, few},
+        cause::{Cause, Probe},
+        item::{Item, Seen, Strength, Unseen},
+        look::{Look, Missed, attributes, few},
     },
     database::{self, Account},
 };
@@ -41,15 +42,32 @@ impl Keys {
     }
 }
 
-/// What is there of them.
-pub(super) fn see(look: &Look<'_>, accounts: &[Account]) -> Seen {
-    match find(look, accounts) {
-        (found, _) if !found.is_empty() => {
-            Seen::Open(few(&found.iter().map(Keys::path).collect::<Vec<_>>()))
-        }
-        (_, problems) if !problems.is_empty() => Seen::Hidden(problems.join("; ")),
-        _ => Seen::Shut(Strength::Reversible, "none".to_owned()),
-    }
+/// An item for each kind of hands in which such a file can be, the last only if there is one.
+pub(super) fn items(look: &Look<'_>, accounts: Result<&[Account], &Unseen>) -> Vec<Item> {
+    let rows = [
+        (Probe::KeysOfRoot, "authorized keys, root's hands"),
+        (Probe::KeysOfAccounts, "authorized keys, an account's"),
+        (Probe::KeysOfAnybody, "authorized keys, anybody's"),
+    ];
+    let found = accounts.map(|accounts| find(look, accounts));
+    let item = |(row, name): (Probe, &str)| {
+        let seen = match &found {
+            Ok(found) => found.seen(row.cause()),
+            Err(unseen) => Seen::from((*unseen).clone()),
+        };
+        let is_usual = row != Probe::KeysOfAnybody;
+        let is_shown = is_usual || !matches!(seen, Seen::Shut(..) | Seen::Hidden(_));
+        is_shown.then(|| {
+            Item::new(
+                row,
+                name,
+                "none",
+                "~/.ssh of each account in /etc/passwd",
+                seen,
+            )
+        })
+    };
+    rows.into_iter().filter_map(item).collect()
 }
 
 /// Puts aside what lies in state directories. Says what it could not do, and goes on after that.
@@ -57,10 +75,11 @@ pub(super) fn see(look: &Look<'_>, accounts: &[Account]) -> Seen {
 pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
     let accounts = match database::accounts(look) {
         Ok(accounts) => accounts,
-        Err(error) => return vec![format!("failed to look for authorized keys: {error}")],
+        Err(unseen) => return vec![failed(&unseen)],
     };
-    let (found, mut problems) = find(look, &accounts);
-    for keys in plan(found, rules) {
+    let Found { keys, missed } = find(look, &accounts);
+    let mut problems: Vec<String> = missed.into_iter().map(|missed| missed.why.into()).collect();
+    for keys in plan(keys.into_iter().map(|(keys, _)| keys).collect(), rules) {
         if let Err(problem) = put_aside(look, &keys) {
             problems.push(format!("failed to put aside '{}': {problem}", keys.path()));
         }
@@ -83,9 +102,48 @@ fn plan(found: BTreeSet<Keys>, rules: &RuleSet) -> Vec<Keys> {
     found.into_iter().filter(is_state).collect()
 }
 
-/// All that hold a key, and the directories that could not be listed.
-fn find(look: &Look<'_>, accounts: &[Account]) -> (BTreeSet<Keys>, Vec<String>) {
-    let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
+fn failed(unseen: &Unseen) -> String {
+    format!("failed to look for authorized keys: {}", unseen.text())
+}
+
+/// The files that hold a key, each with whose hands it is in, and the homes that could not be looked into.
+#[derive(Default)]
+struct Found {
+    keys: BTreeSet<(Keys, Cause)>,
+    missed: Vec<Missed>,
+}
+
+impl Found {
+    /// The files in these hands, or the reason why it is not known whether there is one.
+    fn seen(&self, hands: Cause) -> Seen {
+        let keys = self.keys.iter().filter(|(_, found)| *found == hands);
+        let paths = keys.map(|(keys, _)| keys.path()).collect::<Vec<_>>();
+        if !paths.is_empty() {
+            return Seen::Open(few(&paths));
+        }
+        let missed = self.missed.iter().filter(|missed| missed.hands == hands);
+        let missed = || missed.clone().map(|missed| &missed.why);
+        let texts = |wanted: &dyn Fn(&&Unseen) -> bool| {
+            let texts = missed().filter(wanted).map(|why| why.text().to_owned());
+            few(&texts.collect::<Vec<_>>())
+        };
+        // A doubt that is root's counts for more than one that another row says who can bring about.
+        let hidden = texts(&|why| matches!(why, Unseen::Hidden(_)));
+        let unfit = missed().find_map(|why| match why {
+            Unseen::Unfit(row, _) => Some(*row),
+            Unseen::Hidden(_) => None,
+        });
+        match unfit {
+            _ if !hidden.is_empty() => Seen::Hidden(hidden),
+            Some(row) => Seen::Unfit(row, texts(&|_| true)),
+            None => Seen::Shut(Strength::Reversible, "none".to_owned()),
+        }
+    }
+}
+
+/// Looks for two names in each home. Nothing is listed: what else is in a home costs nothing.
+fn find(look: &Look<'_>, accounts: &[Account]) -> Found {
+    let mut found = Found::default();
     // An account without a home has the root, and sshd puts a slash before whatever it has.
     let homes = accounts
         .iter()
@@ -93,32 +151,40 @@ fn find(look: &Look<'_>, accounts: &[Account]) -> (BTreeSet<Keys>, Vec<String>) 
     for home in homes.collect::<BTreeSet<_>>() {
         let directory = format!("{home}/.ssh");
         let directory = directory.trim_start_matches('/');
-        match look.list(directory) {
-            Ok(None) => {}
-            Ok(Some(listed)) => {
+        match look.reach(directory) {
+            Ok(Some(reached)) if reached.kind.is_dir() => {
                 for name in NAMES {
-                    let is_it = |(other, kind): &(String, FileType)| {
-                        other == name && *kind != FileType::Directory
-                    };
-                    let keys = Keys {
-                        directory: directory.to_owned(),
-                        name,
-                    };
-                    if listed.iter().any(is_it) && has_content(look, &keys) {
-                        found.insert(keys);
+                    if let Some(hands) = holder(look, &reached.place, name) {
+                        let directory = directory.to_owned();
+                        let keys = Keys { directory, name };
+                        found.keys.insert((keys, hands.max(reached.hands)));
                     }
                 }
             }
-            Err(error) => problems.push(error),
+            Ok(_) => {}
+            Err(missed) => found.missed.push(missed),
         }
     }
-    (found, problems)
+    found
 }
 
-/// An empty file lets nobody in. One that cannot be read may.
-fn has_content(look: &Look<'_>, keys: &Keys) -> bool {
-    let text = look.text(&keys.path());
-    !text.is_ok_and(|text| text.is_none_or(|text| text.is_empty()))
+/// Whose hands a file with keys is in; nothing, if it lets nobody in. An empty file lets nobody in. One that cannot be
+/// read may, and so may a link, wherever it leads.
+fn holder(look: &Look<'_>, directory: impl AsFd, name: &str) -> Option<Cause> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return None,
+        file => file,
+    };
+    let stat = file.and_then(attributes);
+    let Ok(stat) = stat else {
+        return Some(Cause::Root);
+    };
+    let is_directory = FileType::from_raw_mode(stat.stx_mode.into()).is_dir();
+    if is_directory || !look.has_content(&directory, name) {
+        return None;
+    }
+    Some(look.hands(&stat))
 }
 
 /// In a directory that belongs to whom the keys do. It is opened without following links, and both
@@ -143,7 +209,7 @@ fn put_aside(look: &Look<'_>, keys: &Keys) -> Result<(), String> {
 pub(super) fn give_back(look: &Look<'_>) -> Vec<String> {
     let accounts = match database::accounts(look) {
         Ok(accounts) => accounts,
-        Err(error) => return vec![format!("failed to look for authorized keys: {error}")],
+        Err(unseen) => return vec![failed(&unseen)],
     };
     let mut problems = Vec::new();
     let homes = accounts

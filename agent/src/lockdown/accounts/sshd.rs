@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{
-    item::{Seen, Strength},
+    item::{Seen, Strength, Unseen},
     look::{Look, few},
     remote_access::CONNECT,
 };
@@ -25,12 +25,12 @@ pub(super) fn see(look: &Look<'_>) -> Seen {
             Seen::Shut(Strength::Reversible, "~/.ssh only".to_owned())
         }
         Ok(Some(found)) => Seen::Open(found.join("; ")),
-        Err(error) => Seen::Hidden(error),
+        Err(unseen) => Seen::from(unseen),
     }
 }
 
 /// What lets keys in that lie elsewhere: the keyword, and the file that says so.
-fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, String> {
+fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, Unseen> {
     if look.text_through_links(CONFIGURATION)?.is_none() {
         return Ok(None);
     }
@@ -43,7 +43,7 @@ fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, String> {
             continue;
         }
         if read.len() > MOST {
-            return Err(format!("'{CONFIGURATION}' includes more than {MOST} files"));
+            return Err(format!("'{CONFIGURATION}' includes more than {MOST} files").into());
         }
         let text = look.text_through_links(&path)?.unwrap_or_default();
         for line in text.lines() {
@@ -109,7 +109,7 @@ fn is_elsewhere(keyword: &str, values: &[&str]) -> bool {
 
 /// The files that an `Include` names. Of patterns those are understood that people use: an asterisk
 /// in the last name.
-fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, String> {
+fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, Unseen> {
     let pattern = if pattern.starts_with('/') {
         pattern.to_owned()
     } else {
@@ -123,7 +123,7 @@ fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, String> {
     let (start, end) = name.split_once('*').unwrap_or((name, ""));
     if ![directory, start, end].into_iter().all(is_plain) {
         let pattern = few(std::slice::from_ref(&pattern));
-        return Err(format!("'Include {pattern}' is not understood"));
+        return Err(format!("'Include {pattern}' is not understood").into());
     }
     let names = look.list(directory.trim_start_matches('/'))?;
     let names = names.unwrap_or_default().into_iter().map(|(name, _)| name);

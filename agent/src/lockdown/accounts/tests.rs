@@ -123,7 +123,7 @@ fn what_cannot_be_read_or_understood_is_unknown() {
             LockState::Unknown
         };
         assert_eq!(item(&root, "accounts with user id 0").0, expected);
-        assert_eq!(item(&root, "authorized keys").0, expected);
+        assert_eq!(item(&root, "authorized keys, root's hands").0, expected);
     }
     for file in ["/etc/passwd", "/etc/shadow"] {
         let root = host();

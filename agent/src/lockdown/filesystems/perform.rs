@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::{places::open, plan::Operation};
-use crate::lockdown::look::Look;
+use crate::lockdown::{item::Unseen, look::Look};
 
 /// While a file is open to be written, its mount cannot become read-only. Most are closed soon.
 const ATTEMPTS: usize = 15;
@@ -74,7 +74,7 @@ fn restrict_failed(look: &Look<'_>, path: &ImagePath, flags: MountFlags, errno: 
 }
 
 /// Who holds a file of a mount open to be written, as far as that can be seen.
-fn holders(look: &Look<'_>, path: &ImagePath) -> Result<Vec<String>, String> {
+fn holders(look: &Look<'_>, path: &ImagePath) -> Result<Vec<String>, Unseen> {
     let own = open(look.root(), path, OFlags::empty())
         .and_then(|place| statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))
         .map_err(|errno| errno.to_string())?;

@@ -11,11 +11,18 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags},
+    fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
-use super::{super::look::Look, plan::Stage, table::unescape};
+use super::{
+    super::{
+        item::Unseen,
+        look::{Look, attributes},
+    },
+    plan::Stage,
+    table::unescape,
+};
 
 /// Of paths that a pattern stands for.
 const MOST: usize = 512;
@@ -109,7 +116,7 @@ impl Places {
                 (RuleKind::Class(PathClass::Mutable), Stage::Whole) => PathClass::Mutable,
                 _ => continue,
             };
-            for path in expand(look, &rule.pattern)? {
+            for path in self.expand(look, &rule.pattern)? {
                 // A later rule may have taken it back; what may also appear is mutable where it is there.
                 if self.rules.class_when_sealed(&path) == class
                     && is_island(look.root(), &path, class)?
@@ -146,56 +153,78 @@ impl Places {
         self.declared.iter().filter_map(problem).collect()
     }
 
+    /// The paths that a pattern stands for. A whole tree of `mutable` files is none: nobody could add to it
+    /// or rename in it, for its directories are sealed. What lies in a place that is writable as a whole is none
+    /// either, and not even listed: it is in others' hands how much that is, and who answers for it.
+    fn expand(&self, look: &Look<'_>, pattern: &Pattern) -> Result<Vec<ImagePath>, String> {
+        if let Some(path) = pattern.literal() {
+            return Ok(vec![path]);
+        }
+        let text = pattern.to_string();
+        let mut found = vec![ImagePath::root()];
+        let mut prefix = String::new();
+        for name in text.split('/').skip(1) {
+            if name == "**" {
+                return Ok(Vec::new());
+            }
+            prefix = format!("{prefix}/{name}");
+            let Ok(upper) = Pattern::parse(prefix.as_bytes()) else {
+                return Ok(Vec::new());
+            };
+            let mut next = Vec::new();
+            for directory in found {
+                if self.place(&directory) != Place::Sealed {
+                    continue;
+                }
+                let path = directory.to_string();
+                if upper.literal().is_some() {
+                    next.extend(directory.join(name.as_bytes()).ok());
+                    continue;
+                }
+                for (inner, _) in look.list(&path)?.unwrap_or_default() {
+                    let inner = directory.join(inner.as_bytes()).ok();
+                    next.extend(inner.filter(|inner| upper.matches(inner)));
+                }
+            }
+            // Once a part has a wildcard, no prefix is literal any more: what follows is matched, too.
+            found = next;
+            if found.len() > MOST {
+                return Err(format!("'{pattern}' stands for more than {MOST} paths"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where `/etc/fstab` lets users mount, too.
+    pub fn mounted_by_users(look: &Look<'_>) -> Result<Vec<ImagePath>, Unseen> {
+        let fstab = look.text(FSTAB)?.unwrap_or_default();
+        let points = fstab.lines().filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            fields.next().filter(|source| !source.starts_with('#'))?;
+            let point = point(fields.next()?)?;
+            let mut options = fields.nth(1)?.split(',');
+            let is_for_users = |option| ["user", "users", "owner", "group"].contains(&option);
+            options.any(is_for_users).then_some(point)
+        });
+        Ok(points.collect())
+    }
+
     /// A volume that is mounted after an island was made of its place would seem to be there already.
     fn mounted_later(&self, look: &Look<'_>) -> Result<Vec<ImagePath>, String> {
         let fstab = look.text(FSTAB)?.unwrap_or_default();
         let points = fstab.lines().filter_map(|line| {
             let mut fields = line.split_ascii_whitespace();
             fields.next().filter(|source| !source.starts_with('#'))?;
-            let point = unescape(fields.next()?.as_bytes())?;
-            let point = point.strip_suffix(b"/").unwrap_or(&point);
-            ImagePath::from_absolute(point).ok()
+            point(fields.next()?)
         });
         Ok(self.volumes.iter().cloned().chain(points).collect())
     }
 }
 
-/// The paths that a pattern stands for. A whole tree of `mutable` files is none: nobody could add to it
-/// or rename in it, for its directories are sealed.
-fn expand(look: &Look<'_>, pattern: &Pattern) -> Result<Vec<ImagePath>, String> {
-    if let Some(path) = pattern.literal() {
-        return Ok(vec![path]);
-    }
-    let text = pattern.to_string();
-    let mut found = vec![ImagePath::root()];
-    let mut prefix = String::new();
-    for name in text.split('/').skip(1) {
-        if name == "**" {
-            return Ok(Vec::new());
-        }
-        prefix = format!("{prefix}/{name}");
-        let Ok(upper) = Pattern::parse(prefix.as_bytes()) else {
-            return Ok(Vec::new());
-        };
-        let mut next = Vec::new();
-        for directory in found {
-            let path = directory.to_string();
-            if upper.literal().is_some() {
-                next.extend(directory.join(name.as_bytes()).ok());
-                continue;
-            }
-            for (inner, _) in look.list(&path)?.unwrap_or_default() {
-                let inner = directory.join(inner.as_bytes()).ok();
-                next.extend(inner.filter(|inner| upper.matches(inner)));
-            }
-        }
-        // Once a part has a wildcard, no prefix is literal any more: what follows is matched, too.
-        found = next;
-        if found.len() > MOST {
-            return Err(format!("'{pattern}' stands for more than {MOST} paths"));
-        }
-    }
-    Ok(found)
+/// A mount point, as `/etc/fstab` spells it.
+fn point(field: &str) -> Option<ImagePath> {
+    let point = unescape(field.as_bytes())?;
+    ImagePath::from_absolute(point.strip_suffix(b"/").unwrap_or(&point)).ok()
 }
 
 /// Whether it can be mounted over itself, to be written. Of what is `mutable` a file alone: in a
@@ -208,8 +237,9 @@ fn is_island(root: &Root, path: &ImagePath, class: PathClass) -> Result<bool, St
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
         Err(errno) => return Err(failed(errno)),
     };
-    let stat = rustix::fs::statx(&place, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE);
-    let kind = FileType::from_raw_mode(stat.map_err(failed)?.stx_mode.into());
+    // Of a file system that somebody serves who does not answer, this asks nothing.
+    let stat = attributes(&place).map_err(failed)?;
+    let kind = FileType::from_raw_mode(stat.stx_mode.into());
     Ok(kind.is_file() || (kind.is_dir() && class == PathClass::State))
 }
 

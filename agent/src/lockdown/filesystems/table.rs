@@ -1,13 +1,21 @@
-//! The table of mounts, as `/proc/PID/mountinfo` has it. Strict: what is not understood is an error, and
-//! then nothing is known of any mount.
+//! The table of mounts, as `/proc/PID/mountinfo` has it, read line by line. Strict: what is not understood is an
+//! error, and then nothing is known of any mount. But not a line about FUSE, which users mount and whose words are
+//! theirs: that is left out, and counted.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    io::{BufRead, Read},
+};
 
 use earmark_manifest::{escape::Escaped, path::ImagePath};
 use rustix::mount::MountFlags;
 
-/// A host with more is none whose mounts anybody means.
-const MOST: usize = 4096;
+use super::super::{cause::Probe, item::Unseen};
+
+/// Mounts that are kept.
+const MOST: usize = 8192;
+/// Of a line: two paths of the longest that there are, each byte of them as four.
+const LINE: u64 = 64 * 1024;
 /// What makes a difference here, and what has to be said again lest a change of one takes another away.
 const FLAGS: [(&[u8], MountFlags); 5] = [
     (b"ro", MountFlags::RDONLY),
@@ -34,6 +42,17 @@ pub(super) struct Mount {
     is_frozen: bool,
     /// Such as `ext4`.
     pub kind: String,
+    /// Who could have mounted it, as far as the table tells.
+    pub by: By,
+}
+
+/// Who could have mounted something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Root alone.
+    Root,
+    /// The user whose FUSE it is, by a set-uid program.
+    User,
 }
 
 /// All mounts of a namespace.
@@ -43,23 +62,35 @@ pub(super) struct Table {
     /// By the id of what they are mounted on, the places of the others.
     upon: HashMap<u32, Vec<usize>>,
     root: Mount,
+    /// Lines about FUSE that were not understood.
+    strange: usize,
 }
 
 impl Table {
-    /// From the bytes of the file.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let mut mounts = Vec::new();
-        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            if index == MOST {
-                return Err(format!("more than {MOST} mounts"));
+    /// Reads the lines of the file.
+    pub fn read(mut lines: impl BufRead) -> Result<Self, Unseen> {
+        let (mut mounts, mut strange) = (Vec::new(), 0_usize);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = lines.by_ref().take(LINE).read_until(b'\n', &mut line);
+            if read.map_err(|error| Unseen::io(&error, error.to_string()))? == 0 {
+                break;
             }
-            let mount = Mount::parse(line);
-            mounts.push(mount.ok_or_else(|| format!("not a mount: '{}'", Escaped(line)))?);
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            match Mount::parse(text) {
+                Some(mount) => mounts.push(mount),
+                None if is_fuse_line(text) => strange = strange.saturating_add(1),
+                None => return Err(format!("not a mount: '{}'", Escaped(text)).into()),
+            }
+            if mounts.len() > MOST {
+                let text = format!("more than {MOST} mounts, of which the rest was not looked at");
+                return Err(Unseen::Unfit(Probe::MountsFit, text));
+            }
         }
         let ids: HashSet<u32> = mounts.iter().map(|mount| mount.id).collect();
         if ids.len() < mounts.len() {
-            return Err("two mounts have the same number".to_owned());
+            return Err("two mounts have the same number".into());
         }
         let is_first = |mount: &&Mount| {
             let hangs_on_nothing = mount.parent == mount.id || !ids.contains(&mount.parent);
@@ -73,7 +104,25 @@ impl Table {
                 upon.entry(mount.parent).or_default().push(index);
             }
         }
-        Ok(Self { mounts, upon, root })
+        Ok(Self {
+            mounts,
+            upon,
+            root,
+            strange,
+        })
+    }
+
+    /// How many lines about FUSE were not understood.
+    pub const fn strange(&self) -> usize {
+        self.strange
+    }
+
+    /// Whether a mount came about because somebody looked: it lies on an automount of the same place.
+    pub fn is_automounted(&self, mount: &Mount) -> bool {
+        let is_trigger = |other: &Mount| {
+            other.id == mount.parent && other.point == mount.point && other.kind == "autofs"
+        };
+        self.mounts.iter().any(is_trigger)
     }
 
     /// The mount that a path leads into.
@@ -170,6 +219,14 @@ impl Mount {
         let kind = String::from_utf8(unescape(fields.next()?)?).ok()?;
         let _source = fields.next()?;
         let of_all = fields.next()?;
+        // `fusermount` sets these itself, from the user who calls it, and takes none from that user.
+        let is_of_user = is_fuse(kind.as_bytes()) && {
+            let mut users = of_all.split(|byte| *byte == b',');
+            users.any(|option| {
+                let user = option.strip_prefix(b"user_id=");
+                user.is_some_and(|user| user != b"0")
+            })
+        };
         if kind.is_empty() || root.is_empty() {
             return None;
         }
@@ -182,6 +239,7 @@ impl Mount {
             flags: flags(options)?,
             is_frozen: flags(of_all)?.contains(MountFlags::RDONLY),
             kind,
+            by: if is_of_user { By::User } else { By::Root },
         })
     }
 
@@ -194,6 +252,23 @@ impl Mount {
     pub const fn is_frozen(&self) -> bool {
         self.is_frozen
     }
+}
+
+fn is_fuse(kind: &[u8]) -> bool {
+    kind == b"fuse" || kind.starts_with(b"fuse.")
+}
+
+/// Whether a line that is not understood is about FUSE that a user mounted: by its type and its owner, in places
+/// that nothing else in it can move. What is text of the user's comes before and has no blanks.
+fn is_fuse_line(line: &[u8]) -> bool {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let end = fields.position(|field| field == b"-");
+    let (kind, of_all) = (fields.next(), fields.nth(1));
+    let is_of_user = of_all.is_some_and(|options| {
+        let mut options = options.split(|byte| *byte == b',');
+        options.any(|option| option.starts_with(b"user_id=") && option != b"user_id=0")
+    });
+    end.is_some() && kind.is_some_and(is_fuse) && is_of_user
 }
 
 /// The rest of a path that is another or lies beneath it.

@@ -42,7 +42,7 @@ fn places(except: &[&str]) -> Places {
 }
 
 fn parse(text: &str) -> Table {
-    Table::parse(text.as_bytes()).unwrap()
+    Table::read(text.as_bytes()).unwrap()
 }
 
 fn planned(table: &str, islands: &[&str], stage: Stage) -> Vec<Operation> {
@@ -89,7 +89,7 @@ fn a_path_leads_into_the_uppermost_mount() {
 #[test]
 fn a_table_that_is_not_understood_is_refused() {
     let good = "28 1 259:2 / / rw,relatime shared:1 master:2 - ext4 /dev/sda rw,x=a\\054b";
-    assert!(Table::parse(good.as_bytes()).is_ok());
+    assert!(Table::read(good.as_bytes()).is_ok());
     for (from, to) in [
         ("28 1", "28"),
         ("28 1", "28 -1"),
@@ -115,20 +115,24 @@ fn a_table_that_is_not_understood_is_refused() {
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good);
-        assert!(Table::parse(bad.as_bytes()).is_err(), "{bad}");
+        assert!(Table::read(bad.as_bytes()).is_err(), "{bad}");
     }
-    assert!(Table::parse(b"").is_err());
-    assert!(Table::parse(format!("{good}\n{good}\n").as_bytes()).is_err());
-    assert!(Table::parse(format!("{good}\n\n").as_bytes()).is_err());
-    let many = (0..=4096).map(|id| format!("{id} 9999 0:1 / / rw - tmpfs a rw"));
+    assert!(Table::read(&b""[..]).is_err());
+    assert!(Table::read(format!("{good}\n{good}\n").as_bytes()).is_err());
+    assert!(Table::read(format!("{good}\n\n").as_bytes()).is_err());
+    let many = (0..=8192).map(|id| format!("{id} 9999 0:1 / / rw - tmpfs a rw"));
     let many = many.collect::<Vec<_>>().join("\n");
-    assert!(Table::parse(many.as_bytes()).unwrap_err().contains("4096"));
+    let unseen = Table::read(many.as_bytes()).unwrap_err();
+    assert!(
+        matches!(unseen, Unseen::Unfit(Probe::MountsFit, _)),
+        "{unseen:?}"
+    );
     // No tree: it ends all the same.
     let circle = "1 9 0:1 / / rw - tmpfs a rw\n\
         2 3 0:1 / / rw - tmpfs a rw\n3 2 0:1 / / rw - tmpfs a rw\n";
     assert_eq!(parse(circle).at(&path("/x")).id, 1);
     for length in 0..BOOTED.len() {
-        let _ = Table::parse(&BOOTED.as_bytes()[..length]);
+        let _ = Table::read(&BOOTED.as_bytes()[..length]);
     }
 }
 
@@ -424,4 +428,112 @@ fn mounts_that_cannot_be_seen_are_unknown() {
         problems[0].contains("not the mounts of the host"),
         "{problems:?}"
     );
+}
+
+/// The causes of what is open on a host with these mounts and this `/etc/fstab`, and whether a policy follows.
+fn causes(mounts: &str, fstab: &str) -> (Vec<String>, bool) {
+    let root = TestRoot::bare();
+    root.write(MOUNTS, mounts.as_bytes());
+    root.write("/etc/fstab", fstab.as_bytes());
+    let open = root.open();
+    let items = probe(&Look::new(&open), &declaration(DECLARED), &[]);
+    let open = items.iter().filter(|item| !item.state.is_shut());
+    let text = |item: &Item| format!("{}: {}", item.name, item.cause.name());
+    let leads = items.iter().any(Item::leads_to_policy);
+    (open.map(text).collect(), leads)
+}
+
+const SHUT: &str = "28 1 259:1 / / ro,relatime - ext4 /dev/sda rw\n\
+    30 28 0:25 / /run rw,nosuid,nodev,noexec - tmpfs tmpfs rw\n\
+    31 28 0:26 / /srv/tmp rw,nosuid,nodev,noexec - tmpfs tmpfs rw\n";
+
+#[test]
+fn mounts_of_users_are_told_and_those_of_root_lead_to_a_policy() {
+    let none: [&str; 0] = [];
+    assert_eq!(causes(SHUT, ""), (none.map(str::to_owned).to_vec(), false));
+    for (mount, of_user) in [
+        (
+            "40 31 0:50 / /srv/tmp/x rw,nosuid,nodev - fuse.sshfs a rw,user_id=33,group_id=33",
+            "anybody",
+        ),
+        (
+            "40 31 0:50 / /srv/tmp/x rw,nosuid,nodev - fuse a\\040b rw,user_id=1000,group_id=0",
+            "anybody",
+        ),
+        (
+            "40 30 0:50 / /run/user/1000 rw,nosuid,nodev - tmpfs tmpfs rw,uid=1000",
+            "account",
+        ),
+        (
+            "40 31 0:50 / /srv/tmp/stick rw,nosuid,nodev - vfat /dev/sdb rw",
+            "anybody",
+        ),
+        (
+            "39 31 0:49 / /srv/tmp/x rw - autofs systemd-1 rw\n40 39 0:50 / /srv/tmp/x rw,nosuid,nodev - ext4 a rw",
+            "anybody",
+        ),
+    ] {
+        let fstab = "/dev/sdb /srv/tmp/stick vfat noauto,user 0 0\n";
+        let (open, leads) = causes(&format!("{SHUT}{mount}\n"), fstab);
+        assert!(
+            open.len() == 1 && open[0].ends_with(of_user),
+            "{mount}: {open:?}"
+        );
+        assert!(!leads, "{mount}");
+    }
+    for mount in [
+        "40 31 0:50 / /srv/tmp/x rw,nosuid,nodev - fuse.sshfs a rw,user_id=0,group_id=0",
+        "40 31 0:50 / /srv/tmp/x rw,nosuid,nodev - fuse.sshfs user_id=33 rw",
+        "40 31 0:50 / /srv/tmp/x rw,nosuid,nodev - ext4 /dev/sdb rw,user_id=33",
+        "40 30 0:50 / /run/user/x rw,nosuid,nodev - tmpfs tmpfs rw",
+        "40 31 0:50 / /srv/tmp/stick rw,nosuid,nodev - vfat /dev/sdb rw",
+        "40 28 0:50 / /srv rw - tmpfs tmpfs rw",
+    ] {
+        let (open, leads) = causes(
+            &format!("{SHUT}{mount}\n"),
+            "/dev/sdb /srv/tmp/other vfat user\n",
+        );
+        assert!(leads && open[0].ends_with(": root"), "{mount}: {open:?}");
+    }
+}
+
+#[test]
+fn line_of_fuse_that_is_not_understood_is_told_and_any_other_makes_the_table_unknown() {
+    let strange = "40 31 0:50 / /srv/tmp/\\400 rw,nosuid - fuse.a a rw,user_id=33,group_id=33\n";
+    let (open, leads) = causes(&format!("{SHUT}{strange}"), "");
+    assert_eq!(
+        (open, leads),
+        (vec!["more mounts of users: anybody".to_owned()], false)
+    );
+    for (from, to) in [("fuse.a", "ext4"), ("user_id=33", "user_id=0")] {
+        let (open, leads) = causes(&format!("{SHUT}{}", strange.replacen(from, to, 1)), "");
+        assert_eq!((open, leads), (vec!["mounts: root".to_owned()], true));
+    }
+}
+
+#[test]
+fn users_mounts_do_not_push_out_of_sight_what_root_mounts() {
+    let mut mounts = SHUT.to_owned();
+    for id in 100..4100 {
+        mounts.push_str(&format!(
+            "{id} 31 0:{id} / /srv/tmp/{id} rw,nosuid,nodev - fuse a rw,user_id=33,group_id=33\n"
+        ));
+    }
+    let (open, leads) = causes(&mounts, "");
+    assert!(!leads && open.len() == 5, "{open:?}");
+    mounts.push_str("5000 28 0:50 / /srv rw - tmpfs tmpfs rw\n");
+    let (open, leads) = causes(&mounts, "");
+    assert!(leads && open.contains(&"/srv: root".to_owned()), "{open:?}");
+}
+
+#[test]
+fn more_mounts_than_fit_are_told_and_what_is_sealed_is_still_looked_at() {
+    let mut mounts = SHUT.to_owned();
+    for id in 100..9000 {
+        mounts.push_str(&format!("{id} 31 0:{id} / /srv/tmp/{id} rw - tmpfs a rw\n"));
+    }
+    let (open, _) = causes(&mounts, "");
+    assert!(open.contains(&"mounts: anybody".to_owned()), "{open:?}");
+    // In this test the root is a directory of a file system that is written.
+    assert!(open.contains(&"/: root".to_owned()), "{open:?}");
 }

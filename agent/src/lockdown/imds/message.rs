@@ -1,6 +1,8 @@
-//! Messages of rtnetlink, as bytes: those that are sent, and the parts of what comes back. Nothing
-//! here touches a socket. Every length is checked against what is there: the answers are the kernel's,
-//! but what goes over a bound is an error all the same.
+//! Messages of rtnetlink about routing rules, as bytes.
+
+use super::super::netlink::message::{
+    ACKNOWLEDGE, CREATE, DUMP, EXCLUSIVE, REQUEST, message, push_attribute,
+};
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,23 +11,9 @@ pub(super) enum Family {
     V6,
 }
 
-/// The one number by which an answer is known to be to this question: there is one on a socket.
-pub(super) const SEQUENCE: u32 = 1;
-
-pub(super) const ERROR: u16 = 2;
-pub(super) const DONE: u16 = 3;
-pub(super) const OVERRUN: u16 = 4;
 pub(super) const NEW_RULE: u16 = 32;
 const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
-
-/// `NLM_F_DUMP_INTR`: rules changed meanwhile, and some may be missing.
-pub(super) const INTERRUPTED: u16 = 0x10;
-const REQUEST: u16 = 0x1;
-const ACKNOWLEDGE: u16 = 0x4;
-const EXCLUSIVE: u16 = 0x200;
-const DUMP: u16 = 0x300;
-const CREATE: u16 = 0x400;
 
 pub(super) const FRA_DST: u16 = 1;
 pub(super) const FRA_IIFNAME: u16 = 3;
@@ -43,10 +31,8 @@ pub(super) const HERE: &[u8] = b"lo\0";
 /// Who made it. systemd-networkd removes the rules that it does not know, but for the kernel's.
 const BY_KERNEL: u8 = 2;
 
-const HEADER: usize = 16;
 /// `struct fib_rule_hdr`.
 pub(super) const RULE_HEADER: usize = 12;
-const ATTRIBUTE_HEADER: usize = 4;
 
 impl Family {
     pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
@@ -148,71 +134,4 @@ fn rule_header(family: Family, bits: u8, action: u8) -> Vec<u8> {
     // Family, bits of destination and source, type of service, table, two unused, action, flags.
     let header = [family.number(), bits, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
     header.to_vec()
-}
-
-fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER.saturating_add(body.len())).unwrap_or(u32::MAX);
-    let mut message = length.to_ne_bytes().to_vec();
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend(SEQUENCE.to_ne_bytes());
-    message.extend(0_u32.to_ne_bytes());
-    message.extend(body);
-    message
-}
-
-fn push_attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = ATTRIBUTE_HEADER.saturating_add(value.len());
-    body.extend(u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
-}
-
-/// A message of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message<'a> {
-    pub kind: u16,
-    pub flags: u16,
-    pub sequence: u32,
-    pub body: &'a [u8],
-}
-
-/// The messages in what was received at once. `None` where they do not add up.
-pub(super) fn messages(mut bytes: &[u8]) -> Option<Vec<Message<'_>>> {
-    let mut messages = Vec::new();
-    // Each takes at least its header, so that this ends.
-    while !bytes.is_empty() {
-        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
-        messages.push(Message {
-            kind: u16_at(bytes, 4)?,
-            flags: u16_at(bytes, 6)?,
-            sequence: u32_at(bytes, 8)?,
-            body: bytes.get(HEADER..length)?,
-        });
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Some(messages)
-}
-
-/// The attributes of a message, as kind and value. `None` where they do not add up.
-pub(super) fn attributes(mut bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
-    let mut attributes = Vec::new();
-    while !bytes.is_empty() {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let value = bytes.get(ATTRIBUTE_HEADER..length)?;
-        attributes.push((u16_at(bytes, 2)?, value));
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Some(attributes)
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let (four, _) = bytes.get(at..)?.split_first_chunk()?;
-    Some(u32::from_ne_bytes(*four))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let (two, _) = bytes.get(at..)?.split_first_chunk()?;
-    Some(u16::from_ne_bytes(*two))
 }

@@ -1,8 +1,11 @@
 //! A routing rule, and which of those that the kernel lists decides about the metadata service.
 
-use super::message::{
-    self, FRA_DST, FRA_GOTO, FRA_IIFNAME, FRA_PRIORITY, FRA_PROTOCOL, FRA_TABLE, FRA_UID_RANGE,
-    Family, HERE, NOP, Own, PROHIBIT, RULE_HEADER,
+use super::{
+    super::netlink::message::{attributes, messages, u32_at},
+    message::{
+        self, FRA_DST, FRA_GOTO, FRA_IIFNAME, FRA_PRIORITY, FRA_PROTOCOL, FRA_TABLE, FRA_UID_RANGE,
+        Family, HERE, NOP, Own, PROHIBIT, RULE_HEADER,
+    },
 };
 
 /// `FIB_RULE_INVERT`: it is for what does not match.
@@ -49,7 +52,7 @@ impl Rule {
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let (header, rest) = body.split_first_chunk::<RULE_HEADER>()?;
         let [_, to_bits, from_bits, service, table, _, _, action, ..] = *header;
-        let flags = message::u32_at(header, 8)?;
+        let flags = u32_at(header, 8)?;
         let mut rule = Self {
             table: table.into(),
             action,
@@ -58,15 +61,15 @@ impl Rule {
             ..Self::default()
         };
         let mut to = None;
-        for (kind, value) in message::attributes(rest)? {
+        for (kind, value) in attributes(rest)? {
             match kind {
                 FRA_DST => to = Some(value.to_vec()),
-                FRA_PRIORITY => rule.priority = message::u32_at(value, 0)?,
-                FRA_TABLE => rule.table = message::u32_at(value, 0)?,
+                FRA_PRIORITY => rule.priority = u32_at(value, 0)?,
+                FRA_TABLE => rule.table = u32_at(value, 0)?,
                 FRA_UID_RANGE => {
-                    rule.users = Some((message::u32_at(value, 0)?, message::u32_at(value, 4)?));
+                    rule.users = Some((u32_at(value, 0)?, u32_at(value, 4)?));
                 }
-                SUPPRESS_PREFIX if message::u32_at(value, 0)? == u32::MAX => {}
+                SUPPRESS_PREFIX if u32_at(value, 0)? == u32::MAX => {}
                 FRA_IIFNAME if value == HERE => rule.is_from_here = true,
                 kind if NARROWS_NOTHING.contains(&kind) => {}
                 _ => rule.is_narrow = true,
@@ -83,7 +86,7 @@ impl Rule {
     /// One of ours.
     pub(super) fn own(family: Family, own: Own) -> Option<Self> {
         let message = message::add(family, own);
-        Self::parse(message::messages(&message)?.first()?.body)
+        Self::parse(messages(&message)?.first()?.body)
     }
 
     /// Which of the rules, in the order of the kernel's look-up, decides about the service.

@@ -1,12 +1,19 @@
 use super::{
-    message::{
-        DONE, ERROR, FRA_DST, FRA_UID_RANGE, INTERRUPTED, NEW_RULE, SEQUENCE, attributes, messages,
-    },
+    listing::take,
+    message::{FRA_DST, FRA_UID_RANGE, NEW_RULE},
     rule::Place,
-    socket::{Progress, take},
     *,
 };
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::{
+    lockdown::{
+        item::LockState,
+        netlink::{
+            Progress,
+            message::{DONE, ERROR, INTERRUPTED, SEQUENCE, attributes, messages},
+        },
+    },
+    testing::TestRoot,
+};
 
 const LOOKUP: u8 = 1;
 const GOTO: u8 = 2;

@@ -26,9 +26,15 @@ fn host(settings: &[(&str, &str)]) -> TestRoot {
     root
 }
 
+fn rules() -> RuleSet {
+    let text = b"[image]\nname = \"web\"\nplatform = \"file\"\n";
+    let declaration = earmark_manifest::declaration::Declaration::parse(text);
+    declaration.unwrap().rule_set().unwrap()
+}
+
 fn item(root: &TestRoot, name: &str) -> Item {
     let root = root.open();
-    let items = probe(&Look::new(&root), &["nf_tables".to_owned()]);
+    let items = probe(&Look::new(&root), &rules(), &["nf_tables".to_owned()]);
     items.into_iter().find(|item| item.name == name).unwrap()
 }
 
@@ -169,7 +175,7 @@ fn what_fails_leaves_the_rest_shut_and_a_second_run_does_nothing() {
         vec!["nf_tables: no such module".to_owned()]
     };
     let modules = ["nf_tables".to_owned()];
-    let problems = apply(&open, &modules, &load);
+    let problems = apply(&open, &rules(), &modules, &load);
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(
         problems[0].contains("/proc/sys/kernel/sysrq"),
@@ -196,4 +202,32 @@ fn what_fails_leaves_the_rest_shut_and_a_second_run_does_nothing() {
     root.write(LOCKDOWN, b"none [integrity] confidentiality\n");
     let again = plan(&Look::new(&open), &modules);
     assert_eq!(again, Plan::default());
+}
+
+#[test]
+fn programs_that_nothing_signed_names_are_taken_away() {
+    let root = host(OPEN);
+    root.write("/proc/sys/kernel/modprobe", b"/tmp/x\n");
+    root.write("/proc/sys/kernel/core_pattern", b"|/tmp/x\n");
+    root.write("/proc/sys/kernel/poweroff_cmd", b"/sbin/poweroff\n");
+    root.write("/proc/filesystems", b"nodev\tbinfmt_misc\n");
+    let entry = "/proc/sys/fs/binfmt_misc/x";
+    root.write(
+        entry,
+        b"enabled\ninterpreter /tmp/x\nflags: \nextension .x\n",
+    );
+    let open = root.open();
+    let load = |_: &[&str]| {
+        // Whoever loads a module by then is who should.
+        assert!(value(&root, "kernel/modprobe").starts_with("/sbin/modprobe"));
+        Vec::new()
+    };
+    assert_eq!(apply(&open, &rules(), &[], &load), [""; 0]);
+    assert!(value(&root, "kernel/core_pattern").starts_with("core"));
+    assert_eq!(value(&root, "kernel/poweroff_cmd"), "/sbin/poweroff");
+    assert!(
+        fs::read_to_string(root.at(entry))
+            .unwrap()
+            .starts_with("-1")
+    );
 }

@@ -28,7 +28,7 @@ fn debian() -> TestRoot {
     );
     root.write(
         "/proc/1/net/tcp",
-        b"  sl  local_address rem_address   st\n   0: 00000000:0050 00000000:0000 0A\n",
+        b"  sl  local_address rem_address   st\n   0: 00000000:0050 00000000:0000 0A 0:0 0:0 0 0 0\n",
     );
     root
 }
@@ -127,14 +127,14 @@ fn what_runs_or_listens_although_it_is_masked_is_found() {
 
     let root = debian();
     mask(&root, &[]);
-    let name = "TCP ports 22, 23, 2222";
+    let name = "TCP ports 22, 23, 2222, root";
     assert_eq!(item(&root, &[], name).unwrap().state, LockState::Enforced);
     root.write(
         "/proc/1/net/tcp",
-        b"  sl  local_address rem_address   st\n   0: 00000000:0016 00000000:0000 0A\n",
+        b"  sl  local_address rem_address   st\n   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0\n",
     );
     let port = item(&root, &[], name).unwrap();
-    assert_eq!(port.found, "somebody listens at 0.0.0.0:22");
+    assert_eq!(port.found, "somebody listens at 0.0.0.0:22 (user id 0)");
     assert_eq!(port.state, LockState::NotEnforced);
     assert_eq!(
         item(&root, &["sshd"], name).unwrap().state,
@@ -169,4 +169,28 @@ fn keys_that_aws_sends_are_let_in_by_sshd_and_not_by_a_unit() {
         alone.found,
         "allowed by the declaration, but of no use without sshd"
     );
+}
+
+#[test]
+fn listener_of_another_user_than_root_is_told_apart() {
+    let others = "TCP ports 22, 23, 2222, others";
+    let roots = "TCP ports 22, 23, 2222, root";
+    let listening = |port: &str, user: &str| {
+        let root = debian();
+        mask(&root, &[]);
+        let list = format!(
+            "  sl  local_address rem_address   st\n   0: 0100007F:{port} 00000000:0000 0A 0:0 0:0 0 {user} 0\n"
+        );
+        root.write("/proc/1/net/tcp", list.as_bytes());
+        let is_policy = |name| item(&root, &[], name).unwrap().leads_to_policy();
+        (is_policy(roots), is_policy(others), state_of(&root, &[]))
+    };
+    for port in ["0016", "0017", "08AE"] {
+        assert_eq!(listening(port, "0"), (true, false, LockState::NotEnforced));
+        for user in ["33", "1000", "65534"] {
+            let found = listening(port, user);
+            assert_eq!(found, (false, false, LockState::NotEnforced), "{port}");
+        }
+    }
+    assert_eq!(listening("0050", "33"), (false, false, LockState::Enforced));
 }

@@ -21,10 +21,15 @@ fn host() -> TestRoot {
     root
 }
 
+/// What was found in whatever hands: what is open first, then what is not known.
 fn seen(root: &TestRoot) -> Seen {
     let root = root.open();
     let look = Look::new(&root);
-    see(&look, &database::accounts(&look).unwrap())
+    let found = find(&look, &database::accounts(&look).unwrap());
+    let all = [Cause::Root, Cause::Account, Cause::Anybody].map(|hands| found.seen(hands));
+    let open = all.iter().find(|seen| matches!(seen, Seen::Open(_)));
+    let odd = all.iter().find(|seen| !matches!(seen, Seen::Shut(..)));
+    open.or(odd).unwrap_or(&all[0]).clone()
 }
 
 fn open(text: &str) -> Seen {
@@ -167,4 +172,87 @@ fn what_was_put_aside_is_given_back_unless_something_else_is_there() {
     root.write("/home/alice/.ssh/authorized_keys", b"newer\n");
     assert_eq!(give_back(), [""; 0]);
     assert_eq!(fs::read(&path).unwrap(), b"newer\n");
+}
+
+/// Whose hands each file was found in.
+fn hands(root: &TestRoot) -> Vec<(String, Cause)> {
+    let root = root.open();
+    let look = Look::new(&root);
+    let found = find(&look, &database::accounts(&look).unwrap());
+    let keys = found.keys.into_iter();
+    keys.map(|(keys, hands)| (keys.path(), hands)).collect()
+}
+
+#[test]
+fn keys_are_in_the_hands_of_whoever_may_write_on_the_way() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = "/home/alice/.ssh/authorized_keys";
+    for (writable, mode, expected) in [
+        ("/home/alice", 0o755, Cause::Root),
+        ("/home/alice/.ssh", 0o775, Cause::Account),
+        ("/home/alice", 0o770, Cause::Account),
+        ("/home/alice", 0o1777, Cause::Anybody),
+        (path, 0o664, Cause::Account),
+        (path, 0o666, Cause::Anybody),
+    ] {
+        let root = host();
+        root.write(path, KEY);
+        fs::set_permissions(root.at(writable), fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(hands(&root), [(path.to_owned(), expected)], "{writable}");
+        // And where a link leads there.
+        let root = host();
+        root.write("/srv/home/.ssh/authorized_keys", KEY);
+        let writable = writable.replacen("/home/alice", "/srv/home", 1);
+        fs::set_permissions(root.at(&writable), fs::Permissions::from_mode(mode)).unwrap();
+        root.write("/home/.keep", b"");
+        root.link("/home/alice", "../srv/home");
+        assert_eq!(hands(&root), [(path.to_owned(), expected)], "{writable}");
+    }
+}
+
+#[test]
+fn only_keys_in_roots_hands_lead_to_a_policy() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = host();
+    root.write("/home/alice/.ssh/authorized_keys", KEY);
+    fs::set_permissions(root.at("/home/alice"), fs::Permissions::from_mode(0o775)).unwrap();
+    let leading = |root: &TestRoot| {
+        let root = root.open();
+        let look = Look::new(&root);
+        let accounts = database::accounts(&look).unwrap();
+        let items = items(&look, Ok(&accounts)).into_iter();
+        let open = items.filter(|item| !item.state.is_shut());
+        open.map(|item| (item.cause, item.leads_to_policy()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(leading(&root), [(Cause::Account, false)]);
+    root.write("/root/.ssh/authorized_keys", KEY);
+    assert_eq!(
+        leading(&root),
+        [(Cause::Root, true), (Cause::Account, false)]
+    );
+}
+
+#[test]
+fn pipe_huge_file_and_file_of_blanks_are_not_read_to_their_end() {
+    let path = "/home/alice/.ssh/authorized_keys";
+    let root = host();
+    root.write("/home/alice/.ssh/.keep", b"");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        root.at(path),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    assert_eq!(seen(&root), open(path));
+    root.remove(path);
+    let file = fs::File::create(root.at(path)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert_eq!(seen(&root), open(path));
+    root.write(path, &[b' '; 1000]);
+    assert_eq!(seen(&root), none());
 }

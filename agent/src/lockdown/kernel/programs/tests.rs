@@ -1,0 +1,146 @@
+use earmark_manifest::declaration::Declaration;
+
+use super::*;
+use crate::{lockdown::item::LockState, testing::TestRoot};
+
+fn host() -> TestRoot {
+    let root = TestRoot::bare();
+    root.write("/proc/sys/kernel/osrelease", b"6.1.0\n");
+    root.write("/usr/lib/systemd/systemd-coredump", b"ELF");
+    root.link("/lib", "usr/lib");
+    root
+}
+
+fn rules(rest: &str) -> RuleSet {
+    let text = format!(
+        "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nstate = [\"/var/crash\"]\n{rest}"
+    );
+    Declaration::parse(text.as_bytes())
+        .unwrap()
+        .rule_set()
+        .unwrap()
+}
+
+fn seen(root: &TestRoot, path: &str) -> (LockState, Option<&'static str>) {
+    let open = root.open();
+    let items = probe(&Look::new(&open), &rules(""));
+    let found = items.into_iter().find(|(item, _)| item.probe == path);
+    let (item, write) = found.expect("an item");
+    assert_eq!(item.cause, Cause::Root);
+    (item.state, write.map(|(_, value)| value))
+}
+
+#[test]
+fn program_of_the_kernel_is_the_usual_one_or_nothing() {
+    let shut = (LockState::Enforced, None);
+    for knob in KNOBS {
+        let root = host();
+        assert_eq!(seen(&root, knob.path), (LockState::NotApplicable, None));
+        let usual = knob.usual.iter().copied().chain(["", "\n"]);
+        for value in usual {
+            root.write(knob.path, value.as_bytes());
+            assert_eq!(seen(&root, knob.path), shut, "{} {value:?}", knob.path);
+        }
+        for value in [
+            "/tmp/x",
+            "/bin/sh",
+            "/var/lib/evil",
+            "/sbin/modprobe -x",
+            "|/tmp/x",
+        ] {
+            root.write(knob.path, value.as_bytes());
+            let open = (LockState::NotEnforced, Some(knob.write));
+            assert_eq!(seen(&root, knob.path), open, "{} {value}", knob.path);
+        }
+        // What is written over it is right.
+        root.write(knob.path, knob.write.as_bytes());
+        assert_eq!(seen(&root, knob.path), shut);
+    }
+}
+
+#[test]
+fn core_dumps_go_to_a_file_or_to_a_known_program_that_is_sealed() {
+    let root = host();
+    let state = |pattern: &str| {
+        root.write(CORE_PATTERN, pattern.as_bytes());
+        seen(&root, CORE_PATTERN).0
+    };
+    for good in [
+        "core",
+        "core.%p",
+        "%e-%p",
+        "/var/crash/core.%e",
+        "/dev/null",
+        "|/usr/lib/systemd/systemd-coredump %P %u",
+        "|/lib/systemd/systemd-coredump %P",
+    ] {
+        assert_eq!(state(good), LockState::Enforced, "{good}");
+    }
+    for bad in [
+        "|/tmp/x",
+        "|/bin/sh -c x",
+        "| /tmp/x",
+        "|/usr/bin/python3 /var/crash/x",
+        "/etc/cron.d/%e",
+        "/var/crash/../../etc/cron.d/x",
+        "@/run/x",
+        "@@/run/x",
+        // Not there.
+        "|/usr/share/apport/apport %p",
+    ] {
+        assert_eq!(state(bad), LockState::NotEnforced, "{bad}");
+    }
+    // The known program is another file than the sealed one.
+    root.remove("/usr/lib/systemd/systemd-coredump");
+    root.write("/var/crash/x", b"ELF");
+    root.link("/usr/lib/systemd/systemd-coredump", "/var/crash/x");
+    let pattern = "|/usr/lib/systemd/systemd-coredump %P";
+    assert_eq!(state(pattern), LockState::NotEnforced);
+}
+
+#[test]
+fn value_of_a_sealed_file_of_sysctl_is_right() {
+    let pattern = "|/opt/dumper/take %p %e";
+    let root = host();
+    root.write(CORE_PATTERN, pattern.as_bytes());
+    assert_eq!(seen(&root, CORE_PATTERN).0, LockState::NotEnforced);
+    for (file, line) in [
+        (
+            "/usr/lib/sysctl.d/50.conf",
+            format!("kernel.core_pattern={pattern}"),
+        ),
+        (
+            "/etc/sysctl.d/50.conf",
+            format!("-kernel/core_pattern = {pattern}\n"),
+        ),
+        (
+            "/etc/sysctl.conf",
+            format!("# x\nkernel.core_pattern = {pattern}\n"),
+        ),
+    ] {
+        let root = host();
+        root.write(CORE_PATTERN, pattern.as_bytes());
+        root.write(file, line.as_bytes());
+        assert_eq!(seen(&root, CORE_PATTERN).0, LockState::Enforced, "{file}");
+        root.write(file, b"kernel.core_pattern=|/opt/other\n");
+        assert_eq!(seen(&root, CORE_PATTERN).0, LockState::NotEnforced);
+    }
+    // What is made at run time is nobody's word.
+    let line = format!("kernel.core_pattern={pattern}");
+    root.write("/run/sysctl.d/50.conf", line.as_bytes());
+    assert_eq!(seen(&root, CORE_PATTERN).0, LockState::NotEnforced);
+}
+
+#[test]
+fn release_agent_of_a_first_version_hierarchy_is_that_of_systemd() {
+    let path = "/sys/fs/cgroup/systemd/release_agent";
+    let root = host();
+    for (agent, expected) in [
+        ("", LockState::Enforced),
+        ("/lib/systemd/systemd-cgroups-agent\n", LockState::Enforced),
+        ("/tmp/x\n", LockState::NotEnforced),
+    ] {
+        root.write(path, agent.as_bytes());
+        assert_eq!(seen(&root, path).0, expected, "{agent}");
+    }
+}
