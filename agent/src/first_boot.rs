@@ -33,8 +33,8 @@ use self::{
     bindings::Bindings, journal::Journal, perform::Outcome, sealed::SealedFiles, steps::Context,
 };
 use crate::{
-    cli::FirstBootArgs, console, exit::Exit, host, journal as system_journal, parameters::Values,
-    policy::Policy, record, summary,
+    cli::FirstBootArgs, console, exit::Exit, journal as system_journal, parameters::Values,
+    policy::Policy, record, root_record::RootRecord, summary,
 };
 
 /// Shows what first boot did, or carries it out.
@@ -157,11 +157,11 @@ fn believed(root: &Root) -> Result<VerifiedManifest> {
 }
 
 fn must_be_verified(root: &Root) -> Result<()> {
-    let status = record::read(root)?.context("no verification of this boot is on record")?;
-    let report = status.report;
-    let is_good = matches!(report.verdict, Verdict::Verified | Verdict::Partial);
+    let known = RootRecord::read(root);
+    let is_good =
+        |known: &RootRecord| matches!(known.verdict, Verdict::Verified | Verdict::Partial);
     anyhow::ensure!(
-        is_good && host::is_this_boot(report.boot_id.as_deref()),
+        known.as_ref().is_some_and(is_good),
         "this host was not verified in this boot"
     );
     Ok(())

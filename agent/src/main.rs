@@ -54,6 +54,7 @@ mod process;
 mod record;
 mod remote;
 mod report;
+mod root_record;
 mod run;
 mod state;
 mod status;

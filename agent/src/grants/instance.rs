@@ -3,7 +3,7 @@
 use earmark_manifest::{declaration::Platform, grant::InstanceName};
 use earmark_scan::Root;
 
-use crate::{first_boot::identity, host, imds, instance, record};
+use crate::{first_boot::identity, imds, instance, root_record::RootRecord};
 
 /// This instance, if this host can tell. On EC2 by the hardware, or by what the metadata service said in this boot,
 /// to first boot or for reports and channels; elsewhere by the firmware, or by the machine id.
@@ -28,14 +28,8 @@ pub fn of_kind(root: &Root, name: &InstanceName) -> Option<InstanceName> {
     of(root, platform)
 }
 
-/// A first boot that failed may have found the journal of the disk that this one was copied from.
+/// A first boot that failed may have found the journal of the disk that this one was copied from. What anybody else
+/// than root wrote is not believed: a grant is for one instance alone.
 fn told_to_first_boot(root: &Root) -> Option<String> {
-    let status = record::read(root).ok()??;
-    let is_now = !root.is_live() || host::is_this_boot(status.report.boot_id.as_deref());
-    let shown = status.first_boot?;
-    if is_now && shown.problem.is_empty() {
-        shown.instance
-    } else {
-        None
-    }
+    RootRecord::read(root)?.instance
 }

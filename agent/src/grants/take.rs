@@ -3,6 +3,8 @@
 //! Who brings one has nothing to say: what counts is who signed it, for which instance of which image,
 //! and for when. The places are looked into and not believed.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use earmark_manifest::{
     crypto,
     digest::ManifestDigest,
@@ -83,7 +85,7 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
                 }
             }
         }
-        Err(errno) => problems.push(format!("failed to list '/{DROPPED}': {errno}")),
+        Err(problem) => problems.push(problem),
     }
     if let Ok(path) = ImagePath::from_absolute(FETCHED.as_bytes())
         && !matches!(root.exists(&path), Ok(false))
@@ -94,11 +96,38 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
 }
 
 /// In their order, without those that somebody is still writing under another name.
-fn dropped(root: &Root) -> Result<Vec<String>, Errno> {
-    let listed = root.list(DROPPED)?.unwrap_or_default().into_iter();
+fn dropped(root: &Root) -> Result<Vec<String>, String> {
+    let failed = |errno: Errno| format!("failed to list '/{DROPPED}': {errno}");
+    let directory = match open_dropped(root) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        opened => opened.map_err(failed)?,
+    };
+    must_be_roots(root, directory).map_err(|problem| format!("'/{DROPPED}': {problem}"))?;
+    let listed = root
+        .list(DROPPED)
+        .map_err(failed)?
+        .unwrap_or_default()
+        .into_iter();
     let names = listed.map(|listed| String::from_utf8_lossy(&listed.name).into_owned());
     let is_grant = |name: &String| name.ends_with(ENDING) && !name.starts_with('.');
     Ok(names.filter(is_grant).collect())
+}
+
+/// What lies above this directory is writable for the user of the background service, which could put another in its
+/// place.
+fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
+    let stat = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map_err(|errno| errno.to_string());
+    let (above, found) = (stat(root.as_fd())?, stat(directory.as_fd())?);
+    let owner = if root.is_live() { 0 } else { above.st_uid };
+    if found.st_uid != owner || found.st_mode & 0o022 != 0 {
+        return Err(format!(
+            "it belongs to user id {} with mode {:o}, and grants are taken from a directory that root alone \
+             may write: remove it, and make it anew",
+            found.st_uid,
+            found.st_mode & 0o7777
+        ));
+    }
+    Ok(())
 }
 
 fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {

@@ -26,7 +26,7 @@ const STARVED: i32 = 1;
 fn end_in_time() {
     let watch = thread::Builder::new().spawn(|| {
         thread::sleep(LONGEST);
-        eprintln!("earmark-agent: the look at the locks did not end in time, ignoring");
+        complain!("earmark-agent: the look at the locks did not end in time, ignoring");
         std::process::exit(STARVED);
     });
     // Without a thread to be had, the look goes on all the same.

@@ -24,9 +24,9 @@ use crate::{
     announce,
     exit::Exit,
     grants::{self, Event, Opened, Progress},
-    host,
     policy::Policy,
     record,
+    root_record::RootRecord,
 };
 
 /// Takes what was brought to this host, opens and shuts what follows, and tells.
@@ -84,17 +84,19 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
 /// Why nothing may be open on this host: it was not locked down in this boot, or it is one on which the
 /// image lets nothing run. A grant is for rescuing, but not for going on where the image says stop.
 fn why_shut(root: &Root, policy: &Policy) -> Option<&'static str> {
-    let status = record::read(root).ok().flatten();
-    let is_now = |boot: Option<&str>| !root.is_live() || host::is_this_boot(boot);
-    let status = status.filter(|status| is_now(status.report.boot_id.as_deref()));
-    let Some(lockdown) = status.as_ref().and_then(|status| status.lockdown.as_ref()) else {
+    let known = RootRecord::read(root);
+    let Some(lockdown) = known.as_ref().and_then(|known| known.lockdown.as_ref()) else {
         return Some("this host was not locked down in this boot");
     };
     if policy.on_failure() == OnFailure::Report {
         return None;
     }
-    let verdict = status.as_ref().map(|status| status.report.verdict);
-    if !matches!(verdict, Some(Verdict::Verified | Verdict::Partial)) {
+    let is_good = |verdict| matches!(verdict, Verdict::Verified | Verdict::Partial);
+    // The background service can say that this host does not verify. That it does, root has to have found.
+    let said = record::read(root).ok().flatten();
+    let said = said.map(|status| status.report.verdict);
+    let verdict = known.as_ref().map(|known| known.verdict);
+    if !verdict.is_some_and(is_good) || !said.is_none_or(is_good) {
         return Some("this host did not verify");
     }
     (!lockdown.is_enforced).then_some("a lock of this host is not enforced")

@@ -4,7 +4,15 @@ use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Declared, Item, LockState, Measured};
-use crate::{console, exit::Exit, grants, host, journal, policy::Policy, record, summary::clean};
+use crate::{
+    console,
+    exit::Exit,
+    grants, host, journal,
+    policy::Policy,
+    record,
+    root_record::{self, RootRecord},
+    summary::clean,
+};
 
 /// Of what is open, on the console.
 const SHOWN: usize = 5;
@@ -78,8 +86,7 @@ pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
 /// Tells of what has changed since it was last told in this boot; the record has when it was looked at.
 pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
     let state = LockdownState::of(measured);
-    let told = record::read(root).ok().flatten();
-    let told = told.and_then(|status| status.lockdown);
+    let told = RootRecord::read(root).and_then(|known| known.lockdown);
     if told.is_none_or(|told| told.locks != state.locks) {
         say(root, policy, &state);
     }
@@ -134,6 +141,9 @@ fn keep(root: &Root, policy: &Policy, state: LockdownState) {
     let platform = policy.declaration().map(|declared| declared.image.platform);
     let instance = platform.and_then(|platform| grants::instance(root, platform));
     let instance = instance.map(|name| name.to_string());
+    if let Err(error) = root_record::keep_lockdown(root, state.clone()) {
+        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+    }
     if let Err(error) = record::keep_lockdown(root, state, instance) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
