@@ -84,6 +84,10 @@ pub struct VerifyArgs {
     /// First boot was before this: the command of earmark-agent.service
     #[arg(long, hide = true, requires = "boot")]
     pub again: bool,
+    /// Verify nothing, and tell how the verification of the service manager ended, should it have told
+    /// nothing itself: the service's own command
+    #[arg(long, hide = true, conflicts_with_all = ["gate", "rate", "boot"])]
+    pub ended: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -1,5 +1,7 @@
 //! The stage `verify`: decides, tells, and keeps what it told.
 
+mod ended;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -24,6 +26,9 @@ use crate::{
 /// Verifies the root. The exit code is the verdict's, whatever becomes of the record of it.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
+    if args.ended {
+        return ended::run(&root);
+    }
     let policy = Policy::of(&root);
     let verification = verify(&root, args, &policy);
     let mut report = verification.report();

@@ -253,6 +253,14 @@ impl Comparer<'_> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says of the directory that is being judged that this was all.
+    fn not_looked_into(&mut self) {
+        let added = |violation: &&mut Violation| violation.kind == ViolationKind::Added;
+        for violation in self.violations.iter_mut().filter(added) {
+            violation.found.push_str(", not looked into");
+        }
+    }
+
     /// A name that no entry is of, in its place among them.
     fn unsigned(&mut self, seen: &Seen) -> Step {
         self.unrecorded(seen);
@@ -261,9 +269,7 @@ impl Comparer<'_> {
             .iter()
             .any(|violation| violation.kind == ViolationKind::Added);
         let step = if is_added && self.unsigned_left == 0 {
-            for violation in &mut self.violations {
-                violation.found.push_str(", not looked into");
-            }
+            self.not_looked_into();
             Step::Pass
         } else {
             Step::Enter

@@ -26,13 +26,13 @@ const THREADS: usize = 16;
 const BUFFER: usize = 128 * 1024;
 /// Files that are put in the order of their inodes at a time, where they are not in memory anyway. A server's
 /// root has a hundred thousand.
-pub(crate) const BATCH: usize = 64 * 1024;
+pub(crate) const BATCH: usize = 32 * 1024;
 /// All of them at once.
 pub(crate) const ALL: usize = usize::MAX;
 
 /// Calls `work` on many threads, which share what `feed` hands out, and collects what they return, in
-/// no order. Large files are read while `feed` still runs; the others are first put in the order
-/// of their inodes, `batch` of them at a time.
+/// no order. Files are first put in the order of their inodes, `batch` of them at a time, and read while `feed`
+/// still runs.
 pub(crate) fn for_each<I: Send, O: Send, T>(
     root: &Root,
     mounts: &[ImagePath],

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod imds;
 pub mod overlay;
 pub mod packer;
+pub mod peak;
 pub mod prometheus;
 pub mod vm;
 

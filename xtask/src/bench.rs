@@ -1,6 +1,7 @@
 //! Verification side by side with its peers and its bound, in one run on one real root.
 
 mod boot;
+mod bounds;
 mod contestants;
 mod facts;
 mod fleet;
@@ -43,8 +44,11 @@ pub struct Args {
     /// Measure a look at the reports of a fleet instead
     #[arg(long, conflicts_with_all = ["root", "cold", "peers_only", "boot"])]
     fleet: bool,
-    /// Where the report goes; by default docs/benchmarks.md, docs/boot-cost.md or
-    /// docs/fleet-cost.md
+    /// Measure the memory that the largest and the most hostile roots take instead
+    #[arg(long, conflicts_with_all = ["root", "cold", "peers_only", "boot", "fleet"])]
+    bounds: bool,
+    /// Where the report goes; by default docs/benchmarks.md, docs/boot-cost.md,
+    /// docs/fleet-cost.md or docs/bounds.md
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -64,6 +68,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if args.fleet {
         return fleet::run(args.runs, &out("fleet-cost.md"));
+    }
+    if args.bounds {
+        return bounds::run(&out("bounds.md"));
     }
     let out = out("benchmarks.md");
     apt::need(

@@ -11,7 +11,7 @@ use std::{
 use super::Sought;
 use crate::Progress;
 
-/// Files from this size on are begun first, so that none is left to one thread at the end.
+/// Files from this size on are begun first.
 const LARGE: u64 = 16 * 1024 * 1024;
 
 /// Files that wait to be read. It is over when it is full and nothing waits.
@@ -51,19 +51,13 @@ impl<I> Queue<I> {
         let full = Full(self);
         let (mut later, mut total) = (Vec::new(), 0_u64);
         let returned = feed(&mut |item| {
-            let size = sought(&item).stat.size;
-            total = total.saturating_add(size);
-            if size < LARGE {
-                later.push(item);
-                if later.len() >= self.batch.load(Ordering::Relaxed) {
-                    progress.total(total);
-                    self.put(&mut later, sought);
-                }
-            } else {
-                let mut state = self.wait_for_room();
-                state.0.push(item);
-                drop(state);
-                self.changed.notify_one();
+            total = total.saturating_add(sought(&item).stat.size);
+            later.push(item);
+            if later.len() >= self.batch() {
+                progress.total(total);
+                self.put(&mut later, sought);
+                // So many and a batch are all that is held.
+                drop(self.wait_for(self.batch() / 2));
             }
         });
         progress.total(total);
@@ -73,22 +67,23 @@ impl<I> Queue<I> {
     }
 
     fn put(&self, later: &mut Vec<I>, sought: &impl Fn(&I) -> Sought<'_>) {
+        // They are taken from the end. Large ones come first, so that none is left to one thread at the end.
         later.sort_by_cached_key(|item| {
             let stat = sought(item).stat;
-            Reverse((stat.device, stat.inode))
+            (stat.size >= LARGE, Reverse((stat.device, stat.inode)))
         });
-        let mut state = self.wait_for_room();
-        // They are taken from the end: what is large and still waits stays in front.
+        // Enough are left that no thread waits meanwhile.
+        let mut state = self.wait_for(self.batch() / 8);
         later.append(&mut state.0);
         state.0 = std::mem::take(later);
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until no more than a part of a batch is left: enough that no thread waits meanwhile.
-    fn wait_for_room(&self) -> MutexGuard<'_, (Vec<I>, bool)> {
+    /// Waits until no more than `most` wait.
+    fn wait_for(&self, most: usize) -> MutexGuard<'_, (Vec<I>, bool)> {
         let mut state = self.lock();
-        while state.0.len() > self.low() {
+        while state.0.len() > most {
             state = self
                 .drained
                 .wait(state)
@@ -97,8 +92,8 @@ impl<I> Queue<I> {
         state
     }
 
-    fn low(&self) -> usize {
-        self.batch.load(Ordering::Relaxed) / 8
+    fn batch(&self) -> usize {
+        self.batch.load(Ordering::Relaxed)
     }
 
     /// The next one, waited for if need be.
@@ -125,7 +120,7 @@ impl<I> Queue<I> {
 
     fn pop(&self, state: &mut (Vec<I>, bool)) -> Option<I> {
         let item = state.0.pop();
-        if state.0.len() == self.low() {
+        if [self.batch() / 2, self.batch() / 8].contains(&state.0.len()) {
             self.drained.notify_one();
         }
         item

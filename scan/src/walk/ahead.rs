@@ -14,9 +14,9 @@ use super::{
 };
 
 /// Bytes in lists that wait, from which on nothing more is begun.
-const AHEAD: usize = 10 * 1024 * 1024;
+const AHEAD: usize = 6 * 1024 * 1024;
 /// Bytes in lists that wait and are being read, from which on one that is being read is given up.
-const MOST: usize = 16 * 1024 * 1024;
+const MOST: usize = 12 * 1024 * 1024;
 /// Bytes in one list that is kept.
 const LIST: usize = 4 * 1024 * 1024;
 

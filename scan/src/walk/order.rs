@@ -20,7 +20,7 @@ use crate::{Root, ScanError, root::statx, source, xattr::XattrReader};
 /// Directories read at once. Measured cold: one thread 2.6 s, sixteen 0.9 s.
 const THREADS: usize = 16;
 /// Bytes in the lists on the way to where the walk is. What goes beyond that is held as far as it was signed.
-const HELD: usize = 10 * 1024 * 1024;
+const HELD: usize = 8 * 1024 * 1024;
 
 /// Walks the root. Fails only if the walk as a whole cannot be made; what goes wrong at one path is
 /// a doubt about that path.

@@ -190,6 +190,37 @@ fn privileged_a_verification_that_cannot_start_is_one_that_failed() {
     );
 }
 
+/// Ends the first process of the agent that it finds, which is the verification.
+const KILLER: &str = "\
+[Unit]
+DefaultDependencies=no
+Before=earmark-verify.service
+[Service]
+ExecStart=/bin/sh -c 'until kill -KILL $$(pidof -s earmark-agent) 2>/dev/null; do :; done'
+";
+
+#[test]
+fn privileged_verification_that_is_killed_is_undecided_and_failed_under_each_policy() {
+    let killed = |policy: &str| {
+        Host::declared(policy, "", |image| {
+            let system = image.at("etc/systemd/system");
+            fs::write(system.join("killer.service"), KILLER).unwrap();
+            let wants = system.join("sysinit.target.wants");
+            fs::create_dir_all(&wants).unwrap();
+            std::os::unix::fs::symlink("../killer.service", wants.join("killer.service")).unwrap();
+        })
+    };
+    let told = "UNDECIDED: the verification came to nothing: it was ended by SIGKILL";
+    let seen = killed("report").boot(READY);
+    assert_eq!(seen.state("earmark-verify.service"), "failed");
+    assert_eq!(seen.state("workload.service"), "active", "{}", seen.journal);
+    assert!(seen.journal.contains(told), "{}", seen.journal);
+    let seen = killed("quarantine").boot(QUARANTINED);
+    assert!(!seen.workload_started, "{}", seen.journal);
+    assert_eq!(seen.status["verdict"], "undecided");
+    assert!(seen.journal.contains(told), "{}", seen.journal);
+}
+
 #[test]
 fn privileged_under_quarantine_a_changed_host_starts_nothing() {
     let host = Host::new("quarantine");

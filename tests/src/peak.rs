@@ -1,0 +1,61 @@
+//! What a program took of the memory.
+
+use std::{ffi::OsStr, fs::File, path::Path, process::Stdio};
+
+use crate::{Run, command};
+
+/// Runs a program as [`crate::run`] does, and watches how much memory it takes: the peak of its resident set in
+/// KiB, as the kernel keeps it. What it takes in its last millisecond may be missed.
+pub fn run_watched<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+    directory: &Path,
+) -> (Run, u64) {
+    let (out, err) = (directory.join("watched.out"), directory.join("watched.err"));
+    let file = |path: &Path| Stdio::from(File::create(path).expect("a file for what it says"));
+    let mut child = command(program.as_ref())
+        .args(args)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(file(&out))
+        .stderr(file(&err))
+        .spawn()
+        .expect("a program");
+    let status_file = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let status = loop {
+        // Of the program itself, not of this one, which it is a copy of at first.
+        let is_program = std::fs::read_link(format!("/proc/{}/exe", child.id()))
+            .is_ok_and(|exe| exe.file_name() == Path::new(program.as_ref()).file_name());
+        if is_program && let Ok(status) = std::fs::read_to_string(&status_file) {
+            peak = peak.max(high_water(&status).unwrap_or(0));
+        }
+        if let Some(status) = child.try_wait().expect("its end") {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    };
+    let text = |path: &Path| {
+        let bytes = std::fs::read(path).expect("what it said");
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let run = Run {
+        code: status.code().unwrap_or(-1),
+        out: text(&out),
+        err: text(&err),
+    };
+    assert!(
+        peak > 0,
+        "no memory of '{}' was seen: {}",
+        program.as_ref().display(),
+        run.err
+    );
+    (run, peak)
+}
+
+fn high_water(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
