@@ -166,11 +166,15 @@ impl Visitor for Comparer<'_> {
                 None => return self.unsigned(&seen),
             }
         }
-        self.doubtful.retain(|path| !is_past(&seen.path, path));
+        self.forget_doubts_before(&seen.path);
         Step::Enter
     }
 
     fn doubt(&mut self, doubt: Doubt) {
+        while self.peek().is_some_and(|entry| entry.path < doubt.path) {
+            self.missing();
+        }
+        self.forget_doubts_before(&doubt.path);
         if self.doubtful.len() < DOUBTS {
             self.doubtful.push(doubt.path.clone());
         } else {
@@ -190,6 +194,10 @@ impl Visitor for Comparer<'_> {
             self.lock()
                 .doubt(Doubt::new(&seen.path, "look into it", cause));
         }
+    }
+
+    fn doubt_unsigned(&mut self, doubt: Doubt) {
+        self.lock().doubt(doubt);
     }
 
     fn wants_unsigned(&self) -> bool {
@@ -235,6 +243,11 @@ impl Comparer<'_> {
         Ok(())
     }
 
+    /// Nothing beneath them comes any more, once what comes before `path` was judged.
+    fn forget_doubts_before(&mut self, path: &ImagePath) {
+        self.doubtful.retain(|doubtful| !is_past(path, doubtful));
+    }
+
     /// Tells what was found of one name.
     fn tell(&mut self) {
         if self.violations.is_empty() {
@@ -263,6 +276,7 @@ impl Comparer<'_> {
 
     /// A name that no entry is of, in its place among them.
     fn unsigned(&mut self, seen: &Seen) -> Step {
+        self.forget_doubts_before(&seen.path);
         self.unrecorded(seen);
         let is_added = self
             .violations

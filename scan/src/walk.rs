@@ -82,6 +82,9 @@ pub(crate) trait Visitor {
     /// is beneath it is not walked.
     fn see_unsigned(&mut self, seen: Seen);
 
+    /// Why such a name could not be looked at.
+    fn doubt_unsigned(&mut self, doubt: Doubt);
+
     /// Whether it still wants to see those. If not, it is told of them by [`Visitor::count_unsigned`].
     fn wants_unsigned(&self) -> bool;
 

@@ -3,8 +3,10 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::{
-    class::{self, PathClass, Rule, RuleError, RuleSet},
-    entry::{Content, Entry, LinkGroup, Node, Owner, Xattr},
+    class::{self, Rule, RuleError, RuleSet},
+    crypto::Sha256,
+    digest::Sha256Digest,
+    entry::{Content, Entry, LinkGroup, Node, Owner},
     limits,
     path::{ImagePath, PathError},
 };
@@ -159,7 +161,7 @@ pub struct TreeReader<R> {
     entries: u64,
     left: u64,
     previous: Option<ImagePath>,
-    links: Vec<(Inode, u32)>,
+    links: Vec<(Sha256Digest, u32)>,
     bytes: u64,
     expected: Option<TreeSummary>,
     done: bool,
@@ -258,10 +260,10 @@ impl<R: BufRead> TreeReader<R> {
             .ok_or(TreeFault::Links)?;
         let groups = self.links.len();
         match self.links.get_mut(index) {
-            Some((first, names)) if first.is_of(entry, content) => {
+            Some((first, names)) if *first == inode_of(entry, content) => {
                 *names = names.saturating_add(1);
             }
-            None if index == groups => self.links.push((Inode::of(entry, content), 1)),
+            None if index == groups => self.links.push((inode_of(entry, content), 1)),
             _ => return Err(TreeFault::Links),
         }
         Ok(())
@@ -296,31 +298,29 @@ impl<R: BufRead> Iterator for TreeReader<R> {
     }
 }
 
-/// What the names of one file have in common: all that is recorded but the path.
-#[derive(Debug)]
-struct Inode {
-    class: PathClass,
-    content: Content,
-    owner: Option<Owner>,
-    xattrs: Box<[Xattr]>,
-}
-
-impl Inode {
-    fn of(entry: &Entry, content: &Content) -> Self {
-        Self {
-            class: entry.class,
-            content: *content,
-            owner: entry.owner,
-            xattrs: entry.xattrs.as_slice().into(),
-        }
+/// What the names of one file have in common, all that is recorded but the path: as a digest, since a tree may have
+/// as many groups as half its entries.
+fn inode_of(entry: &Entry, content: &Content) -> Sha256Digest {
+    let mut hasher = Sha256::new();
+    hasher.update(entry.class.name().as_bytes());
+    hasher.update(b" ");
+    hasher.update(&content.size.to_le_bytes());
+    hasher.update(content.sha256.as_bytes());
+    hasher.update(content.verity.as_bytes());
+    // A number for each that is there, so that no two records read alike.
+    if let Some(Owner { mode, uid, gid }) = entry.owner {
+        [1, mode, uid, gid]
+            .iter()
+            .for_each(|number| hasher.update(&number.to_le_bytes()));
     }
-
-    fn is_of(&self, entry: &Entry, content: &Content) -> bool {
-        self.class == entry.class
-            && self.content == *content
-            && self.owner == entry.owner
-            && *self.xattrs == *entry.xattrs
+    for xattr in &entry.xattrs {
+        let length = u64::try_from(xattr.value.len()).unwrap_or(u64::MAX);
+        hasher.update(xattr.name.name().as_bytes());
+        hasher.update(b" ");
+        hasher.update(&length.to_le_bytes());
+        hasher.update(&xattr.value);
     }
+    hasher.finish()
 }
 
 /// Lines of bounded length, counted.

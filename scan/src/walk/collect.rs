@@ -42,6 +42,10 @@ impl Visitor for Walked {
         self.seen.push(seen);
     }
 
+    fn doubt_unsigned(&mut self, doubt: Doubt) {
+        self.doubts.push(doubt);
+    }
+
     fn wants_unsigned(&self) -> bool {
         true
     }

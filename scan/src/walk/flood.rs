@@ -105,7 +105,7 @@ impl Flood {
             } else {
                 match lister.look(&opened, name, child, false) {
                     Some(Met::Seen(seen)) => visitor.see_unsigned(seen),
-                    Some(Met::Doubt(doubt)) => visitor.doubt(doubt),
+                    Some(Met::Doubt(doubt)) => visitor.doubt_unsigned(doubt),
                     None => {}
                 }
             }

@@ -56,7 +56,7 @@ impl Report {
             return String::new();
         }
         let mut text =
-            "## What is claimed\n\n| claim | at most | measured | |\n|---|---|---|---|\n"
+            "## What is claimed\n\nThe memory of the largest and of hostile roots: [bounds.md](bounds.md).\n\n| claim | at most | measured | |\n|---|---|---|---|\n"
                 .to_owned();
         for (claim, limit, measured, unit) in claims {
             let verdict = if measured <= limit {
