@@ -124,7 +124,7 @@ fn privileged_a_lock_that_is_undone_later_is_found_by_the_next_look() {
     for part in [
         ": locked down",
         "NOT LOCKED DOWN: accounts (policy quarantine)",
-        "accounts: authorized keys: ",
+        "accounts: authorized keys, root's hands: ",
     ] {
         assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
     }

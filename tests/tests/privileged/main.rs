@@ -1,5 +1,6 @@
 //! Real Debian roots, tools of others, containers. One program, so that what waits leaves the machine to another test.
 
+mod causes;
 mod channel;
 mod documents;
 mod early;

@@ -214,6 +214,19 @@ pub const STILL: &[(&str, &str, &str, &str)] = &[
         "kernel",
         SHUT_AGAIN,
     ),
+    // Programs that the kernel starts.
+    (
+        "modprobe-of-the-kernel",
+        "echo /tmp/evil > /proc/sys/kernel/modprobe",
+        "kernel",
+        "echo /sbin/modprobe > /proc/sys/kernel/modprobe",
+    ),
+    (
+        "core-pattern",
+        "echo '|/tmp/evil %p' > /proc/sys/kernel/core_pattern",
+        "kernel",
+        "echo core > /proc/sys/kernel/core_pattern",
+    ),
     (
         "sshd-by-hand",
         "mkdir -p /run/sshd && ssh-keygen -q -N '' -t ed25519 -f /run/key && \
