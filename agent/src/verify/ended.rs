@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use earmark_manifest::declaration::Gate;
 use earmark_scan::{
     Report, Root,
-    verify::{self, Verdict},
+    verify::{self, Place, Verdict},
 };
 
 use crate::{announce::announce, exit::Exit, policy::Policy, record, summary};
@@ -65,6 +65,7 @@ fn tell(root: &Root, problem: &str) {
         trust: None,
         gate: Some(Gate::Signature),
         progress: &(),
+        at: Place::default(),
     };
     let named = verify::verify(root, &options).report();
     // A seal that is not believed says more than that nothing was compared with it.

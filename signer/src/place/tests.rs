@@ -230,6 +230,7 @@ fn leftovers_are_cleared_by_a_run_that_stages_nothing_of_their_name() {
         let placement = Placement {
             seal: &seal("first"),
             trust: b"first",
+            floor: b"first",
             stamp: None,
         };
         place_as(&root, &placement, us(), &|_| Ok(())).unwrap();
@@ -264,6 +265,7 @@ fn every_name_that_waits_is_one_that_the_next_run_clears() {
     let placement = Placement {
         seal: &seal,
         trust: b"new",
+        floor: b"new",
         stamp: Some(&stamp),
     };
     let waiting = Cell::new(0);

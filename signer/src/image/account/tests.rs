@@ -22,7 +22,7 @@ fn esp() -> Range {
             512,
             1024,
             "EFI system partition: partition 2",
-            &["esp", PARTITION],
+            &["esp", "partition-2"],
         )
     }
 }
