@@ -1,0 +1,281 @@
+//! Every byte of a disk is accounted for.
+
+use std::{fs, os::unix::fs::FileExt, path::Path};
+
+use earmark_tests::{Run, SPEC};
+use serde_json::Value;
+
+use super::{DATA, EFI, FIRST, ROOT, disk, file_system, part, says, sealed, shell, spec, verify};
+
+const BIOS: &str = "21686148-6449-6E6F-744E-656564454649";
+const MIB: u64 = 1 << 20;
+/// Where the parts of [`layout`] begin.
+const ESP: u64 = FIRST + MIB;
+const AT_ROOT: u64 = ESP + 2 * MIB;
+const BEHIND: u64 = AT_ROOT + 32 * MIB;
+
+fn layout(to: &Path, root: &Path) {
+    disk(
+        to,
+        &[
+            part(BIOS, 1, None),
+            part(EFI, 2, None),
+            part(ROOT, 32, Some(("ext4", root))),
+            part(DATA, 1, None),
+        ],
+    );
+}
+
+fn write(image: &Path, at: u64, bytes: &[u8]) {
+    let file = fs::File::options().write(true).open(image).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+/// The ranges of an answer: their status, and a part of what they are.
+fn status(run: &Run, what: &str) -> String {
+    let json = run.json();
+    let ranges = json["disk"]["ranges"].as_array().unwrap().clone();
+    let found: Vec<&Value> = ranges
+        .iter()
+        .filter(|range| range["what"].as_str().unwrap().contains(what))
+        .collect();
+    assert!(!found.is_empty(), "no '{what}' in {}", run.out);
+    found[0]["status"].as_str().unwrap().to_owned()
+}
+
+fn digest(run: &Run, what: &str) -> String {
+    let json = run.json();
+    let ranges = json["disk"]["ranges"].as_array().unwrap().clone();
+    let range = ranges
+        .iter()
+        .find(|range| range["what"].as_str().unwrap().contains(what));
+    range.unwrap()["sha256"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn privileged_each_byte_of_a_disk_is_in_one_range() {
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    layout(&image, &bench.root());
+    let verified = verify(&bench, &image, &[]).must(0);
+    let json = verified.json();
+    assert_eq!(json["verdict"], "verified");
+    assert_eq!(json["disk"]["complete"], true);
+    let mut at = 0;
+    for range in json["disk"]["ranges"].as_array().unwrap() {
+        assert_eq!(range["start"].as_u64(), Some(at), "{range}");
+        at += range["size"].as_u64().unwrap();
+    }
+    assert_eq!(at, fs::metadata(&image).unwrap().len());
+    for (what, expected) in [
+        ("boot code", "empty"),
+        ("partition table", "read"),
+        ("BIOS boot", "empty"),
+        ("EFI system", "empty"),
+        ("boot sector of partition 3", "empty"),
+        ("partition 3 (ext4), at '/'", "verified"),
+        ("partition 4", "empty"),
+        ("gap", "empty"),
+    ] {
+        assert_eq!(status(&verified, what), expected, "{what}");
+    }
+}
+
+#[test]
+fn privileged_disk_with_bytes_nobody_vouches_for_is_not_verified() {
+    let bench = sealed();
+    let (good, image) = (bench.path("good.raw"), bench.path("disk.raw"));
+    layout(&good, &bench.root());
+    let end = fs::metadata(&good).unwrap().len();
+    for (at, region, what) in [
+        (0, "boot-code", "boot code"),
+        (439, "boot-code", "boot code"),
+        (FIRST - 1, "gap", "gap"),
+        (FIRST, "bios-boot", "BIOS boot"),
+        (FIRST + MIB - 1, "partition-1", "BIOS boot"),
+        (ESP + 4096, "esp", "EFI system"),
+        (AT_ROOT, "boot-sector", "boot sector of partition 3"),
+        (AT_ROOT + 1023, "boot-sector", "boot sector of partition 3"),
+        (BEHIND + 5, "partition-4", "partition 4"),
+        (BEHIND + MIB, "gap", "gap"),
+        (end - 34 * 512, "gap", "gap"),
+    ] {
+        fs::copy(&good, &image).unwrap();
+        verify(&bench, &image, &[]).must(0);
+        write(&image, at, &[0xeb]);
+        let open = verify(&bench, &image, &[]).must(11);
+        assert_eq!(open.json()["verdict"], "partial", "{region}");
+        assert!(
+            open.json()["reason"].as_str().unwrap().contains(what),
+            "{}",
+            open.out
+        );
+        assert_eq!(open.json()["disk"]["complete"], false);
+        // Another region's name does not help; its own does, and so does its digest.
+        let other = if region == "slack" { "gap" } else { "slack" };
+        verify(&bench, &image, &["--ignore", other]).must(11);
+        let ignored = verify(&bench, &image, &["--ignore", region]).must(0);
+        assert_eq!(ignored.json()["verdict"], "verified");
+        if region == "gap" {
+            continue;
+        }
+        let expected = format!("{region}={}", digest(&open, what));
+        let matching = verify(&bench, &image, &["--expect", &expected]).must(0);
+        assert_eq!(status(&matching, what), "matches");
+        write(&image, at, &[0xec]);
+        let differs = verify(&bench, &image, &["--expect", &expected]).must(10);
+        assert_eq!(differs.json()["verdict"], "violated");
+        assert_eq!(status(&differs, what), "differs");
+    }
+}
+
+#[test]
+fn privileged_end_of_a_partition_behind_its_file_system_is_looked_at() {
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    let one = bench.path("one");
+    disk(&image, &[part(ROOT, 32, None)]);
+    fs::File::create(&one).unwrap().set_len(24 << 20).unwrap();
+    file_system("ext4", &bench.root(), &one);
+    write(&image, FIRST, &fs::read(&one).unwrap());
+    verify(&bench, &image, &[]).must(0);
+    write(&image, FIRST + (24 << 20), &[1]);
+    let open = verify(&bench, &image, &[]).must(11);
+    assert_eq!(status(&open, "behind its file system"), "not-looked-at");
+    verify(&bench, &image, &["--ignore", "slack"]).must(0);
+    // The name of the partition does not reach into what is verified.
+    verify(&bench, &image, &["--ignore", "partition-1"]).must(11);
+}
+
+#[test]
+fn privileged_declared_regions_are_signed() {
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    let seal = |disk: &str| {
+        fs::write(bench.path("earmark.toml"), format!("{}\n{disk}", spec(""))).unwrap();
+        bench.seal().must(0);
+        layout(&image, &bench.root());
+        write(&image, FIRST, b"GRUB");
+        write(&image, ESP, b"shim");
+    };
+    seal("");
+    let open = verify(&bench, &image, &["--ignore", "esp"]).must(11);
+    let grub = digest(&open, "BIOS boot");
+    let ignored = "[[disk.ignore]]\nregion = \"esp\"\nreason = \"no host has EFI\"\n";
+    seal(&format!(
+        "{ignored}[[disk.expect]]\nregion = \"bios-boot\"\nsha256 = \"{grub}\"\n"
+    ));
+    let verified = verify(&bench, &image, &[]).must(0);
+    assert_eq!(status(&verified, "BIOS boot"), "matches");
+    assert_eq!(status(&verified, "EFI system"), "ignored");
+    assert!(verified.out.contains("no host has EFI"), "{}", verified.out);
+    // Signed: the command line does not open it, and an overwritten one is a violation.
+    write(&image, FIRST, b"EVIL");
+    for more in [&[][..], &["--ignore", "bios-boot"]] {
+        let violated = verify(&bench, &image, more).must(10);
+        assert_eq!(status(&violated, "BIOS boot"), "differs");
+    }
+    let told = bench.earmark(&[
+        "verify",
+        "--image",
+        &image.display().to_string(),
+        "--trust",
+        "trust.toml",
+        "--full",
+    ]);
+    assert!(told.must(10).out.contains("DIFFERS"));
+    // A declaration that is not believed has no say.
+    write(&image, FIRST, b"GRUB");
+    let other = bench.path("other.toml");
+    bench.earmark(&["keygen", "--out", "other.key"]).must(0);
+    bench
+        .earmark(&[
+            "trust",
+            "--key",
+            "other.pub",
+            "--out",
+            &other.display().to_string(),
+        ])
+        .must(0);
+    let words = [
+        "verify",
+        "--image",
+        &image.display().to_string(),
+        "--full",
+        "--json",
+        "--trust",
+        "other.toml",
+    ];
+    let refused = bench.earmark(&words).must(10);
+    assert_eq!(status(&refused, "EFI system"), "not-looked-at");
+    // A region that the disk does not have was not compared.
+    seal(&format!(
+        "{ignored}[[disk.expect]]\nregion = \"partition-9\"\nsha256 = \"{grub}\"\n"
+    ));
+    let missing = verify(&bench, &image, &["--ignore", "bios-boot"]).must(10);
+    assert_eq!(status(&missing, "partition-9"), "differs");
+    assert!(SPEC.contains("[image]"));
+}
+
+#[test]
+fn privileged_two_partitions_of_one_name_are_refused() {
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    let root = bench.root();
+    let make = || {
+        disk(
+            &image,
+            &[part(ROOT, 32, Some(("ext4", &root))), part(DATA, 32, None)],
+        );
+        shell(&format!(
+            "e2label '{0}?offset={FIRST}' root",
+            image.display()
+        ));
+    };
+    let put = |script: &str| {
+        let one = bench.path("one");
+        fs::File::create(&one).unwrap().set_len(32 << 20).unwrap();
+        shell(&script.replace("ONE", &one.display().to_string()));
+        write(&image, FIRST + (32 << 20), &fs::read(&one).unwrap());
+    };
+    make();
+    put("mke2fs -q -t ext4 -L other ONE");
+    verify(&bench, &image, &["--ignore", "partition-2"]).must(0);
+    put("mke2fs -q -t ext4 -L root ONE");
+    says(
+        &verify(&bench, &image, &["--ignore", "partition-2"]),
+        11,
+        &["same label", "boot either"],
+    );
+    let uuid = format!(
+        "$(dumpe2fs -h '{0}?offset={FIRST}' 2>/dev/null | sed -n 's/^Filesystem UUID: *//p')",
+        image.display()
+    );
+    put(&format!("mke2fs -q -t ext4 -U \"{uuid}\" ONE"));
+    says(
+        &verify(&bench, &image, &["--ignore", "partition-2"]),
+        11,
+        &["same UUID", "boot either"],
+    );
+}
+
+#[test]
+fn privileged_root_in_a_volume_that_is_not_read_is_named() {
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    disk(&image, &[part(DATA, 8, None)]);
+    write(&image, FIRST + 512, b"LABELONE");
+    write(&image, FIRST + 536, b"LVM2 001");
+    says(
+        &verify(&bench, &image, &[]),
+        11,
+        &["partition 1", "LVM", "--root"],
+    );
+    disk(&image, &[part(DATA, 8, None)]);
+    write(&image, FIRST + 65600, b"_BHRfS_M");
+    says(
+        &verify(&bench, &image, &["--partition", "1"]),
+        11,
+        &["partition 1", "btrfs", "--root"],
+    );
+}
