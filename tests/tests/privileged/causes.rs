@@ -124,7 +124,11 @@ fn privileged_doing_of_others_than_root_never_ends_in_a_policy() {
             "127.0.0.1:22 (user id 33), 127.0.0.1:23 (user id 33), 127.0.0.1:2222 (user id 33)",
             "anybody can cause it: told, no policy",
         ] {
-            assert!(said.contains(part), "{policy}: {part}: {said}\n{}", seen.journal);
+            assert!(
+                said.contains(part),
+                "{policy}: {part}: {said}\n{}",
+                seen.journal
+            );
         }
         assert_ne!(seen.state("earmark-quarantine.target"), "active");
         assert_eq!(seen.state("workload.service"), "active", "{}", seen.journal);
@@ -156,7 +160,9 @@ fn privileged_doing_of_others_than_root_never_ends_in_a_policy() {
 fn privileged_doing_of_root_has_the_exit_code_from_which_the_policy_follows() {
     let mut look = format!("{FUNCTIONS}check before\n");
     for (name, act, undo) in ROOTS {
-        look.push_str(&format!("{act}\ncheck {name}\n{undo}\ncheck {name}-undone\n"));
+        look.push_str(&format!(
+            "{act}\ncheck {name}\n{undo}\ncheck {name}-undone\n"
+        ));
     }
     let seen = host("report").boot_and_look(READY, &look);
     let mut expected = "before: 0\n".to_owned();
