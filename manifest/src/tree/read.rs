@@ -309,9 +309,9 @@ fn inode_of(entry: &Entry, content: &Content) -> Sha256Digest {
     hasher.update(content.verity.as_bytes());
     // A number for each that is there, so that no two records read alike.
     if let Some(Owner { mode, uid, gid }) = entry.owner {
-        [1, mode, uid, gid]
-            .iter()
-            .for_each(|number| hasher.update(&number.to_le_bytes()));
+        for number in [1, mode, uid, gid] {
+            hasher.update(&number.to_le_bytes());
+        }
     }
     for xattr in &entry.xattrs {
         let length = u64::try_from(xattr.value.len()).unwrap_or(u64::MAX);
