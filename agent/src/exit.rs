@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use earmark_scan::ScanError;
 use rustix::io::Errno;
 
-use crate::imds::ImdsError;
+use crate::{imds::ImdsError, store::UnknownFormat};
 
 /// Why the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,7 @@ fn of(error: &anyhow::Error) -> Exit {
             || cause.is::<Errno>()
             || cause.is::<ScanError>()
             || cause.is::<ImdsError>()
+            || cause.is::<UnknownFormat>()
     };
     if error.chain().any(is_of_the_host) {
         Exit::Undecided

@@ -93,32 +93,29 @@ impl Job for Check {
 
     fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened) -> Result<bool, Doubt> {
         let found = reader.xattrs(self.sought(), opened)?;
-        match &self.xattrs {
-            Some(expected) => different_xattrs(&self.path, expected, &found, &mut self.found),
-            None => {
-                let powers: Vec<Xattr> = found
-                    .into_iter()
-                    .filter(|xattr| xattr.name != XattrName::Selinux)
-                    .collect();
-                different_xattrs(&self.path, &[], &powers, &mut self.found);
-            }
+        if let Some(expected) = &self.xattrs {
+            different_xattrs(&self.path, expected, &found, &mut self.found);
+        } else {
+            let powers: Vec<Xattr> = found
+                .into_iter()
+                .filter(|xattr| xattr.name != XattrName::Selinux)
+                .collect();
+            different_xattrs(&self.path, &[], &powers, &mut self.found);
         }
         if self.sha256.is_none() {
             return Ok(false);
         }
-        match (
-            self.verity.as_deref(),
-            reader.kernel_digest(self.sought(), opened),
-        ) {
-            (Some(expected), Some(found)) => {
-                if *expected != found {
-                    self.differs(format!("fs-verity digest {found}"));
-                }
-                self.by_kernel = true;
-                Ok(false)
-            }
-            _ => Ok(true),
+        let Some(expected) = self.verity.take() else {
+            return Ok(true);
+        };
+        let Some(found) = reader.kernel_digest(self.sought(), opened) else {
+            return Ok(true);
+        };
+        if *expected != found {
+            self.differs(format!("fs-verity digest {found}"));
         }
+        self.by_kernel = true;
+        Ok(false)
     }
 
     fn finish(mut self, content: Result<Option<Sha256Digest>, Doubt>) -> Option<Outcome> {

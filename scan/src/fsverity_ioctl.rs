@@ -60,7 +60,7 @@ const ENFORCING: [i64; 3] = [
 /// The kernel's fs-verity digest of an open file; `None` if the file system is none that enforces it, or
 /// if it has one of another algorithm, which cannot be compared.
 pub(crate) fn measure(file: impl AsFd) -> Result<Option<VerityDigest>> {
-    if !is_enforcing(i64::from(rustix::fs::fstatfs(&file)?.f_type)) {
+    if !is_enforcing(rustix::fs::fstatfs(&file)?.f_type) {
         return Ok(None);
     }
     let request = Measure(FsverityDigest {

@@ -269,26 +269,8 @@ fn entry(
                 .to_owned());
         }
         PathClass::Mutable | PathClass::Generated => {
-            if let Some(problem) = wrong_type(&bare, &seen.path, plan) {
+            if let Some(problem) = unfit_to_change(&bare, seen, plan) {
                 return Err(problem);
-            }
-            if is_file && seen.stat.links > 1 {
-                return Err(
-                    "it is classed 'mutable' and has other names, through which a sealed file \
-                            could change: give it an inode of its own"
-                        .to_owned(),
-                );
-            }
-            let powers = seen
-                .xattrs
-                .iter()
-                .flatten()
-                .find(|xattr| xattr.name != XattrName::Selinux);
-            if let Some(power) = powers {
-                return Err(format!(
-                    "it is classed 'mutable' and has {}: remove that",
-                    power.name.name()
-                ));
             }
             return with(bare, Some(seen.stat.owner()), Box::default());
         }
@@ -337,6 +319,29 @@ fn entry(
         other => other,
     };
     with(node, Some(seen.stat.owner()), xattrs)
+}
+
+/// Why a path must not be one that may change, if so.
+fn unfit_to_change(bare: &Node, seen: &Seen, plan: &Plan<'_>) -> Option<String> {
+    if seen.stat.file_type().is_file() && seen.stat.links > 1 {
+        return Some(
+            "it is classed 'mutable' and has other names, through which a sealed file \
+                    could change: give it an inode of its own"
+                .to_owned(),
+        );
+    }
+    let powers = seen
+        .xattrs
+        .iter()
+        .flatten()
+        .find(|xattr| xattr.name != XattrName::Selinux);
+    if let Some(power) = powers {
+        let name = power.name.name();
+        return Some(format!(
+            "it is classed 'mutable' and has {name}: remove that"
+        ));
+    }
+    wrong_type(bare, &seen.path, plan)
 }
 
 /// Why a mutable path is of a type that its rule does not speak of.

@@ -229,10 +229,10 @@ const TAMPERS: &[Tamper] = &[
         .unwrap();
     }),
     tamper("rendered file made set-uid", |bench| {
-        bench.chmod(RENDERED, 0o6777)
+        bench.chmod(RENDERED, 0o6777);
     }),
     tamper("rendered file made writable by others", |bench| {
-        bench.chmod(RENDERED, 0o666)
+        bench.chmod(RENDERED, 0o666);
     }),
     tamper("rendered file made a link", |bench| {
         fs::remove_file(bench.root().join(RENDERED)).unwrap();
@@ -240,7 +240,7 @@ const TAMPERS: &[Tamper] = &[
     }),
     tamper("added program", |bench| bench.write("usr/bin/evil", SHELL)),
     tamper("changed program", |bench| {
-        bench.write("usr/bin/web", b"#!/bin/evil\n")
+        bench.write("usr/bin/web", b"#!/bin/evil\n");
     }),
     Tamper {
         name: "other content of the rendered file",
@@ -327,7 +327,7 @@ const FORMS: &[Form] = &[
         fs::write(path, text.replacen("-1 ", "-9 ", 1)).unwrap();
     }),
     ("nested too deep", |path| {
-        fs::write(path, "[".repeat(100_000)).unwrap()
+        fs::write(path, "[".repeat(100_000)).unwrap();
     }),
     ("huge", |path| {
         fs::write(path, b"").unwrap();

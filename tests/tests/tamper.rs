@@ -484,7 +484,7 @@ fn rules_say_what_a_path_may_be_and_no_more() {
             "file became a link",
             |bench| {
                 replace(&bench.root().join("etc/resolv.conf"), |path| {
-                    symlink("/run/x", path).unwrap()
+                    symlink("/run/x", path).unwrap();
                 });
             },
             &[],
@@ -493,7 +493,7 @@ fn rules_say_what_a_path_may_be_and_no_more() {
             "link became a file",
             |bench| {
                 replace(&bench.root().join("etc/alternatives/editor"), |path| {
-                    fs::write(path, "x").unwrap()
+                    fs::write(path, "x").unwrap();
                 });
                 bench.chmod("etc/alternatives/editor", 0o644);
             },
@@ -503,7 +503,7 @@ fn rules_say_what_a_path_may_be_and_no_more() {
             "link became a program",
             |bench| {
                 replace(&bench.root().join("etc/alternatives/editor"), |path| {
-                    fs::write(path, "x").unwrap()
+                    fs::write(path, "x").unwrap();
                 });
                 bench.chmod("etc/alternatives/editor", 0o755);
             },
@@ -513,7 +513,7 @@ fn rules_say_what_a_path_may_be_and_no_more() {
             "file became a directory",
             |bench| {
                 replace(&bench.root().join("etc/resolv.conf"), |path| {
-                    fs::create_dir(path).unwrap()
+                    fs::create_dir(path).unwrap();
                 });
             },
             &["type /etc/resolv.conf"],
