@@ -70,7 +70,11 @@ pub fn decide(
         .time
         .saturating_add(window(percent))
         .saturating_add(jitter);
-    let is_kept = |it: &Pending| it.state == state && it.action == action && it.at <= latest;
+    let is_kept = |it: &Pending| {
+        let is_same = it.state == state && it.action == action;
+        // What was done stays done, also for a clock that went back: a host must not halt at each start.
+        is_same && (it.done.is_some() || it.at <= latest)
+    };
     if let Some(before) = before.filter(is_kept) {
         return Some(before);
     }

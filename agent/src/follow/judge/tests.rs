@@ -181,6 +181,15 @@ fn what_is_known_gets_old() {
     assert_eq!(state(&["1"], SILENCE), State::Current);
     assert_eq!(state(&["1"], SILENCE + 1), State::Unreachable);
     assert_eq!(state(&["1"], 30 * DAY), State::Expired);
+    // A note that says that it was fetched in time to come would stay news for ever.
+    let fetched = |ahead: u64| {
+        let (kept, _) = bench.brought(&[bench.document(5, &["1"])]);
+        let mut kept = kept.unwrap();
+        kept.fetched = bench.host(5).time + ahead;
+        stand(Some(&kept), None, &bench.host(5)).state
+    };
+    assert_eq!(fetched(AHEAD), State::Current);
+    assert_eq!(fetched(AHEAD + 1), State::Unreachable);
     // What is revoked stays so, however old the news.
     assert_eq!(state(&["1!"], 90 * DAY), State::Revoked);
     let nothing = stand(None, Some("no answer in time".to_owned()), &bench.host(5));

@@ -77,6 +77,25 @@ fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
 }
 
 #[test]
+fn a_turn_later_than_any_is_decided_anew() {
+    let drains = channel(DRAINS);
+    let first = decided(None, State::Revoked, &drains, "a", NOW).unwrap();
+    let forged = Pending {
+        at: u64::MAX,
+        ..first.clone()
+    };
+    let kept = |before: &Pending| decided(Some(before.clone()), State::Revoked, &drains, "a", NOW);
+    assert_eq!(kept(&forged), Some(first.clone()));
+    assert_eq!(kept(&first), Some(first));
+    // With a clock that went back, what was done is not done again.
+    let done = Pending {
+        done: Some(NOW),
+        ..forged
+    };
+    assert_eq!(kept(&done), Some(done));
+}
+
+#[test]
 fn what_was_decided_stays_as_long_as_its_reason_and_is_done_once() {
     let drains = channel(DRAINS);
     let first = decided(None, State::Revoked, &drains, "a", NOW).unwrap();
