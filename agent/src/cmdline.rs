@@ -38,7 +38,7 @@ pub struct CommandLine {
 const KERNEL: &str = "/proc/cmdline";
 /// The first process' arguments: in a container all that there is, elsewhere what the initrd may add.
 const INIT: &str = "/proc/1/cmdline";
-/// What the boot configuration behind the initrd sets (CONFIG_BOOT_CONFIG).
+/// What the boot configuration behind the initrd sets (`CONFIG_BOOT_CONFIG`).
 const BOOTCONFIG: &str = "/proc/bootconfig";
 /// Words that systemd takes like the kernel's, set with `bootctl systemd-efi-options`.
 const FIRMWARE: &str =

@@ -217,7 +217,7 @@ fn arguments_of_the_first_process_are_the_kernels_or_systemds() {
     for bad in [
         &b"/sbin/init\0single\0"[..],
         b"/sbin/init\0--deserialize=x\0",
-        b"/sbin/init\031\0",
+        b"/sbin/init\x0031\0",
         b"/sbin/init\0--deserialize\0a\0",
         b"/sbin/init\0--user\0",
     ] {

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use earmark_tests::{
-    boot::{Boot, FORGED, OTHER, QUARANTINE, QUARANTINED, Seen, image, lived},
+    boot::{Boot, FORGED, OTHER, QUARANTINE, QUARANTINED, REPORT, Seen, image, lived},
     run,
 };
 
@@ -164,7 +164,37 @@ fn vm_a_manifest_of_another_image_is_refused() {
     let seen = refused("other-image", |root| replace(root, "seal", &other));
     let status = seen.status();
     assert_eq!(status["verdict"], "violated", "{status:#}");
+    let reason = status["reason"].as_str().unwrap();
+    assert!(reason.contains("floor.toml is of 'host'"), "{reason}");
+    // Whoever replaces the floor as well leaves what the root says that it is.
+    let seen = refused("other-image-floor", |root| {
+        replace(root, "seal", &other);
+        replace(root, "floor.toml", &other);
+    });
     let violations = seen.violations();
     let identity = violations.iter().any(|one| one.contains("os-release"));
     assert!(identity, "{violations:?}");
+}
+
+/// Signed by the same keys, for the same root, and weaker: three files, and the host would let everybody in.
+#[test]
+fn vm_weaker_seal_of_the_same_image_is_refused_and_does_not_loosen_the_policy() {
+    let weaker = image().earmark(&REPORT);
+    let seen = refused("weaker-seal", |root| replace(root, "seal", &weaker));
+    let status = seen.status();
+    assert_eq!(status["verdict"], "violated", "{status:#}");
+    let reason = status["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("'report' is weaker than 'quarantine'"),
+        "{reason}"
+    );
+    assert_eq!(status["policy"], "quarantine");
+}
+
+#[test]
+fn vm_image_that_lost_its_floor_is_not_trusted() {
+    let seen = refused("no-floor", |root| {
+        fs::remove_file(root.join("usr/lib/earmark/floor.toml")).unwrap();
+    });
+    assert_eq!(seen.status()["verdict"], "undecided");
 }

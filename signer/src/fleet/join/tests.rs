@@ -275,8 +275,8 @@ fn who_cannot_tell_its_instance_is_a_host_by_its_boot() {
 #[test]
 fn host_with_an_old_channel_document_is_flagged() {
     let with = |counter, time| Seen {
-        counter,
         time,
+        counter,
         ..seen("i-1", 4)
     };
     let flagged = |report: Seen| {
