@@ -121,7 +121,12 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
         let age = host::age(now.saturating_sub(time));
         screen.row("", &format!("looked at {age} ago"));
     }
-    let open = || lockdown.locks.iter().flat_map(|lock| &lock.open);
+    // What leads to the policy comes first: what others than root can bring about does not push it off the screen.
+    let locks = || lockdown.locks.iter();
+    let open = || {
+        let told = locks().flat_map(|lock| &lock.told);
+        locks().flat_map(|lock| &lock.open).chain(told)
+    };
     for problem in open().take(SHOWN) {
         screen.row("", &format!("  {problem}"));
     }

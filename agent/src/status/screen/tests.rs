@@ -277,6 +277,36 @@ Locks         enforced: packages
 }
 
 #[test]
+fn open_item_that_leads_to_no_policy_is_shown_after_those_that_do_and_asks_for_nothing() {
+    let told = "accounts: a: b (account can cause it: told, no policy)";
+    let screen = |open: &[&str]| {
+        let lockdown = json!({
+            "is_enforced": open.is_empty(),
+            "locks": [
+                { "lock": "accounts", "declared": "deny", "state": "not-enforced", "told": [told] },
+                { "lock": "kernel", "declared": "deny", "state": "not-enforced", "open": open },
+            ]
+        });
+        let status = Status {
+            report: report(|_| {}),
+            first_boot: None,
+            lockdown: Some(serde_json::from_value(lockdown).unwrap()),
+            channel: None,
+            taints: Vec::new(),
+            instance: None,
+        };
+        render(&status, &BTreeMap::new(), NOW, true)
+    };
+    let both = screen(&["kernel: c: d"]);
+    let rows = format!("                kernel: c: d\n                {told}\n");
+    assert!(both.contains(&rows), "{both}");
+    let advice = "Declare what the image must leave open";
+    assert!(both.contains(advice), "{both}");
+    let alone = screen(&[]);
+    assert!(alone.contains(told) && !alone.contains(advice), "{alone}");
+}
+
+#[test]
 fn a_host_that_was_opened_says_so_and_what_opened_it() {
     let lockdown = json!({
         "is_enforced": true,
