@@ -323,6 +323,14 @@ pub const CRITICAL: &[(&str, &str)] = &[
     ),
     ("/usr/lib/netplan/**", "the network, and what generates it"),
     ("/usr/libexec/netplan/**", "what generates the network"),
+    (
+        "/usr/share/iproute2/**",
+        "names of tables and groups of routes",
+    ),
+    (
+        "/usr/lib/iproute2/**",
+        "names of tables and groups of routes",
+    ),
     ("/usr/share/netplan/**", "what generates the network"),
     ("/usr/lib/dracut/**", "what goes into an initrd"),
     ("/usr/share/initramfs-tools/**", "what goes into an initrd"),

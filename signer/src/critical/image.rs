@@ -220,6 +220,8 @@ impl<'a> Image<'a> {
                 "*.dist-info/**",
                 "__pycache__/**",
                 "_distutils_hack/**",
+                // Built modules import each other where no text says so.
+                "*.so",
             ] {
                 patterns.push(format!("{place}/{name}"));
             }

@@ -43,12 +43,12 @@ pub(crate) struct Order {
 pub(crate) fn find(root: &Root) -> Order {
     let mut units = read(root);
     for unit in &UNITS {
-        units.units.remove(unit.name);
+        units.known.remove(unit.name);
     }
     let mut claimed: BTreeSet<String> = std::mem::take(&mut units.claimed).into_iter().collect();
     // The list frees instances and prefixes for what generators and udev make. A file that takes such
     // a name is the image's own.
-    let own = units.units.keys().filter(|unit| {
+    let own = units.known.keys().filter(|unit| {
         let is_template = unit.contains("@.") || !unit.contains('@');
         let by_name = is_template && !reason_is_by_prefix(unit);
         is_held(unit) && reason(unit).is_some() && !by_name
@@ -74,14 +74,14 @@ fn reason_is_by_prefix(unit: &str) -> bool {
 fn early(units: &Units) -> BTreeMap<String, String> {
     let canonical = |name: &str| {
         let name = units.aliases.get(name).map_or(name, String::as_str);
-        if units.units.contains_key(name) {
+        if units.known.contains_key(name) {
             name.to_owned()
         } else {
             template(name)
         }
     };
     let mut ahead: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (name, unit) in &units.units {
+    for (name, unit) in &units.known {
         for later in &unit.before {
             ahead.entry(canonical(later)).or_default().push(name);
         }
@@ -95,7 +95,7 @@ fn early(units: &Units) -> BTreeMap<String, String> {
     let mut seen: BTreeSet<String> = open.iter().cloned().collect();
     let mut found = BTreeMap::new();
     while let Some(name) = open.pop() {
-        let own = units.units.get(&name).map(|unit| &unit.after);
+        let own = units.known.get(&name).map(|unit| &unit.after);
         let after = own.into_iter().flatten().map(|other| canonical(other));
         let before = ahead.get(&name).into_iter().flatten();
         let before = before.map(|other| (*other).to_owned());
@@ -104,7 +104,7 @@ fn early(units: &Units) -> BTreeMap<String, String> {
                 continue;
             }
             // One with default dependencies waits for sysinit.target already, which waits for us.
-            let unit = units.units.get(&other);
+            let unit = units.known.get(&other);
             if is_held(&other) && unit.is_some_and(|unit| !unit.without_defaults) {
                 continue;
             }

@@ -138,7 +138,9 @@ fn unit_without_default_dependencies_that_can_wait_is_not_singled_out() {
 
 #[test]
 fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
-    let cases: [(&str, &[(&str, String)], &str); 8] = [
+    /// The unit that is found, the files of the root, and what waits for the unit.
+    type Case<'a> = (&'a str, &'a [(&'a str, String)], &'a str);
+    let cases: [Case; 8] = [
         (
             "evil.service",
             &[("evil.service", early("Before=local-fs-pre.target"))],

@@ -26,7 +26,7 @@ pub(super) struct Unit {
 #[derive(Debug, Default)]
 pub(super) struct Units {
     /// By name. A template is `NAME@.TYPE`.
-    pub(super) units: BTreeMap<String, Unit>,
+    pub(super) known: BTreeMap<String, Unit>,
     /// Other names of units.
     pub(super) aliases: BTreeMap<String, String>,
     /// Directories `UNIT.d` that have a drop-in with the name of ours.
@@ -80,7 +80,7 @@ pub(super) fn read(root: &Root) -> Units {
                 continue;
             }
             let is_unit = name.rsplit_once('.').is_some_and(|(_, kind)| is_kind(kind));
-            let is_known = all.units.contains_key(&name)
+            let is_known = all.known.contains_key(&name)
                 || all.aliases.contains_key(&name)
                 || masked.contains(&name);
             if !is_unit || is_known {
@@ -102,7 +102,7 @@ pub(super) fn read(root: &Root) -> Units {
             }
             left = left.saturating_sub(1);
             if let Some(text) = text(root, &path, left, &mut all.problems) {
-                let unit = all.units.entry(name).or_default();
+                let unit = all.known.entry(name).or_default();
                 unit.take(&text);
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn read(root: &Root) -> Units {
         let unit = all.aliases.get(&unit).cloned().unwrap_or(unit);
         if let Some(text) = text(root, &path, left, &mut all.problems) {
             // One for a unit that only a generator makes counts, too.
-            all.units.entry(unit).or_default().take(&text);
+            all.known.entry(unit).or_default().take(&text);
         }
     }
     all
