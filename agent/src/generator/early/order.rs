@@ -87,7 +87,7 @@ fn early(units: &Units) -> BTreeMap<String, String> {
         }
     }
     let local = units
-        .units
+        .known
         .iter()
         .filter(|(name, unit)| is_local(name, unit));
     let mut open: Vec<String> = NEEDED.iter().map(|name| (*name).to_owned()).collect();
