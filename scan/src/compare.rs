@@ -161,9 +161,8 @@ impl Visitor for Comparer<'_> {
                     }
                     break;
                 }
-                Some(Ordering::Greater) => return self.unsigned(&seen),
                 None if self.fault.is_some() => return Step::Stop,
-                None => return self.unsigned(&seen),
+                Some(Ordering::Greater) | None => return self.unsigned(&seen),
             }
         }
         self.forget_doubts_before(&seen.path);

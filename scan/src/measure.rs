@@ -226,6 +226,9 @@ fn count_links(seen: &[Seen]) -> HashMap<Inode, Names<'_>> {
     links
 }
 
+const MOUNTED: &str =
+    "something is mounted here: unmount it, class it 'state', or name it in [tree] mounts";
+
 /// The entry of one name; none for a path that has no entry; else what is wrong with it.
 fn entry(
     seen: &Seen,
@@ -264,10 +267,7 @@ fn entry(
                     .to_owned(),
             );
         }
-        _ if seen.stat.mount && (!is_mutable || !is_file) => {
-            return Err("something is mounted here: unmount it, class it 'state', or name it in [tree] mounts"
-                .to_owned());
-        }
+        _ if seen.stat.mount && (!is_mutable || !is_file) => return Err(MOUNTED.to_owned()),
         PathClass::Mutable | PathClass::Generated => {
             if let Some(problem) = unfit_to_change(&bare, seen, plan) {
                 return Err(problem);

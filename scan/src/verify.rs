@@ -390,9 +390,9 @@ impl Verification {
         let findings = Mutex::new(Findings::new(bound));
         let believed = (at.is_before_first_boot(), at.believes_kernel());
         let (terms, doubts) = Terms::read(root, manifest, &rules, believed);
-        doubts
-            .into_iter()
-            .for_each(|doubt| lock(&findings).doubt(doubt));
+        for doubt in doubts {
+            lock(&findings).doubt(doubt);
+        }
         let enforced = Mutex::new((0_u64, 0_u64));
         let tell = |outcome| match outcome {
             Outcome::Doubt(doubt) => lock(&findings).doubt(doubt),
@@ -474,7 +474,6 @@ fn no_seal(error: SealError) -> Stop {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it fits map_err")]
 fn unreadable(error: SealError) -> Stop {
     match error {
         SealError::Refused(refusal) => Stop::Refused(refusal),

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn stored() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let bytes: Vec<u8> = (0..PIECE * 2 + 77).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250_u8).cycle().take(PIECE * 2 + 77).collect();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
         (file, bytes)

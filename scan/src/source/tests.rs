@@ -162,9 +162,11 @@ fn more_names_than_can_be_kept_are_a_doubt() {
         mounts: &[],
         state: false,
         reads: &|_, _| false,
+        signed: None,
     };
     for (names, doubts) in [(1000, 0), (200_000, 1)] {
-        let walked = walk(&Wide(names), &scope).unwrap();
+        let mut walked = Walked::default();
+        walk(&Wide(names), &scope, &mut walked).unwrap();
         assert_eq!(walked.doubts.len(), doubts, "{names}");
     }
 }

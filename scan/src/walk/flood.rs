@@ -67,16 +67,16 @@ impl Flood {
     }
 
     fn read_part(&mut self, lister: &mut Lister<'_>, visitor: &mut dyn Visitor, is_first: bool) {
-        let path = &self.directory.path;
+        let directory = &self.directory.path;
         let opened = match lister.open(&self.directory) {
             Ok(opened) => opened,
             Err(errno) => {
                 self.after = None;
-                return visitor.doubt(Doubt::new(path, "open the directory", errno));
+                return visitor.doubt(Doubt::new(directory, "open the directory", errno));
             }
         };
         let scope = lister.scope;
-        let mut part = Part {
+        let mut batch = Part {
             names: Vec::new(),
             bytes: 0,
             after: self.after.take(),
@@ -84,26 +84,26 @@ impl Flood {
         };
         let mut unusable = None;
         let mut buffer = std::mem::take(&mut lister.buffer);
-        let listed = list::list(&opened, &mut buffer, |_, name, kind| {
-            let child = match path.join(name.to_bytes()) {
-                Ok(child) => child,
+        let outcome = list::list(&opened, &mut buffer, |_, name, kind| {
+            let path = match directory.join(name.to_bytes()) {
+                Ok(path) => path,
                 Err(error) => {
                     unusable.get_or_insert(error);
                     return true;
                 }
             };
-            let class = scope.rules.class_of(&child);
+            let class = scope.rules.class_of(&path);
             // Few paths are of the seal, and what lies beneath them is looked at as ever.
-            if class == PathClass::Seal || scope.signed.is_none_or(|signed| signed(&child)) {
-                part.add(name);
+            if class == PathClass::Seal || scope.signed.is_none_or(|signed| signed(&path)) {
+                batch.add(name);
             } else if !is_first {
             } else if matches!(class, PathClass::Sealed)
                 && kind != FileType::Unknown
                 && !visitor.wants_unsigned()
             {
-                visitor.count_unsigned(&child, kind);
+                visitor.count_unsigned(&path, kind);
             } else {
-                match lister.look(&opened, name, child, false) {
+                match lister.look(&opened, name, path, false) {
                     Some(Met::Seen(seen)) => visitor.see_unsigned(seen),
                     Some(Met::Doubt(doubt)) => visitor.doubt_unsigned(doubt),
                     None => {}
@@ -112,17 +112,17 @@ impl Flood {
             true
         });
         lister.buffer = buffer;
-        if let Err(errno) = listed {
-            visitor.doubt(Doubt::new(path, "list the directory", errno));
+        if let Err(errno) = outcome {
+            visitor.doubt(Doubt::new(directory, "list the directory", errno));
         }
         if let Some(error) = unusable {
-            visitor.doubt(Doubt::new(path, "use a name in the directory", error));
+            visitor.doubt(Doubt::new(directory, "use a name in the directory", error));
         }
-        if part.end() {
-            visitor.doubt(list::listed_twice(path));
+        if batch.end() {
+            visitor.doubt(list::listed_twice(directory));
         }
-        self.names = part.names;
-        self.after = part.last;
+        self.names = batch.names;
+        self.after = batch.last;
     }
 
     fn look(&mut self, lister: &mut Lister<'_>, visitor: &mut dyn Visitor) {
@@ -206,7 +206,9 @@ mod tests {
                 after,
                 last: None,
             };
-            names.iter().for_each(|name| part.add(name));
+            for name in &names {
+                part.add(name);
+            }
             assert!(part.bytes <= PART && !part.end());
             brought.extend(part.names.into_iter().rev());
             parts += 1;

@@ -247,7 +247,7 @@ impl<'a> Lister<'a> {
         let mut stat = match statx(directory, name, AtFlags::empty()) {
             Ok(stat) => Stat::of(&stat),
             Err(Errno::NOENT) if is_beneath_state => return None,
-            Err(errno) => return doubt(&path, "look at it", errno),
+            Err(errno) => return Some(doubt(&path, "look at it", errno)),
         };
         stat.mount &= !self.scope.mounts.contains(&path);
         let class = if is_beneath_state {
@@ -268,7 +268,7 @@ impl<'a> Lister<'a> {
             if file_type == FileType::Symlink {
                 match rustix::fs::readlinkat(directory, name, Vec::new()) {
                     Ok(target) => seen.target = Some(target.into_bytes().into()),
-                    Err(errno) => return doubt(&seen.path, "read the link", errno),
+                    Err(errno) => return Some(doubt(&seen.path, "read the link", errno)),
                 }
             }
             let is_read =
@@ -276,7 +276,7 @@ impl<'a> Lister<'a> {
             if !is_read {
                 match self.xattrs.of_name(name) {
                     Ok(xattrs) => seen.xattrs = Some(xattrs),
-                    Err(errno) => return doubt(&seen.path, "read its attributes", errno),
+                    Err(errno) => return Some(doubt(&seen.path, "read its attributes", errno)),
                 }
             }
         }
@@ -302,8 +302,8 @@ pub(super) fn list(
     Ok(true)
 }
 
-fn doubt(path: &ImagePath, what: &str, errno: Errno) -> Option<Met> {
-    Some(Met::Doubt(Doubt::new(path, what, errno)))
+fn doubt(path: &ImagePath, what: &str, errno: Errno) -> Met {
+    Met::Doubt(Doubt::new(path, what, errno))
 }
 
 /// A name that comes twice was moved meanwhile, and others may have been missed.

@@ -163,12 +163,12 @@ impl Walk<'_> {
             is_state: false,
         };
         if self.visitor.see(top, false) == Step::Enter {
-            self.enter(directory);
+            self.enter(&directory);
         }
         while let Some(level) = self.way.last_mut() {
             let is_state = level.is_state;
             match level.next(&mut self.lister, self.visitor) {
-                Next::Contents(directory, true) => self.enter(directory),
+                Next::Contents(directory, true) => self.enter(&directory),
                 Next::Contents(directory, false) => self.ahead.skip(&directory),
                 Next::Name(Met::Doubt(doubt)) => self.visitor.doubt(doubt),
                 Next::Name(Met::Seen(seen)) => {
@@ -193,11 +193,11 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, directory: Directory) {
-        let mut listing = self.ahead.take(&directory).unwrap_or_else(|| {
+    fn enter(&mut self, directory: &Directory) {
+        let mut listing = self.ahead.take(directory).unwrap_or_else(|| {
             let ahead = self.ahead;
             let mut may_grow = |more, bytes| ahead.may_grow(more, bytes);
-            let listing = self.lister.read(&directory, &mut may_grow);
+            let listing = self.lister.read(directory, &mut may_grow);
             ahead.give_back(listing.charged);
             ahead.add(&listing, &self.lister);
             listing

@@ -247,8 +247,8 @@ fn privileged_killed_signer_leaves_nothing_that_the_next_run_signs_around() {
 
 #[test]
 fn privileged_killed_keygen_leaves_a_whole_key_or_none() {
-    let base = Bench::new();
     const KEYGEN: &str = "keygen --out new.key";
+    let base = Bench::new();
     let control = base.copy();
     let calls = calls(&control, KEYGEN);
     assert!(calls.contains_key("linkat"), "{calls:?}");

@@ -10,8 +10,7 @@ use std::{
 use earmark_tests::{Bench, Run, program, run};
 
 use super::{
-    FIRST, ROOT, disk, file_system, grown, nothing_is_left, part, qcow2, says, sealed, shell,
-    verify,
+    ROOT, disk, file_system, grown, nothing_is_left, part, qcow2, says, sealed, shell, verify,
 };
 
 /// As nobody, without a right to mount or to attach anything.
