@@ -167,12 +167,13 @@ impl Image {
             range.expected = rules.expected_of(region);
             ranges.push(range);
         }
+        let mut left = measure::UNASKED;
         for range in &mut ranges {
             if range.status == Status::NotLookedAt {
                 let looking = || format!("failed to read {} of the image", range.what);
                 let expected = rules.expected(range);
-                let content =
-                    measure::content(&self.disk, range.start, range.size, expected.is_some());
+                let place = (range.start, range.size);
+                let content = measure::content(&self.disk, place, expected.is_some(), &mut left);
                 let content = content.map_err(|error| anyhow::Error::new(error).context(looking()));
                 rules.judge(range, content.exits(Exit::Undecided)?, expected);
             }

@@ -11,7 +11,7 @@ pub fn enter() -> Outcome<()> {
     nix::sched::unshare(CloneFlags::CLONE_NEWNS)
         .context("failed to get mounts of this program's own")
         .exits(Exit::Undecided)
-        .or_next(|| "run it as root: XFS and FAT are read by the kernel of this host".to_owned())?;
+        .or_next(|| "run it as root: XFS and FAT are read by the kernel of this host; --partition N leaves other partitions alone".to_owned())?;
     let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags)
         .context("failed to keep this program's mounts from being seen elsewhere")

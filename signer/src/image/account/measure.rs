@@ -6,8 +6,8 @@ use earmark_manifest::{crypto::Sha256, digest::Sha256Digest};
 
 use super::super::{bytes::Bytes, disk::Disk};
 
-/// Bytes that are hashed unasked: more than any boot partition has, and done in seconds.
-const HASHED: u64 = 1 << 30;
+/// Bytes that are hashed unasked, in all: more than all boot partitions of a disk have, and done in seconds.
+pub const UNASKED: u64 = 4 << 30;
 const PIECE: usize = 1 << 20;
 
 /// What was read of a range.
@@ -18,10 +18,19 @@ pub struct Content {
     pub sha256: Option<Sha256Digest>,
 }
 
-/// Reads a range. `is_asked` is for the digest of whatever is there.
-pub fn content(disk: &Disk, start: u64, size: u64, is_asked: bool) -> io::Result<Content> {
+/// Reads a range. `is_asked` is for the digest of whatever is there; unasked, it is made of what is not empty, if
+/// it has at most `left` bytes, which it is then taken from.
+pub fn content(
+    disk: &Disk,
+    (start, size): (u64, u64),
+    is_asked: bool,
+    left: &mut u64,
+) -> io::Result<Content> {
     let is_zero = is_zero(disk, start, size)?;
-    let is_hashed = is_asked || !is_zero && size <= HASHED;
+    let is_hashed = is_asked || !is_zero && size <= *left;
+    if is_hashed && !is_asked {
+        *left = left.saturating_sub(size);
+    }
     let sha256 = is_hashed.then(|| hash(disk, start, size)).transpose()?;
     Ok(Content { is_zero, sha256 })
 }

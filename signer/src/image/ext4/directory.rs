@@ -10,8 +10,8 @@ use super::{
     inode::Inode,
 };
 
-/// Names in a directory.
-const NAMES: usize = 4_000_000;
+/// Names in a directory, each of which takes memory until it is compared.
+const NAMES: usize = 400_000;
 /// Bytes in a directory: the kernel's own bound for most.
 const SIZE: u64 = 2 << 30;
 /// What a block ends with where metadata has checksums: an entry that looks unused.
