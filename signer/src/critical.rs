@@ -202,7 +202,7 @@ impl Walk<'_> {
         self.visit_named(interpreter.as_bytes());
         if interpreter.ends_with("/env") {
             let named = words.find(|word| !word.starts_with('-') && !word.contains('='));
-            interpreter = named.unwrap_or_default().to_owned();
+            named.unwrap_or_default().clone_into(&mut interpreter);
             self.command(interpreter.as_bytes());
         }
         let name = interpreter.rsplit('/').next().unwrap_or_default();
@@ -215,7 +215,7 @@ impl Walk<'_> {
             self.python.imported_by(&declared);
         } else {
             if name.starts_with("perl") {
-                self.trees.extend(self.image.perl_library());
+                self.trees.extend(Image::perl_library());
             }
             self.names(&text, true);
         }

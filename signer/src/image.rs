@@ -56,13 +56,12 @@ struct Kernel(Option<TemporaryDirectory>);
 
 impl Kernel {
     fn at(&mut self) -> Outcome<&Path> {
-        let directory = match self.0.take() {
-            Some(directory) => directory,
-            None => {
-                namespace::enter()?;
-                TemporaryDirectory::new_in(&std::env::temp_dir())
-                    .context("failed to make a directory to mount the image on")?
-            }
+        let directory = if let Some(directory) = self.0.take() {
+            directory
+        } else {
+            namespace::enter()?;
+            TemporaryDirectory::new_in(&std::env::temp_dir())
+                .context("failed to make a directory to mount the image on")?
         };
         Ok(self.0.insert(directory).path())
     }

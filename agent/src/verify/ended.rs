@@ -79,12 +79,12 @@ fn tell(root: &Root, problem: &str) {
     }
     keep(root, &report);
     announce(root, &report);
-    eprintln!("earmark-agent: {problem}");
+    complain!("earmark-agent: {problem}");
 }
 
 fn keep(root: &Root, report: &Report) {
     if let Err(error) = record::keep(root, report, None) {
-        eprintln!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
 }
 

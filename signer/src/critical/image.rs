@@ -67,7 +67,7 @@ impl<'a> Image<'a> {
             }
             if text.starts_with("etc/ld.so.conf.d/") {
                 let places = image.text(&entry.path, 4096).unwrap_or_default();
-                let places = places.split(|byte| byte.is_ascii_whitespace());
+                let places = places.split(u8::is_ascii_whitespace);
                 let places = places.filter_map(|place| place.strip_prefix(b"/"));
                 image.libraries.extend(places.map(<[u8]>::to_vec));
             }
@@ -230,7 +230,7 @@ impl<'a> Image<'a> {
     }
 
     /// Those of each Perl program.
-    pub(super) fn perl_library(&self) -> Vec<String> {
+    pub(super) fn perl_library() -> Vec<String> {
         [
             "usr/share/perl*/**",
             "usr/lib/*/perl*/**",

@@ -300,10 +300,10 @@ mod tests {
         put64(&mut file, 48, 3 * 4096);
         put(&mut file, 56, 1);
         put(&mut file, 100, 104);
-        put64(&mut file, 4096, 1 << 63 | 2 * 4096);
+        put64(&mut file, 4096, (1 << 63) | (2 * 4096));
         put64(&mut file, 3 * 4096, 4 * 4096);
-        put64(&mut file, 2 * 4096, 1 << 63 | 5 * 4096);
-        put64(&mut file, 2 * 4096 + 24, 1 << 63 | 6 * 4096);
+        put64(&mut file, 2 * 4096, (1 << 63) | (5 * 4096));
+        put64(&mut file, 2 * 4096 + 24, (1 << 63) | (6 * 4096));
         file
     }
 

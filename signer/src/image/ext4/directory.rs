@@ -32,7 +32,7 @@ pub(super) fn list(fs: &Ext4, inode: &Inode) -> io::Result<Vec<(Box<[u8]>, u64)>
         return Err(io::ErrorKind::NotADirectory.into());
     }
     let block_size = fs.superblock.block_size;
-    if inode.size == 0 || inode.size > SIZE || inode.size % block_size != 0 {
+    if inode.size == 0 || inode.size > SIZE || !inode.size.is_multiple_of(block_size) {
         return Err(wrong("its size makes no sense"));
     }
     fs.spend(inode.size)?;

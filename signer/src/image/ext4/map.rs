@@ -43,7 +43,7 @@ fn extents(fs: &Ext4, inode: &Inode, logical: u32) -> io::Result<Run> {
     // What this node covers: each child must begin where its parent says, and end before the next one.
     let (mut expected, mut first, mut limit) = (depth, None, u32::MAX);
     loop {
-        let entries = entries(&node, expected).map_err(|problem| wrong(problem))?;
+        let entries = entries(&node, expected).map_err(wrong)?;
         if first.is_some_and(|first| entries.first().map(|entry| entry.u32(0)) != Some(first)) {
             return Err(wrong("its extents do not begin where their index says"));
         }

@@ -73,6 +73,10 @@ enum Kind {
 }
 
 /// What the reader needs of a superblock that it accepts.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "features of the format, each its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
     /// Bytes in a block: 1,024, 2,048 or 4,096.
@@ -216,7 +220,7 @@ impl Superblock {
                 self.inodes_per_group > 0
                     && self.inodes_per_group <= bits
                     && inodes_per_block
-                        .is_some_and(|one| one > 0 && self.inodes_per_group % one == 0),
+                        .is_some_and(|one| one > 0 && self.inodes_per_group.is_multiple_of(one)),
                 "inodes in a group",
             ),
             (

@@ -1,3 +1,9 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unused_self,
+    reason = "small numbers of made-up disks"
+)]
+
 use super::*;
 
 /// A disk in memory that counts nothing and changes nothing.

@@ -101,7 +101,7 @@ pub(super) fn read(disk: &dyn Bytes, records: &[Record]) -> io::Result<Table> {
         match next {
             // Each is behind the one before it, so that the chain ends.
             Some(next) if next > at && next < extended.start.saturating_add(extended.size) => {
-                at = next
+                at = next;
             }
             Some(_) => return Err(bad("the chain of its extended partition makes no sense")),
             None => return Ok(table),

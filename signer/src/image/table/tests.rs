@@ -1,3 +1,8 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "small numbers of made-up disks"
+)]
+
 use super::{super::bytes::crc32, *};
 
 #[derive(Debug)]
