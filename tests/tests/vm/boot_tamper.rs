@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use earmark_tests::{
     boot::{Boot, FORGED, OTHER, QUARANTINE, QUARANTINED, REPORT, Seen, image, lived},
     run,
+    vm::PLAIN,
 };
 
 /// What an intruder wants to run at each boot.
@@ -138,9 +139,17 @@ fn vm_units_of_ours_take_no_override_no_drop_in_and_no_mask() {
 
 #[test]
 fn vm_an_image_that_lost_its_seal_is_not_trusted() {
-    let seen = refused("no-seal", |root| {
-        fs::remove_dir_all(root.join("usr/lib/earmark/seal")).unwrap();
-    });
+    let disk = lived(&QUARANTINE, "no-seal");
+    disk.change(|root| fs::remove_dir_all(root.join("usr/lib/earmark/seal")).unwrap());
+    // Without a seal no command line is signed, and the words that speed these machines up are violations.
+    let seen = disk
+        .boot(&Boot {
+            until: QUARANTINED,
+            words: PLAIN,
+            ..Boot::default()
+        })
+        .settled();
+    seen.must_be_quarantined();
     let status = seen.status();
     assert_eq!(status["verdict"], "undecided", "{status:#}");
 }
