@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use earmark_manifest::{
@@ -30,6 +30,15 @@ reason = \"Those of manuals.\"
 ";
 /// From the moment that it holds, what is opened no longer counts.
 const READY: &str = "systemctl is-active --quiet earmark-ready.target && touch /run/test/ready";
+
+/// Tells the tracer that the boot is over, also if it failed.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Each file of a host's root that any process opened until it was ready.
 fn opened(host: &Host) -> BTreeSet<ImagePath> {
@@ -53,9 +62,7 @@ fn opened(host: &Host) -> BTreeSet<ImagePath> {
     thread::scope(|threads| {
         let tracer = threads.spawn(|| {
             let mut opened = BTreeSet::new();
-            // A boot that fails must not leave this one waiting.
-            let deadline = Instant::now() + Duration::from_secs(200);
-            while !over.load(Ordering::Relaxed) && Instant::now() < deadline {
+            while !over.load(Ordering::Relaxed) {
                 if host.shared("ready").exists() {
                     break;
                 }
@@ -85,8 +92,9 @@ fn opened(host: &Host) -> BTreeSet<ImagePath> {
             }
             opened
         });
+        let ended = Ended(&over);
         let seen = host.boot(READY);
-        over.store(true, Ordering::Relaxed);
+        drop(ended);
         assert!(seen.workload_started || !seen.journal.is_empty());
         tracer.join().expect("the tracer")
     })
