@@ -167,15 +167,19 @@ fn libraries_and_loader_of_a_program_are_critical() {
     ]);
     let test = std::env::current_exe().unwrap();
     fs::copy(&test, root.path().join("srv/x")).unwrap();
-    let read = elf::read(&fs::File::open(&test).unwrap()).unwrap();
-    assert!(read.needed.contains(&b"libc.so.6".to_vec()), "{read:?}");
-    let loader = String::from_utf8(read.interpreter.unwrap()).unwrap();
-    let at = root.path().join(loader.trim_start_matches('/'));
+    let loaded = elf::read(&fs::File::open(&test).unwrap()).unwrap();
+    assert!(loaded.needed.contains(&b"libc.so.6".to_vec()), "{loaded:?}");
+    let interpreter = String::from_utf8(loaded.interpreter.unwrap()).unwrap();
+    let at = root.path().join(interpreter.trim_start_matches('/'));
     fs::create_dir_all(at.parent().unwrap()).unwrap();
     fs::write(&at, "").unwrap();
     must_be(
         &rules(root.path()),
-        &["srv/x", "srv/lib/libc.so.6", loader.trim_start_matches('/')],
+        &[
+            "srv/x",
+            "srv/lib/libc.so.6",
+            interpreter.trim_start_matches('/'),
+        ],
         &["srv/lib/libother.so"],
     );
 }
