@@ -311,7 +311,7 @@ mod tests {
         let expected = [
             "root", "run", "root", "json", "root", "root", "check", "early", "again", "grants",
             "root", "json", "once", "print", "root", "root", "root", "json", "gate", "rate",
-            "boot", "again", "root", "json",
+            "boot", "again", "ended", "root", "json",
         ];
         assert_eq!(long, expected);
     }
