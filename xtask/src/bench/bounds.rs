@@ -107,7 +107,7 @@ pub fn run(out: &Path) -> Result<()> {
         let reason = run.out.lines().find(|line| line.contains(" verdict "));
         let verdict = reason.unwrap_or_default().trim();
         let mib = kib.div_ceil(1024);
-        eprintln!("    {:>4} MiB  {seconds:>7.2} s  {}", mib, case.name);
+        eprintln!("    {mib:>4} MiB  {seconds:>7.2} s  {}", case.name);
         let _ = writeln!(
             rows,
             "| {} | {} | {mib} | {seconds:.2} | {} |",
