@@ -51,9 +51,14 @@ pub enum SealError {
 }
 
 impl SealError {
-    /// Whether a file is there and larger than any seal's: that is decided, and no doubt.
-    pub fn is_over_bound(&self) -> bool {
-        matches!(self, Self::Read(error) if error.is_over_bound())
+    /// Whether this is a verdict: a file that is there, and is not believed or larger than any seal's. Others are
+    /// doubts.
+    pub fn is_decided(&self) -> bool {
+        match self {
+            Self::Read(error) => error.is_over_bound(),
+            Self::Refused(_) => true,
+            Self::Floor { .. } | Self::Trust { .. } => false,
+        }
     }
 }
 

@@ -271,7 +271,7 @@ impl Verification {
         let trust = if let Some(trust) = options.trust {
             trust
         } else {
-            own = seal::read_trust(root).map_err(unreadable)?;
+            own = seal::read_trust(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
             &own
         };
         let (envelope, declaration) = seal::read_declared(root).map_err(no_seal)?;
@@ -280,7 +280,7 @@ impl Verification {
         let gate = options.gate.unwrap_or(declared.declaration().verify.gate);
         self.gate = Some(gate);
         // The root's own, whoever's keys are believed: an older seal has good signatures.
-        let floor = seal::read_floor(root).map_err(unreadable)?;
+        let floor = seal::read_floor(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
         declared.refuse_below(&floor).map_err(Stop::Refused)?;
         if gate == Gate::Signature {
             let tree = seal::hash_tree(root).map_err(no_seal)?;
@@ -467,16 +467,9 @@ fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
 
 /// A file of the seal that cannot be one is a seal that does not match; one that cannot be read is a doubt.
 fn no_seal(error: SealError) -> Stop {
-    if error.is_over_bound() {
-        Stop::TooLarge(error.to_string())
-    } else {
-        unreadable(error)
-    }
-}
-
-fn unreadable(error: SealError) -> Stop {
     match error {
         SealError::Refused(refusal) => Stop::Refused(refusal),
+        error if error.is_decided() => Stop::TooLarge(error.to_string()),
         error => Stop::Unreadable(error.to_string()),
     }
 }

@@ -128,7 +128,7 @@ impl Source {
         let seal = seal::read(&root);
         let exit = match &seal {
             // It is there, and no seal.
-            Err(error) if error.is_over_bound() => Exit::NotVerified,
+            Err(error) if error.is_decided() => Exit::NotVerified,
             _ => Exit::Undecided,
         };
         let seal = seal

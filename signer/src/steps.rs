@@ -26,8 +26,8 @@ const FIRST_LINE: u64 = 256;
 /// Where the agent looks for what `env` in a script's first line names.
 const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Refuses a declaration with steps whose program or template is not a sealed file of the image that they
-/// can use. Names all of them at once.
+/// Refuses a declaration with steps whose program is not a sealed file of the image that they can run. Names all
+/// of them at once. Templates are looked at by [`crate::templates`].
 pub fn refuse_unusable(
     root: &Root,
     (declared, rules): (&Declaration, &RuleSet),
@@ -42,7 +42,6 @@ pub fn refuse_unusable(
     for step in &declared.first_boot {
         let problem = match &step.action {
             Action::Command { executable, .. } => image.program(executable).map(drop),
-            Action::File { template, .. } => image.file(template).map(drop),
             _ => continue,
         };
         if let Err(problem) = problem {

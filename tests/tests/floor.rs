@@ -211,7 +211,7 @@ fn architecture_is_read_from_the_image_and_a_contradiction_is_refused() {
         let sealed = seal(&bench, &["--json"]).must(0);
         assert_eq!(sealed.json()["architecture"], architecture);
         bench
-            .earmark(&["verify", "--root", "root", "--full"])
+            .earmark(&["verify", "--root", "root", "--own-trust"])
             .must(0);
     }
     bench.write("usr/lib/systemd/systemd", &program(243));

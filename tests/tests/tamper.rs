@@ -382,7 +382,7 @@ fn a_rendered_file_is_held_to_what_its_step_wrote() {
     let good = bench.verify().must(0);
     assert_eq!(good.json()["counts"]["files_on_host_word"], 1);
     let shown = bench
-        .earmark(&["verify", "--root", "root", "--full"])
+        .earmark(&["verify", "--root", "root", "--trust", "trust.toml"])
         .must(0);
     assert!(
         shown.out.contains("1 file stands on the host's own word"),

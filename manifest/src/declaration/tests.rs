@@ -1,5 +1,5 @@
 use super::*;
-use crate::class::PathClass;
+use crate::class::{PathClass, Pattern};
 
 const GOOD: &str = r#"
 [image]
@@ -87,6 +87,39 @@ fn the_example_of_the_design_parses() {
     );
     assert_eq!(locks[1].1, Lock::Allow);
     assert_eq!(locks[4].1, Lock::default());
+}
+
+#[test]
+fn rules_of_a_tree_may_add_critical_ones_alone_to_the_declared_ones() {
+    let text = b"[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nmutable = [\"/etc/motd\"]\n";
+    let declaration = Declaration::parse(text).unwrap();
+    let declared = declaration.rule_set().unwrap();
+    let rule = |kind, path: &[u8]| Rule::new(kind, Pattern::parse(path).unwrap());
+    let derived = rule(RuleKind::Critical, b"/opt/x");
+    let more = declared.clone().with(vec![derived]).unwrap();
+    assert!(declaration.is_resolved_as(&declared) && declaration.is_resolved_as(&more));
+    assert!(more.rules().len() > declared.rules().len());
+    let at = declared.rules().len() - layout::SEAL.len();
+    for other in [
+        // A class that nobody reviewed, and one that is missing.
+        {
+            let mut rules = declared.rules().to_vec();
+            rules.insert(at, rule(RuleKind::Class(PathClass::Mutable), b"/opt/x"));
+            rules
+        },
+        {
+            let is_declared = |rule: &&Rule| rule.pattern.to_string() != "/etc/motd";
+            declared
+                .rules()
+                .iter()
+                .filter(is_declared)
+                .cloned()
+                .collect()
+        },
+    ] {
+        let other = RuleSet::from_rules(other).unwrap();
+        assert!(!declaration.is_resolved_as(&other), "{:?}", other.rules());
+    }
 }
 
 #[test]
