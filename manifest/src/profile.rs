@@ -184,7 +184,7 @@ impl Profile {
 /// Directories and files that the gate `critical` always verifies before a boot goes on: what runs
 /// before, or as, the agent, and what runs or configures before a workload may start. Each pattern with
 /// its reason. What follows from the image itself is added when it is measured
-/// (docs/adr/0018-derived-critical-set.md).
+/// (docs/adr/0015-derived-critical-set.md).
 pub const CRITICAL: &[(&str, &str)] = &[
     ("/boot/**", "kernel, initrd and boot loader"),
     ("/efi/**", "boot loader and unified kernel images"),

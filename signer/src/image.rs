@@ -3,7 +3,7 @@
 //! What must not differ from the root that was sealed is what a host boots: the disk, after the machine
 //! that it was made on was shut down. Nothing of it is ever written. What is in it may have been made to attack
 //! whoever looks at it, so that partition tables, qcow2 and ext4 are read by this program, without any right and
-//! without the kernel (docs/adr/0017-disks-in-user-space.md).
+//! without the kernel (docs/adr/0014-disks-in-user-space.md).
 //!
 //! Limit: XFS and FAT are read by the kernel of this host, and need root; only their superblocks are looked at
 //! before. They are mounted read-only in a mount namespace of their own: a signal, or the loss of this

@@ -1,7 +1,7 @@
 //! What an ELF program asks its loader for: the interpreter, the libraries, where they are looked for.
 //!
 //! Bounded by [`BOUND`] for each table, read by offset, and without a crate: the parsers of whole
-//! object files are for much more than three fields (docs/adr/0018-derived-critical-set.md).
+//! object files are for much more than three fields (docs/adr/0015-derived-critical-set.md).
 
 use std::{fs::File, os::unix::fs::FileExt};
 
