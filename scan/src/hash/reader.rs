@@ -40,7 +40,7 @@ pub(crate) struct Opened {
 /// Where the bytes of an open file come from.
 enum Content {
     File(OwnedFd),
-    /// A node of the root's [`Source`], which does not change while it is read.
+    /// A node of the root's [`source::Source`], which does not change while it is read.
     Node(NodeId),
 }
 
