@@ -5,36 +5,87 @@
 //! can be seen is the one that its own point leads to, and only such mounts are told of.
 #![no_main]
 
-use earmark_manifest::path::ImagePath;
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, reason = "the fuzz target does not ask all that the agent does")]
-#[path = "../../agent/src/lockdown/filesystems/table.rs"]
-mod table;
+/// What the parser is in, in the agent. Why nothing is known of a table is not looked at here.
+#[allow(
+    dead_code,
+    reason = "the fuzz target does not ask all that the agent does"
+)]
+#[path = "."]
+mod lockdown {
+    pub mod cause {
+        #[derive(Debug)]
+        pub enum Probe {
+            MountsFit,
+        }
+    }
 
-use table::Table;
+    pub mod item {
+        use super::cause::Probe;
+
+        #[derive(Debug)]
+        pub enum Unseen {
+            Other(String),
+            Unfit(Probe, String),
+        }
+
+        impl Unseen {
+            pub fn io(_: &std::io::Error, text: String) -> Self {
+                Self::Other(text)
+            }
+        }
+
+        impl From<String> for Unseen {
+            fn from(text: String) -> Self {
+                Self::Other(text)
+            }
+        }
+
+        impl From<&str> for Unseen {
+            fn from(text: &str) -> Self {
+                Self::Other(text.to_owned())
+            }
+        }
+    }
+
+    #[path = "."]
+    pub mod filesystems {
+        #[path = "../../agent/src/lockdown/filesystems/table.rs"]
+        mod table;
+
+        use super::item::Unseen;
+        use earmark_manifest::path::ImagePath;
+        use table::Table;
+
+        /// What is asked of each table.
+        pub fn hold(data: &[u8]) {
+            let Ok(table) = Table::read(data) else {
+                return;
+            };
+            let visible = table.visible();
+            assert!(!visible.is_empty());
+            for mount in &visible {
+                assert_eq!(table.at(&mount.point).id, mount.id);
+            }
+            let _ = table.at(&ImagePath::root());
+            for (written, run) in table.written_and_run() {
+                assert!(visible.iter().any(|mount| mount.point == written && mount.is_writable()));
+                assert!(visible.iter().any(|mount| mount.point == run && !mount.is_writable()));
+            }
+            if !data.ends_with(b"\n") {
+                let ended = [data, b"\n"].concat();
+                let again: Result<Table, Unseen> = Table::read(&ended[..]);
+                assert_eq!(again.expect("the same table").visible(), visible);
+            }
+        }
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     // Finding what is visible takes the square of the mounts.
     if data.iter().filter(|byte| **byte == b'\n').count() > 256 {
         return;
     }
-    let Ok(table) = Table::parse(data) else {
-        return;
-    };
-    let visible = table.visible();
-    assert!(!visible.is_empty());
-    for mount in &visible {
-        assert_eq!(table.at(&mount.point).id, mount.id);
-    }
-    let _ = table.at(&ImagePath::root());
-    for (written, run) in table.written_and_run() {
-        assert!(visible.iter().any(|mount| mount.point == written && mount.is_writable()));
-        assert!(visible.iter().any(|mount| mount.point == run && !mount.is_writable()));
-    }
-    if !data.ends_with(b"\n") {
-        let ended = [data, b"\n"].concat();
-        let again = Table::parse(&ended).expect("the same table");
-        assert_eq!(again.visible(), visible);
-    }
+    lockdown::filesystems::hold(data);
 });
