@@ -44,10 +44,22 @@ const UNSIGNED: &[(&str, &str, &str)] = &[
     (
         "rendered",
         "one",
-        "{\"schema\":1,\"manifest\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
+        "{\"schema\":2,\"manifest\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
          \"files\":[{\"path\":\"/etc/web/config.toml\",\
          \"sha256\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
-         \"mode\":416,\"uid\":0,\"gid\":0,\"pending\":true}]}",
+         \"pending\":true}]}",
+    ),
+    (
+        "cmdline",
+        "cloud",
+        "BOOT_IMAGE=/boot/vmlinuz-6.1.0 root=UUID=0a1b ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0 quiet\n",
+    ),
+    ("cmdline", "quoted", "ro \"x init=/var/lib/evil y\" systemd.unit=\"rescue.target\" -- -s\n"),
+    (
+        "floor",
+        "locks",
+        "schema = 1\nimage = \"web\"\nepoch = 3\npolicy = \"quarantine\"\nchannel = 7\n\n[locks]\n\
+         remote_access = [\"sshd\"]\nkernel = []\n",
     ),
 ];
 
