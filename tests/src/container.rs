@@ -47,10 +47,13 @@ systemctl poweroff --force --force
 "#;
 /// The first process: before it is systemd, it starts the observer, which is no unit and so in the way of
 /// no isolation and of no ordering; and what the kernel of this machine was told says nothing of the host
-/// in the container. A session of its own: systemd gives the console back, which hangs up its session.
+/// in the container. A session of its own, and no hang-up: systemd gives the console back, which hangs up the
+/// session of the console, on a busy machine before the observer has one of its own.
 const INIT: &str = "\
 mount --bind /run/test/cmdline /proc/cmdline
+trap '' HUP
 setsid /bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
+trap - HUP
 exec /lib/systemd/systemd";
 const WORKLOAD: &str = "\
 [Unit]
