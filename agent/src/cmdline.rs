@@ -5,7 +5,9 @@
 //! program never runs (`init=/bin/sh`), nor against a boot loader that shows another line than the
 //! kernel got (tier T0).
 
+mod harmful;
 mod judge;
+mod known;
 mod rules;
 mod tokens;
 

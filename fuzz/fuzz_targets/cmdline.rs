@@ -7,6 +7,10 @@
 use earmark_manifest::cmdline::{SignedLine, words};
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../agent/src/cmdline/harmful.rs"]
+mod harmful;
+#[path = "../../agent/src/cmdline/known.rs"]
+mod known;
 #[allow(dead_code, reason = "the fuzz target does not ask all that the agent does")]
 #[path = "../../agent/src/cmdline/rules.rs"]
 mod rules;
