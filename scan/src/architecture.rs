@@ -10,7 +10,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Root, ScanError};
+use crate::{
+    Root, ScanError,
+    source::{self, Source},
+};
 
 /// Where the kernel and initrds look for the first process. A link is followed, beneath the root; the first of
 /// them that leads to an ELF program counts.
@@ -61,6 +64,9 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
         place: path.to_owned(),
         cause,
     };
+    if let Some(source) = root.source() {
+        return of_source(source, path).map_err(|cause| failed("read", cause));
+    }
     let open = |flags| {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(
@@ -93,6 +99,42 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
         .take(HEADER)
         .read_to_end(&mut header)
         .map_err(|cause| failed("read", cause))?;
+    Ok(parse(&header))
+}
+
+/// The same of a file system that this program reads itself. Links are not followed: where `/lib` is one, the program
+/// has a path without.
+fn of_source(
+    source: &dyn Source,
+    path: &str,
+) -> std::io::Result<Option<Result<Architecture, u16>>> {
+    let Ok(path) = ImagePath::from_absolute(path.as_bytes()) else {
+        return Ok(None);
+    };
+    let node = match source::find(source, &path) {
+        Ok(node) => node,
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    if !source.look(node)?.kind().is_file() {
+        return Ok(None);
+    }
+    let mut header = [0; 20];
+    let mut filled = 0_usize;
+    while let Some(free) = header.get_mut(filled..).filter(|free| !free.is_empty()) {
+        let at = u64::try_from(filled).unwrap_or(u64::MAX);
+        match source.read_at(node, at, free)? {
+            0 => return Ok(None),
+            count => filled = filled.saturating_add(count),
+        }
+    }
     Ok(parse(&header))
 }
 

@@ -4,15 +4,13 @@
 //! Protects against an account that was given, or took, a way to write there. Does not protect against
 //! root, who can write anything (tier T0): nothing in these files may make a verdict better.
 
-use std::os::unix::fs::MetadataExt;
-
 use earmark_manifest::{layout, path::ImagePath};
 use rustix::{
     fs::{AtFlags, FileType},
     io::Errno,
 };
 
-use crate::{Root, ScanError, root::statx};
+use crate::{Root, ScanError, root::statx, source};
 
 /// Reads a whole file of the agent's state of at most `bound` bytes; nothing, if it is not there. The file
 /// and the agent's directories above it must belong to root and be writable by nobody else. Root is
@@ -26,16 +24,16 @@ pub fn read(root: &Root, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8
         return Ok(None);
     };
     // The directory admits nobody else, so that this is the file that was read or another one of root's.
-    let owner = owner(root)?;
-    let (file, _) = root.open_regular(path)?;
-    let metadata = file.metadata().map_err(|cause| refused(path, cause))?;
-    if let Some(problem) = problem(metadata.uid(), metadata.mode(), owner) {
+    let Some(found) = look(root, path)? else {
+        return Err(refused(path, Errno::NOENT.into()));
+    };
+    if let Some(problem) = problem(found.uid, found.mode, owner(root)?) {
         return Err(refused(path, problem));
     }
-    if metadata.nlink() != 1 {
+    if found.links != 1 {
         let many = format!(
             "it has {} names, and one is expected; next: find out who linked it, and replace the host",
-            metadata.nlink()
+            found.links
         );
         return Err(refused(path, std::io::Error::other(many)));
     }
@@ -45,14 +43,13 @@ pub fn read(root: &Root, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8
 /// Whether the agent's state directory is there; an error, if anybody but root may write to it.
 pub fn must_be_roots(root: &Root) -> Result<bool, ScanError> {
     let directory = own_directory();
-    let opened = match root.open_directory(&directory, true) {
-        Ok(opened) => opened,
-        Err(Errno::NOENT) => return Ok(false),
-        Err(errno) => return Err(refused(&directory, errno.into())),
+    let Some(found) = look(root, &directory)? else {
+        return Ok(false);
     };
-    let stat = statx(&opened, c"", AtFlags::EMPTY_PATH)
-        .map_err(|errno| refused(&directory, errno.into()))?;
-    match problem(stat.stx_uid, stat.stx_mode.into(), owner(root)?) {
+    if !FileType::from_raw_mode(found.mode).is_dir() {
+        return Err(refused(&directory, Errno::NOTDIR.into()));
+    }
+    match problem(found.uid, found.mode, owner(root)?) {
         Some(problem) => Err(refused(&directory, problem)),
         None => Ok(true),
     }
@@ -69,23 +66,15 @@ pub(crate) fn problems(root: &Root) -> Vec<ScanError> {
     let problem = |name: &&str| {
         let path = own_directory().join(name.as_bytes()).ok()?;
         let looked = owner(root).and_then(|owner| {
-            let directory = root
-                .open_directory(&own_directory(), true)
-                .map_err(|errno| refused(&path, errno.into()))?;
-            let name = std::ffi::CString::new(*name).unwrap_or_default();
-            match statx(&directory, &name, AtFlags::empty()) {
-                Err(Errno::NOENT) => Ok(None),
-                Err(errno) => Err(refused(&path, errno.into())),
-                Ok(stat) => {
-                    let mode = u32::from(stat.stx_mode);
-                    if !FileType::from_raw_mode(mode).is_file() {
-                        let text = "it is not a regular file; next: find out who made it, and replace \
-                                    the host";
-                        return Ok(Some(std::io::Error::other(text)));
-                    }
-                    Ok(self::problem(stat.stx_uid, mode, owner))
-                }
+            let Some(found) = look(root, &path)? else {
+                return Ok(None);
+            };
+            if !FileType::from_raw_mode(found.mode).is_file() {
+                let text =
+                    "it is not a regular file; next: find out who made it, and replace the host";
+                return Ok(Some(std::io::Error::other(text)));
             }
+            Ok(self::problem(found.uid, found.mode, owner))
         });
         match looked {
             Ok(problem) => Some(refused(&path, problem?)),
@@ -95,13 +84,57 @@ pub(crate) fn problems(root: &Root) -> Vec<ScanError> {
     layout::STATE_FILES.iter().filter_map(problem).collect()
 }
 
+/// What tells who can have written something.
+struct Found {
+    uid: u32,
+    mode: u32,
+    links: u32,
+}
+
+/// Looks at a path, itself and not what it leads to; nothing, if it is not there.
+fn look(root: &Root, path: &ImagePath) -> Result<Option<Found>, ScanError> {
+    if let Some(source) = root.source() {
+        let metadata = source::find(source, path).and_then(|node| source.look(node));
+        return match metadata {
+            Ok(found) => Ok(Some(Found {
+                uid: found.uid,
+                mode: found.mode.into(),
+                links: found.links,
+            })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(refused(path, cause)),
+        };
+    }
+    let parent = match root.open_directory(&path.parent().unwrap_or_default(), true) {
+        Ok(parent) => parent,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(refused(path, errno.into())),
+    };
+    let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
+    let name = std::ffi::CString::new(name.unwrap_or_default()).unwrap_or_default();
+    match statx(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(Found {
+            uid: stat.stx_uid,
+            mode: stat.stx_mode.into(),
+            links: stat.stx_nlink,
+        })),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(refused(path, errno.into())),
+    }
+}
+
 fn own_directory() -> ImagePath {
     ImagePath::from_absolute(layout::AGENT_STATE[1].as_bytes()).unwrap_or_default()
 }
 
 fn owner(root: &Root) -> Result<u32, ScanError> {
+    let refused = |cause| refused(&ImagePath::root(), cause);
+    if let Some(source) = root.source() {
+        let top = source.look(source.root()).map_err(refused)?;
+        return Ok(top.uid);
+    }
     let stat = statx(root.as_fd(), c"", AtFlags::EMPTY_PATH)
-        .map_err(|errno| refused(&ImagePath::root(), errno.into()))?;
+        .map_err(|errno| refused(std::io::Error::from(errno)))?;
     Ok(stat.stx_uid)
 }
 

@@ -167,6 +167,18 @@ fn a_clean_root_has_no_finding() {
 }
 
 #[test]
+fn lost_and_found_of_a_file_system_may_be_state_and_its_neighbours_may_not() {
+    let found = |path: &str| {
+        let more = format!("\"/srv/data\", \"{path}\"");
+        let report = Bench::new(&[]).lint_with(&SPEC.replace("\"/srv/data\"", &more));
+        let mut findings = report.findings.iter();
+        findings.any(|one| one.rule.id == "rule-over-code" && one.path.to_string() == path)
+    };
+    assert!(!found("/boot/lost+found"));
+    assert!(found("/boot/extra"));
+}
+
+#[test]
 fn each_rule_finds_what_it_is_for_and_not_its_control() {
     for rule in table::RULES {
         let mut cases = CASES.iter().filter(|case| case.rule == rule.id).peekable();

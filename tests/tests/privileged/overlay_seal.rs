@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use earmark_tests::{Bench, Run, program, run};
+use earmark_tests::{Bench, Run, program, run, words};
 use rustix::io::Errno;
 
 /// A bench whose root is a fresh overlay over a sealed root.
@@ -34,13 +34,13 @@ impl Layers {
     fn seal(&self, strace: &[&str]) -> Run {
         let seal = "seal --root root --spec earmark.toml --version 2.0 --key release.key --trust trust.toml";
         let program = program("earmark");
-        let words = strace
+        let all = strace
             .iter()
             .copied()
             .chain([program.to_str().unwrap()])
-            .chain(seal.split(' '));
-        let words: Vec<&str> = words.collect();
-        run(words[0], &words[1..], Some(&self.bench.path("")))
+            .chain(words(seal));
+        let all: Vec<&str> = all.collect();
+        run(all[0], &all[1..], Some(&self.bench.path("")))
     }
 
     fn must_be_sealed_anew(&self, at: &str) {

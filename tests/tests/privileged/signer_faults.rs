@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use earmark_tests::{Bench, Run, fleet::Fleet, program, run};
+use earmark_tests::{Bench, Run, fleet::Fleet, program, run, words};
 
 /// Documented: usage, not verified, cannot decide. A fault that is survived ends with 0.
 const DOCUMENTED: [i32; 4] = [0, 2, 10, 11];
@@ -45,10 +45,6 @@ const FAULTS: [(&str, &str); 10] = [
     ("fsync", "EIO"),
     ("getdents64", "EIO"),
 ];
-
-fn words(command: &str) -> Vec<&str> {
-    command.split(' ').collect()
-}
 
 /// A sealed root, a measurement `OUT` of it and a signed one `SIGNED`.
 fn bench() -> Bench {

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use earmark_tests::{Bench, Run, program, run};
+use earmark_tests::{Bench, Run, program, run, words};
 
 /// Every way to change a name, a file or its metadata. A question mark: not every architecture has it.
 const CALLS: &str = "openat,openat2,write,pwrite64,fsync,fdatasync,?rename,?renameat,renameat2,?link,linkat,\
@@ -89,10 +89,6 @@ const CASES: [Case; 8] = [
         next: &[TRUST, SEAL_2],
     },
 ];
-
-fn words(command: &str) -> Vec<&str> {
-    command.split(' ').collect()
-}
 
 /// Runs the command under strace with these options.
 fn strace(bench: &Bench, options: &[&str], command: &str) -> Run {
