@@ -44,10 +44,13 @@ echo true > /var/spool/cron/atjobs/a000010; chown 33 /var/spool/cron/atjobs/a000
 touch /var/lib/systemd/linger/ops
 
 # A control group that was handed to a user, with one in it that is named as a unit, and deeper than any look.
-systemd-run --quiet --unit=handed --uid=1500 --property=Delegate=yes sh -c '
-    cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && mkdir ssh.service && cd ssh.service || exit 1
-    for level in $(seq 80); do mkdir x && cd x || exit 1; done
-    echo $$ > cgroup.procs && touch /tmp/deep; sleep 300'
+cat > /tmp/handed <<'END'
+cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup) && mkdir ssh.service && cd ssh.service || exit 1
+for level in $(seq 80); do mkdir x && cd x || exit 1; done
+echo $$ > cgroup.procs && touch /tmp/deep
+sleep 300
+END
+systemd-run --quiet --unit=handed --uid=1500 --property=Delegate=yes sh /tmp/handed
 for try in $(seq 50); do [ ! -e /tmp/deep ] || break; sleep 0.1; done; ls /tmp/deep
 "#;
 

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fs, path::Path};
 use earmark_tests::{
     Bench, NO_LOCKS, Run, SPEC,
     overlay::{Overlay, package},
-    program, run, run_with,
+    program, run, run_with, words,
 };
 
 /// What a root has that was built by hand.

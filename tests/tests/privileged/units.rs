@@ -1,7 +1,7 @@
 //! The units, judged by systemd itself: read without a complaint, as exposed as the docs say, and
 //! booted in a container. What needs a kernel of its own is in `vm/boot*`.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use earmark_tests::{
     container::{Host, QUARANTINED, READY},
@@ -190,24 +190,23 @@ fn privileged_a_verification_that_cannot_start_is_one_that_failed() {
     );
 }
 
-/// Ends the first process of the agent that it finds, which is the verification.
-const KILLER: &str = "\
-[Unit]
-DefaultDependencies=no
-Before=earmark-verify.service
-[Service]
-ExecStart=/bin/sh -c 'until kill -KILL $$(pidof -s earmark-agent) 2>/dev/null; do :; done'
-";
+/// Ends the first verification that it finds. Every unit of the image waits for the verdict: a generator does not.
+const KILLER: &str = r#"#!/bin/sh
+setsid /bin/sh -c '
+    until file=$(grep -lsaxz verify /proc/[0-9]*/cmdline | head -n 1) && [ "$file" ] &&
+        kill -KILL "$(echo "$file" | cut -d / -f 3)"; do :; done
+' < /dev/null > /dev/null 2>&1 &
+"#;
 
 #[test]
 fn privileged_verification_that_is_killed_is_undecided_and_failed_under_each_policy() {
     let killed = |policy: &str| {
         Host::declared(policy, "", |image| {
-            let system = image.at("etc/systemd/system");
-            fs::write(system.join("killer.service"), KILLER).unwrap();
-            let wants = system.join("sysinit.target.wants");
-            fs::create_dir_all(&wants).unwrap();
-            std::os::unix::fs::symlink("../killer.service", wants.join("killer.service")).unwrap();
+            let generators = image.at("etc/systemd/system-generators");
+            fs::create_dir_all(&generators).unwrap();
+            let killer = generators.join("killer");
+            fs::write(&killer, KILLER).unwrap();
+            fs::set_permissions(&killer, fs::Permissions::from_mode(0o755)).unwrap();
         })
     };
     let told = "UNDECIDED: the verification came to nothing: it was ended by SIGKILL";

@@ -109,7 +109,9 @@ fn through_the_kernel(bench: &Bench, root: &Path, options: &str, image: &Path) {
          cp -a --sparse=always '{root}/.' '{at}/'
          i=0; while [ $i -lt 500 ]; do : > '{at}/opt/many/'gone-$i-gone-gone-gone-gone-gone; i=$((i+1)); done
          rm -f '{at}'/opt/many/gone-*; rm -rf '{at}/junk'
-         umount '{at}'",
+         umount '{at}'
+         # The kernel detaches the loop device when it comes to it.
+         while losetup --associated '{image}' | grep -q .; do sleep 0.1; done",
         root = root.display()
     ));
 }
