@@ -118,18 +118,9 @@ fn privileged_what_comes_back_from_a_guest_is_not_believed() {
     let bench = Bench::new();
     fs::create_dir(bench.path("build")).unwrap();
     let measure = |spec: &str, version: &str| {
-        let words = [
-            "measure",
-            "--root",
-            "root",
-            "--out",
-            "build/out",
-            "--spec",
-            spec,
-        ];
-        bench
-            .earmark(&[&words[..], &["--version", version]].concat())
-            .must(0);
+        let measure =
+            format!("measure --root root --out build/out --spec {spec} --version {version}");
+        bench.earmark(&words(&measure)).must(0);
     };
     let signed = || bench.path("build/out/manifest.json").exists();
     measure("earmark.toml", "1.0");

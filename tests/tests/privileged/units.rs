@@ -192,8 +192,9 @@ fn privileged_a_verification_that_cannot_start_is_one_that_failed() {
 
 /// Ends the first verification that it finds. Every unit of the image waits for the verdict: a generator does not.
 const KILLER: &str = r#"#!/bin/sh
+trap '' HUP
 setsid /bin/sh -c '
-    until file=$(grep -lsaxz verify /proc/[0-9]*/cmdline | head -n 1) && [ "$file" ] &&
+    until file=$(grep -lsaxz "verif[y]" /proc/[0-9]*/cmdline | head -n 1) && [ "$file" ] &&
         kill -KILL "$(echo "$file" | cut -d / -f 3)"; do :; done
 ' < /dev/null > /dev/null 2>&1 &
 "#;

@@ -200,7 +200,7 @@ fn privileged_real_root_is_the_same_to_this_reader() {
     let bench = sealed();
     let copy = bench.root();
     shell(&format!("cp -a '{root}/.' '{}/'", copy.display()));
-    let declaration = "[image]\nname = \"web\"\nplatform = \"file\"\n\
+    let declaration = "[image]\nname = \"web\"\nepoch = 3\nplatform = \"file\"\n\
         [tree]\nprofile = \"debian-12\"\nstate = [\"/lost+found\"]\n";
     fs::write(bench.path("earmark.toml"), declaration).unwrap();
     bench.seal().must(0);
