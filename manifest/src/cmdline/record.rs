@@ -84,7 +84,9 @@ impl SignedLine {
         for word in words(line) {
             let found = std::str::from_utf8(word)
                 .map_err(|error| LineError::Byte(*word.get(error.valid_up_to()).unwrap_or(&0)))?;
-            let is_plain = !found.contains(['"', '\'', '\\']);
+            // What `*` would not match is not replaced by one: the line would not fit itself.
+            let is_plain = !found.contains(['"', '\'', '\\'])
+                && found.bytes().all(|byte| byte.is_ascii_graphic());
             let row = PER_DISK
                 .iter()
                 .find(|row| is_plain && found.starts_with(row.begins));

@@ -169,7 +169,7 @@ fn recorded_lines_have_wildcards_for_each_disk_and_match_their_origin() {
     // What a quote makes another word is recorded as it stands.
     let quoted = SignedLine::recorded(b"root=UUID=\"1 ro").unwrap();
     assert_eq!(quoted.to_string(), "root=UUID=\"1 ro");
-    for bad in [&b"a*"[..], b"?a", b"a\xff", b" \n"] {
+    for bad in [&b"a*"[..], b"?a", b"a\xff", b" \n", b"BOOT_IMAGE=/\x01 ro"] {
         SignedLine::recorded(bad).unwrap_err();
     }
     for row in PER_DISK {
