@@ -7,6 +7,8 @@ use earmark_manifest::{
     path::ImagePath,
 };
 
+use rustix::fs::FileType;
+
 use super::{
     super::{
         cause::{Cause, Probe},
@@ -115,7 +117,10 @@ pub(super) fn probe(
         })
         .collect();
     let names = look.list(GROUPS.trim_start_matches('/'));
-    for (name, _) in names.ok().flatten().unwrap_or_default() {
+    // A hierarchy of the first version is a directory here; the unified one has its own files, which lead nowhere.
+    let is_directory = |found: &(String, FileType)| found.1 == FileType::Directory;
+    let names = names.ok().flatten().unwrap_or_default();
+    for (name, _) in names.into_iter().filter(is_directory) {
         let path = format!("{GROUPS}/{name}/release_agent");
         let seen = match look.text(&path) {
             Ok(None) => continue,

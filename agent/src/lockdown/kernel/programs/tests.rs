@@ -141,6 +141,12 @@ fn release_agent_of_a_first_version_hierarchy_is_that_of_systemd() {
         ("/tmp/x\n", LockState::NotEnforced),
     ] {
         root.write(path, agent.as_bytes());
+        // A file of the unified hierarchy, beneath which nothing can lie.
+        root.write("/sys/fs/cgroup/cgroup.procs", b"1\n");
         assert_eq!(seen(&root, path).0, expected, "{agent}");
+        let opened = root.open();
+        let items = probe(&Look::new(&opened), &rules(""));
+        let mut paths = items.iter().map(|(item, _)| &item.probe);
+        assert!(paths.all(|path| !path.contains("cgroup.procs")));
     }
 }
