@@ -14,6 +14,8 @@ use rustix::{
 
 use crate::source::{self, Source};
 
+/// The size that sysfs says of its files.
+const PAGE: usize = 4096;
 /// Bytes read at a time where a file is not kept: they stay in the processor's cache.
 const PIECE: usize = 128 * 1024;
 
@@ -140,8 +142,8 @@ impl Root {
                 .map_err(|cause| failed("read", path, cause));
         }
         let (file, size) = self.open_regular(path)?;
-        // Not one byte of what is too large anyway.
-        if usize::try_from(size).map_or(true, |size| size > bound) {
+        // Not one byte of what is too large anyway. sysfs says a page of each of its files, however short.
+        if usize::try_from(size).map_or(true, |size| size > bound.max(PAGE)) {
             return Err(too_large(path, bound));
         }
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
@@ -357,4 +359,20 @@ fn device_and_inode(stat: &Statx) -> (u64, u64) {
         u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
         stat.stx_ino,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_file_of_sysfs_is_read_within_a_small_bound() {
+        let root = Root::open(Path::new("/")).unwrap();
+        let path = ImagePath::from_absolute(b"/sys/devices/system/cpu/online").unwrap();
+        let size = root.size_of_regular(&path).unwrap();
+        assert_eq!(usize::try_from(size).unwrap(), PAGE);
+        assert!(!root.read(&path, 256).unwrap().is_empty());
+        // The control: what is longer than the bound is refused when it is read.
+        assert!(root.read(&path, 1).unwrap_err().is_over_bound());
+    }
 }
