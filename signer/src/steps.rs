@@ -12,15 +12,13 @@ use earmark_manifest::{
     entry::{Entry, Node},
     path::ImagePath,
 };
-use earmark_scan::Root;
+use earmark_scan::{Root, links::Links};
 
 use crate::{
     exit::{Exit, Failure, Outcome},
     output,
 };
 
-/// Links that lead on and on are no way to anything.
-const MOST_LINKS: usize = 16;
 /// The kernel reads no more of a script's first line.
 const FIRST_LINE: u64 = 256;
 /// Where the agent looks for what `env` in a script's first line names.
@@ -33,10 +31,17 @@ pub fn refuse_unusable(
     (declared, rules): (&Declaration, &RuleSet),
     entries: &[Entry],
 ) -> Outcome<()> {
+    let mut links = Links::default();
+    for entry in entries {
+        if let (Node::Symlink(Some(target)), PathClass::Sealed) = (&entry.node, entry.class) {
+            links.insert(entry.path.clone(), target.clone());
+        }
+    }
     let image = Image {
         root,
         rules,
         entries,
+        links,
     };
     let mut problems = Vec::new();
     for step in &declared.first_boot {
@@ -64,6 +69,8 @@ struct Image<'a> {
     rules: &'a RuleSet,
     /// Sorted by path.
     entries: &'a [Entry],
+    /// The sealed ones.
+    links: Links,
 }
 
 impl Image<'_> {
@@ -134,7 +141,7 @@ impl Image<'_> {
 
     /// The sealed regular file that a path leads to.
     fn file(&self, path: &ImagePath) -> Result<&Entry, String> {
-        let resolved = self.resolve(path)?;
+        let resolved = self.links.resolve(path)?;
         let Some(entry) = self.entry(&resolved) else {
             let mut at = Some(resolved.clone());
             while let Some(above) = at {
@@ -166,50 +173,6 @@ impl Image<'_> {
         let found = self.entries.binary_search_by(|entry| entry.path.cmp(path));
         found.ok().and_then(|index| self.entries.get(index))
     }
-
-    /// Follows the sealed links of a path, one part after the other, and never out of the image.
-    fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
-        let mut left = MOST_LINKS;
-        let mut todo = parts(path.as_bytes());
-        let mut done = ImagePath::root();
-        while let Some(part) = todo.pop() {
-            match part.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    done = done.parent().unwrap_or_default();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = done
-                .join(&part)
-                .map_err(|error| format!("'{path}': {error}"))?;
-            let target = self
-                .entry(&next)
-                .and_then(|entry| match (&entry.node, entry.class) {
-                    (Node::Symlink(Some(target)), PathClass::Sealed) => Some(target),
-                    _ => None,
-                });
-            let Some(target) = target else {
-                done = next;
-                continue;
-            };
-            left = left
-                .checked_sub(1)
-                .ok_or_else(|| format!("'{path}' goes through too many links"))?;
-            if target.first() == Some(&b'/') {
-                done = ImagePath::root();
-            }
-            todo.extend(parts(target));
-        }
-        Ok(done)
-    }
-}
-
-/// The parts of a path, the first one last.
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec);
-    parts.rev().collect()
 }
 
 /// The interpreter and its argument, if the file that begins so is a script.
