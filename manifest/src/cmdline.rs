@@ -61,6 +61,9 @@ pub enum LineError {
         "'{0}': a '*' stands only in a value, after '=': spell the name out, or nearly every word passes"
     )]
     Wildcard(String),
+    /// A `*` in a line to be recorded, whose own byte no pattern can name.
+    #[error("'{0}': the '*' of this boot's own line would be signed as a wildcard")]
+    OwnWildcard(String),
     /// A `?` that marks no word.
     #[error("'{0}': a '?' marks the word that it stands before as one that may be missing")]
     Optional(String),

@@ -5,11 +5,11 @@ use super::{LineError, SignedLine, words};
 /// Words that begin so differ from one disk, or one machine, to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerDisk {
-    /// How the word begins.
+    /// The beginning of the word, up to what differs.
     pub begins: &'static str,
     /// The signed word that takes its place.
     pub signed: &'static str,
-    /// Why.
+    /// The cause of the difference.
     pub why: &'static str,
 }
 
@@ -21,7 +21,7 @@ const fn per_disk(begins: &'static str, signed: &'static str, why: &'static str)
     }
 }
 
-/// What is not recorded as it stands. Every other word is.
+/// Words that are recorded as a pattern. Every other word is recorded as it stands.
 pub const PER_DISK: [PerDisk; 12] = [
     per_disk(
         "BOOT_IMAGE=",
@@ -78,7 +78,11 @@ pub const PER_DISK: [PerDisk; 12] = [
 ];
 
 impl SignedLine {
-    /// The line to be signed for an image whose guest was booted with `line`, as `/proc/cmdline` has it.
+    /// Records the line to be signed for an image whose guest was booted with `line`, as `/proc/cmdline` has it.
+    ///
+    /// # Errors
+    ///
+    /// If a word has a `?` or a `*` that would be signed as a mark, or the line cannot be signed at all.
     pub fn recorded(line: &[u8]) -> Result<Self, LineError> {
         let mut text = Vec::new();
         for word in words(line) {
@@ -92,9 +96,12 @@ impl SignedLine {
                 .find(|row| is_plain && found.starts_with(row.begins));
             match row {
                 Some(row) => text.push(row.signed),
-                // A `?` or a `*` of the line's own would be read as a mark of ours.
+                // A `?` or a `*` of the line's own would be read as a mark of ours, and nobody wrote it as one.
                 None if found.starts_with('?') => {
                     return Err(LineError::Optional(found.to_owned()));
+                }
+                None if found.contains('*') => {
+                    return Err(LineError::OwnWildcard(found.to_owned()));
                 }
                 None => text.push(found),
             }

@@ -172,6 +172,14 @@ fn recorded_lines_have_wildcards_for_each_disk_and_match_their_origin() {
     for bad in [&b"a*"[..], b"?a", b"a\xff", b" \n", b"BOOT_IMAGE=/\x01 ro"] {
         SignedLine::recorded(bad).unwrap_err();
     }
+    // A pattern that an owner may declare, and that no boot may bring along; a replaced word has none.
+    for own in ["acpi_osi=!*", "root=*", "root=/dev/vd*", "a=\"*\""] {
+        let error = SignedLine::recorded(format!("ro {own}").as_bytes()).unwrap_err();
+        assert_eq!(error, LineError::OwnWildcard(own.to_owned()));
+    }
+    assert!(SignedLine::recorded(b"ro acpi_osi=!").is_ok());
+    let replaced = SignedLine::recorded(b"BOOT_IMAGE=/vm*").unwrap();
+    assert_eq!(replaced.to_string(), "?BOOT_IMAGE=*");
     for row in PER_DISK {
         let word = format!("{}0-1", row.begins);
         let recorded = SignedLine::recorded(word.as_bytes()).unwrap();
