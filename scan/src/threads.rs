@@ -4,10 +4,7 @@
 //! `std::thread::scope` panics if a thread cannot be created. These helpers carry on with the threads
 //! that the kernel gave, and do the work on the calling thread if it gave none.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::{Builder, Scope, ScopedJoinHandle},
-};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// The threads of [`spawn_up_to`], which must be joined: only that does the work if none has started.
 #[derive(Debug)]
@@ -71,50 +68,6 @@ impl<T, F: Fn() -> T> Workers<'_, T, F> {
     }
 }
 
-/// Starts one thread of `scope` that does `work` with `value`, or gives `value` back if the thread cannot
-/// be created.
-///
-/// The thread's result is always `Some`.
-pub fn spawn_with<'scope, V, T>(
-    scope: &'scope Scope<'scope, '_>,
-    value: V,
-    work: impl FnOnce(V) -> T + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, Option<T>>, V>
-where
-    V: Send + 'scope,
-    T: Send + 'scope,
-{
-    spawn_with_builder(scope, Builder::new(), value, work)
-}
-
-fn spawn_with_builder<'scope, V, T>(
-    scope: &'scope Scope<'scope, '_>,
-    builder: Builder,
-    value: V,
-    work: impl FnOnce(V) -> T + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, Option<T>>, V>
-where
-    V: Send + 'scope,
-    T: Send + 'scope,
-{
-    // The standard library drops the closure of a thread that it cannot create, and with it what the
-    // closure owns: the value waits in a slot of which this function keeps a reference.
-    let slot = Arc::new(Mutex::new(Some(value)));
-    let take = |slot: &Mutex<Option<V>>| {
-        let mut value = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        value.take()
-    };
-    let theirs = Arc::clone(&slot);
-    match builder.spawn_scoped(scope, move || take(&theirs).map(work)) {
-        Ok(thread) => Ok(thread),
-        Err(error) => match take(&slot) {
-            Some(value) => Err(value),
-            // Nobody else takes it: a thread that was not created has not run.
-            None => std::panic::resume_unwind(Box::new(error)),
-        },
-    }
-}
-
 /// Starts one thread that outlives its caller. An error if it cannot be created, never a panic.
 pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -126,6 +79,7 @@ pub fn spawn<T: Send + 'static>(
 mod tests {
     use std::{
         sync::{
+            Mutex,
             atomic::{AtomicUsize, Ordering},
             mpsc,
         },
@@ -190,21 +144,5 @@ mod tests {
             workers.join()
         });
         assert_eq!(sum, [55]);
-    }
-
-    #[test]
-    fn value_comes_back_from_a_thread_that_cannot_start() {
-        let mut text = String::from("a");
-        thread::scope(|scope| {
-            let back = spawn_with_builder(scope, impossible(), &mut text, |text| text.push('x'));
-            let text = back.unwrap_err();
-            text.push('b');
-            let thread = spawn_with(scope, text, |text| {
-                text.push('c');
-                text.len()
-            });
-            assert_eq!(thread.unwrap().join().unwrap(), Some(3));
-        });
-        assert_eq!(text, "abc");
     }
 }
