@@ -11,11 +11,11 @@ use rustix::{
 };
 
 use crate::{
-    Root, ScanError,
+    Root, ScanError, links,
     source::{self, Source},
 };
 
-/// Where the kernel and initrds look for the first process. A link is followed, beneath the root; the first of
+/// Paths at which the kernel and initrds look for the first process. A link is followed, beneath the root; the first of
 /// them that leads to an ELF program counts.
 pub const FIRST_PROCESS: [&str; 3] = [
     "/sbin/init",
@@ -102,8 +102,7 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
     Ok(parse(&header))
 }
 
-/// The same of a file system that this program reads itself. Links are not followed: where `/lib` is one, the program
-/// has a path without.
+/// Reads the machine from a file system that this program reads itself.
 fn of_source(
     source: &dyn Source,
     path: &str,
@@ -111,17 +110,21 @@ fn of_source(
     let Ok(path) = ImagePath::from_absolute(path.as_bytes()) else {
         return Ok(None);
     };
-    let node = match source::find(source, &path) {
-        Ok(node) => node,
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
+    let link_at = |at: &ImagePath| -> std::io::Result<Option<Box<[u8]>>> {
+        let Some(node) = source::find_opt(source, at)? else {
+            return Ok(None);
+        };
+        if !source.look(node)?.kind().is_symlink() {
             return Ok(None);
         }
-        Err(error) => return Err(error),
+        source.target(node).map(|target| Some(target.into()))
+    };
+    // A loop leads to no program, as for the kernel.
+    let Some(path) = links::follow(&path, link_at)? else {
+        return Ok(None);
+    };
+    let Some(node) = source::find_opt(source, &path)? else {
+        return Ok(None);
     };
     if !source.look(node)?.kind().is_file() {
         return Ok(None);
@@ -159,9 +162,10 @@ fn parse(header: &[u8]) -> Option<Result<Architecture, u16>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink, path::Path};
+    use std::{fs, io, os::unix::fs::symlink, path::Path};
 
     use super::*;
+    use crate::source::{Metadata, NodeId};
 
     fn elf(class: u8, data: u8, machine: [u8; 2]) -> Vec<u8> {
         let mut bytes = vec![0x7f, b'E', b'L', b'F', class, data, 1, 0];
@@ -217,6 +221,105 @@ mod tests {
             read(&root).unwrap().unwrap().architecture,
             Ok(Architecture::X86_64)
         );
+    }
+
+    /// Files of a disk by inode; the root is 0.
+    #[derive(Debug)]
+    struct Disk(Vec<On>);
+
+    #[derive(Debug)]
+    enum On {
+        Directory(Vec<(&'static str, u64)>),
+        Link(&'static str),
+        File(Vec<u8>),
+    }
+
+    impl Disk {
+        fn at(&self, node: NodeId) -> &On {
+            &self.0[usize::try_from(node.inode).unwrap()]
+        }
+    }
+
+    impl Source for Disk {
+        fn root(&self) -> NodeId {
+            NodeId {
+                volume: 0,
+                inode: 0,
+            }
+        }
+        fn look(&self, node: NodeId) -> io::Result<Metadata> {
+            let (mode, size) = match self.at(node) {
+                On::Directory(_) => (0o40_755, 0),
+                On::Link(target) => (0o120_777, target.len()),
+                On::File(bytes) => (0o100_755, bytes.len()),
+            };
+            Ok(Metadata {
+                mode,
+                uid: 0,
+                gid: 0,
+                links: 1,
+                size: size.try_into().unwrap(),
+                rdev: (0, 0),
+            })
+        }
+        fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+            let On::Directory(names) = self.at(directory) else {
+                return Err(io::ErrorKind::NotADirectory.into());
+            };
+            let node = |inode: u64| NodeId { volume: 0, inode };
+            let names = names.iter();
+            Ok(names
+                .map(|(name, inode)| (name.as_bytes().into(), node(*inode)))
+                .collect())
+        }
+        fn target(&self, link: NodeId) -> io::Result<Vec<u8>> {
+            match self.at(link) {
+                On::Link(target) => Ok(target.as_bytes().to_vec()),
+                On::Directory(_) | On::File(_) => Err(io::ErrorKind::InvalidInput.into()),
+            }
+        }
+        fn xattrs(&self, _: NodeId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            Ok(Vec::new())
+        }
+        fn read_at(&self, file: NodeId, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+            let On::File(bytes) = self.at(file) else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            let rest = &bytes[usize::try_from(offset).unwrap()..];
+            let count = rest.len().min(into.len());
+            into[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn machine_of_a_disk_is_that_of_the_program_behind_links() {
+        // An image without systemd: '/sbin' and 'init' are links, the second one from the root.
+        let read_disk = |init| {
+            let disk = Disk(vec![
+                On::Directory(vec![("sbin", 1), ("usr", 2)]),
+                On::Link("usr/sbin"),
+                On::Directory(vec![("sbin", 3), ("bin", 4)]),
+                On::Directory(vec![("init", 5)]),
+                On::Directory(vec![("busybox", 6)]),
+                On::Link(init),
+                On::File(elf(2, 1, [183, 0])),
+            ]);
+            let root = Root::of_source(Box::new(disk), Path::new("disk.raw")).unwrap();
+            read(&root).unwrap()
+        };
+        for init in [
+            "/usr/bin/busybox",
+            "../bin/busybox",
+            "../../../usr/bin/busybox",
+        ] {
+            let found = read_disk(init).unwrap();
+            assert_eq!(found.path, "/sbin/init", "{init}");
+            assert_eq!(found.architecture, Ok(Architecture::Aarch64), "{init}");
+        }
+        for nowhere in ["init", "/usr/bin/none", "/usr/bin/busybox/x", "/usr"] {
+            assert_eq!(read_disk(nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! [`Links`]: the symbolic links of an image, followed as they were measured or signed, and not as they are on a
 //! disk by now.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use earmark_manifest::path::ImagePath;
 
@@ -22,37 +22,48 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// If it goes through too many.
+    /// If it goes through too many, or too long ones.
     pub fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
-        let mut left = MOST_LINKS;
-        let mut todo: Vec<Vec<u8>> = parts(path.as_bytes());
-        let mut done = ImagePath::root();
-        while let Some(part) = todo.pop() {
-            match part.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    done = done.parent().unwrap_or_default();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = done
-                .join(&part)
-                .map_err(|error| format!("'{path}': {error}"))?;
-            let Some(target) = self.0.get(&next) else {
-                done = next;
-                continue;
-            };
-            left = left
-                .checked_sub(1)
-                .ok_or_else(|| format!("'{path}' goes through too many links"))?;
-            if target.first() == Some(&b'/') {
-                done = ImagePath::root();
-            }
-            todo.extend(parts(target));
-        }
-        Ok(done)
+        let Ok(found) = follow(path, |at| Ok::<_, Infallible>(self.0.get(at).cloned()));
+        found.ok_or_else(|| format!("'{path}' goes through too many links, or too long ones"))
     }
+}
+
+/// Follows the links of a path beneath a root, of which `link_at` tells the target; none, if they are too many or
+/// their paths too long.
+pub(crate) fn follow<E>(
+    path: &ImagePath,
+    mut link_at: impl FnMut(&ImagePath) -> Result<Option<Box<[u8]>>, E>,
+) -> Result<Option<ImagePath>, E> {
+    let mut left = MOST_LINKS;
+    let mut todo: Vec<Vec<u8>> = parts(path.as_bytes());
+    let mut done = ImagePath::root();
+    while let Some(part) = todo.pop() {
+        match part.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                done = done.parent().unwrap_or_default();
+                continue;
+            }
+            _ => {}
+        }
+        let Ok(next) = done.join(&part) else {
+            return Ok(None);
+        };
+        let Some(target) = link_at(&next)? else {
+            done = next;
+            continue;
+        };
+        let Some(fewer) = left.checked_sub(1) else {
+            return Ok(None);
+        };
+        left = fewer;
+        if target.first() == Some(&b'/') {
+            done = ImagePath::root();
+        }
+        todo.extend(parts(&target));
+    }
+    Ok(Some(done))
 }
 
 /// The parts of a path, the first one last.

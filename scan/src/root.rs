@@ -228,18 +228,9 @@ impl Root {
     /// Whether something of this name is there, whatever it is. A link is there, wherever it leads.
     pub fn exists(&self, path: &ImagePath) -> Result<bool, ScanError> {
         if let Some(source) = self.source() {
-            return match source::find(source, path) {
-                Ok(_) => Ok(true),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) =>
-                {
-                    Ok(false)
-                }
-                Err(cause) => Err(failed("look at", path, cause)),
-            };
+            return source::find_opt(source, path)
+                .map(|node| node.is_some())
+                .map_err(|cause| failed("look at", path, cause));
         }
         match self.open_beneath(path, OFlags::PATH, true) {
             Ok(_) => Ok(true),

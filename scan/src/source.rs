@@ -104,6 +104,21 @@ pub fn find(source: &dyn Source, path: &ImagePath) -> io::Result<NodeId> {
     Ok(node)
 }
 
+/// Finds the node at `path`; none, if nothing is there.
+pub(crate) fn find_opt(source: &dyn Source, path: &ImagePath) -> io::Result<Option<NodeId>> {
+    match find(source, path) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
 /// Reads a whole regular file of at most `bound` bytes, piece by piece.
 pub(crate) fn read(
     source: &dyn Source,
