@@ -155,9 +155,6 @@ fn reason(verification: &Verification) -> Option<String> {
         Some(Stop::Refused(refusal)) => {
             return Some(format!("the seal is not believed: {refusal}"));
         }
-        Some(Stop::TooLarge(problem)) => {
-            return Some(format!("the seal is not believed: {problem}"));
-        }
         Some(Stop::Tree(problem)) => {
             return Some(format!("the signed tree cannot be used: {problem}"));
         }

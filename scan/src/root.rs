@@ -17,7 +17,7 @@ use crate::source::{self, Source};
 /// The size that sysfs says of its files.
 const PAGE: usize = 4096;
 /// Bytes read at a time where a file is not kept: they stay in the processor's cache.
-const PIECE: usize = 128 * 1024;
+pub(crate) const PIECE: usize = 128 * 1024;
 
 /// A root directory. All paths are resolved beneath its descriptor, without following symbolic
 /// links and without leaving it, whatever happens to the tree meanwhile.
@@ -28,7 +28,7 @@ const PIECE: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
-    /// What is read instead of the directory, if this is no directory of this host.
+    /// The tree that is read instead of the directory, if this is no directory of this host.
     source: Option<Box<dyn Source>>,
     path: PathBuf,
     /// Device and inode of the directory.
@@ -57,7 +57,7 @@ pub struct ScanError {
 }
 
 impl ScanError {
-    /// Whether the file is there and longer than what was asked for may be. Reading it never fails so for the
+    /// Returns whether the file is there and over the bound of the call. Reading it never fails so for the
     /// kernel, whose own error of that kind has a number.
     pub fn is_over_bound(&self) -> bool {
         self.cause.kind() == io::ErrorKind::FileTooLarge && self.cause.raw_os_error().is_none()
@@ -109,7 +109,7 @@ impl Root {
         })
     }
 
-    /// What is read instead of a directory of this host, if so.
+    /// Returns the tree that is read instead of a directory of this host, if there is one.
     pub(crate) fn source(&self) -> Option<&dyn Source> {
         self.source.as_deref()
     }
@@ -142,10 +142,7 @@ impl Root {
                 .map_err(|cause| failed("read", path, cause));
         }
         let (file, size) = self.open_regular(path)?;
-        // Not one byte of what is too large anyway. sysfs says a page of each of its files, however short.
-        if usize::try_from(size).map_or(true, |size| size > bound.max(PAGE)) {
-            return Err(too_large(path, bound));
-        }
+        refuse_by_size(path, size, bound)?;
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
         // A buffer that grows as it is read would be copied and faulted in again and again.
         let expected = usize::try_from(size).unwrap_or(bound).min(bound);
@@ -170,7 +167,8 @@ impl Root {
             let read = source::read(source, path, bound, each);
             return read.map_err(|cause| failed("read", path, cause));
         }
-        let (mut file, _) = self.open_regular(path)?;
+        let (mut file, size) = self.open_regular(path)?;
+        refuse_by_size(path, size, bound)?;
         let mut buffer = vec![0; PIECE];
         let mut left = bound;
         loop {
@@ -325,13 +323,22 @@ fn failed(what: &'static str, path: &ImagePath, cause: io::Error) -> ScanError {
     }
 }
 
+/// Refuses a file before a byte of it is read. sysfs says a page of each of its files, however short.
+fn refuse_by_size(path: &ImagePath, size: u64, bound: usize) -> Result<(), ScanError> {
+    match usize::try_from(size) {
+        Ok(size) if size <= bound.max(PAGE) => Ok(()),
+        _ => Err(too_large(path, bound)),
+    }
+}
+
 fn too_large(path: &ImagePath, bound: usize) -> ScanError {
+    failed("read", path, over_bound(bound))
+}
+
+/// The error that [`ScanError::is_over_bound`] recognizes.
+pub(crate) fn over_bound(bound: usize) -> io::Error {
     let text = format!("it is larger than the {bound} bytes that are accepted");
-    failed(
-        "read",
-        path,
-        io::Error::new(io::ErrorKind::FileTooLarge, text),
-    )
+    io::Error::new(io::ErrorKind::FileTooLarge, text)
 }
 
 /// Metadata without waiting for a network file system to agree and without mounting anything.

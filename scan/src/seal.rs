@@ -20,21 +20,21 @@ pub(crate) use tree::{Trouble, believe_tree};
 
 use crate::{Root, ScanError};
 
-/// Why there is nothing to verify with. Each is a doubt but the last, which is a verdict.
+/// The cause that there is nothing to verify with. Each is a doubt but the last, which is a verdict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
     /// A file is missing or cannot be read.
     #[error("{0}")]
     Read(#[from] ScanError),
-    /// The floor is there, and not one.
+    /// The floor is there and does not parse.
     #[error(
         "failed to use the floor '{place}': {cause}; next: replace the host, or install its seal again"
     )]
     Floor {
-        /// Where it is.
+        /// Its path in the root.
         place: String,
-        /// What is wrong with it.
+        /// The fault in it.
         cause: FloorError,
     },
     /// The trust file is there, and not one.
@@ -51,13 +51,11 @@ pub enum SealError {
 }
 
 impl SealError {
-    /// Whether this is a verdict: a file that is there, and is not believed or larger than any seal's. Others are
-    /// doubts.
+    /// Returns whether this is a verdict: a seal that is there, and is not believed. Every other error is a doubt.
     pub fn is_decided(&self) -> bool {
         match self {
-            Self::Read(error) => error.is_over_bound(),
             Self::Refused(_) => true,
-            Self::Floor { .. } | Self::Trust { .. } => false,
+            Self::Read(_) | Self::Floor { .. } | Self::Trust { .. } => false,
         }
     }
 }
@@ -107,11 +105,9 @@ fn read_tree(root: &Root) -> Result<Vec<u8>, SealError> {
 /// takes longer than to hash it.
 pub(crate) fn hash_tree(root: &Root) -> Result<Sha256Digest, SealError> {
     let path = at(layout::TREE)?;
-    refuse_long(root, &path, limits::TREE_STORED, |_| Refusal::TreeDigest)?;
     let mut hasher = Sha256::new();
-    root.read_in_pieces(&path, limits::TREE_STORED, |bytes| {
-        hasher.update(bytes);
-    })?;
+    let read = root.read_in_pieces(&path, limits::TREE_STORED, |bytes| hasher.update(bytes));
+    read.map_err(|error| refused_if_long(root, &path, error, |_| Refusal::TreeDigest))?;
     Ok(hasher.finish())
 }
 
@@ -141,23 +137,23 @@ fn read_file(
     refusal: impl FnOnce(usize) -> Refusal,
 ) -> Result<Vec<u8>, SealError> {
     let path = at(path)?;
-    refuse_long(root, &path, bound, refusal)?;
-    Ok(root.read(&path, bound)?)
+    root.read(&path, bound)
+        .map_err(|error| refused_if_long(root, &path, error, refusal))
 }
 
-/// Refuses a file by its size, before a byte of it is read.
-fn refuse_long(
+/// Makes a refusal of the error that a file is longer than any seal's, with its size; every other one stays a doubt.
+fn refused_if_long(
     root: &Root,
     path: &ImagePath,
-    bound: usize,
+    error: ScanError,
     refusal: impl FnOnce(usize) -> Refusal,
-) -> Result<(), SealError> {
-    let size = root.size_of_regular(path)?;
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size > bound {
-        return Err(SealError::Refused(refusal(size)));
+) -> SealError {
+    if !error.is_over_bound() {
+        return SealError::Read(error);
     }
-    Ok(())
+    let size = root.size_of_regular(path).ok();
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    SealError::Refused(refusal(size.unwrap_or(usize::MAX)))
 }
 
 fn at(path: &str) -> Result<ImagePath, ScanError> {

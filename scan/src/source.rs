@@ -15,6 +15,7 @@ use rustix::fs::FileType;
 
 use crate::{
     Doubt, ScanError,
+    root::{PIECE, over_bound},
     walk::{Scope, Seen, Stat, Step, Visitor},
 };
 
@@ -132,15 +133,15 @@ pub(crate) fn read(
         return Err(io::Error::other("it is not a regular file"));
     }
     if usize::try_from(metadata.size).map_or(true, |size| size > bound) {
-        let text = format!("it is larger than the {bound} bytes that are accepted");
-        return Err(io::Error::other(text));
+        return Err(over_bound(bound));
     }
-    let (mut offset, mut buffer) = (0_u64, vec![0; 128 * 1024]);
+    let (mut offset, mut left, mut buffer) = (0_u64, bound, vec![0; PIECE]);
     loop {
         let count = source.read_at(node, offset, &mut buffer)?;
         if count == 0 {
             return Ok(());
         }
+        left = left.checked_sub(count).ok_or_else(|| over_bound(bound))?;
         each(buffer.get(..count).unwrap_or_default());
         offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }

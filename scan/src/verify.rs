@@ -92,8 +92,6 @@ pub enum Verdict {
 pub enum Stop {
     /// The seal is there, and not believed.
     Refused(Refusal),
-    /// A file of the seal is there, and larger than any seal's.
-    TooLarge(String),
     /// The seal, the trust file or the root cannot be read.
     Unreadable(String),
     /// The signed tree is not one that this version reads.
@@ -218,7 +216,7 @@ impl Verification {
     /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
     pub fn verdict(&self) -> Verdict {
         match &self.stop {
-            Some(Stop::Refused(_) | Stop::TooLarge(_) | Stop::Tree(_)) => Verdict::Violated,
+            Some(Stop::Refused(_) | Stop::Tree(_)) => Verdict::Violated,
             _ if !self.violations.is_empty() => Verdict::Violated,
             Some(Stop::Unreadable(_)) => Verdict::Undecided,
             None if !self.doubts.is_empty() || self.manifest.is_none() => Verdict::Undecided,
@@ -469,8 +467,9 @@ fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
 fn no_seal(error: SealError) -> Stop {
     match error {
         SealError::Refused(refusal) => Stop::Refused(refusal),
-        error if error.is_decided() => Stop::TooLarge(error.to_string()),
-        error => Stop::Unreadable(error.to_string()),
+        SealError::Read(_) | SealError::Floor { .. } | SealError::Trust { .. } => {
+            Stop::Unreadable(error.to_string())
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl Lesson {
 fn cannot_compare(stop: &Stop) -> Failure {
     let (exit, why) = match stop {
         Stop::Refused(refusal) => (Exit::NotVerified, refusal.to_string()),
-        Stop::Tree(problem) | Stop::TooLarge(problem) => (Exit::NotVerified, problem.clone()),
+        Stop::Tree(problem) => (Exit::NotVerified, problem.clone()),
         Stop::Unreadable(problem) => (Exit::Undecided, problem.clone()),
         _ => (
             Exit::Internal,

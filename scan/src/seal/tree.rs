@@ -23,11 +23,11 @@ use super::{SealError, at};
 use crate::{Root, ScanError};
 
 /// A tree of at most so many bytes is held.
-const HELD: u64 = 12 * 1024 * 1024;
+const HELD: usize = 12 * 1024 * 1024;
 /// Bytes that are read, checked and unpacked at a time.
 const PIECE: usize = 512 * 1024;
 
-/// Why a tree that was the signed one could not be read again.
+/// The cause that a tree which was the signed one could not be read again.
 #[derive(Debug, Clone)]
 pub(crate) enum Trouble {
     /// It is no longer the signed one.
@@ -65,15 +65,19 @@ pub(crate) fn believe_tree(
     if size > bound {
         return Err(SealError::Refused(Refusal::TreeDigest));
     }
-    if size <= HELD {
-        let tree = super::read_tree(root)?;
+    // One that grows while it is read is not the signed one.
+    let failed = |error| super::refused_if_long(root, &path, error, |_| Refusal::TreeDigest);
+    if usize::try_from(size).is_ok_and(|size| size <= HELD) {
+        let tree = root.read(&path, HELD).map_err(failed)?;
         let manifest = declared.with_tree(tree).map_err(SealError::Refused)?;
         return Ok((manifest, None));
     }
-    let (tree, digest) = TreeOnDisk::read(file, bound).map_err(|cause| ScanError {
-        what: "read",
-        place: path.to_string(),
-        cause,
+    let (tree, digest) = TreeOnDisk::read(file, bound).map_err(|cause| {
+        failed(ScanError {
+            what: "read",
+            place: path.to_string(),
+            cause,
+        })
     })?;
     let tree = Arc::new(tree);
     let source = Box::new(Source(Arc::clone(&tree)));
@@ -93,7 +97,8 @@ impl TreeOnDisk {
             size = size.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
             // It grew since its size was asked for.
             if size > bound {
-                return Err(io::Error::other("it is larger than a tree can be"));
+                let text = "it is larger than a tree can be";
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
             }
             whole.update(bytes);
             if !bytes.is_empty() {
@@ -111,7 +116,7 @@ impl TreeOnDisk {
         }
     }
 
-    /// What went wrong in reading it again, if something did.
+    /// Returns the fault of a later reading, if there was one.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let trouble = self.trouble.lock();
         trouble.unwrap_or_else(PoisonError::into_inner).clone()
