@@ -16,7 +16,7 @@ use rustix::fs::FileType;
 use crate::{
     Doubt, ScanError,
     root::{PIECE, over_bound},
-    walk::{Scope, Seen, Stat, Step, Visitor},
+    walk::{Directory, Scope, Seen, Stat, Step, Visitor},
 };
 
 /// A tree of files that is not a directory of this host.
@@ -173,49 +173,45 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
     }
 }
 
-/// Walks a source as [`crate::walk::walk`] walks a directory.
+/// Walks a source as [`crate::walk::walk`] walks a directory. A directory is listed once its name was seen, and only
+/// if the visitor enters it.
 pub(crate) fn walk(
     source: &dyn Source,
     scope: &Scope<'_>,
     visitor: &mut dyn Visitor,
 ) -> Result<(), ScanError> {
     let mut walk = Walk::begin(source, scope)?;
-    while let Some(met) = walk.next() {
-        match met {
-            Met::Seen(seen, is_beneath_state) => {
-                let path = seen.path.clone();
-                match visitor.see(seen, is_beneath_state) {
-                    Step::Enter => {}
-                    Step::Pass => walk.pass(&path),
-                    Step::Stop => return Ok(()),
-                }
+    while let Some((path, (node, is_beneath_state))) = walk.waiting.pop_first() {
+        walk.bytes = walk.bytes.saturating_sub(cost(&path));
+        let seen = match walk.entry(path, node, is_beneath_state) {
+            Ok(seen) => seen,
+            Err(doubt) => {
+                visitor.doubt(doubt);
+                continue;
             }
-            Met::Doubt(doubt) => visitor.doubt(doubt),
+        };
+        let directory = scope.directory(&seen, is_beneath_state);
+        match (visitor.see(seen, is_beneath_state), directory) {
+            (Step::Stop, _) => return Ok(()),
+            (Step::Enter, Some(directory)) => walk.list(&directory, node, visitor),
+            (Step::Enter | Step::Pass, _) => {}
         }
     }
     Ok(())
 }
 
-/// What a walk of a source comes to.
-pub(crate) enum Met {
-    /// A name, and whether it lies beneath a `state` directory.
-    Seen(Seen, bool),
-    Doubt(Doubt),
-}
-
-/// A walk that brings names one after the other, in the order of their paths.
-pub(crate) struct Walk<'a> {
+/// A walk that meets names one after the other, in the order of their paths.
+struct Walk<'a> {
     source: &'a dyn Source,
     scope: &'a Scope<'a>,
-    /// Names that were listed and not yet come to, and whether they lie beneath a `state` directory. What a
-    /// directory has sorts behind its own path.
+    /// Names that were listed and not yet come to, and whether they lie beneath a `state` directory. A
+    /// directory's names sort behind its own path.
     waiting: BTreeMap<ImagePath, (NodeId, bool)>,
     /// Bytes of those, see [`WAITING`].
     bytes: usize,
-    /// Directories that were met. A directory has one name: one that is met again is a loop, or would be
+    /// Directories that were entered. A directory has one name: one that is met again is a loop, or would be
     /// walked exponentially often.
     entered: HashSet<NodeId>,
-    doubts: Vec<Doubt>,
 }
 
 /// Bytes of names that wait. A hostile file system has as many as it likes, each as long as a path can be.
@@ -224,7 +220,7 @@ const WAITING: usize = 48 * 1024 * 1024;
 const EACH: usize = 64;
 
 impl<'a> Walk<'a> {
-    pub(crate) fn begin(source: &'a dyn Source, scope: &'a Scope<'a>) -> Result<Self, ScanError> {
+    fn begin(source: &'a dyn Source, scope: &'a Scope<'a>) -> Result<Self, ScanError> {
         let top = source.root();
         // Without a root directory there is no walk, and no doubt about a path either.
         let kind = source.look(top).map(|metadata| metadata.kind());
@@ -245,59 +241,19 @@ impl<'a> Walk<'a> {
             waiting: BTreeMap::from([(ImagePath::root(), (top, false))]),
             bytes: 0,
             entered: HashSet::new(),
-            doubts: Vec::new(),
         })
     }
 
-    /// The next name, or a doubt, which comes before anything beneath its path.
-    pub(crate) fn next(&mut self) -> Option<Met> {
-        loop {
-            if let Some(doubt) = self.doubts.pop() {
-                return Some(Met::Doubt(doubt));
-            }
-            let (path, (node, is_beneath_state)) = self.waiting.pop_first()?;
-            self.bytes = self.bytes.saturating_sub(cost(&path));
-            if let Some(seen) = self.entry(path, node, is_beneath_state) {
-                return Some(Met::Seen(seen, is_beneath_state));
-            }
-        }
-    }
-
-    /// Leaves out what is beneath a directory that was listed.
-    fn pass(&mut self, directory: &ImagePath) {
-        // No name begins with a lesser byte.
-        let Ok(first) = directory.join(b"\x01") else {
-            return;
-        };
-        let beneath = self.waiting.range(first..).map(|(path, _)| path);
-        let beneath: Vec<ImagePath> = beneath
-            .take_while(|path| path.is_beneath(directory))
-            .cloned()
-            .collect();
-        for path in beneath {
-            self.waiting.remove(&path);
-            self.bytes = self.bytes.saturating_sub(cost(&path));
-        }
-    }
-
-    fn entry(&mut self, path: ImagePath, node: NodeId, is_beneath_state: bool) -> Option<Seen> {
-        let metadata = match self.source.look(node) {
-            Ok(metadata) => metadata,
-            Err(error) => return self.doubt(&path, "look at it", error),
-        };
-        let kind = metadata.kind();
+    fn entry(&self, path: ImagePath, node: NodeId, is_beneath_state: bool) -> Result<Seen, Doubt> {
+        let metadata = self
+            .source
+            .look(node)
+            .map_err(|error| Doubt::new(&path, "look at it", error))?;
         let class = if is_beneath_state {
             PathClass::State
         } else {
             self.scope.rules.class_of(&path)
         };
-        let is_state = class == PathClass::State;
-        if kind == FileType::Directory && (self.scope.state || !is_state) {
-            if !self.entered.insert(node) {
-                return self.doubt(&path, "enter the directory", "it has two names");
-            }
-            self.list(&path, node, is_state);
-        }
         let mut seen = Seen {
             path,
             class,
@@ -305,64 +261,59 @@ impl<'a> Walk<'a> {
             target: None,
             xattrs: None,
         };
-        if is_state {
-            return Some(seen);
+        if class == PathClass::State {
+            return Ok(seen);
         }
+        let kind = metadata.kind();
         if kind == FileType::Symlink {
-            match self.source.target(node) {
-                Ok(target) => seen.target = Some(target.into()),
-                Err(error) => return self.doubt(&seen.path, "read the link", error),
-            }
+            let target = self.source.target(node);
+            let target = target.map_err(|error| Doubt::new(&seen.path, "read the link", error))?;
+            seen.target = Some(target.into());
         }
         if kind != FileType::RegularFile || !(self.scope.reads)(&seen.path, class) {
-            match xattrs(self.source, node) {
-                Ok(xattrs) => seen.xattrs = Some(xattrs),
-                Err(error) => return self.doubt(&seen.path, "read its attributes", error),
-            }
+            let xattrs = xattrs(self.source, node);
+            let doubt = |error| Doubt::new(&seen.path, "read its attributes", error);
+            seen.xattrs = Some(xattrs.map_err(doubt)?);
         }
-        Some(seen)
+        Ok(seen)
     }
 
-    fn list(&mut self, path: &ImagePath, node: NodeId, is_state: bool) {
+    /// Has the names of a directory wait.
+    fn list(&mut self, directory: &Directory, node: NodeId, visitor: &mut dyn Visitor) {
+        let path = &directory.path;
+        let mut doubt = |what, cause: &dyn fmt::Display| {
+            visitor.doubt(Doubt::new(path, what, cause));
+        };
+        if !self.entered.insert(node) {
+            return doubt("enter the directory", &"it has two names");
+        }
         let names = match self.source.list(node) {
             Ok(names) => names,
-            Err(error) => return self.note(path, "list the directory", error),
+            Err(error) => return doubt("list the directory", &error),
         };
+        // One doubt for all: a hostile directory has millions of names that are none.
+        let mut unusable = None;
         for (name, child) in names {
-            match path.join(&name) {
-                Ok(child_path) => {
-                    self.bytes = self.bytes.saturating_add(cost(&child_path));
-                    if self.bytes > WAITING {
-                        return self.note(
-                            path,
-                            "list the directory",
-                            "more names wait than can be kept",
-                        );
-                    }
-                    let known = self.waiting.insert(child_path, (child, is_state));
-                    if known.is_some() {
-                        return self.note(
-                            path,
-                            "list the directory",
-                            "two entries have the same name",
-                        );
-                    }
+            let child_path = match path.join(&name) {
+                Ok(child_path) => child_path,
+                Err(error) => {
+                    unusable.get_or_insert(error);
+                    continue;
                 }
-                Err(error) => self.note(path, "use a name in the directory", error),
+            };
+            self.bytes = self.bytes.saturating_add(cost(&child_path));
+            if self.bytes > WAITING {
+                doubt("list the directory", &"more names wait than can be kept");
+                break;
+            }
+            let child = (child, directory.is_state);
+            if self.waiting.insert(child_path, child).is_some() {
+                doubt("list the directory", &"two entries have the same name");
+                break;
             }
         }
-    }
-
-    fn doubt<T>(&mut self, path: &ImagePath, what: &str, cause: impl fmt::Display) -> Option<T> {
-        self.note(path, what, cause);
-        None
-    }
-
-    fn note(&mut self, path: &ImagePath, what: &str, cause: impl fmt::Display) {
-        // One for each path and problem: a hostile directory has millions of names that are none.
-        let doubt = Doubt::new(path, what, cause);
-        if self.doubts.last() != Some(&doubt) {
-            self.doubts.push(doubt);
+        if let Some(error) = unusable {
+            doubt("use a name in the directory", &error);
         }
     }
 }

@@ -200,8 +200,16 @@ pub(crate) fn crosses(mounts: &[ImagePath], path: &ImagePath) -> bool {
     mounts.iter().any(|mount| path.is_beneath(mount))
 }
 
+/// A directory that is to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    pub(crate) path: ImagePath,
+    /// It is of the class `state`, or beneath one that is.
+    pub(crate) is_state: bool,
+}
+
 impl Directory {
-    /// Where what it holds has its place among paths and other directories: `a.b` lies between `a` and `a/b`.
+    /// Returns the place of its content among paths and other directories: `a.b` lies between `a` and `a/b`.
     fn key(&self) -> Vec<u8> {
         let mut key = self.path.as_bytes().to_vec();
         if !self.path.is_root() {
@@ -209,14 +217,6 @@ impl Directory {
         }
         key
     }
-}
-
-/// A directory that is to be read.
-#[derive(Debug, Clone)]
-struct Directory {
-    path: ImagePath,
-    /// It is of the class `state`, or beneath one that is.
-    is_state: bool,
 }
 
 /// Whether `path`, which is neither `directory` nor before it, comes after all that is beneath `directory`.
@@ -230,8 +230,8 @@ pub(crate) fn is_past(path: &ImagePath, directory: &ImagePath) -> bool {
 }
 
 impl Scope<'_> {
-    /// The directory that is to be read for what is beneath `seen`, if there is one.
-    fn directory(&self, seen: &Seen, is_beneath_state: bool) -> Option<Directory> {
+    /// Returns the directory that is to be read for the names beneath `seen`, if there is one.
+    pub(crate) fn directory(&self, seen: &Seen, is_beneath_state: bool) -> Option<Directory> {
         let is_state = is_beneath_state || seen.class == PathClass::State;
         // What is mounted over a sealed directory is a violation, not a part of the image.
         let is_entered = seen.stat.file_type() == FileType::Directory

@@ -194,3 +194,64 @@ fn root_of_a_source_reads_files_and_opens_nothing_of_this_host() {
     assert!(root.list("etc").is_err());
     assert!(!root.is_live());
 }
+
+/// Enters directories down to a depth, and keeps what it is told of.
+struct Shallow {
+    levels: usize,
+    seen: Vec<String>,
+    doubts: Vec<String>,
+}
+
+impl Visitor for Shallow {
+    fn see(&mut self, seen: Seen, _: bool) -> Step {
+        self.seen.push(seen.path.to_string());
+        let levels = seen.path.as_bytes().split(|byte| *byte == b'/').count();
+        if seen.path.is_root() || levels <= self.levels {
+            Step::Enter
+        } else {
+            Step::Pass
+        }
+    }
+    fn doubt(&mut self, doubt: Doubt) {
+        self.doubts.push(doubt.to_string());
+    }
+    fn see_unsigned(&mut self, _: Seen) {}
+    fn doubt_unsigned(&mut self, _: Doubt) {}
+    fn wants_unsigned(&self) -> bool {
+        true
+    }
+    fn count_unsigned(&mut self, _: &ImagePath, _: FileType) {}
+}
+
+#[test]
+fn directory_that_the_visitor_passes_is_not_listed() {
+    // Whoever lists '/a' has a doubt to tell.
+    let fake = Fake(
+        [
+            (2, vec![(&b"a"[..], 3), (b"b", 4)]),
+            (3, vec![(&b".."[..], 5), (b"x", 6)]),
+        ]
+        .into(),
+    );
+    let rules = RuleSet::resolve(Vec::new()).unwrap();
+    let scope = Scope {
+        rules: &rules,
+        mounts: &[],
+        state: false,
+        reads: &|_, _| false,
+        signed: None,
+    };
+    for (levels, seen, doubts) in [
+        (0, &["/", "/a", "/b"][..], 0),
+        (1, &["/", "/a", "/a/x", "/b"][..], 1),
+    ] {
+        let mut visitor = Shallow {
+            levels,
+            seen: Vec::new(),
+            doubts: Vec::new(),
+        };
+        walk(&fake, &scope, &mut visitor).unwrap();
+        assert_eq!(visitor.seen, seen);
+        assert_eq!(visitor.doubts.len(), doubts, "{:?}", visitor.doubts);
+    }
+}
