@@ -28,7 +28,7 @@ pub(super) const GATE: &str = "50-earmark.conf";
 /// are a part of the verdict, which says what is mounted where: `local-fs.target` waits for them,
 /// and the verification for it. `mount` and its helpers are in the critical set.
 pub(super) const KINDS: [&str; 4] = ["service", "socket", "path", "timer"];
-/// Where a masked drop-in leads.
+/// The target of a masked drop-in.
 const MASK: &str = "/dev/null";
 
 /// Units with one reason to be no part of the closed world.
@@ -37,7 +37,7 @@ struct Listed {
     units: &'static [&'static str],
 }
 
-/// What the verification itself waits for, or could wait for on a host with such file systems.
+/// Units that the verification itself waits for, or could wait for on a host with such file systems.
 /// `NAME@.service` is each instance, `NAME-*` each unit whose name begins so and that is in no file.
 const LISTED: &[Listed] = &[
     Listed {
@@ -153,7 +153,7 @@ const LAST: &[&str] = &[
     "systemd-soft-reboot.service",
 ];
 
-/// Why a unit may start before the verdict, if it may.
+/// Returns why a unit may start before the verdict; nothing, if it has to wait.
 pub(super) fn reason(unit: &str) -> Option<&'static str> {
     let matches = |listed: &&&str| match listed.split_once('*') {
         Some((start, end)) => unit.starts_with(start) && unit.ends_with(end),
@@ -165,7 +165,12 @@ pub(super) fn reason(unit: &str) -> Option<&'static str> {
     Some(listed.why)
 }
 
-/// Whether a unit is of a type that is held back.
+/// Tells whether a unit is listed by this very name, and not as an instance or by how it begins.
+pub(super) fn is_listed(unit: &str) -> bool {
+    LISTED.iter().any(|listed| listed.units.contains(&unit))
+}
+
+/// Tells whether a unit is of a type that is held back.
 pub(super) fn is_held(unit: &str) -> bool {
     let kind = unit.rsplit_once('.').map(|(_, kind)| kind);
     kind.is_some_and(|kind| KINDS.contains(&kind))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use earmark_scan::Root;
 
 use super::{
-    is_held, reason,
+    is_held, is_listed, reason,
     units::{Unit, Units, read, template},
 };
 use crate::units::{UNITS, VERIFY};
@@ -46,28 +46,17 @@ pub(crate) fn find(root: &Root) -> Order {
         units.known.remove(unit.name);
     }
     let mut claimed: BTreeSet<String> = std::mem::take(&mut units.claimed).into_iter().collect();
-    // The list frees instances and prefixes for what generators and udev make. A file that takes such
-    // a name is the image's own.
-    let own = units.known.keys().filter(|unit| {
-        let is_template = unit.contains("@.") || !unit.contains('@');
-        let by_name = is_template && !reason_is_by_prefix(unit);
-        is_held(unit) && reason(unit).is_some() && !by_name
-    });
+    // The list frees instances and prefixes for what generators and udev make. A file that takes such a
+    // name is the image's own; so is a link, since systemd adds the drop-ins of a unit's other names.
+    let files = units.known.iter().filter(|(_, unit)| unit.has_file);
+    let names = files.map(|(name, _)| name).chain(units.aliases.keys());
+    let own = names.filter(|name| is_held(name) && reason(name).is_some() && !is_listed(name));
     claimed.extend(own.map(|unit| format!("{unit}.d")));
     Order {
         early: early(&units),
         claimed,
         problems: units.problems,
     }
-}
-
-fn reason_is_by_prefix(unit: &str) -> bool {
-    super::LISTED.iter().any(|listed| {
-        let prefixes = listed.units.iter().filter_map(|name| name.split_once('*'));
-        prefixes
-            .into_iter()
-            .any(|(start, end)| unit.starts_with(start) && unit.ends_with(end))
-    })
 }
 
 /// Walks from what the verification needs to all that has to be there before.

@@ -28,7 +28,7 @@ fn found(root: &TestRoot) -> Vec<String> {
     order.early.iter().map(line).collect()
 }
 
-/// What the generator writes for a root, by path.
+/// Returns what the generator writes for a root, by path.
 fn written(root: &TestRoot, policy: OnFailure) -> BTreeMap<String, Item> {
     let gates = gates(policy, &find(&root.open()));
     let by_path = gates.into_iter();
@@ -140,7 +140,7 @@ fn unit_without_default_dependencies_that_can_wait_is_not_singled_out() {
 fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
     /// The unit that is found, the files of the root, and what waits for the unit.
     type Case<'a> = (&'a str, &'a [(&'a str, String)], &'a str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 10] = [
         (
             "evil.service",
             &[("evil.service", early("Before=local-fs-pre.target"))],
@@ -192,6 +192,29 @@ fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
             ],
             "between.target",
         ),
+        // By drop-ins that are for each unit whose name begins so, and for each instance.
+        (
+            "evil-1.service",
+            &[
+                ("evil-1.service", early("")),
+                (
+                    "evil-.service.d/x.conf",
+                    "[Unit]\nBefore=local-fs.target\n".to_owned(),
+                ),
+            ],
+            "local-fs.target",
+        ),
+        (
+            "evil@1.service",
+            &[
+                ("evil@1.service", early("")),
+                (
+                    "evil@.service.d/x.conf",
+                    "[Unit]\nBefore=local-fs.target\n".to_owned(),
+                ),
+            ],
+            "local-fs.target",
+        ),
         (
             "evil@.service",
             &[
@@ -221,6 +244,21 @@ fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
 }
 
 #[test]
+fn drop_in_of_a_unit_type_orders_each_unit_of_it() {
+    let root = TestRoot::bare();
+    unit(&root, "evil.service", &early(""));
+    unit(&root, "plain.service", "[Service]\nExecStart=/bin/true\n");
+    unit(&root, "socket.d/x.conf", "[Unit]\nBefore=local-fs.target\n");
+    assert_eq!(found(&root), [""; 0]);
+    unit(
+        &root,
+        "service.d/x.conf",
+        "[Unit]\nBefore=local-fs.target\n",
+    );
+    assert_eq!(found(&root), ["evil.service < local-fs.target"]);
+}
+
+#[test]
 fn alias_of_a_unit_is_followed() {
     let root = TestRoot::bare();
     unit(&root, "evil.service", &early(""));
@@ -244,9 +282,26 @@ fn drop_in_or_name_that_would_free_a_unit_has_no_effect() {
     for directory in ["evil.service.d", "evil-.service.d", "srv.mount.d"] {
         root.link(&format!("{UNITS}/{directory}/50-earmark.conf"), "/dev/null");
     }
-    for name in ["lvm-activate-evil.service", "systemd-fsck@evil.service"] {
+    for name in [
+        "lvm-activate-evil.service",
+        "systemd-fsck@evil.service",
+        "systemd-fsck@.evil.service",
+        "other.service",
+        "other@.service",
+    ] {
         unit(&root, name, &early(""));
     }
+    // Other names of a unit bring their drop-ins to it.
+    for (name, to) in [
+        ("lvm-activate-other.service", "other.service"),
+        ("systemd-growfs@other.service", "other@.service"),
+    ] {
+        root.link(&format!("{UNITS}/{name}"), to);
+    }
+    // The control: an instance that a generator makes, and that has settings in the image, stays free.
+    let settings = b"[Service]\nTimeoutSec=1h\n";
+    let path = format!("{UNITS}/systemd-fsck@dev-vda.service.d/x.conf");
+    root.write(&path, settings);
     let policy = OnFailure::Quarantine;
     let gate = Item::File(text(policy));
     let written = written(&root, policy);
@@ -254,7 +309,10 @@ fn drop_in_or_name_that_would_free_a_unit_has_no_effect() {
         "evil.service.d",
         "evil-.service.d",
         "lvm-activate-evil.service.d",
+        "lvm-activate-other.service.d",
+        "systemd-fsck@.evil.service.d",
         "systemd-fsck@evil.service.d",
+        "systemd-growfs@other.service.d",
     ] {
         assert_eq!(
             written[&format!("{directory}/50-earmark.conf")],
@@ -270,7 +328,10 @@ fn drop_in_or_name_that_would_free_a_unit_has_no_effect() {
             "{directory}"
         );
     }
-    assert!(!written.contains_key("srv.mount.d/50-earmark.conf"));
+    for directory in ["srv.mount.d", "systemd-fsck@dev-vda.service.d"] {
+        let path = format!("{directory}/50-earmark.conf");
+        assert!(!written.contains_key(&path), "{path}");
+    }
 }
 
 /// The violations of a root whose early directory is as the generator leaves it.

@@ -20,6 +20,8 @@ pub(super) struct Unit {
     pub(super) without_defaults: bool,
     /// A mount of a file system that is not on this machine.
     pub(super) is_remote: bool,
+    /// Described by a file of its own, and not by drop-ins alone.
+    pub(super) has_file: bool,
 }
 
 /// All units that files of the root describe.
@@ -31,7 +33,7 @@ pub(super) struct Units {
     pub(super) aliases: BTreeMap<String, String>,
     /// Directories `UNIT.d` that have a drop-in with the name of ours.
     pub(super) claimed: Vec<String>,
-    /// What could not be read.
+    /// Directories that could not be listed, and files beyond the bound.
     pub(super) problems: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ pub(super) fn template(unit: &str) -> String {
 /// Reads the directories in systemd's order: the first file of a name counts.
 pub(super) fn read(root: &Root) -> Units {
     let mut all = Units::default();
+    // By file name first: systemd reads the drop-ins of all directories of a unit in that order.
     let mut drop_ins = BTreeMap::new();
     let mut masked = std::collections::BTreeSet::new();
     let mut left = FILES;
@@ -74,7 +77,7 @@ pub(super) fn read(root: &Root) -> Units {
                     }
                     if Path::new(&file).extension().is_some_and(|it| it == "conf") {
                         let path = format!("{path}/{file}");
-                        drop_ins.entry((unit.to_owned(), file)).or_insert(path);
+                        drop_ins.entry((file, unit.to_owned())).or_insert(path);
                     }
                 }
                 continue;
@@ -103,19 +106,42 @@ pub(super) fn read(root: &Root) -> Units {
             left = left.saturating_sub(1);
             if let Some(text) = text(root, &path, left, &mut all.problems) {
                 let unit = all.known.entry(name).or_default();
+                unit.has_file = true;
                 unit.take(&text);
             }
         }
     }
-    for ((unit, _), path) in drop_ins {
+    for ((_, unit), path) in drop_ins {
         left = left.saturating_sub(1);
         let unit = all.aliases.get(&unit).cloned().unwrap_or(unit);
-        if let Some(text) = text(root, &path, left, &mut all.problems) {
-            // One for a unit that only a generator makes counts, too.
-            all.known.entry(unit).or_default().take(&text);
-        }
+        let Some(text) = text(root, &path, left, &mut all.problems) else {
+            continue;
+        };
+        let shared = all
+            .known
+            .iter_mut()
+            .filter(|(name, _)| is_shared(&unit, name));
+        shared.for_each(|(_, unit)| unit.take(&text));
+        // One for a unit that only a generator makes counts, too.
+        all.known.entry(unit).or_default().take(&text);
     }
     all
+}
+
+/// Tells whether `unit` takes the drop-ins in `directory`, a name without `.d`, with other units: `TYPE`,
+/// `PREFIX-.TYPE` or `NAME@.TYPE`.
+fn is_shared(directory: &str, unit: &str) -> bool {
+    let Some((stem, kind)) = unit.rsplit_once('.') else {
+        return false;
+    };
+    match directory.rsplit_once('.') {
+        None => directory == kind,
+        Some((prefix, of)) => {
+            let is_longer = prefix.ends_with('-') && stem.len() > prefix.len();
+            of == kind && is_longer && stem.starts_with(prefix)
+                || directory != unit && directory == template(unit)
+        }
+    }
 }
 
 fn is_kind(kind: &str) -> bool {
