@@ -1,20 +1,24 @@
-//! Control groups: which units of the system's service manager have processes.
+//! Control groups: the units of the system's service manager that have processes.
 //!
-//! A service manager of a user, or a container, may make and name groups in the one that was handed to it
-//! (`Delegate=`), as deep and as many as it likes. Such a group is owned by who it was handed to. What is in it
-//! says nothing about the system's units and is not looked at: a user cannot make a lock look open by a group
-//! named `ssh.service`, nor hold the look up by a tree without end.
+//! The service manager has its units in slices, and nothing of its own beneath a unit. What is nested in one is made
+//! and named by who runs in it (`Delegate=`): a service manager of a user, a container, whose root is the host's by
+//! its id. They may nest as deep and as many as they like. That says nothing about the system's units and is not
+//! looked at: nobody in there can make a lock look open by a group named `ssh.service`, nor hold the look up by a
+//! tree without end.
 
 use std::{
     collections::BTreeSet,
     ops::ControlFlow::{Break, Continue},
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags},
+    io::Errno,
+};
 
 use super::{
     super::{cause::Probe, item::Unseen},
-    Look,
+    BOUND, Look, absolute,
 };
 
 const CGROUPS: &str = "sys/fs/cgroup";
@@ -23,9 +27,8 @@ const UNIFIED: &str = "/sys/fs/cgroup/cgroup.controllers";
 /// A host with more connections or containers than this, each with a unit of its own, is not looked at to its
 /// end.
 const MOST: usize = 65_536;
-/// Nested deeper than this are no units of the system's service manager. What is still deeper is root's own, and
-/// not looked at.
-const DEEPEST: usize = 64;
+/// The end of the name of a group that holds units.
+const SLICE: &str = ".slice";
 
 impl Look<'_> {
     /// The units that have processes, by the control groups that they are in: what runs, whatever
@@ -45,14 +48,14 @@ impl Look<'_> {
     }
 
     /// The control groups of the system's service manager that have processes, as paths beneath the root. What
-    /// is nested in one that was handed to a user belongs to that one.
+    /// is nested in a unit, or in one that was handed to a user, belongs to that one.
     pub fn groups(&self) -> Result<Vec<String>, Unseen> {
         let Some(owner) = self.owner_of(CGROUPS)? else {
             return Ok(Vec::new());
         };
-        let (mut groups, mut todo) = (Vec::new(), vec![(CGROUPS.to_owned(), 0_usize)]);
+        let (mut groups, mut todo) = (Vec::new(), vec![CGROUPS.to_owned()]);
         let mut seen = 0_usize;
-        while let Some((path, depth)) = todo.pop() {
+        while let Some(path) = todo.pop() {
             let mut inner = Vec::new();
             let end = self.each_name(&path, &mut |name, kind| {
                 seen = seen.saturating_add(1);
@@ -76,8 +79,8 @@ impl Look<'_> {
                 if !self.is_populated(&group)? {
                     continue;
                 }
-                if self.owner_of(&group)? == Some(owner) && depth < DEEPEST {
-                    todo.push((group.clone(), depth.saturating_add(1)));
+                if group.ends_with(SLICE) && self.owner_of(&group)? == Some(owner) {
+                    todo.push(group.clone());
                 }
                 groups.push(group);
             }
@@ -87,8 +90,17 @@ impl Look<'_> {
     }
 
     fn is_populated(&self, group: &str) -> Result<bool, Unseen> {
-        let events = self.text(&format!("/{group}/cgroup.events"))?;
-        Ok(events.is_some_and(|events| events.lines().any(|line| line == "populated 1")))
+        let path = absolute(&format!("/{group}/cgroup.events"))?;
+        match self.root.read_opt(&path, BOUND) {
+            Ok(events) => Ok(events.is_some_and(|events| {
+                let mut lines = events.split(|byte| *byte == b'\n');
+                lines.any(|line| line == b"populated 1")
+            })),
+            // The group went between the look-up of the file and its reading. A unit for each connection goes
+            // whenever somebody far away likes: that is no doubt.
+            Err(error) if Errno::from_io_error(&error.cause) == Some(Errno::NODEV) => Ok(false),
+            Err(error) => Err(Unseen::io(&error.cause, error.to_string())),
+        }
     }
 
     /// The user that owns what is at a path of the kernel's own file systems.
@@ -99,7 +111,7 @@ impl Look<'_> {
             .and_then(|file| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::UID));
         match found {
             Ok(stat) => Ok(Some(stat.stx_uid)),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(Unseen::errno(
                 errno,
                 format!("failed to look at '/{path}': {errno}"),

@@ -87,7 +87,7 @@ fn of_many_names_the_first_are_shown_and_none_drives_a_terminal() {
 }
 
 #[test]
-fn privileged_group_that_was_handed_to_a_user_says_nothing_about_units() {
+fn privileged_group_within_a_unit_or_of_a_user_says_nothing_about_units() {
     use std::os::unix::fs::chown;
 
     let root = TestRoot::bare();
@@ -99,6 +99,15 @@ fn privileged_group_that_was_handed_to_a_user_says_nothing_about_units() {
         chown(root.at(&directory), owner, None).unwrap();
     };
     group("user.slice", None);
+    // A container of root's, in which a service manager has the names of its own units.
+    for path in [
+        "machine.slice",
+        "machine.slice/web.scope",
+        "machine.slice/web.scope/system.slice",
+        "machine.slice/web.scope/system.slice/ssh.service",
+    ] {
+        group(path, None);
+    }
     group("user.slice/user@1000.service", Some(1000));
     let mut deep = "user.slice/user@1000.service".to_owned();
     for name in ["ssh.service", "a", "b"].into_iter().cycle().take(120) {
@@ -111,7 +120,7 @@ fn privileged_group_that_was_handed_to_a_user_says_nothing_about_units() {
         Look::new(&root).running().unwrap().contains(unit)
     };
     // The group itself is the system's, and what root has in another is found.
-    assert!(running("user@1000.service") && !running("a"));
+    assert!(running("user@1000.service") && running("web.scope") && !running("a"));
     group("system.slice", None);
     group("system.slice/ssh.service", None);
     assert_eq!(found(&root, "ssh.service"), "'ssh.service' runs");
