@@ -88,10 +88,12 @@ impl Table {
                 return Err(Unseen::Unfit(Probe::MountsFit, text));
             }
         }
-        let ids: HashSet<u32> = mounts.iter().map(|mount| mount.id).collect();
-        if ids.len() < mounts.len() {
-            return Err("two mounts have the same number".into());
-        }
+        // The kernel lists piece by piece, and gives the number of a mount that went to one that comes, which users
+        // make as well. Of two with one number the one that was listed first is gone.
+        let mut ids = HashSet::new();
+        mounts.reverse();
+        mounts.retain(|mount: &Mount| ids.insert(mount.id));
+        mounts.reverse();
         let is_first = |mount: &&Mount| {
             let hangs_on_nothing = mount.parent == mount.id || !ids.contains(&mount.parent);
             mount.point.is_root() && hangs_on_nothing

@@ -84,6 +84,27 @@ fn line_of_fuse_that_is_not_understood_is_told_and_any_other_makes_the_table_unk
 }
 
 #[test]
+fn number_that_was_given_anew_while_the_table_was_read_is_of_the_later_mount() {
+    let user = |place: &str| {
+        format!(
+            "40 31 0:50 / /srv/tmp/{place} rw,nosuid,nodev - fuse a rw,user_id=33,group_id=33\n"
+        )
+    };
+    let (open, leads) = causes(&format!("{SHUT}{}{}", user("gone"), user("new")), "");
+    assert_eq!(
+        (open, leads),
+        (vec!["/srv/tmp/new: anybody".to_owned()], false)
+    );
+    // What root mounted counts as ever, before and after.
+    let root = "40 28 0:50 / /srv rw - tmpfs tmpfs rw\n";
+    let (open, leads) = causes(&format!("{SHUT}{}{root}", user("gone")), "");
+    assert!(leads && open.contains(&"/srv: root".to_owned()), "{open:?}");
+    let other = root.replacen("40", "41", 1);
+    let (open, leads) = causes(&format!("{SHUT}{other}{}{}", user("gone"), user("new")), "");
+    assert!(leads && open.contains(&"/srv: root".to_owned()), "{open:?}");
+}
+
+#[test]
 fn users_mounts_do_not_push_out_of_sight_what_root_mounts() {
     let mut mounts = SHUT.to_owned();
     for id in 100..4100 {
