@@ -119,7 +119,17 @@ pub(super) fn probe(
     let names = look.list(GROUPS.trim_start_matches('/'));
     // A hierarchy of the first version is a directory here; the unified one has its own files, which lead nowhere.
     let is_directory = |found: &(String, FileType)| found.1 == FileType::Directory;
-    let names = names.ok().flatten().unwrap_or_default();
+    let names = names.unwrap_or_else(|unseen| {
+        // Whatever is in there was not looked at.
+        items.push(made(
+            GROUPS,
+            AGENTS.join(" or "),
+            Seen::from(unseen),
+            NOTHING,
+        ));
+        None
+    });
+    let names = names.unwrap_or_default();
     for (name, _) in names.into_iter().filter(is_directory) {
         let path = format!("{GROUPS}/{name}/release_agent");
         let seen = match look.text(&path) {
