@@ -113,7 +113,8 @@ pub(super) fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]
 /// A unit with mounts of its own would change those.
 fn host_mounts(look: &Look<'_>) -> Result<(), String> {
     let of = |process: &str| look.link(&format!("proc/{process}/ns/mnt"));
-    if of("self").is_none() || of("self") != of("1") {
+    let own = of("self")?;
+    if own.is_none() || own != of("1")? {
         return Err("these are not the mounts of the host ('/proc/1/ns/mnt')".to_owned());
     }
     Ok(())

@@ -31,6 +31,8 @@ pub struct Look<'a> {
     /// The user to whom the root belongs: on a running host root, and in a test whoever runs it.
     owner: u32,
     running: OnceCell<Result<BTreeSet<String>, Unseen>>,
+    /// The names in each directory of units, each listed once for all units that are looked for.
+    units: OnceCell<Result<Vec<BTreeSet<String>>, Unseen>>,
 }
 
 impl<'a> Look<'a> {
@@ -44,6 +46,7 @@ impl<'a> Look<'a> {
             root,
             owner,
             running: OnceCell::new(),
+            units: OnceCell::new(),
         }
     }
 
@@ -152,13 +155,24 @@ impl<'a> Look<'a> {
         Ok(Some(ControlFlow::Continue(())))
     }
 
-    /// Where a link leads, if it is one.
-    pub fn link(&self, path: &str) -> Option<String> {
+    /// Reads where a link leads; nothing, if there is none.
+    pub fn link(&self, path: &str) -> Result<Option<String>, Unseen> {
+        let failed =
+            |errno| Unseen::errno(errno, format!("failed to read the link '{path}': {errno}"));
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let link = rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve);
-        let target = rustix::fs::readlinkat(link.ok()?, c"", Vec::new()).ok()?;
-        Some(target.to_string_lossy().into_owned())
+        let link = match link {
+            Ok(link) => link,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        };
+        match rustix::fs::readlinkat(link, c"", Vec::new()) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            // It is something else.
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 }
 

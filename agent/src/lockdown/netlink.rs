@@ -101,7 +101,7 @@ pub(super) enum Progress {
 /// shut, an empty one.
 pub(super) fn must_be_of_the_host(look: &Look<'_>) -> Result<(), Unseen> {
     let of = |process: &str| look.link(&format!("proc/{process}/ns/net"));
-    match (of("self"), of("1")) {
+    match (of("self")?, of("1")?) {
         (Some(own), Some(first)) if own == first => Ok(()),
         (Some(_), Some(_)) => Err("this is not the network of the host".into()),
         _ => Err("cannot tell whose network this is ('/proc/1/ns/net')".into()),

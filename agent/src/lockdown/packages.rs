@@ -155,7 +155,7 @@ fn answers(look: &Look<'_>) -> Result<Seen, Unseen> {
         if !look.exists(&format!("{PROGRAMS}/{name}"))? {
             continue;
         }
-        let link = look.link(&format!("{STAND_INS}/{name}"));
+        let link = look.link(&format!("{STAND_INS}/{name}"))?;
         let names = match link.as_deref() {
             Some(AGENT) => &mut answered,
             _ => &mut silent,

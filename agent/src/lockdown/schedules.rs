@@ -141,7 +141,7 @@ fn timers(look: &Look<'_>) -> Result<Seen, Unseen> {
             let path = format!("{}/{name}", beneath(place));
             let kind = name.rsplit_once('.').map(|(_, kind)| kind);
             // A mask starts nothing.
-            if kind == Some("timer") && look.link(&path).as_deref() != Some("/dev/null") {
+            if kind == Some("timer") && look.link(&path)?.as_deref() != Some("/dev/null") {
                 timers.push(name);
             }
         }

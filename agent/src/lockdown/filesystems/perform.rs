@@ -100,7 +100,10 @@ fn holders(look: &Look<'_>, path: &ImagePath) -> Result<Vec<String>, Unseen> {
             }
             let name = look.text(&format!("/proc/{process}/comm"));
             let name = name.ok().flatten().unwrap_or_default();
-            let what = look.link(&format!("proc/{process}/fd/{file}"));
+            let what = look
+                .link(&format!("proc/{process}/fd/{file}"))
+                .ok()
+                .flatten();
             found.push(format!(
                 "'{}' by {name} ({process})",
                 what.unwrap_or_default()

@@ -124,23 +124,36 @@ impl Look<'_> {
         if !unit.contains("@.") {
             return Ok(None);
         }
-        for place in PLACES {
-            for (name, _) in self.list(place)?.unwrap_or_default() {
-                let is_instance = name != unit && is_of(unit, &name);
-                if is_instance && self.unit_file(&name)? == UnitFile::Present {
-                    return Ok(Some(name));
-                }
+        for name in self.unit_names()?.iter().flatten() {
+            let is_instance = name != unit && is_of(unit, name);
+            if is_instance && self.unit_file(name)? == UnitFile::Present {
+                return Ok(Some(name.clone()));
             }
         }
         Ok(None)
     }
 
-    /// What systemd finds first. A mask of what does not exist is no lock.
+    /// Lists the directories of units, in their order.
+    fn unit_names(&self) -> Result<&[BTreeSet<String>], Unseen> {
+        let names = self.units.get_or_init(|| {
+            let list = |place: &&str| {
+                let names = self.list(place)?.unwrap_or_default().into_iter();
+                Ok(names.map(|(name, _)| name).collect())
+            };
+            PLACES.iter().map(list).collect()
+        });
+        names.as_deref().map_err(Clone::clone)
+    }
+
+    /// Finds the file that systemd finds first. A mask of what does not exist is no lock.
     fn unit_file(&self, unit: &str) -> Result<UnitFile, Unseen> {
         let mut is_masked = false;
-        for place in PLACES {
+        for (place, names) in PLACES.iter().zip(self.unit_names()?) {
+            if !names.contains(unit) {
+                continue;
+            }
             let path = format!("{place}/{unit}");
-            if self.link(&path).as_deref() == Some("/dev/null") {
+            if self.link(&path)?.as_deref() == Some("/dev/null") {
                 is_masked = true;
             } else if self.exists(&path)? {
                 return Ok(if is_masked {
