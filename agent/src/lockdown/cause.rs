@@ -116,7 +116,7 @@ probes! {
     CrontabsOfRoot [Schedules]
         "crontabs of root",
         "spools of cron, incron, fcron", Root,
-        "a table of root's name, owned by root";
+        "a table of root's name: `crontab` and `incrontab` write one for root alone";
     CrontabsOfOthers [Schedules]
         "crontabs of others",
         "spools of cron, incron, fcron", Anybody,
