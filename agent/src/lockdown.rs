@@ -52,21 +52,23 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
         complain!("earmark-agent: locks are those of the running host: leave out --root");
         return Ok(Exit::Usage.into());
     }
-    let policy = Policy::of(&root);
+    let policy = if args.again {
+        again::policy(&root)
+    } else {
+        Policy::of(&root)
+    };
     if matches!(policy, Policy::Unsealed) {
         complain!("earmark-agent: the image is not sealed: it has no locks");
         return Ok(Exit::Done.into());
     }
-    let Some(declaration) = policy.declaration() else {
+    let Some(declared) = policy.declared() else {
         complain!("earmark-agent: no locks: {}", policy.reason());
         return Ok(Exit::Undecided.into());
     };
+    let declaration = declared.declaration();
     if args.early {
         return Ok(tell::problems(&prepare(&root, declaration)).into());
     }
-    let Some(declared) = policy.declared() else {
-        return Ok(Exit::Undecided.into());
-    };
     if args.again {
         return Ok(again::run(&root, &policy, declared).into());
     }
