@@ -87,7 +87,13 @@ pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
 pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
     let state = LockdownState::of(measured);
     let told = RootRecord::read(root).and_then(|known| known.lockdown);
-    if told.is_none_or(|told| told.locks != state.locks) {
+    // Anybody may change how a lock that is left open is found to be, and as often as they like: that is no news.
+    let denied = |state: &LockdownState| {
+        let locks = state.locks.iter();
+        let locks = locks.filter(|lock| lock.declared == Declared::Deny);
+        locks.cloned().collect::<Vec<_>>()
+    };
+    if told.is_none_or(|told| denied(&told) != denied(&state)) {
         say(root, policy, &state);
     }
     keep(root, policy, state);
