@@ -6,7 +6,7 @@
 //!
 //! Unknown fields pass, so that who reads reports need not be as new as all of the hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,10 @@ pub struct Report {
     pub cloned_from: Option<String>,
     /// Each lock that the image denies, and how it is.
     pub locks: BTreeMap<String, String>,
+    /// Names of locks among these that are open or unknown only by what takes no root: no policy of the image follows.
+    /// None in the reports of older agents.
+    #[serde(default)]
+    pub locks_told: BTreeSet<String>,
     /// What was done to this instance that its image does not say; the last ones.
     pub taints: Vec<Taint>,
     /// How many more there are.

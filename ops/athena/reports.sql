@@ -29,6 +29,7 @@ CREATE EXTERNAL TABLE earmark_reports (
   first_boot string,
   cloned_from string,
   locks map<string,string>,
+  locks_told array<string>,
   taints array<struct<kind:string, id:string, locks:array<string>, until:bigint>>,
   taints_more bigint,
   channel struct<state:string, behind:bigint, since:bigint, reason:string, latest:string, counter:bigint, expires:bigint, fetched:bigint, problem:string>,
@@ -46,7 +47,7 @@ LOCATION 's3://BUCKET/PREFIX/';
 CREATE OR REPLACE VIEW earmark_hosts AS
 SELECT
   host, reported_at, image, version, epoch, architecture, manifest, region, account, ami, tier, verdict, gate, reason,
-  violations, undecided, first_boot, cloned_from, locks, taints, tainted, channel_state, behind, behind_since, latest, agent
+  violations, undecided, first_boot, cloned_from, locks, locks_told, taints, tainted, channel_state, behind, behind_since, latest, agent
 FROM (
   SELECT
     coalesce(instance, 'boot ' || boot_id) AS host,
@@ -68,6 +69,7 @@ FROM (
     first_boot,
     cloned_from,
     locks,
+    locks_told,
     taints,
     coalesce(cardinality(taints), 0) > 0 OR coalesce(taints_more, 0) > 0 AS tainted,
     coalesce(channel.state, 'unknown') AS channel_state,

@@ -187,7 +187,7 @@ pub fn report(instance: &str, version: &str, change: Value) -> (String, String) 
         "image": {"name": "web", "version": version, "epoch": 3, "architecture": "x86_64"},
         "manifest": manifest(version), "tier": "T0", "verdict": "verified", "gate": "full", "reason": null,
         "verified_at": now - 400, "violations": 0, "undecided": 0, "policy": "quarantine",
-        "first_boot": "done", "cloned_from": null, "locks": {"packages": "enforced", "kernel": "enforced"},
+        "first_boot": "done", "cloned_from": null, "locks": {"packages": "enforced", "kernel": "enforced"}, "locks_told": [],
         "taints": [], "taints_more": 0, "channel": {"state": "current", "latest": "1.5.0"}, "dropped": 0,
         "ec2": null,
     });

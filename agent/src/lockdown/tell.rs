@@ -51,6 +51,17 @@ pub struct LockRecord {
     pub told: Vec<String>,
 }
 
+impl LockRecord {
+    /// Whether it is to be shut and is not, and others than root can bring all of that about.
+    pub fn is_only_told(&self) -> bool {
+        let is_open = match self.state {
+            LockState::Unknown | LockState::NotEnforced => true,
+            LockState::NotApplicable | LockState::Enforced | LockState::Granted => false,
+        };
+        is_open && self.declared == Declared::Deny && self.open.is_empty() && !self.told.is_empty()
+    }
+}
+
 /// 13 if a lock that is denied is not enforced, and it takes root to bring that about.
 pub(super) fn exit_of(measured: &[Measured]) -> Exit {
     if measured.iter().any(Measured::leads_to_policy) {
@@ -245,6 +256,7 @@ mod tests {
             let state = LockdownState::of(&measured);
             assert_eq!(state.locks[0].open, found);
             assert_eq!(state.is_enforced, found.is_empty());
+            assert!(!state.locks[0].is_only_told());
             let exit = if found.is_empty() {
                 Exit::Done
             } else {
@@ -262,7 +274,7 @@ mod tests {
         let others = [measured(vec![open(Probe::PortsOfOthers)])];
         assert_eq!(exit_of(&others), Exit::Done);
         let state = LockdownState::of(&others);
-        assert!(state.is_enforced);
+        assert!(state.is_enforced && state.locks[0].is_only_told());
         assert_eq!(state.locks[0].state, LockState::NotEnforced);
         assert_eq!(
             (&*state.locks[0].open, &*state.locks[0].told),
@@ -275,7 +287,7 @@ mod tests {
         ])];
         assert_eq!(exit_of(&both), Exit::Lockdown);
         let state = LockdownState::of(&both);
-        assert!(!state.is_enforced);
+        assert!(!state.is_enforced && !state.locks[0].is_only_told());
         assert_eq!(state.locks[0].open, ["remote_access: a: 0"]);
         assert_eq!(state.locks[0].told, [told]);
     }

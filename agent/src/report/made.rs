@@ -1,6 +1,6 @@
 //! A report, from the record of this boot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow};
 use earmark_manifest::report::{BootId, ChannelState, Ec2, Image, Report, Taint, Verdict};
@@ -57,6 +57,7 @@ pub fn report(root: &Root, dropped: u64) -> Result<Report> {
         first_boot: first_boot.map(|shown| shown.state.clone().into_owned()),
         cloned_from: first_boot.and_then(|shown| shown.cloned_from.clone()),
         locks: status.lockdown.as_ref().map_or_else(BTreeMap::new, locks),
+        locks_told: status.lockdown.as_ref().map_or_else(BTreeSet::new, told),
         taints: taints(&status),
         taints_more: 0,
         channel: status.channel.as_ref().map(channel),
@@ -81,6 +82,12 @@ fn locks(state: &LockdownState) -> BTreeMap<String, String> {
         .filter(|lock| lock.declared == Declared::Deny)
         .map(|lock| (lock.lock.clone(), lock.state.name().to_owned()))
         .collect()
+}
+
+/// The locks that nobody but others than root keeps from being shut.
+fn told(state: &LockdownState) -> BTreeSet<String> {
+    let told = state.locks.iter().filter(|lock| lock.is_only_told());
+    told.map(|lock| lock.lock.clone()).collect()
 }
 
 fn taints(status: &Status) -> Vec<Taint> {

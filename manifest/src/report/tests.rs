@@ -10,7 +10,7 @@ fn report() -> Report {
         "manifest": format!("sha256:{}", "ab".repeat(32)), "tier": "T0", "verdict": "verified",
         "gate": "full", "reason": null, "verified_at": 1_795_390_020, "violations": 0, "undecided": 0,
         "policy": "quarantine", "first_boot": "done", "cloned_from": null,
-        "locks": {"packages": "enforced"}, "taints": [], "taints_more": 0,
+        "locks": {"packages": "enforced"}, "locks_told": [], "taints": [], "taints_more": 0,
         "channel": {"state": "behind", "behind": 2}, "dropped": 0, "ec2": null
     });
     serde_json::from_value(report).unwrap()
@@ -57,6 +57,9 @@ fn what_a_newer_agent_says_more_passes_and_what_is_no_report_does_not() {
         assert!(text.contains(changed), "{changed}");
         Report::parse(text.replace(changed, to).as_bytes())
     };
+    // Of an older agent, which tells no locks apart.
+    assert_eq!(with("\"locks_told\":[],", ""), Ok(report()));
+    assert!(with("\"locks_told\":[],", "\"locks_told\":7,").is_err());
     let more = "\"schema\":1,\"weather\":{\"rain\":[1.5,true]}";
     assert_eq!(with("\"schema\":1", more), Ok(report()));
     assert_eq!(

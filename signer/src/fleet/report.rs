@@ -167,9 +167,14 @@ fn own(report: &Report) -> Option<(State, Box<str>)> {
         let grants = output::count(report.taints_more, "taint", "taints");
         return Some((State::Tainted, grants.into()));
     }
-    // A lock that its image denies, and that is not known to be shut.
+    // A lock that its image denies, and that is not known to be shut by root's doing: whoever can open a socket must
+    // not taint a host. What a grant opens is nobody's to excuse.
     let is_shut = |how: &str| matches!(how, "enforced" | "not-applicable");
-    if let Some((lock, how)) = report.locks.iter().find(|(_, how)| !is_shut(how)) {
+    let is_told = |lock: &str, how: &str| {
+        matches!(how, "unknown" | "not-enforced") && report.locks_told.contains(lock)
+    };
+    let mut locks = report.locks.iter();
+    if let Some((lock, how)) = locks.find(|(lock, how)| !is_shut(how) && !is_told(lock, how)) {
         let why = format!("the lock {lock} is {how}");
         return Some((State::Tainted, shown(&why)));
     }

@@ -11,7 +11,7 @@ fn good() -> serde_json::Value {
         "manifest": format!("sha256:{}", "ab".repeat(32)), "tier": "T0", "verdict": "verified",
         "gate": "full", "reason": null, "verified_at": NOW - 20, "violations": 0, "undecided": 0,
         "policy": "quarantine", "first_boot": "done", "cloned_from": null,
-        "locks": {"packages": "enforced", "imds": "not-applicable"}, "taints": [], "taints_more": 0,
+        "locks": {"packages": "enforced", "imds": "not-applicable"}, "locks_told": [], "taints": [], "taints_more": 0,
         "channel": null, "dropped": 0,
         "ec2": {"region": "eu-central-1", "account": null, "ami": null, "document": "{}", "signature": null}
     })
@@ -97,6 +97,25 @@ fn what_a_host_says_of_itself_is_no_better_than_it_says() {
         assert_eq!(
             own("locks", locks),
             (State::Tainted, format!("the lock imds is {how}"))
+        );
+    }
+    // What an unprivileged process opens is its host's to tell, and taints nothing; the control is the same lock by
+    // another's name, or opened in another way.
+    for (told, how, is_tainted) in [
+        ("imds", "not-enforced", false),
+        ("imds", "unknown", false),
+        ("kernel", "not-enforced", true),
+        ("imds", "granted", true),
+        ("imds", "something new", true),
+    ] {
+        let mut report = good();
+        report["locks"] = serde_json::json!({"kernel": "enforced", "imds": how});
+        report["locks_told"] = serde_json::json!([told]);
+        let own = take(&report).unwrap().own;
+        assert_eq!(
+            own.map(|own| own.0),
+            is_tainted.then_some(State::Tainted),
+            "{told} {how}"
         );
     }
     assert_eq!(own("first_boot", "failed".into()).0, State::Unknown);

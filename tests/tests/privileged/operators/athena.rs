@@ -54,7 +54,7 @@ impl Bucket {
             "manifest": format!("sha256:{}", "0".repeat(64)), "tier": "T0",
             "verdict": "verified", "gate": "full", "reason": null, "verified_at": self.now - 8000,
             "violations": 0, "undecided": 0, "policy": "quarantine", "first_boot": "done", "cloned_from": null,
-            "locks": {"packages": "enforced", "kernel": "not-applicable"}, "taints": [], "taints_more": 0,
+            "locks": {"packages": "enforced", "kernel": "not-applicable"}, "locks_told": [], "taints": [], "taints_more": 0,
             "channel": {"state": "current", "behind": 0, "since": null, "reason": null, "latest": "1.5.0", "counter": 7,
                 "expires": self.now + 9000, "fetched": self.now - 100, "problem": null},
             "dropped": 0,
@@ -348,7 +348,7 @@ fn privileged_athena_questions_survive_what_is_no_report() {
     // A host that says nonsense of itself is a host, and the others' answers are the same.
     let most = i64::MAX;
     bucket.report("i-09", "odd", &json!({
-        "image": 7, "verdict": null, "violations": "many", "undecided": -1, "locks": [1], "taints": {"a": 1}, "taints_more": most,
+        "image": 7, "verdict": null, "violations": "many", "undecided": -1, "locks": [1], "locks_told": {"a": 1}, "taints": {"a": 1}, "taints_more": most,
         "channel": {"state": "behind", "behind": most, "since": most}, "ec2": "none",
     }));
     let odd = bucket.ask(&ops(SQL)).must(0).json();
