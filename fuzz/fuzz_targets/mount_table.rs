@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-/// What the parser is in, in the agent. Why nothing is known of a table is not looked at here.
+/// Stand-in for the parser's module in the agent. The reason why nothing is known of a table is not looked at here.
 #[allow(
     dead_code,
     reason = "the fuzz target does not ask all that the agent does"
@@ -58,7 +58,7 @@ mod lockdown {
         use earmark_manifest::path::ImagePath;
         use table::Table;
 
-        /// What is asked of each table.
+        /// Asserts the invariants of a table.
         pub fn hold(data: &[u8]) {
             let Ok(table) = Table::read(data) else {
                 return;

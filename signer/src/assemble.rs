@@ -56,7 +56,7 @@ pub struct Request {
     pub version: earmark_manifest::name::ImageVersion,
     /// Where it came from.
     pub build: BuildRecord,
-    /// What it runs on, as a person said.
+    /// The architecture that `--architecture` names; none, if it is to be read from the root.
     pub architecture: Option<Architecture>,
 }
 

@@ -37,7 +37,8 @@ pub fn stat(root: &Root, path: &ImagePath) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Whether an error of [`directory`] says that there is none: nothing, a file or a link is on the way.
+/// Tells whether an error of [`directory`] means that there is no such directory: nothing, a file or a link is on
+/// the way.
 pub fn is_no_directory(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))

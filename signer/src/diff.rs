@@ -60,12 +60,12 @@ pub struct Difference {
     pub notes: Vec<String>,
 }
 
-/// How far a difference goes, which is never to the files of a root.
+/// Extent of a difference, which never includes the files of a root.
 #[derive(Debug, Serialize)]
 pub struct Compared {
     /// `seals`, or `trees` if a side is a tree alone.
     pub what: &'static str,
-    /// Whether the signatures were verified.
+    /// True, if the signatures were verified, which `diff` does not do.
     pub signatures: bool,
     /// The roots of the two that were not read.
     pub roots_not_read: Vec<std::path::PathBuf>,
@@ -82,7 +82,7 @@ impl Compared {
         }
     }
 
-    /// What was not looked at, and what does, in lines.
+    /// Lines that name the parts that were not looked at, and the command that does.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!(
             "compared the {}, whose signatures were not verified",

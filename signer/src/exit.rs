@@ -145,8 +145,8 @@ fn errno(error: &anyhow::Error) -> Option<Errno> {
     })
 }
 
-/// Where nobody gave an error its exit code, its cause does: what the kernel refused is a fault of the host
-/// (11), anything else one of this program (1).
+/// Derives the exit code of an error that nobody gave one from its cause: an error of the kernel is a fault of the
+/// host (11), anything else one of this program (1).
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let mut causes = error.chain();

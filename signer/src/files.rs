@@ -3,9 +3,9 @@
 //! Nothing in here touches an image's root, whose links and names nobody vouches for: `place.rs` and
 //! the scan do, beneath a directory descriptor.
 //!
-//! What waits for its name is locked for as long as its run lives. A run that is killed loses the lock, so
-//! that the next one knows its leftover from a file that another run is just writing; process ids would not
-//! tell, since two containers with one volume have them twice.
+//! A temporary file is locked for as long as its run lives. A run that is killed loses the lock, so that the next
+//! one knows its leftover from a file that another run is just writing; process ids would not tell, since two
+//! containers with one volume have them twice.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -197,7 +197,7 @@ fn replace_with_temporary(path: &Path, name: &OsStr, bytes: &[u8]) -> io::Result
     written.and_then(|()| sync_directory(directory))
 }
 
-/// How the names of what waits for its own begin. `seal` and `measure` look for it in a root.
+/// Prefix of the names of temporary files and directories. `seal` and `measure` look for it in a root.
 pub const TEMPORARY: &str = ".earmark-new.";
 
 /// The name beside `name` of the `number`th try of this process.

@@ -15,7 +15,7 @@ use crate::{
     output::quote,
 };
 
-/// What `seal` and `install` take of the channel.
+/// The option of `seal` and `install` that names a channel document.
 #[derive(Debug, clap::Args)]
 pub struct ChannelArgs {
     /// The channel's newest document: the image takes none with a lower

@@ -46,11 +46,11 @@ pub struct Image {
     disk: Arc<Disk>,
     table: Option<Table>,
     volumes: Vec<Volume>,
-    /// Which of the volumes are part of the root, and where.
+    /// The volumes that are part of the root, and their mount points; the root's own is first.
     used: Vec<(Volume, String)>,
 }
 
-/// Where this program's own mounts are, from the first one on.
+/// The directory of this program's own mounts; none, until the kernel has to read a file system.
 #[derive(Debug, Default)]
 struct Kernel(Option<TemporaryDirectory>);
 

@@ -131,7 +131,7 @@ fn refuse_strangers(root: &Root) -> Outcome<()> {
     }
 }
 
-/// What a killed run may have left at a path.
+/// Leftover of a killed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leftover {
     /// One of the names of [`STAGED`]: the next run removes it, so that it is no part of the image.

@@ -21,7 +21,7 @@ use crate::{
 
 /// The kernel reads no more of a script's first line.
 const FIRST_LINE: u64 = 256;
-/// Where the agent looks for what `env` in a script's first line names.
+/// Directories that the agent searches for the program that `env` in a script's first line names.
 const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Refuses a declaration with steps whose program is not a sealed file of the image that they can run. Names all
@@ -63,7 +63,7 @@ pub fn refuse_unusable(
     ))
 }
 
-/// What was measured.
+/// A measured root.
 struct Image<'a> {
     root: &'a Root,
     rules: &'a RuleSet,

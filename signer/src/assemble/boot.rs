@@ -1,4 +1,4 @@
-//! How the image boots: as declared, or as the guest was booted that is measured.
+//! The boot record of an image: as declared, or as the guest was booted that is measured.
 
 use anyhow::Context;
 use earmark_manifest::{
@@ -54,8 +54,8 @@ fn recorded(line: &[u8]) -> anyhow::Result<SignedLine> {
     SignedLine::recorded(line).with_context(context)
 }
 
-/// Whether this program runs on the host itself: in the initial PID namespace, whose inode is
-/// `PROC_PID_INIT_INO` of the kernel. A container shows its host's command line.
+/// Tells whether this program runs in the initial PID namespace, whose inode is `PROC_PID_INIT_INO` of the
+/// kernel. A container shows its host's command line.
 fn is_host() -> bool {
     let link = std::fs::read_link("/proc/self/ns/pid");
     link.is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")

@@ -45,7 +45,7 @@ EXAMPLES:
 #[derive(Serialize)]
 struct Inspection {
     kind: Kind,
-    /// Whether keys that the caller named signed it. Of the root itself nothing is said.
+    /// True, if keys of `--trust` signed it. Says nothing of the files of a root.
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,

@@ -48,7 +48,7 @@ pub struct MeasureArgs {
     /// Who built it, such as the URL of a CI job
     #[arg(long, value_name = "TEXT")]
     pub builder: Option<BuildText>,
-    /// What it runs on, as uname -m says, for a root without a first process
+    /// The architecture, as uname -m names it, of a root without a first process
     #[arg(long, value_name = "ARCHITECTURE")]
     pub architecture: Option<Architecture>,
 }

@@ -63,8 +63,9 @@ pub struct Args {
     /// Believe the root's own trust file: no proof of who sealed it
     #[arg(long)]
     own_trust: bool,
-    /// What is read: everything, what the image's gate 'critical' covers, or
-    /// the seal alone. Less than everything is PARTIAL at best
+    /// The part that is read: everything, the files that the image's gate
+    /// 'critical' covers, or the seal alone. Less than everything is PARTIAL
+    /// at best
     #[arg(long, value_name = "GATE", default_value = "full", value_parser = gate)]
     gate: Gate,
     /// The same as --gate full

@@ -1,11 +1,11 @@
-//! What an ELF program asks its loader for: the interpreter, the libraries, where they are looked for.
+//! The dynamic section of ELF programs: interpreter, libraries, and the directories that they are looked for in.
 //!
 //! Bounded by [`BOUND`] for each table, read by offset, and without a crate: the parsers of whole
 //! object files are for much more than three fields (docs/adr/0015-derived-critical-set.md).
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-/// How an ELF file begins.
+/// First bytes of an ELF file.
 pub(super) const MAGIC: &[u8] = b"\x7fELF";
 /// Bytes of a table: a large program's strings of the dynamic linker have some hundred thousand.
 const BOUND: u64 = 16 << 20;
@@ -20,7 +20,7 @@ const STRINGS_SIZE: u64 = 10;
 const RPATH: u64 = 15;
 const RUNPATH: u64 = 29;
 
-/// What is loaded with a program, as it spells it.
+/// Files that are loaded with a program, as it spells them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Loaded {
     pub(super) interpreter: Option<Vec<u8>>,

@@ -15,7 +15,7 @@ use super::elf::Loaded;
 const LINKS: usize = 40;
 /// Bytes that tell what kind of file it is, and the interpreter of a script.
 const START: u64 = 256;
-/// Where commands without a path are looked for, in systemd's order.
+/// Directories of commands without a path, in systemd's order.
 const COMMANDS: [&str; 6] = [
     "usr/local/sbin",
     "usr/local/bin",
@@ -24,7 +24,7 @@ const COMMANDS: [&str; 6] = [
     "sbin",
     "bin",
 ];
-/// Where the loader looks without being told, beside `/etc/ld.so.conf.d`.
+/// Directories that the loader searches by default, beside `/etc/ld.so.conf.d`.
 const LIBRARIES: [&str; 5] = ["lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib"];
 
 /// The bounds of what comes at or after `start`.
@@ -75,7 +75,7 @@ impl<'a> Image<'a> {
         image
     }
 
-    /// Whether it is a regular file that is compared by content.
+    /// Tells whether a path is a sealed regular file, which is compared by content.
     pub(super) fn is_file(&self, path: &ImagePath) -> bool {
         self.entries.get(path.as_bytes()).is_some_and(|entry| {
             entry.class == PathClass::Sealed && matches!(entry.node, Node::Regular(_))

@@ -1,6 +1,6 @@
 //! Words of scripts and configuration that may name a program.
 
-/// What parts words: blanks, quotes, operators of shells, and what is written round values.
+/// Separators of words: blanks, quotes, operators of shells, and the signs that are written round values.
 const APART: &[u8] = b" \t\r\n\"'`;|&()<>{}[]=,$:!@+\\*?";
 
 /// Paths of a text, and of a script all words that could be a command. Of configuration, only what

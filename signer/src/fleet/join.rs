@@ -31,7 +31,7 @@ pub struct Host {
     /// By how many releases it is behind, and since when; whatever its state is.
     pub behind: Option<u64>,
     pub behind_since: Option<u64>,
-    /// Whether it follows an older document of the channel than the one that is published: newer ones are kept away
+    /// True, if the host follows an older document of the channel than the published one: newer ones are kept away
     /// from it, or it refuses them.
     pub channel_behind: bool,
     /// Whether the channel knows what it runs, and whether it is what hosts should run.
@@ -192,11 +192,11 @@ fn one(
     }
 }
 
-/// How long a host may take to fetch a document that was published, in seconds: it looks each five minutes, and
-/// reports later.
+/// Seconds that a host may take to fetch a document that was published: it looks each five minutes, and reports
+/// later.
 const FETCHING: u64 = 20 * 60;
 
-/// Whether a host follows an older document of its channel, although it had the time to fetch the newest.
+/// Describes the older document of its channel that a host follows, although it had the time to fetch the newest.
 fn old_document(seen: &Seen, placed: &Placed) -> Option<String> {
     let (found, (published, issued)) = (seen.counter?, placed.document?);
     let is_old = found < published && issued.saturating_add(FETCHING) <= seen.time;

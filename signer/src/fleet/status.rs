@@ -119,7 +119,7 @@ impl Status {
         self.reports.unread.count() == 0 && self.total() > 0
     }
 
-    /// Why this is not known to be the whole fleet, for people; nothing, if it is.
+    /// The reason why this may not be the whole fleet, for people; none, if it is.
     pub fn doubt(&self) -> Option<String> {
         let unread = self.reports.unread.count();
         if unread > 0 {

@@ -32,14 +32,14 @@ use crate::{
     output,
 };
 
-/// What is known of the bytes of a disk.
+/// Ranges of a disk that cover all its bytes, each with its status.
 #[derive(Debug, Clone, Serialize)]
 pub struct Account {
     /// `raw` or `qcow2`.
     pub format: &'static str,
     /// Bytes of the disk.
     pub size: u64,
-    /// Whether every range is verified, matches, is empty, or is ignored by name.
+    /// True, if every range is verified, matches, is empty, or is ignored by name.
     pub complete: bool,
     /// All of the disk, in order and without overlaps.
     pub ranges: Vec<Range>,
@@ -56,9 +56,9 @@ pub struct Range {
     pub regions: Vec<String>,
     /// The partition that it lies in.
     pub partition: Option<u32>,
-    /// What it is, for people.
+    /// Description for people, such as `boot code of the MBR`.
     pub what: String,
-    /// What is known of it.
+    /// The result for the range.
     pub status: Status,
     /// The reason why it is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub struct Range {
     pub expected: Option<Sha256Digest>,
 }
 
-/// What is known of a range.
+/// Result for a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -385,7 +385,7 @@ impl Account {
         }
     }
 
-    /// Why the verdict is not `verified`, in a line.
+    /// The reason why the verdict is not `verified`, in a line; none, if all ranges are known.
     pub fn reason(&self) -> Option<String> {
         if let Some(range) = self.differs().next() {
             return Some(format!("{} is not what was expected", range.what));

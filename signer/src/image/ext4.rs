@@ -1,7 +1,7 @@
 //! Reads ext2, ext3 and ext4 in this program: no kernel, no rights, no loop device.
 //!
-//! What a hostile file system could gain here is a difference: a tree for this reader and another for the
-//! kernel that boots it. So where two readers could disagree (an entry twice, a name in a leaf that the index
+//! A hostile file system could gain a difference here: a tree for this reader and another for the kernel that
+//! boots it. So where two readers could disagree (an entry twice, a name in a leaf that the index
 //! does not lead to, extents that overlap, a symbolic link that is fast by one rule and slow by another), the
 //! file system is refused instead of interpreted. Features are on a list; what is not on it is refused.
 //!

@@ -105,7 +105,7 @@ fn mount_options(volume: &Volume, found: &FileSystem, more: &str) -> String {
     options
 }
 
-/// What to do about a file system that a mount would change.
+/// Next step for a file system that a mount would change.
 pub const UNCLEAN: &str = "shut the machine down that it is from, so that it unmounts its file systems, \
     and make the image again";
 

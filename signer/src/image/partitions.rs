@@ -30,7 +30,7 @@ pub enum Purpose {
     Boot,
     /// The EFI system partition.
     Efi,
-    /// What GRUB puts its own code in, for a BIOS.
+    /// The partition for the code of GRUB on a BIOS.
     BiosBoot,
     /// Whatever else.
     Other,

@@ -24,7 +24,7 @@ const EXTENDED: u64 = 16;
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
 
-/// Whether the bytes are a qcow2.
+/// Tells whether the bytes are a qcow2, by their magic.
 pub fn is_one(file: &dyn Bytes) -> io::Result<bool> {
     let mut magic = [0; 4];
     if file.size() < 4 {

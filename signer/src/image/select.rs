@@ -47,7 +47,7 @@ impl Volume {
         .next("attach and mount the image yourself, read-only, and verify it with --root"))
     }
 
-    /// Whether this program reads it itself.
+    /// Tells whether this program reads the file system itself.
     pub fn is_ext4(&self) -> bool {
         matches!(&self.content, Content::FileSystem(found) if found.kind == Kind::Ext4)
     }

@@ -72,7 +72,7 @@ pub fn read(disk: &dyn Bytes) -> io::Result<Option<Table>> {
     Ok(Some(table))
 }
 
-/// What two partitions share, or a partition and the table, can be read as either.
+/// Refuses parts that overlap: bytes of two partitions, or of one and the table, can be read as either.
 fn refuse_overlaps(table: &Table, size: u64) -> io::Result<()> {
     let parts = table
         .partitions

@@ -117,7 +117,7 @@ fn refuse(path: &Path, what: &str, metadata: &Metadata, places: &[Place]) -> Out
     refused(why, next)
 }
 
-/// Whether somebody else can replace a name in it. In a sticky directory only the owner of the name can, and
+/// Tells whether somebody else can replace a name in a directory. In a sticky one only the owner of the name can, and
 /// that of the directory.
 fn is_anybodys(place: &Place, us: u32) -> bool {
     let sticky = place.mode & STICKY != 0 && (place.uid == us || place.uid == 0);

@@ -33,7 +33,7 @@ pub struct Told {
     #[serde(flatten)]
     report: Report,
     trust: Believed,
-    /// Why the verdict says less than it seems to.
+    /// Reasons why the verdict says less than it seems to, for people.
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<Account>,
@@ -71,7 +71,7 @@ impl Told {
         self.report.verdict
     }
 
-    /// Whether a part of the disk was neither looked at nor declared to be ignored.
+    /// Tells whether a range of the disk was neither verified, expected, empty nor ignored.
     pub fn is_open(&self) -> bool {
         self.disk.as_ref().is_some_and(|disk| !disk.complete)
     }
@@ -90,7 +90,7 @@ impl Told {
     }
 }
 
-/// What a lesser gate left out.
+/// Names the part that a lesser gate left unread; none, if everything was read.
 fn unread(report: &Report) -> Option<String> {
     // A full verification is partial for the rest of its disk alone, which the account lists.
     if report.verdict != Verdict::Partial || report.gate.as_deref() == Some(Gate::Full.name()) {

@@ -10,7 +10,7 @@ use super::super::{bytes::Bytes, disk::Disk};
 pub const UNASKED: u64 = 4 << 30;
 const PIECE: usize = 1 << 20;
 
-/// What was read of a range.
+/// Result of reading a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     pub is_zero: bool,

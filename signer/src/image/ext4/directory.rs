@@ -14,7 +14,7 @@ use super::{
 const NAMES: usize = 400_000;
 /// Bytes in a directory: the kernel's own bound for most.
 const SIZE: u64 = 2 << 30;
-/// What a block ends with where metadata has checksums: an entry that looks unused.
+/// End of a block where metadata has checksums: an entry that looks unused.
 const TAIL: usize = 12;
 const TAIL_TYPE: u8 = 0xde;
 

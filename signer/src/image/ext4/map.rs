@@ -1,4 +1,4 @@
-//! Which blocks of the file system a file has: by extents, or by lists of blocks as of old.
+//! Map from the blocks of a file to those of the file system: extents, or the lists of blocks of ext2 and ext3.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::{
 pub(super) struct Run {
     /// The first; none, if these are zeros that are not on the disk.
     pub(super) physical: Option<u64>,
-    /// How many.
+    /// Number of blocks, at least 1.
     pub(super) blocks: u32,
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::bytes::{Bytes, Fields, bad, crc32c};
 
-/// Where it lies, and how long it is.
+/// Offset and length of the superblock, in bytes.
 const AT: u64 = 1024;
 const SIZE: usize = 1024;
 /// Groups of a file system: 128 TiB of the usual ones.
@@ -72,7 +72,7 @@ enum Kind {
     ReadOnly,
 }
 
-/// What the reader needs of a superblock that it accepts.
+/// Fields of an accepted superblock that the reader needs.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "features of the format, each its own"
@@ -324,7 +324,7 @@ impl Superblock {
     }
 }
 
-/// What is on the disk now is not what a host sees once it has mounted it.
+/// Refuses a file system that a mount changes: the disk holds now what no host will see.
 fn refuse_stale(fields: &Fields<'_>) -> io::Result<()> {
     let (state, has_journal) = (fields.u16(0x3a), fields.u32(0x5c) & HAS_JOURNAL != 0);
     let why = if fields.u32(0x60) & RECOVER != 0 {

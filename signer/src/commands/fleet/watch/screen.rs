@@ -114,8 +114,8 @@ fn size() -> (usize, usize) {
     (rows.into(), columns.into())
 }
 
-/// Whether somebody still reads it. A full disk is no reader that went away: the view is missing, and what is
-/// waited for may still come.
+/// Writes to standard output; false, if its reader is gone. A full disk is no reader that went away: the view is
+/// missing, and what is waited for may still come.
 fn write(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
