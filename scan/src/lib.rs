@@ -35,6 +35,7 @@ pub mod identity;
 mod judge;
 pub mod links;
 pub mod measure;
+pub mod program;
 mod progress;
 pub mod rendered;
 mod report;

@@ -31,6 +31,7 @@ use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
     floor,
     lint::{self, Keys, Waivers},
+    measured::Measured,
     os_release::Stamp,
     output, place,
     progress::Bar,
@@ -88,10 +89,11 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     }
     let rules = resolve_rules(root, &declared, &declaration)?;
     let entries = measure_root(root, (&declared, &rules), &waivers, stamp.as_ref())?;
-    steps::refuse_unusable(root, (&declared, &rules), &entries)?;
-    templates::check(root, (&declared, &declaration), &rules, &entries)?;
+    let measured = Measured::new(root, &rules, &entries);
+    steps::refuse_unusable(&declared, &measured)?;
+    templates::check((&declared, &declaration), &measured)?;
     refuse_idle_rules(&declared, &declaration, &entries)?;
-    let derived = critical::derive(root, &rules, &entries);
+    let derived = critical::derive(&measured);
     let rules = rules
         .with(derived)
         .context("failed to add the rules of what runs before the host is ready")?;

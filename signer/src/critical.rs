@@ -14,12 +14,12 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use earmark_manifest::{
-    class::{Pattern, Rule, RuleAttributes, RuleKind, RuleSet},
+    class::{Pattern, Rule, RuleAttributes, RuleKind},
     entry::Entry,
     path::ImagePath,
 };
-use earmark_scan::Root;
 
+use crate::measured::Measured;
 use image::Image;
 
 /// Rules that are added at most; a tree holds [`earmark_manifest::limits::RULES`] of all kinds.
@@ -42,10 +42,11 @@ const CONFIGURATION: [&str; 12] = [
     "usr/share/initramfs-tools/",
 ];
 
-/// The rules that follow from `entries`, the measured root; those that `rules` has are not repeated.
-pub fn derive(root: &Root, rules: &RuleSet, entries: &[Entry]) -> Vec<Rule> {
+/// Derives the rules that follow from a measured root. Those that it was measured with are not repeated.
+pub fn derive(measured: &Measured<'_>) -> Vec<Rule> {
+    let rules = measured.rules();
     let mut walk = Walk {
-        image: Image::new(root, entries),
+        image: Image::new(measured),
         open: Vec::new(),
         seen: BTreeSet::new(),
         trees: BTreeSet::new(),
@@ -60,7 +61,7 @@ pub fn derive(root: &Root, rules: &RuleSet, entries: &[Entry]) -> Vec<Rule> {
             .any(|place| path.starts_with(place.as_bytes()));
         !named && rules.is_critical(&entry.path)
     };
-    for entry in entries.iter().filter(starts) {
+    for entry in measured.entries().iter().filter(starts) {
         if walk.image.is_file(&entry.path) {
             walk.visit(entry.path.clone());
         }

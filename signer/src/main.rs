@@ -34,6 +34,7 @@ mod image;
 mod keys;
 mod learn;
 mod lint;
+mod measured;
 mod os_release;
 mod output;
 mod packages;

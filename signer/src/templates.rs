@@ -1,70 +1,59 @@
 //! Templates of first boot, looked at when the image is measured: what no host could render, or would render from
 //! a value that can be anything, is refused here and not on each new host.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
 use earmark_manifest::{
-    class::{PathClass, RuleSet},
+    class::PathClass,
     crypto::sha256,
     declaration::{Action, Declaration, Template},
-    entry::{Content, Entry, Node},
+    entry::{Content, Node},
     limits,
     path::ImagePath,
 };
-use earmark_scan::{Root, links::Links};
+use earmark_scan::Root;
 
-use crate::exit::{Exit, Exits, Failure, Outcome};
+use crate::{
+    exit::{Exit, Exits, Failure, Outcome},
+    measured::Measured,
+};
 
 /// Refuses a declaration whose `file` steps have a template that is missing, would not be believed at first boot,
 /// or lets a value write whatever it likes.
-pub fn check(
-    root: &Root,
-    (declared, bytes): (&Declaration, &[u8]),
-    rules: &RuleSet,
-    entries: &[Entry],
-) -> Outcome<()> {
-    let used: Vec<(&ImagePath, usize)> = declared
-        .first_boot
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::File { template, .. } => Some((template, step.at.start)),
-            _ => None,
-        })
-        .collect();
-    if used.is_empty() {
-        return Ok(());
-    }
-    let mut links = Links::default();
-    let mut files = BTreeMap::new();
-    for entry in entries {
-        match &entry.node {
-            Node::Symlink(Some(target)) => links.insert(entry.path.clone(), target.clone()),
-            // What the agent keeps of the signed tree, beside programs.
-            Node::Regular(Some(content))
-                if entry.class == PathClass::Sealed && rules.is_critical(&entry.path) =>
-            {
-                files.insert(&entry.path, content);
-            }
-            _ => {}
-        }
-    }
-    for (path, at) in used {
+pub fn check((declared, bytes): (&Declaration, &[u8]), measured: &Measured<'_>) -> Outcome<()> {
+    for step in &declared.first_boot {
+        let Action::File { template: path, .. } = &step.action else {
+            continue;
+        };
         let refuse = |problem: String| {
-            let error = Declaration::error_at(bytes, at, &problem);
+            let error = Declaration::error_at(bytes, step.at.start, &problem);
             let text = format!("the declaration has a template that cannot be used: {error}");
             Failure::new(Exit::Usage, text)
         };
-        let resolved = links.resolve(path).map_err(&refuse)?;
-        let Some(content) = files.get(&resolved) else {
+        let resolved = measured.follow(path).map_err(&refuse)?;
+        let Some(content) = believed(measured, &resolved) else {
             let problem = format!("the template '{path}' is not a sealed file of the image");
             return Err(refuse(problem).next(format!(
                 "bake {path} into the image as a regular file, and give no rule in [tree] that lets it change"
             )));
         };
-        one(root, declared, &resolved, content, &refuse)?;
+        one(measured.root(), declared, &resolved, content, &refuse)?;
     }
     Ok(())
+}
+
+/// The content of a file that the agent keeps of the signed tree, beside programs: sealed, and critical.
+fn believed<'a>(measured: &Measured<'a>, path: &ImagePath) -> Option<&'a Content> {
+    let entry = measured.get(path.as_bytes())?;
+    let is_kept = entry.class == PathClass::Sealed && measured.rules().is_critical(path);
+    match &entry.node {
+        Node::Regular(content) => content.as_ref().filter(|_| is_kept),
+        Node::Directory
+        | Node::Symlink(_)
+        | Node::CharDevice(_)
+        | Node::BlockDevice(_)
+        | Node::Fifo
+        | Node::Socket => None,
+    }
 }
 
 fn one(

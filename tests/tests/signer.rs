@@ -293,6 +293,12 @@ const STEPS: [Step; 9] = [
         "its interpreter '/usr/bin/good' is a script, too",
     ),
     (
+        "no-format",
+        "command = { argv = [\"/usr/bin/text\"] }",
+        |bench| executable(bench, "usr/bin/text", b"echo\n"),
+        "'/usr/bin/text': it is neither a program (ELF) nor a script (#!)",
+    ),
+    (
         "dangling",
         "command = { argv = [\"/usr/bin/link\"] }",
         |bench| symlink("../lib/gone", bench.root().join("usr/bin/link")).unwrap(),

@@ -1,20 +1,15 @@
 //! Names of a measured root, and what lies behind them.
 
-use std::{collections::BTreeMap, fs::File, io::Read, ops::Bound};
+use std::fs::File;
 
-use earmark_manifest::{
-    class::PathClass,
-    entry::{Entry, Node},
-    path::ImagePath,
-};
-use earmark_scan::Root;
+use earmark_manifest::{class::PathClass, entry::Node, path::ImagePath};
+use earmark_scan::program;
 
 use super::elf::Loaded;
+use crate::measured::Measured;
 
 /// Links on the way to a file, as the kernel counts them.
 const LINKS: usize = 40;
-/// Bytes that tell what kind of file it is, and the interpreter of a script.
-const START: u64 = 256;
 /// Directories of commands without a path, in systemd's order.
 const COMMANDS: [&str; 6] = [
     "usr/local/sbin",
@@ -27,30 +22,22 @@ const COMMANDS: [&str; 6] = [
 /// Directories that the loader searches by default, beside `/etc/ld.so.conf.d`.
 const LIBRARIES: [&str; 5] = ["lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib"];
 
-/// The bounds of what comes at or after `start`.
-fn from(start: &str) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Included(start.as_bytes()), Bound::Unbounded)
-}
-
-/// A measured root by name.
+/// A measured root, and where its programs find what they load.
 pub(super) struct Image<'a> {
-    root: &'a Root,
-    entries: BTreeMap<&'a [u8], &'a Entry>,
+    measured: &'a Measured<'a>,
     libraries: Vec<Vec<u8>>,
     /// Directories of Python modules that packages bring.
     modules: Vec<String>,
 }
 
 impl<'a> Image<'a> {
-    pub(super) fn new(root: &'a Root, entries: &'a [Entry]) -> Self {
-        let by_path = entries.iter().map(|entry| (entry.path.as_bytes(), entry));
+    pub(super) fn new(measured: &'a Measured<'a>) -> Self {
         let mut image = Self {
-            root,
-            entries: by_path.collect(),
+            measured,
             libraries: LIBRARIES.map(|place| place.as_bytes().to_vec()).into(),
             modules: Vec::new(),
         };
-        for entry in entries {
+        for entry in measured.entries() {
             let path = entry.path.as_bytes();
             let Ok(text) = std::str::from_utf8(path) else {
                 continue;
@@ -77,13 +64,13 @@ impl<'a> Image<'a> {
 
     /// Tells whether a path is a sealed regular file, which is compared by content.
     pub(super) fn is_file(&self, path: &ImagePath) -> bool {
-        self.entries.get(path.as_bytes()).is_some_and(|entry| {
+        self.measured.get(path.as_bytes()).is_some_and(|entry| {
             entry.class == PathClass::Sealed && matches!(entry.node, Node::Regular(_))
         })
     }
 
     fn is_directory(&self, path: &str) -> bool {
-        let found = self.entries.get(path.as_bytes());
+        let found = self.measured.get(path.as_bytes());
         found.is_some_and(|entry| matches!(entry.node, Node::Directory))
     }
 
@@ -107,7 +94,7 @@ impl<'a> Image<'a> {
                 at.push(b'/');
             }
             at.extend(name);
-            let entry = self.entries.get(at.as_slice())?;
+            let entry = self.measured.get(&at)?;
             if let Node::Symlink(target) = &entry.node {
                 links += 1;
                 let target = target.as_deref().filter(|_| links <= LINKS)?;
@@ -124,7 +111,7 @@ impl<'a> Image<'a> {
         COMMANDS.iter().find_map(|place| {
             let path = [place.as_bytes(), name].join(&b'/');
             // Most words are none: no link is followed for those.
-            self.entries.get(path.as_slice())?;
+            self.measured.get(&path)?;
             self.resolve(&path)
         })
     }
@@ -151,21 +138,19 @@ impl<'a> Image<'a> {
     }
 
     pub(super) fn open(&self, path: &ImagePath) -> Option<File> {
-        self.root.open_regular(path).ok().map(|(file, _)| file)
+        self.measured
+            .root()
+            .open_regular(path)
+            .ok()
+            .map(|(file, _)| file)
     }
 
     pub(super) fn start(&self, path: &ImagePath) -> Option<Vec<u8>> {
-        self.read(path, START)
+        self.measured.start(path, program::START).ok()
     }
 
     pub(super) fn text(&self, path: &ImagePath, bound: usize) -> Option<Vec<u8>> {
-        self.read(path, u64::try_from(bound).ok()?)
-    }
-
-    fn read(&self, path: &ImagePath, bound: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open(path)?.take(bound).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        self.measured.start(path, u64::try_from(bound).ok()?).ok()
     }
 
     /// The pattern of a module that a package brings, and its Python files.
@@ -175,24 +160,21 @@ impl<'a> Image<'a> {
             let directory = format!("{place}/{name}");
             if self.is_directory(&directory) {
                 let start = format!("{directory}/");
-                let beneath = self.entries.range::<[u8], _>(from(&start));
-                let beneath = beneath.take_while(|(path, _)| path.starts_with(start.as_bytes()));
-                let files = beneath.filter(|(path, _)| path.ends_with(b".py"));
-                let files = files.map(|(_, entry)| entry.path.clone()).collect();
+                let beneath = self.measured.starting_with(start.as_bytes());
+                let files = beneath.map(|entry| &entry.path);
+                let files = files.filter(|path| path.as_bytes().ends_with(b".py"));
+                let files = files.cloned().collect();
                 found.push((format!("{directory}/**"), files));
                 continue;
             }
             let file = format!("{directory}.py");
-            if let Some(entry) = self.entries.get(file.as_bytes()) {
+            if let Some(entry) = self.measured.get(file.as_bytes()) {
                 found.push((file, vec![entry.path.clone()]));
             }
             // Built modules have the interpreter's version in their names.
             let start = format!("{directory}.");
-            let mut built = self.entries.range::<[u8], _>(from(&start));
-            if built
-                .next()
-                .is_some_and(|(path, _)| path.starts_with(start.as_bytes()))
-            {
+            let mut built = self.measured.starting_with(start.as_bytes());
+            if built.next().is_some() {
                 found.push((format!("{directory}.*"), Vec::new()));
             }
         }
@@ -201,8 +183,8 @@ impl<'a> Image<'a> {
 
     /// Patterns of what each Python program reads, whatever it imports.
     pub(super) fn python_library(&self) -> Vec<String> {
-        let directories = self.entries.keys().filter_map(|path| {
-            let text = std::str::from_utf8(path).ok()?;
+        let directories = self.measured.entries().iter().filter_map(|entry| {
+            let text = std::str::from_utf8(entry.path.as_bytes()).ok()?;
             text.strip_suffix("/os.py").map(str::to_owned)
         });
         let mut patterns: Vec<String> = directories
@@ -246,8 +228,9 @@ impl<'a> Image<'a> {
         let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
         let name = name.unwrap_or_default();
         let mut imports = Vec::new();
-        let declared = self.entries.iter();
-        for (_, entry) in declared.filter(|(path, _)| path.ends_with(b"/entry_points.txt")) {
+        let is_declaration = |path: &ImagePath| path.as_bytes().ends_with(b"/entry_points.txt");
+        let entries = self.measured.entries().iter();
+        for entry in entries.filter(|entry| is_declaration(&entry.path)) {
             let text = self.text(&entry.path, 1 << 20).unwrap_or_default();
             for line in text.split(|byte| *byte == b'\n') {
                 let mut sides = line.splitn(2, |byte| *byte == b'=');

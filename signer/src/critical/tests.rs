@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
-use earmark_manifest::declaration::Declaration;
-use earmark_scan::measure;
+use earmark_manifest::{class::RuleSet, declaration::Declaration};
+use earmark_scan::{Root, measure};
 use tempfile::TempDir;
 
 use super::*;
@@ -34,7 +34,7 @@ fn rules(root: &Path) -> RuleSet {
     };
     let root = Root::open(root).unwrap();
     let entries = measure::measure(&root, &plan).unwrap();
-    let derived = derive(&root, &rules, &entries);
+    let derived = derive(&Measured::new(&root, &rules, &entries));
     rules.with(derived).unwrap()
 }
 
