@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use earmark_tests::boot::{Boot, Disk, Image, Inputs, QUARANTINED, Seen, make_disk, verdict};
+use earmark_tests::vm::PLAIN;
 
 use crate::roots::{self, Kind, SOURCE_DATE_EPOCH};
 use crate::run::Run;
@@ -30,6 +31,10 @@ platform = "file"
 [tree]
 profile = "debian-12"
 state = ["/srv/data"]
+
+[boot]
+# A word more or less on the kernel's command line is another boot.
+cmdline = "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic root=/dev/vda"
 
 [verify]
 gate = "critical"
@@ -157,6 +162,7 @@ impl Demo {
         let until = verdict("verified");
         let disk = self.disk("demo");
         let seen = disk.boot(&Boot {
+            words: PLAIN,
             until: &until,
             look: fleet::TOLD,
             ..Boot::default()
@@ -200,6 +206,7 @@ impl Demo {
         self.say("Boot that: the host refuses to be what it is not.");
         let disk = self.disk("demo-tampered");
         let seen = disk.boot(&Boot {
+            words: PLAIN,
             until: QUARANTINED,
             look: fleet::TOLD,
             ..Boot::default()
