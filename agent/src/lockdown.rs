@@ -93,17 +93,13 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
 }
 
 /// The units that the service manager is not to start, but for those of the locks in `open`.
-pub fn masks(declaration: &Declaration, open: &BTreeSet<LockName>) -> Vec<&'static str> {
-    let mut masks = Vec::new();
-    for (name, lock) in declaration.lockdown.locks() {
-        let Lock::Deny { except } = lock else {
-            continue;
-        };
-        if !open.contains(&name) {
-            masks.extend(units::masks(name, &except));
-        }
-    }
-    masks
+pub fn masks(policy: &Policy, open: &BTreeSet<LockName>) -> Vec<&'static str> {
+    let mut shut = policy.shut();
+    shut.retain(|name, _| !open.contains(name));
+    let masks = shut
+        .iter()
+        .flat_map(|(name, except)| units::masks(*name, except));
+    masks.collect()
 }
 
 /// Whether something is to be done before the rest of the boot.

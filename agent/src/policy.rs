@@ -2,11 +2,15 @@
 //!
 //! Protects against a policy that is loosened by taking things away: without a declaration that can
 //! be believed, an image that means to be sealed is treated as strictly as one that says
-//! `quarantine`. And against an older seal with a weaker one: the stricter of seal and floor counts. Does not protect against somebody who also takes the trust file away: that image
-//! is one that was never sealed, as far as anybody can tell from it (tier T0).
+//! `quarantine`, with the locks of its floor. And against an older seal with a weaker policy: the stricter
+//! of seal and floor counts. Does not protect against somebody who also takes the trust file and the floor
+//! away: that image is one that was never sealed, as far as anybody can tell from it (tier T0).
+
+use std::collections::BTreeMap;
 
 use earmark_manifest::{
-    declaration::{Declaration, OnFailure},
+    declaration::{Declaration, Lock, LockName, OnFailure},
+    floor::Floor,
     layout,
     path::ImagePath,
     verify::{self, VerifiedDeclaration},
@@ -23,8 +27,9 @@ pub enum Policy {
     Below(Box<VerifiedDeclaration>, String),
     /// The image has neither a trust file nor a seal: it is being baked, or was never sealed.
     Unsealed,
-    /// The image has some of both, and its declaration cannot be believed; why not, and what is done.
-    Strict(String, OnFailure),
+    /// The image has some of both, and its declaration cannot be believed; why not, and its floor, if that
+    /// can be read.
+    Strict(String, Option<Box<Floor>>),
 }
 
 impl Policy {
@@ -35,10 +40,7 @@ impl Policy {
         let declared = match declared(root) {
             Ok(declared) => declared,
             Err(_) if is_unsealed(root) => return Self::Unsealed,
-            Err(problem) => {
-                let least = floor.map_or(OnFailure::Quarantine, |floor| floor.policy);
-                return Self::Strict(problem, least.max(OnFailure::Quarantine));
-            }
+            Err(problem) => return Self::Strict(problem, floor.ok().map(Box::new)),
         };
         match floor {
             Ok(floor) => match declared.refuse_below(&floor) {
@@ -63,7 +65,29 @@ impl Policy {
                 declared.declaration().verify.on_failure
             }
             Self::Unsealed => OnFailure::Report,
-            Self::Strict(_, policy) => *policy,
+            Self::Strict(_, floor) => {
+                let least = floor
+                    .as_ref()
+                    .map_or(OnFailure::Quarantine, |floor| floor.policy);
+                least.max(OnFailure::Quarantine)
+            }
+        }
+    }
+
+    /// The locks that are shut, and what each excepts: as declared or, where the declaration is not believed,
+    /// as the floor has them.
+    pub fn shut(&self) -> BTreeMap<LockName, Vec<String>> {
+        match self {
+            Self::Declared(declared) | Self::Below(declared, _) => {
+                let locks = declared.declaration().lockdown.locks().into_iter();
+                let shut = locks.filter_map(|(name, lock)| match lock {
+                    Lock::Allow => None,
+                    Lock::Deny { except } => Some((name, except)),
+                });
+                shut.collect()
+            }
+            Self::Unsealed | Self::Strict(_, None) => BTreeMap::new(),
+            Self::Strict(_, Some(floor)) => floor.locks.clone(),
         }
     }
 
@@ -115,8 +139,6 @@ fn is_unsealed(root: &Root) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use earmark_manifest::declaration::{Lock, LockName};
-
     use super::*;
     use crate::testing::TestRoot;
 

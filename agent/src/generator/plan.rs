@@ -54,6 +54,7 @@ pub(super) fn plan(
     let reports = declaration
         .and_then(|it| it.report.as_ref())
         .map(reports::settings);
+    let masks = lockdown::masks(policy, open);
     let policy = policy.on_failure();
     let mut plan = Plan::new();
     let mut put = |path: String, item| plan.insert(PathBuf::from(path), item);
@@ -62,11 +63,11 @@ pub(super) fn plan(
     for unit in &UNITS {
         put(unit.name.to_owned(), Item::File(text(unit, policy)));
     }
-    // Masked before any unit starts: no port opens for a moment.
+    // Masked before any unit starts: no port opens for a moment. Also where the declaration is not believed.
+    for unit in masks {
+        put(unit.to_owned(), Item::Link(MASK.to_owned()));
+    }
     if let Some(declaration) = declaration {
-        for unit in lockdown::masks(declaration, open) {
-            put(unit.to_owned(), Item::Link(MASK.to_owned()));
-        }
         if lockdown::has_early_part(declaration) {
             put(
                 format!("sysinit.target.wants/{LOCKDOWN_EARLY}"),

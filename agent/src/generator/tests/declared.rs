@@ -1,5 +1,7 @@
 //! What follows from a lock, a channel or a place for reports.
 
+use earmark_manifest::layout;
+
 use super::*;
 
 #[test]
@@ -62,6 +64,34 @@ fn a_host_reports_and_follows_where_its_image_says_so_also_in_quarantine() {
             "multi-user.target.wants/earmark-report.timer -> ../earmark-report.timer",
         ]
     );
+}
+
+#[test]
+fn seal_that_is_not_believed_takes_no_mask_away() {
+    for locks in ["", "remote_access = { allow = [\"sshd\"] }\n"] {
+        let root = TestRoot::declared(&format!("platform = \"file\"\n[lockdown]\n{locks}"));
+        let early = root.at(EARLY);
+        let masked = || {
+            fs::create_dir_all(&early).unwrap();
+            generate(&root.open(), &early);
+            assert_eq!(check(&root), [""; 0]);
+            let mut lines = listing(&early);
+            fs::remove_dir_all(&early).unwrap();
+            // That one follows from the policy, and is in each strict one.
+            lines
+                .retain(|line| line.ends_with(" -> /dev/null") && !line.starts_with("debug-shell"));
+            lines
+        };
+        let believed = masked();
+        assert!(believed.contains(&"cron.service -> /dev/null".to_owned()));
+        let is_sshd = |line: &String| line == "ssh.service -> /dev/null";
+        assert_eq!(believed.iter().any(is_sshd), locks.is_empty());
+        root.write(layout::MANIFEST, b"{}");
+        assert_eq!(masked(), believed);
+        // The floor is what says so: the control.
+        root.remove(layout::FLOOR);
+        assert_eq!(masked(), [""; 0]);
+    }
 }
 
 /// What a lock denies is masked before any unit starts, and what it leaves open is not.
