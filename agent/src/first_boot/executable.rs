@@ -12,15 +12,10 @@ use std::{
 };
 
 use earmark_manifest::{crypto::Sha256, entry::Owner, path::ImagePath};
+use earmark_scan::program::{self, Format};
 use rustix::fs::StatVfsMountFlags;
 
 use super::steps::{Context, StepFailure};
-
-/// The kernel reads no more of a script's first line.
-const SHEBANG: usize = 255;
-const ELF: &[u8] = b"\x7fELF";
-/// Where `env` in a script's first line looks for the program.
-const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// A program of the image, ready to be run.
 #[derive(Debug)]
@@ -33,13 +28,6 @@ pub struct Executable {
     interpreter: Option<Interpreter>,
 }
 
-/// How an executable file begins.
-enum Head {
-    Program,
-    /// The interpreter and its argument.
-    Script(String, Option<String>),
-}
-
 #[derive(Debug)]
 struct Interpreter {
     program: Box<Executable>,
@@ -50,12 +38,15 @@ impl Executable {
     /// Opens `path` beneath the root and compares it with the signed tree, and its interpreter, too.
     pub fn open(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
         let executable = Self::open_one(context, path)?;
-        let (interpreter, argument) = match executable.head()? {
-            Head::Program => return Ok(executable),
-            Head::Script(interpreter, argument) => (interpreter, argument),
+        let (interpreter, argument) = match executable.format()? {
+            Format::Elf => return Ok(executable),
+            Format::Script {
+                interpreter,
+                argument,
+            } => (interpreter, argument),
         };
         let interpreter = Self::interpreter(context, path, &interpreter, argument)?;
-        if matches!(interpreter.program.head()?, Head::Script(..)) {
+        if matches!(interpreter.program.format()?, Format::Script { .. }) {
             return Err(format!(
                 "'{path}' is run by '{}', which is a script, too",
                 interpreter.program.path
@@ -133,35 +124,16 @@ impl Executable {
         })
     }
 
-    /// What runs it. A file that is neither is nothing that the kernel runs, and the C library's `execvp` would hand it
-    /// to a `/bin/sh` that nobody compared.
-    fn head(&self) -> Result<Head, StepFailure> {
+    /// Reads the format of the open file, from its beginning.
+    fn format(&self) -> Result<Format, StepFailure> {
         let fail = |problem: &str| StepFailure::from(format!("'{}': {problem}", self.path));
-        let mut head = Vec::new();
+        let mut start = Vec::new();
         let mut file = &self.file;
         file.rewind()
-            .and_then(|()| file.take(256).read_to_end(&mut head))
+            .and_then(|()| file.take(program::START).read_to_end(&mut start))
             .and_then(|_| file.rewind())
             .map_err(|error| fail(&format!("failed to read its first line: {error}")))?;
-        if head.starts_with(ELF) {
-            return Ok(Head::Program);
-        }
-        let Some(rest) = head.strip_prefix(b"#!") else {
-            return Err(fail("it is neither a program (ELF) nor a script (#!)"));
-        };
-        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        if line.len() >= SHEBANG.saturating_sub(2) {
-            return Err(fail("its first line is too long"));
-        }
-        let line = std::str::from_utf8(line).map_err(|_| fail("its first line is not UTF-8"))?;
-        let line = line.trim();
-        let (program, argument) = line
-            .split_once([' ', '\t'])
-            .map_or((line, None), |(program, rest)| (program, Some(rest.trim())));
-        Ok(Head::Script(
-            program.to_owned(),
-            argument.map(str::to_owned),
-        ))
+        Format::of(&start).map_err(fail)
     }
 
     fn interpreter(
@@ -183,14 +155,9 @@ impl Executable {
                 argument,
             });
         }
-        // `env` would look for it in directories whose files nobody compared.
-        let name = argument.unwrap_or_default();
-        let plain =
-            !name.is_empty() && !name.contains(['/', ' ', '\t', '=']) && !name.starts_with('-');
-        if !plain {
-            return Err(fail("expected '#!/usr/bin/env' with one name".to_owned()));
-        }
-        for directory in PATH {
+        let name = program::named_by_env(argument.as_deref())
+            .map_err(|problem| fail(problem.to_owned()))?;
+        for directory in program::ENV_PATH {
             let path = named(&format!("{directory}/{name}"))?;
             if context.sealed.find(&path).is_ok() {
                 let program = Box::new(Self::open_one(context, &path)?);
