@@ -29,10 +29,26 @@ const UNSIGNED: &[(&str, &str, &str)] = &[
         "values",
         "[parameters]\nenvironment = \"prod\"\nreplicas = 3\ntoken = \"a'b\\n$(id) %n\"\n",
     ),
-    ("user_data", "cloud-config", "\u{feff}#cloud-config\nruncmd: [x]\n"),
-    ("user_data", "variables", "# A comment.\nexport ENVIRONMENT=prod\nREPLICAS=3\n"),
-    ("user_data", "mailbox", "From nobody Fri Jan 11 07:00:00 1980\nMIME-Version: 1.0\n"),
-    ("user_data", "base64", "W3BhcmFtZXRlcnNdCmVudmlyb25tZW50ID0gInByb2QiCg==\n"),
+    (
+        "user_data",
+        "cloud-config",
+        "\u{feff}#cloud-config\nruncmd: [x]\n",
+    ),
+    (
+        "user_data",
+        "variables",
+        "# A comment.\nexport ENVIRONMENT=prod\nREPLICAS=3\n",
+    ),
+    (
+        "user_data",
+        "mailbox",
+        "From nobody Fri Jan 11 07:00:00 1980\nMIME-Version: 1.0\n",
+    ),
+    (
+        "user_data",
+        "base64",
+        "W3BhcmFtZXRlcnNdCmVudmlyb25tZW50ID0gInByb2QiCg==\n",
+    ),
     (
         "mount_table",
         "host",
@@ -54,7 +70,11 @@ const UNSIGNED: &[(&str, &str, &str)] = &[
         "cloud",
         "BOOT_IMAGE=/boot/vmlinuz-6.1.0 root=UUID=0a1b ro console=tty0 console=ttyS0,115200 earlyprintk=ttyS0 quiet\n",
     ),
-    ("cmdline", "quoted", "ro \"x init=/var/lib/evil y\" systemd.unit=\"rescue.target\" -- -s\n"),
+    (
+        "cmdline",
+        "quoted",
+        "ro \"x init=/var/lib/evil y\" systemd.unit=\"rescue.target\" -- -s\n",
+    ),
     (
         "floor",
         "locks",
@@ -62,6 +82,28 @@ const UNSIGNED: &[(&str, &str, &str)] = &[
          remote_access = [\"sshd\"]\nkernel = []\n",
     ),
 ];
+
+/// An answer of sock_diag: a socket of root's that listens, one of another user's by IPv6, and the end.
+fn listening() -> Vec<u8> {
+    let message = |kind: u16, body: &[u8]| {
+        let length = 16 + u32::try_from(body.len()).expect("a short body");
+        let mut message = length.to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.extend(2_u16.to_ne_bytes());
+        message.extend([1_u32.to_ne_bytes(), [0; 4]].concat());
+        message.extend(body);
+        message
+    };
+    let socket = |family: u8, address: &[u8], owner: u32| {
+        let mut body = vec![family, 10, 0, 0, 0, 22, 0, 0];
+        body.extend(address);
+        body.resize(64, 0);
+        body.extend([owner.to_ne_bytes(), 7_u32.to_ne_bytes()].concat());
+        message(20, &body)
+    };
+    let end = message(3, &[0; 4]);
+    [socket(2, &[0; 4], 0), socket(10, &[0; 16], 33), end].concat()
+}
 
 /// A file of `manifest/tests`, for the vectors.
 fn file(path: &str) -> PathBuf {
@@ -78,7 +120,15 @@ fn main() {
         fs::create_dir_all(&dir).expect("makes the directory");
         fs::write(dir.join(name), bytes).expect("writes a seed");
     };
-    for kind in ["channel", "declaration", "envelope", "grant", "statement", "tree", "trust"] {
+    for kind in [
+        "channel",
+        "declaration",
+        "envelope",
+        "grant",
+        "statement",
+        "tree",
+        "trust",
+    ] {
         for vector in Vector::all(kind) {
             let small = vector.input.len() <= MOST;
             if !small || vector.expect != Expectation::Accepted {
@@ -98,12 +148,15 @@ fn main() {
     }
     // A report has no vectors: what it has is the document's example.
     let document = fs::read_to_string(file("../../docs/manifest-format.md")).expect("the document");
-    let (_, report) = document.split_once("```json example=report\n").expect("an example");
+    let (_, report) = document
+        .split_once("```json example=report\n")
+        .expect("an example");
     let (report, _) = report.split_once("```").expect("its end");
     write("report", "accepted", report.as_bytes());
     for (target, name, text) in UNSIGNED {
         write(target, name, text.as_bytes());
     }
+    write("sockets", "two", &listening());
     // What EC2 signs, in BER, and what others make of it.
     let vectors = file("../../signer/src/fleet/identity/vectors");
     for vector in fs::read_dir(vectors).expect("the vectors of identity documents") {

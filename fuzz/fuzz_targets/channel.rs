@@ -18,7 +18,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(channel) = Channel::parse(data) else {
         return;
     };
-    let payload = channel.to_payload().expect("what was read is written shorter");
+    let payload = channel
+        .to_payload()
+        .expect("what was read is written shorter");
     assert_eq!(Channel::parse(&payload).as_ref(), Ok(&channel));
     let seconds = channel.time.expires() - channel.time.issued();
     assert!((1..=limits::CHANNEL_SECONDS).contains(&seconds));

@@ -11,7 +11,10 @@ use libfuzzer_sys::fuzz_target;
 mod harmful;
 #[path = "../../agent/src/cmdline/known.rs"]
 mod known;
-#[allow(dead_code, reason = "the fuzz target does not ask all that the agent does")]
+#[allow(
+    dead_code,
+    reason = "the fuzz target does not ask all that the agent does"
+)]
 #[path = "../../agent/src/cmdline/rules.rs"]
 mod rules;
 #[path = "../../agent/src/cmdline/tokens.rs"]
@@ -38,7 +41,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(all.contains(&word), "{word:?}");
     }
     for word in &all {
-        let _ = (rules::judge(word), rules::is_known(word), rules::target(word));
+        let _ = (
+            rules::judge(word),
+            rules::is_known(word),
+            rules::target(word),
+        );
     }
     let _ = rules::judge_line(line);
 });

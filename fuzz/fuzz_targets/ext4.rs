@@ -28,7 +28,9 @@ impl Bytes for Memory {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let end = at.checked_add(buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = at
+            .checked_add(buffer.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(self.0.get(at..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }

@@ -70,8 +70,16 @@ mod lockdown {
             }
             let _ = table.at(&ImagePath::root());
             for (written, run) in table.written_and_run() {
-                assert!(visible.iter().any(|mount| mount.point == written && mount.is_writable()));
-                assert!(visible.iter().any(|mount| mount.point == run && !mount.is_writable()));
+                assert!(
+                    visible
+                        .iter()
+                        .any(|mount| mount.point == written && mount.is_writable())
+                );
+                assert!(
+                    visible
+                        .iter()
+                        .any(|mount| mount.point == run && !mount.is_writable())
+                );
             }
             if !data.ends_with(b"\n") {
                 let ended = [data, b"\n"].concat();

@@ -18,7 +18,10 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     assert!(line.len() <= limits::REPORT);
-    assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
+    assert_eq!(
+        line.iter().position(|byte| *byte == b'\n'),
+        Some(line.len() - 1)
+    );
     let read = Report::parse(&line).expect("what was written is read");
     assert_eq!(read.name(), name);
     assert_eq!(read.to_line().as_ref(), Ok(&line));

@@ -11,20 +11,29 @@ use libfuzzer_sys::fuzz_target;
 mod document;
 #[path = "../../agent/src/parameters/foreign.rs"]
 mod foreign;
-#[allow(dead_code, reason = "the fuzz target has no use for the kinds of values")]
+#[allow(
+    dead_code,
+    reason = "the fuzz target has no use for the kinds of values"
+)]
 #[path = "../../agent/src/parameters/problem.rs"]
 mod problem;
 
 fuzz_target!(|data: &[u8]| {
     if let Some(problem) = foreign::recognise("user-data", data) {
-        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+        assert!(
+            !problem.to_string().contains(char::is_control),
+            "{problem:?}"
+        );
         return;
     }
     match document::parse("user-data", data) {
         Err(problems) => {
             assert!(!problems.is_empty());
             for problem in problems {
-                assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+                assert!(
+                    !problem.to_string().contains(char::is_control),
+                    "{problem:?}"
+                );
             }
         }
         Ok(values) => {
@@ -46,7 +55,9 @@ fn quoted(text: &str) {
     assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
     // What the shell makes of it: the quotes away, and each quote that was taken out put back.
     let shell = Filter::Shell.quote(text);
-    let inner = shell.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let inner = shell
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
     let inner = inner.expect("quotes").replace("'\\''", "\0");
     assert!(!inner.contains('\''));
     assert_eq!(inner.replace('\0', "'"), text.replace('\0', "'"));

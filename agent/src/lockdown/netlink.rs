@@ -1,9 +1,9 @@
 //! One question to the kernel over netlink, and its answer: routing rules, listening sockets.
 
+mod answer;
 pub(super) mod message;
 
 use std::{
-    fmt,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -18,8 +18,8 @@ use rustix::{
     },
 };
 
-use self::message::{DONE, ERROR, INTERRUPTED, Message, OVERRUN, SEQUENCE, messages, u32_at};
-use super::{cause::Probe, item::Unseen, look::Look};
+pub(super) use self::answer::{GARBLED, LONGEST, Progress, Refusal, take};
+use super::{item::Unseen, look::Look};
 
 /// The kernel answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,76 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PIECE: usize = 64 * 1024;
 /// Pieces of an answer, and whatever else comes in meanwhile.
 const MOST_PIECES: usize = 8_192;
-pub(super) const GARBLED: Refusal = Refusal::Answer("its answer does not add up");
 /// What changes all the time is listed again, but not for ever.
 const ATTEMPTS: usize = 5;
-/// An answer takes no longer than this, however much of it there is.
-pub(super) const LONGEST: Duration = Duration::from_secs(10);
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The kernel has nothing of this kind.
-    Unsupported,
-    /// There is such a thing already.
-    Exists,
-    /// There was more of it than could be listened to.
-    Late,
-    /// Something else.
-    Errno(Errno),
-    /// This cannot be its answer.
-    Answer(&'static str),
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::AFNOSUPPORT | Errno::OPNOTSUPP => Self::Unsupported,
-            Errno::EXIST => Self::Exists,
-            errno => Self::Errno(errno),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsupported => f.write_str("the kernel has none for this family"),
-            Self::Exists => f.write_str("there is one already"),
-            Self::Late => write!(
-                f,
-                "its answer did not end within {} seconds",
-                LONGEST.as_secs()
-            ),
-            Self::Errno(errno) => write!(f, "{errno}"),
-            Self::Answer(problem) => f.write_str(problem),
-        }
-    }
-}
-
-impl Refusal {
-    /// What could not be seen for it. A list that did not end is as `crowd` says.
-    pub fn unseen(self, what: &str, crowd: Probe) -> Unseen {
-        let text = format!("failed to list {what}: {self}");
-        match self {
-            Self::Errno(errno) => Unseen::errno(errno, text),
-            Self::Late => Unseen::Unfit(crowd, text),
-            Self::Unsupported | Self::Exists | Self::Answer(_) => Unseen::Hidden(text),
-        }
-    }
-}
-
-/// What is known after a piece of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// There is more to come.
-    More,
-    /// That was all.
-    Done,
-    /// The rules changed meanwhile.
-    Again,
-}
-
 /// Refuses to ask in another network than the host's: a unit with a network of its own would look at, and
 /// shut, an empty one.
 pub(super) fn must_be_of_the_host(look: &Look<'_>) -> Result<(), Unseen> {
@@ -194,38 +126,4 @@ fn ask(
         }
     }
     Err(Refusal::Late)
-}
-
-/// Takes the messages out of a piece of the answer; each gets the kind and the body of one.
-pub(super) fn take(
-    piece: &[u8],
-    mut each: impl FnMut(u16, &[u8]) -> Result<(), Refusal>,
-) -> Result<Progress, Refusal> {
-    let mut progress = Progress::More;
-    let is_ours = |message: &Message<'_>| message.sequence == SEQUENCE;
-    for message in messages(piece).ok_or(GARBLED)?.into_iter().filter(is_ours) {
-        if message.flags & INTERRUPTED != 0 {
-            progress = Progress::Again;
-        }
-        match message.kind {
-            DONE => return finished(message.body, progress),
-            ERROR => {
-                u32_at(message.body, 0).ok_or(GARBLED)?;
-                return finished(message.body, progress);
-            }
-            OVERRUN => return Err(Refusal::Errno(Errno::NOBUFS)),
-            kind => each(kind, message.body)?,
-        }
-    }
-    Ok(progress)
-}
-
-/// The end of an answer has a number: nothing, or the negative of an error's.
-fn finished(body: &[u8], progress: Progress) -> Result<Progress, Refusal> {
-    match u32_at(body, 0).map_or(0, u32::cast_signed) {
-        0 if progress == Progress::Again => Ok(Progress::Again),
-        0 => Ok(Progress::Done),
-        number @ -4095..=-1 => Err(Errno::from_raw_os_error(number.saturating_neg()).into()),
-        _ => Err(GARBLED),
-    }
 }

@@ -6,90 +6,30 @@
 //! a socket is not given to root by `fchown` without `CAP_CHOWN`. What a set-uid program or a service of root's
 //! opens, and then hands on to others, is root's.
 
+mod answer;
 mod table;
 
-use std::{
-    cell::RefCell,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::cell::RefCell;
 
+use self::answer::{BY_FAMILY, Found, take};
 use super::super::{
     cause::Probe,
     item::Unseen,
     look::Look,
     netlink::{
-        self, GARBLED, Of, Progress, Refusal,
-        message::{DUMP, REQUEST, message, u32_at},
+        self, Of, Refusal,
+        message::{DUMP, REQUEST, message},
     },
 };
 
 /// How it is looked at, for people.
 pub(super) const PROBE: &str = "listening sockets (sock_diag)";
-/// Of each kind, for a finding.
-const SHOWN: usize = 4;
-/// `SOCK_DIAG_BY_FAMILY`.
-const BY_FAMILY: u16 = 20;
 /// `AF_INET`, `AF_INET6`.
 const FAMILIES: [u8; 2] = [2, 10];
 /// `IPPROTO_TCP`.
 const TCP: u8 = 6;
-/// `TCP_LISTEN`, as a state and in a set of states.
-const LISTEN: u8 = 10;
+/// `TCP_LISTEN`, in a set of states.
 const LISTENING: u32 = 1 << 10;
-
-/// Who listens: the first few of root's and of others', and how many there are.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Found {
-    pub root: Listeners,
-    pub others: Listeners,
-}
-
-/// Listening sockets of one kind.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Listeners {
-    shown: Vec<(SocketAddr, u32)>,
-    count: usize,
-}
-
-impl Found {
-    fn add(&mut self, address: SocketAddr, owner: u32) {
-        let listeners = if owner == 0 {
-            &mut self.root
-        } else {
-            &mut self.others
-        };
-        listeners.count = listeners.count.saturating_add(1);
-        if listeners.shown.len() < SHOWN && !listeners.shown.contains(&(address, owner)) {
-            listeners.shown.push((address, owner));
-            listeners.shown.sort_unstable();
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        for (listeners, more) in [
-            (&mut self.root, other.root),
-            (&mut self.others, other.others),
-        ] {
-            listeners.count = listeners.count.saturating_add(more.count);
-            listeners.shown.extend(more.shown);
-            listeners.shown.sort_unstable();
-            listeners.shown.truncate(SHOWN);
-        }
-    }
-}
-
-impl Listeners {
-    /// The listeners in words, if there are any.
-    pub fn text(&self) -> Option<String> {
-        let shown = self.shown.iter();
-        let shown = shown.map(|(address, owner)| format!("{address} (user id {owner})"));
-        let mut text = shown.collect::<Vec<_>>().join(", ");
-        if let Some(more @ 1..) = self.count.checked_sub(self.shown.len()) {
-            text.push_str(&format!(" and {more} more"));
-        }
-        (self.count > 0).then_some(text)
-    }
-}
 
 /// Who listens on one of these ports, as far as it was seen, and why it was not seen to its end.
 pub(super) fn on(look: &Look<'_>, ports: &[u16]) -> (Found, Option<Unseen>) {
@@ -151,41 +91,6 @@ fn question(family: u8, port: u16) -> Vec<u8> {
     body.extend([0; 38]);
     body.extend([0xff; 8]);
     message(BY_FAMILY, REQUEST | DUMP, &body)
-}
-
-/// Takes the sockets out of a piece of the answer.
-fn take(piece: &[u8], port: u16, found: &mut Found) -> Result<Progress, Refusal> {
-    netlink::take(piece, |kind, body| {
-        if kind == BY_FAMILY {
-            let (address, owner) = socket(body).ok_or(GARBLED)?;
-            // Of a kernel that ignores what it is asked for, the rest is left out here.
-            if address.port() == port {
-                found.add(address, owner);
-            }
-        }
-        Ok(())
-    })
-}
-
-/// The address and the user of a socket that listens, from a `struct inet_diag_msg`.
-fn socket(body: &[u8]) -> Option<(SocketAddr, u32)> {
-    let [family, state, _, _, port @ ..] = body.first_chunk::<6>()?;
-    if *state != LISTEN {
-        return None;
-    }
-    let ip = match *family {
-        2 => {
-            let address: &[u8; 4] = body.get(8..)?.first_chunk()?;
-            IpAddr::from(Ipv4Addr::from(*address))
-        }
-        10 => {
-            let address: &[u8; 16] = body.get(8..)?.first_chunk()?;
-            IpAddr::from(Ipv6Addr::from(*address))
-        }
-        _ => return None,
-    };
-    let owner = u32_at(body, 64)?;
-    Some((SocketAddr::new(ip, u16::from_be_bytes(*port)), owner))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 
-use super::*;
-use crate::lockdown::netlink::message::SEQUENCE;
+use super::{answer::LISTEN, *};
+use crate::lockdown::netlink::{Progress, message::SEQUENCE};
 
 /// An answer of the kernel: a socket in this state, of this user.
 fn answer(family: u8, state: u8, address: &[u8], port: u16, user: u32) -> Vec<u8> {

@@ -32,7 +32,7 @@ fn of_user(local: &str, user: &str) -> String {
 fn found(root: &TestRoot) -> Result<(String, String), Unseen> {
     let mut found = Found::default();
     read(&root.open(), &[22, 2222], &mut found)?;
-    let text = |listeners: &super::super::Listeners| listeners.text().unwrap_or_default();
+    let text = |listeners: &super::super::answer::Listeners| listeners.text().unwrap_or_default();
     Ok((text(&found.root), text(&found.others)))
 }
 
