@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::{
-    image::{FORGED, HALT, Image, Inputs, LINE, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
+    image::{FORGED, HALT, Image, Inputs, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
     seen::Seen,
 };
 use crate::{
@@ -55,12 +55,15 @@ pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quara
 /// A boot to be.
 #[derive(Debug, Clone)]
 pub struct Boot<'a> {
-    /// How the kernel's command line begins: [`FAST`], or [`PLAIN`](crate::vm::PLAIN) for an image that signs no line.
+    /// First words of the kernel's command line: [`FAST`], or [`PLAIN`](crate::vm::PLAIN) for an image that does not
+    /// sign those of [`FAST`].
     pub words: &'a str,
     /// More for the kernel's command line.
     pub append: &'a str,
     /// More for QEMU, split at white space.
     pub devices: &'a str,
+    /// Programs of this machine that the initrd has in `/bin`, for `prepare`.
+    pub programs: &'a [&'a str],
     /// Shell of the initrd, with the root on `/root` and what will be its `/run` on `/run`.
     pub prepare: &'a str,
     /// The shell condition that is waited for.
@@ -80,6 +83,7 @@ impl Default for Boot<'_> {
             words: FAST,
             append: "",
             devices: "",
+            programs: &[],
             prepare: "",
             until: READY,
             // Only a test that fails waits so long; a machine with much else to do needs most of it.
@@ -210,7 +214,9 @@ impl<'a> Disk<'a> {
             "LIMIT={}\nsettled() {{ {}; }}\n{OBSERVE}{before}{}{after}{END}",
             boot.limit, boot.until, boot.look
         );
-        Initrd::new(&self.image.root()).pack_boot(boot.prepare, &observe, &initrd);
+        let packed = Initrd::new(&self.image.root());
+        boot.programs.iter().for_each(|path| packed.program(path));
+        packed.pack_boot(boot.prepare, &observe, &initrd);
         let observed = log("observer");
         // What it said in a boot before this one is not what it says now.
         fs::File::create(&observed).expect("a log");

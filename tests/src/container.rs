@@ -11,6 +11,12 @@ use serde_json::Value;
 
 use crate::{NO_LOCKS, Run, overlay::Overlay, program, run};
 
+/// The end of a declaration for stock Debian servers, whose packages bring private keys in manuals.
+pub const WAIVER: &str = "
+[[lint.allow]]
+rule = \"private-key\"
+reason = \"Those of manuals.\"
+";
 /// Everything that the default target asks for is there.
 pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
 /// Nothing runs but what a quarantined host may run.
@@ -380,11 +386,15 @@ impl Seen {
         !self.session.trim().is_empty()
     }
 
+    /// The time at which a unit became active, in microseconds of the monotonic clock; 0 if it never did.
+    pub fn since(&self, unit: &str) -> u64 {
+        self.states.get(unit).map_or(0, |(_, since)| *since)
+    }
+
     /// Each of the units became active, and not before the one ahead of it.
     pub fn in_order(&self, units: &[&str]) {
-        let since = |unit: &str| self.states.get(unit).map_or(0, |(_, since)| *since);
         for pair in units.windows(2) {
-            let (first, then) = (since(pair[0]), since(pair[1]));
+            let (first, then) = (self.since(pair[0]), self.since(pair[1]));
             assert!(first > 0 && first <= then, "{pair:?}: {first}, {then}");
         }
     }

@@ -2,6 +2,8 @@
 
 mod causes;
 mod channel;
+#[path = "../shared/critical.rs"]
+mod critical;
 mod documents;
 mod early;
 mod fetch;
@@ -25,6 +27,7 @@ mod rpm;
 mod server;
 mod signer_faults;
 mod signer_kill;
+mod strace;
 mod tamper;
 mod template;
 mod units;

@@ -5,9 +5,12 @@ mod boot_cmdline;
 mod boot_hosts;
 mod boot_tamper;
 mod cloud_init;
+#[path = "../shared/critical.rs"]
+mod critical;
 mod first_boot;
 mod fleet;
 mod fsverity;
 mod grant;
 mod lockdown;
+mod opened;
 mod packer;
