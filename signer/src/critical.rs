@@ -66,6 +66,11 @@ pub fn derive(measured: &Measured<'_>) -> Vec<Rule> {
             walk.visit(entry.path.clone());
         }
     }
+    // Programs run helpers by paths that are nowhere in the image but in them: `dhcpcd`, which `ifup` and cloud-init
+    // run, has hooks in `/usr/lib/dhcpcd`. Few have such a directory, so that it counts for each, named or not.
+    for entry in measured.entries() {
+        walk.trees.extend(walk.image.helpers(&entry.path));
+    }
     walk.run();
     let (seen, trees) = (walk.seen, walk.trees);
     let trees: Vec<Pattern> = trees

@@ -269,6 +269,19 @@ impl<'a> Image<'a> {
             .collect()
     }
 
+    /// Patterns of the directories of helpers that a command has, if the path is a command's.
+    pub(super) fn helpers(&self, path: &ImagePath) -> Vec<String> {
+        let text = std::str::from_utf8(path.as_bytes()).unwrap_or_default();
+        let (directory, name) = text.rsplit_once('/').unwrap_or_default();
+        if !COMMANDS.contains(&directory) {
+            return Vec::new();
+        }
+        let places = self.holders().into_iter();
+        // Data of a command that nothing names is not what runs.
+        let places = places.filter(|place| !matches!(&**place, "usr/share" | "opt"));
+        places.filter_map(|place| self.own(&place, name)).collect()
+    }
+
     fn own(&self, place: &str, name: &str) -> Option<String> {
         /// Not a program's own, whatever the program is called.
         const SHARED: [&str; 10] = [

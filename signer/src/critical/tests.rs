@@ -82,6 +82,34 @@ fn program_of_a_unit_is_critical_with_its_modules_and_data() {
 }
 
 #[test]
+fn helpers_of_a_command_are_critical_also_where_nothing_names_it() {
+    let root = root(&[
+        ("usr/sbin/dhcpcd", "\x7fELF"),
+        ("usr/lib/dhcpcd/dhcpcd-run-hooks", ""),
+        ("usr/lib/dhcpcd/dhcpcd-hooks/30-hostname", ""),
+        ("usr/libexec/dhcpcd/x", ""),
+        ("usr/share/dhcpcd/hooks/15-timezone", ""),
+        ("usr/lib/other/x", ""),
+        // Not one command's own.
+        ("usr/bin/gcc", ""),
+        ("usr/lib/gcc/cc1", ""),
+    ]);
+    must_be(
+        &rules(root.path()),
+        &[
+            "usr/lib/dhcpcd/dhcpcd-run-hooks",
+            "usr/lib/dhcpcd/dhcpcd-hooks/30-hostname",
+            "usr/libexec/dhcpcd/x",
+        ],
+        &[
+            "usr/share/dhcpcd/hooks/15-timezone",
+            "usr/lib/other/x",
+            "usr/lib/gcc/cc1",
+        ],
+    );
+}
+
+#[test]
 fn helper_of_udev_or_modprobe_is_critical() {
     let root = root(&[
         (
