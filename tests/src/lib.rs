@@ -85,7 +85,8 @@ name = "render"
 file = { path = "/etc/web/config.toml", template = "/usr/share/web/config.toml.j2", mode = "0640", owner = "root" }
 "#;
 
-/// The words of a command of `earmark`. Roots of a [`Bench`] have no first process that could tell their architecture.
+/// Splits a command line of `earmark` at its blanks. Names the architecture where a root is measured: that of a
+/// [`Bench`] has no first process to tell it.
 pub fn words(command: &str) -> Vec<&str> {
     let mut words: Vec<&str> = command.split(' ').collect();
     if matches!(words.first(), Some(&("seal" | "measure"))) {
@@ -184,38 +185,12 @@ impl Bench {
 
     /// Seals the root with `release.key`.
     pub fn seal(&self) -> Run {
-        self.earmark(&[
-            "seal",
-            "--architecture",
-            std::env::consts::ARCH,
-            "--root",
-            "root",
-            "--spec",
-            "earmark.toml",
-            "--version",
-            "1.0",
-            "--key",
-            "release.key",
-            "--trust",
-            "trust.toml",
-        ])
+        self.command("seal --root root --spec earmark.toml --version 1.0 --key release.key --trust trust.toml")
     }
 
     /// Measures the root into `OUT`.
     pub fn measure(&self) -> Run {
-        self.earmark(&[
-            "measure",
-            "--architecture",
-            std::env::consts::ARCH,
-            "--root",
-            "root",
-            "--spec",
-            "earmark.toml",
-            "--version",
-            "1.0",
-            "--out",
-            "OUT",
-        ])
+        self.command("measure --root root --spec earmark.toml --version 1.0 --out OUT")
     }
 
     /// Makes a key pair `NAME.key` and `NAME.pub`.
@@ -229,6 +204,11 @@ impl Bench {
         run(program("earmark"), args, Some(self.directory.path()))
     }
 
+    /// Runs a command line of `earmark` in this directory. See [`words`].
+    pub fn command(&self, command: &str) -> Run {
+        self.earmark(&words(command))
+    }
+
     /// Runs `earmark-agent` in this directory.
     pub fn agent(&self, args: &[&str]) -> Run {
         run(program("earmark-agent"), args, Some(self.directory.path()))
@@ -237,6 +217,36 @@ impl Bench {
     /// The agent's full verification of the root.
     pub fn verify(&self) -> Run {
         self.agent(&["verify", "--gate", "full", "--root", "root", "--json"])
+    }
+
+    /// The agent's full verification at boot, before first boot, with the record that it left as its output.
+    pub fn verify_at_boot(&self) -> Run {
+        let run = self.agent(&["verify", "--boot", "--gate", "full", "--root", "root"]);
+        let record = fs::read_to_string(self.root().join("run/earmark/status.json"));
+        Run {
+            out: record.expect("a record"),
+            ..run
+        }
+    }
+
+    /// The signer's full verification of the root, by the trust file beside it.
+    pub fn verify_offline(&self) -> Run {
+        self.command("verify --root root --trust trust.toml --json")
+    }
+
+    /// Runs a program of the workspace in this directory as an account without rights.
+    pub fn as_nobody(&self, name: &str, args: &[&str]) -> Run {
+        // That account may reach neither this directory nor the one that programs are built in.
+        let everybody = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path(""), everybody).expect("a mode");
+        let copy = self.path(name);
+        if !copy.exists() {
+            fs::copy(program(name), &copy).expect("a copy of the program");
+        }
+        let words = "--reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all";
+        let copy = copy.to_str().expect("a path in UTF-8");
+        let words = words.split(' ').chain([copy]).chain(args.iter().copied());
+        run("setpriv", words, Some(self.directory.path()))
     }
 
     /// The root.

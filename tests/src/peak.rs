@@ -1,14 +1,14 @@
-//! What a program took of the memory.
+//! Peak memory of a program.
 
 use std::{ffi::OsStr, fs::File, path::Path, process::Stdio, time::Duration};
 
 use crate::{Run, command};
 
-/// How often a program is run again that was over before it was looked at.
+/// Upper bound of runs for a program that ends before its memory is first read.
 const TRIES: usize = 50;
 
-/// Runs a program as [`crate::run`] does, and watches how much memory it takes: the peak of its resident set in
-/// KiB, as the kernel keeps it. What it takes in its last moment may be missed.
+/// Runs a program as [`crate::run`] does, and reads the peak of its resident set, in KiB, from the kernel every
+/// half millisecond. A rise after the last reading is missed.
 pub fn run_watched<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: impl IntoIterator<Item = S>,

@@ -61,7 +61,7 @@ pub struct Vm<'a> {
     pub kernel: &'a Path,
     /// See [`Initrd::pack`].
     pub initrd: &'a Path,
-    /// How the kernel's command line begins: [`FAST`] or [`PLAIN`].
+    /// First words of the kernel's command line: [`FAST`] or [`PLAIN`].
     pub words: &'a str,
     /// More for the kernel's command line.
     pub append: &'a str,

@@ -1,5 +1,5 @@
 //! A verification stays within its memory, whatever a root holds. Each hostile root is a sealed one that verifies,
-//! and something in it. What the contract says of the largest roots `cargo xtask bench --bounds` measures.
+//! and something in it. The largest roots are measured by `cargo xtask bench --bounds`.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 use earmark_tests::{Bench, Run, peak::run_watched, program, run};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
-/// What the contract allows for 120,000 honest entries, in KiB. These roots have fewer than 40, and each of the
+/// Bound of docs/bounds.md for 120,000 honest entries, in KiB. These roots have fewer than 40, and each of the
 /// floods here took more while the walk was kept as a whole.
 const BOUND: u64 = 64 * 1024;
 

@@ -1,5 +1,5 @@
-//! What lies in the host's own state is anybody's who was root once: no lie in it may make a verdict better
-//! than the honest state, or none, would.
+//! Lies in the host's own state, which whoever was root once can write: none makes a verdict better than the honest
+//! state, or none, would.
 //!
 //! A new file of the state gets a line in `layout::STATE_FILES`, and is then tried here with each of [`FORMS`].
 
@@ -10,7 +10,7 @@ use std::{
 };
 
 use earmark_manifest::{crypto, layout};
-use earmark_tests::{Bench, run};
+use earmark_tests::{Bench, Run, run};
 use serde_json::{Value, json};
 
 const RENDERED: &str = "etc/web/config.toml";
@@ -28,27 +28,12 @@ fn booted() -> Bench {
     bench
 }
 
+/// The digest of the manifest that a root is sealed with.
 fn manifest(bench: &Bench) -> String {
-    let envelope = fs::read(bench.root().join("usr/lib/earmark/seal/manifest.json")).unwrap();
-    let envelope: Value = serde_json::from_slice(&envelope).unwrap();
-    let payload = base64(envelope["payload"].as_str().unwrap());
-    crypto::sha256(&payload).to_string()
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| {
-        let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        digits.iter().position(|digit| *digit == byte)
-    };
-    let (mut bits, mut count, mut bytes) = (0_usize, 0, Vec::new());
-    for value in text.bytes().filter_map(digit) {
-        (bits, count) = ((bits << 6 | value) & 0xffff, count + 6);
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).unwrap());
-        }
-    }
-    bytes
+    bench.verify().json()["manifest"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Writes a record of rendered files as the agent does.
@@ -78,7 +63,7 @@ fn write_record(
     bench.chmod(RECORD, 0o600);
 }
 
-/// How good an outcome is; a later one is better.
+/// Verdicts, from the worst to the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Violated,
@@ -111,28 +96,18 @@ struct Seen {
 
 impl Seen {
     fn of(bench: &Bench) -> Self {
-        let agent = bench.verify();
-        let full = ["verify", "--boot", "--gate", "full", "--root", "root"];
-        let boot = bench.agent(&full);
-        let kept = fs::read(bench.root().join("run/earmark/status.json")).unwrap();
-        let kept: Value = serde_json::from_slice(&kept).unwrap();
-        let offline = [
-            "verify",
-            "--root",
-            "root",
-            "--trust",
-            "trust.toml",
-            "--full",
-            "--json",
+        let runs = [
+            bench.verify(),
+            bench.verify_at_boot(),
+            bench.verify_offline(),
         ];
-        let offline = bench.earmark(&offline);
-        let reports = [agent.json(), kept, offline.json()];
+        let reports = runs.each_ref().map(Run::json);
         let on_host_word = reports.each_ref().map(|report| {
             let count = report["counts"]["files_on_host_word"].as_u64();
             count.unwrap()
         });
         let ranks = reports.each_ref().map(Rank::of);
-        for (run, rank) in [agent, boot, offline].iter().zip(ranks) {
+        for (run, rank) in runs.iter().zip(ranks) {
             let expected = match rank {
                 Rank::Violated => 10,
                 Rank::Undecided => 11,
@@ -268,6 +243,7 @@ fn no_lie_in_the_record_of_rendered_files_makes_a_verdict_better() {
     let all = (control.agent, control.boot, control.offline);
     assert_eq!(all, (Rank::Verified, Rank::Verified, Rank::Verified));
     assert_eq!(control.on_host_word, [1; 3]);
+    let ours = manifest(&honest);
     for tamper in TAMPERS {
         let bench = honest.copy();
         (tamper.change)(&bench);
@@ -278,7 +254,6 @@ fn no_lie_in_the_record_of_rendered_files_makes_a_verdict_better() {
         let best = honest.or(Seen::of(&bench));
         fs::write(&record, kept).unwrap();
         assert!(best.offline < Rank::Verified, "{}: {best:?}", tamper.name);
-        let ours = manifest(&bench);
         let owner = fs::metadata(bench.root()).unwrap();
         let powers = json!({ "mode": 0o6777, "uid": owner.uid(), "gid": owner.gid() });
         for path in PATHS {
@@ -309,7 +284,7 @@ fn no_lie_in_the_record_of_rendered_files_makes_a_verdict_better() {
     }
 }
 
-/// What a file of the state can be made.
+/// A name, and a way to spoil a file of the state.
 type Form = (&'static str, fn(&Path));
 
 const FORMS: &[Form] = &[

@@ -47,7 +47,7 @@ pub struct Args {
     /// Measure the memory that the largest and the most hostile roots take instead
     #[arg(long, conflicts_with_all = ["root", "cold", "peers_only", "boot", "fleet"])]
     bounds: bool,
-    /// Where the report goes; by default docs/benchmarks.md, docs/boot-cost.md,
+    /// File for the report; by default docs/benchmarks.md, docs/boot-cost.md,
     /// docs/fleet-cost.md or docs/bounds.md
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,

@@ -99,12 +99,6 @@ impl Host {
         run("chroot", words, None)
     }
 
-    /// The verification before first boot.
-    fn verify_at_boot(&self) -> Run {
-        let words = ["verify", "--boot", "--gate", "full", "--root", "root"];
-        self.bench.agent(&words)
-    }
-
     /// First boot, killed at its n-th rename or sync.
     fn killed_at(&self, n: usize) -> Run {
         let inject = format!("inject=renameat,renameat2,fsync,fdatasync:signal=SIGKILL:when={n}");
@@ -183,7 +177,7 @@ fn privileged_first_boot_survives_a_kill_at_each_record() {
         assert_eq!(killed.code, -1, "at {n}: {}\n{}", killed.out, killed.err);
         kills += 1;
         // What the kill left is what the image's owner signed, or about to be: no boot is refused.
-        host.verify_at_boot().must(0);
+        host.bench.verify_at_boot().must(0);
         let was = host.state("once");
         let next = host.first_boot();
         if was == "interrupted" {

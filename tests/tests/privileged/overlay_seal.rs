@@ -3,8 +3,13 @@
 
 use std::{fs, path::PathBuf};
 
-use earmark_tests::{Bench, Run, program, run, words};
+use earmark_tests::{Bench, Run, run};
 use rustix::io::Errno;
+
+use crate::strace;
+
+const SEAL: &str =
+    "seal --root root --spec earmark.toml --version 2.0 --key release.key --trust trust.toml";
 
 /// A bench whose root is a fresh overlay over a sealed root.
 struct Layers {
@@ -31,28 +36,17 @@ impl Layers {
         Self { bench }
     }
 
-    fn seal(&self, strace: &[&str]) -> Run {
-        let seal = "seal --root root --spec earmark.toml --version 2.0 --key release.key --trust trust.toml";
-        let program = program("earmark");
-        let all = strace
-            .iter()
-            .copied()
-            .chain([program.to_str().unwrap()])
-            .chain(words(seal));
-        let all: Vec<&str> = all.collect();
-        run(all[0], &all[1..], Some(&self.bench.path("")))
+    fn seal(&self) -> Run {
+        self.bench.command(SEAL)
+    }
+
+    /// Seals, and is disturbed at a system call.
+    fn seal_with(&self, injection: &str) -> Run {
+        strace::inject(&self.bench, injection, "earmark", SEAL)
     }
 
     fn must_be_sealed_anew(&self, at: &str) {
-        let verify = [
-            "verify",
-            "--root",
-            "root",
-            "--trust",
-            "trust.toml",
-            "--json",
-        ];
-        let run = self.bench.earmark(&verify);
+        let run = self.bench.verify_offline();
         assert_eq!(run.code, 0, "{at}: {}{}", run.out, run.err);
         let report = run.json();
         assert_eq!(report["verdict"], "verified", "{at}");
@@ -83,22 +77,9 @@ impl Drop for Layers {
     }
 }
 
-/// A sealed root whose directory of the seal has a mode that sealing puts right.
-fn sealed() -> Bench {
-    Bench::sealed()
-}
-
-fn inject(what: &str) -> [String; 7] {
-    ["strace", "-f", "-qq", "-o", "/dev/null", "-e", what].map(str::to_owned)
-}
-
-fn strings(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
-}
-
 #[test]
 fn privileged_overlay_over_a_sealed_base_is_sealed_anew() {
-    let base = sealed();
+    let base = Bench::sealed();
     for (redirect, renames) in [("off", false), ("on", true)] {
         let layers = Layers::over(&base, redirect);
         // The control: what this kernel refuses, and what it does not.
@@ -115,35 +96,27 @@ fn privileged_overlay_over_a_sealed_base_is_sealed_anew() {
         if renames {
             rustix::fs::rename(&to, &from).unwrap();
         }
-        layers.seal(&[]).must(0);
+        layers.seal().must(0);
         layers.must_be_sealed_anew(redirect);
         // And once more: now the directory is the upper layer's, or merged.
-        layers.seal(&[]).must(0);
+        layers.seal().must(0);
         layers.must_be_sealed_anew(redirect);
         // What is beneath stays as it was.
-        let lower = [
-            "verify",
-            "--root",
-            "lower",
-            "--trust",
-            "trust.toml",
-            "--json",
-        ];
-        let verified = layers.bench.earmark(&lower).must(0).json();
+        let lower = "verify --root lower --trust trust.toml --json";
+        let verified = layers.bench.command(lower).must(0).json();
         assert_eq!(verified["image"]["version"], "1.0");
     }
 }
 
 #[test]
 fn privileged_overlay_keeps_the_old_seal_whole_if_any_step_fails() {
-    let base = sealed();
+    let base = Bench::sealed();
     let mut failed = 0;
     for call in ["renameat2", "fsync", "mkdirat", "fchmod"] {
         for when in 1..=16 {
             let layers = Layers::over(&base, "off");
             let before = layers.listing();
-            let inject = inject(&format!("inject={call}:error=EIO:when={when}"));
-            let run = layers.seal(&strings(&inject));
+            let run = layers.seal_with(&format!("{call}:error=EIO:when={when}"));
             if run.code == 0 {
                 layers.must_be_sealed_anew("not disturbed");
                 break;
@@ -151,9 +124,8 @@ fn privileged_overlay_keeps_the_old_seal_whole_if_any_step_fails() {
             failed += 1;
             assert_eq!(run.code, 11, "{call} {when}: {}", run.err);
             assert_eq!(layers.listing(), before, "{call} {when}: {}", run.err);
-            let verify = ["verify", "--root", "root", "--trust", "trust.toml"];
-            let verified = layers.bench.earmark(&verify).must(0);
-            assert!(verified.out.contains("web 1.0"), "{}", verified.out);
+            let verified = layers.bench.verify_offline().must(0).json();
+            assert_eq!(verified["image"]["version"], "1.0", "{call} {when}");
         }
     }
     assert!(
@@ -164,23 +136,21 @@ fn privileged_overlay_keeps_the_old_seal_whole_if_any_step_fails() {
 
 #[test]
 fn privileged_overlay_signer_that_was_killed_is_mended_by_the_next_run() {
-    let base = sealed();
+    let base = Bench::sealed();
     let mut killed = 0;
     for call in ["renameat2", "unlinkat", "fsync", "mkdirat"] {
         for when in 1..=16 {
             let layers = Layers::over(&base, "off");
-            let inject = inject(&format!("inject={call}:signal=SIGKILL:when={when}"));
-            let run = layers.seal(&strings(&inject));
+            let run = layers.seal_with(&format!("{call}:signal=SIGKILL:when={when}"));
             if run.code == 0 {
                 break;
             }
             killed += 1;
             // Whatever is there now, it is not called an image that it is not.
-            let verify = ["verify", "--root", "root", "--trust", "trust.toml"];
-            let code = layers.bench.earmark(&verify).code;
+            let code = layers.bench.verify_offline().code;
             assert!(matches!(code, 0 | 10 | 11), "{call} {when}: {code}");
             let at = format!("{call} {when}");
-            layers.seal(&[]).must(0);
+            layers.seal().must(0);
             layers.must_be_sealed_anew(&at);
         }
     }

@@ -6,10 +6,11 @@ use std::{
     fs,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
-    thread,
 };
 
-use earmark_tests::{Bench, Run, fleet::Fleet, program, run, words};
+use earmark_tests::{Bench, fleet::Fleet, program, run};
+
+use crate::strace;
 
 /// Documented: usage, not verified, cannot decide. A fault that is survived ends with 0.
 const DOCUMENTED: [i32; 4] = [0, 2, 10, 11];
@@ -54,44 +55,20 @@ fn bench() -> Bench {
         "measure --root root --spec earmark.toml --version 2.0 --out SIGNED",
         "sign SIGNED --key release.key",
     ] {
-        bench.earmark(&words(command)).must(0);
+        bench.command(command).must(0);
     }
     bench
-}
-
-fn strace(bench: &Bench, name: &str, options: &[&str], command: &str) -> Run {
-    let program = program(name);
-    let fixed = ["-f", "-qq", "--seccomp-bpf", "-o"];
-    let command = std::iter::once(program.to_str().unwrap()).chain(command.split(' '));
-    let all = fixed.iter().chain(options).copied().chain(command);
-    run("strace", all, Some(&bench.path("")))
 }
 
 /// The calls of the main thread that are about the command's own files, by their numbers: what the loader
 /// and the runtime open is not asked here.
 fn calls(bench: &Bench, name: &str, command: &str) -> BTreeMap<String, Vec<usize>> {
-    let trace = "trace=openat,openat2,read,write,fsync,getdents64";
-    let traced = strace(bench, name, &["trace", "-y", "-e", trace], command);
-    assert!(DOCUMENTED.contains(&traced.code), "{}", traced.err);
-    let text = fs::read_to_string(bench.path("trace")).unwrap();
-    let main = text.split_whitespace().next().unwrap();
+    let traced = "openat,openat2,read,write,fsync,getdents64";
     let at = bench.path("").display().to_string();
-    let (mut seen, mut ours) = (BTreeMap::new(), BTreeMap::<String, Vec<usize>>::new());
-    for line in text.lines() {
-        let (thread, call) = line.split_once(' ').unwrap();
-        let Some((name, arguments)) = call.trim_start().split_once('(') else {
-            continue;
-        };
-        if thread != main || name.starts_with('<') {
-            continue;
-        }
-        let number: &mut usize = seen.entry(name.to_owned()).or_default();
-        *number += 1;
-        if arguments.contains(at.trim_end_matches('/')) {
-            ours.entry(name.to_owned()).or_default().push(*number);
-        }
-    }
-    ours
+    let at = at.trim_end_matches('/');
+    strace::calls(bench, traced, name, command, |_, arguments| {
+        arguments.contains(at)
+    })
 }
 
 #[test]
@@ -123,29 +100,15 @@ fn privileged_fault_of_the_disk_ends_with_a_documented_code_in_every_command() {
         }
     }
     assert!(jobs.len() >= 80, "{}", jobs.len());
-    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        while let Some((name, command, call, error, when)) =
-            jobs.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let bench = base.copy();
-            let inject = format!("inject={call}:error={error}:when={when}");
-            let trace = format!("trace={call}");
-            let options = ["/dev/null", "-e", &trace, "-e", &inject];
-            let run = strace(&bench, name, &options, command);
-            let said = format!(
-                "{name} {command}: {call} {error} {when}: {}{}",
-                run.out, run.err
-            );
-            assert!(DOCUMENTED.contains(&run.code), "{}: {said}", run.code);
-            assert!(!run.err.contains("panicked"), "{said}");
-            failed.fetch_add(usize::from(run.code != 0), Ordering::Relaxed);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(work);
-        }
+    let failed = AtomicUsize::new(0);
+    strace::each(&jobs, |(name, command, call, error, when)| {
+        let bench = base.copy();
+        let injection = format!("{call}:error={error}:when={when}");
+        let run = strace::inject(&bench, &injection, name, command);
+        let said = format!("{name} {command}: {injection}: {}{}", run.out, run.err);
+        assert!(DOCUMENTED.contains(&run.code), "{}: {said}", run.code);
+        assert!(!run.err.contains("panicked"), "{said}");
+        failed.fetch_add(usize::from(run.code != 0), Ordering::Relaxed);
     });
     let failed = failed.into_inner();
     assert!(
@@ -193,7 +156,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
     fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
     let before = listing();
     for command in commands {
-        let full = bench.earmark(&words(command)).must(11);
+        let full = bench.command(command).must(11);
         assert!(
             full.err.contains("next: make room"),
             "{command}: {}",
@@ -208,7 +171,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
     };
     remount("ro");
     for command in commands {
-        let refused = bench.earmark(&words(command)).must(2);
+        let refused = bench.command(command).must(2);
         assert!(
             refused.err.contains("mount that file system writable"),
             "{command}: {}",
@@ -218,7 +181,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
     // The control: the same on a disk with room.
     remount("rw,size=4m");
     for command in commands {
-        bench.earmark(&words(command)).must(0);
+        bench.command(command).must(0);
     }
 }
 

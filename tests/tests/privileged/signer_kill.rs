@@ -6,12 +6,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     sync::atomic::{AtomicUsize, Ordering},
-    thread,
 };
 
-use earmark_tests::{Bench, Run, program, run, words};
+use earmark_tests::{Bench, run};
+
+use crate::strace;
 
 /// Every way to change a name, a file or its metadata. A question mark: not every architecture has it.
 const CALLS: &str = "openat,openat2,write,pwrite64,fsync,fdatasync,?rename,?renameat,renameat2,?link,linkat,\
@@ -90,48 +90,20 @@ const CASES: [Case; 8] = [
     },
 ];
 
-/// Runs the command under strace with these options.
-fn strace(bench: &Bench, options: &[&str], command: &str) -> Run {
-    let program = program("earmark");
-    let options = ["-f", "-qq"].iter().chain(options);
-    let words = words(command);
-    let command = std::iter::once(program.to_str().unwrap()).chain(words);
-    run(
-        "strace",
-        options.copied().chain(command),
-        Some(&bench.path("")),
-    )
-}
-
 /// The calls of the main thread that change something: each kind with the numbers that `when=` takes.
 fn calls(bench: &Bench, command: &str) -> BTreeMap<String, Vec<usize>> {
-    let trace = format!("trace={CALLS}");
-    let options = ["--seccomp-bpf", "-o", "trace", "-e", &trace];
-    strace(bench, &options, command).must(0);
-    let text = fs::read_to_string(bench.path("trace")).unwrap();
-    fs::remove_file(bench.path("trace")).unwrap();
-    let (mut seen, mut chosen) = (BTreeMap::new(), BTreeMap::<String, Vec<usize>>::new());
-    let main = text.split_whitespace().next().unwrap();
-    for line in text.lines() {
-        let (thread, call) = line.split_once(' ').unwrap();
-        let Some((name, arguments)) = call.trim_start().split_once('(') else {
-            continue;
-        };
-        if thread != main || name.starts_with('<') {
-            continue;
-        }
-        let number: &mut usize = seen.entry(name.to_owned()).or_default();
-        *number += 1;
-        let reads = name.starts_with("open")
-            && !["O_CREAT", "O_TMPFILE"]
-                .iter()
-                .any(|flag| arguments.contains(flag));
-        let says = name == "write" && (arguments.starts_with("1,") || arguments.starts_with("2,"));
-        if !reads && !says {
-            chosen.entry(name.to_owned()).or_default().push(*number);
-        }
-    }
-    chosen
+    let made = ["O_CREAT", "O_TMPFILE"];
+    strace::calls(bench, CALLS, "earmark", command, |name, arguments| {
+        let reads = name.starts_with("open") && !made.iter().any(|flag| arguments.contains(flag));
+        let says = name == "write" && (arguments.starts_with("1<") || arguments.starts_with("2<"));
+        !reads && !says
+    })
+}
+
+/// Runs the command, killed at the n-th call of a kind.
+fn killed(bench: &Bench, call: &str, when: usize, command: &str) -> bool {
+    let injection = format!("{call}:signal=SIGKILL:when={when}");
+    strace::inject(bench, &injection, "earmark", command).code == -1
 }
 
 /// Some of these, from the first to the last.
@@ -156,33 +128,25 @@ fn listing(bench: &Bench) -> String {
 fn prepared(base: &Bench, case: &Case) -> Bench {
     let bench = base.copy();
     for command in case.before {
-        bench.earmark(&words(command)).must(0);
+        bench.command(command).must(0);
     }
     bench
 }
 
 fn finish(bench: &Bench, case: &Case, at: &str) {
     for command in case.next {
-        let run = bench.earmark(&words(command));
+        let run = bench.command(command);
         assert_eq!(run.code, 0, "{}, {at}: {command}: {}", case.name, run.err);
     }
-    let verify = [
-        "verify",
-        "--root",
-        "root",
-        "--trust",
-        "trust.toml",
-        "--json",
-    ];
-    let run = bench.earmark(&verify);
+    let run = bench.verify_offline();
     assert_eq!(run.code, 0, "{}, {at}: {}", case.name, run.out);
     assert_eq!(run.json()["verdict"], "verified", "{}, {at}", case.name);
-    let left = run_find(bench);
+    let left = temporary_names(bench);
     assert_eq!(left, "", "{}, {at}: left behind", case.name);
 }
 
 /// Temporary names anywhere beside or in the root.
-fn run_find(bench: &Bench) -> String {
+fn temporary_names(bench: &Bench) -> String {
     let words = [".", "-name", ".earmark-new*"];
     run("find", words, Some(&bench.path(""))).must(0).out
 }
@@ -213,28 +177,17 @@ fn privileged_killed_signer_leaves_nothing_that_the_next_run_signs_around() {
             );
         }
     }
-    let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        while let Some((of_case, call, when)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let case = &CASES[*of_case];
-            let bench = prepared[*of_case].copy();
-            let inject = format!("inject={call}:signal=SIGKILL:when={when}");
-            // Not with --seccomp-bpf, under which strace 6.1 injects errors and no signals.
-            let options = ["-o", "/dev/null", "-e", &inject];
-            if strace(&bench, &options, case.killed).code == -1 {
-                killed.fetch_add(1, Ordering::Relaxed);
-            }
-            let at = format!("killed at {call} {when}");
-            finish(&bench, case, &at);
-            assert_eq!(listing(&bench), expected[*of_case], "{}, {at}", case.name);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(work);
-        }
+    let kills = AtomicUsize::new(0);
+    strace::each(&jobs, |(of_case, call, when)| {
+        let case = &CASES[*of_case];
+        let bench = prepared[*of_case].copy();
+        let was_killed = killed(&bench, call, *when, case.killed);
+        kills.fetch_add(usize::from(was_killed), Ordering::Relaxed);
+        let at = format!("killed at {call} {when}");
+        finish(&bench, case, &at);
+        assert_eq!(listing(&bench), expected[*of_case], "{}, {at}", case.name);
     });
-    let (killed, jobs) = (killed.into_inner(), jobs.len());
+    let (killed, jobs) = (kills.into_inner(), jobs.len());
     assert!(
         jobs >= 60 && killed * 10 >= jobs * 9,
         "only {killed} of {jobs} runs were killed: the calls are others now"
@@ -252,21 +205,18 @@ fn privileged_killed_keygen_leaves_a_whole_key_or_none() {
     for (call, numbers) in &calls {
         for when in sample(numbers) {
             let bench = base.copy();
-            let inject = format!("inject={call}:signal=SIGKILL:when={when}");
-            strace(&bench, &["-o", "/dev/null", "-e", &inject], KEYGEN);
-            assert_eq!(run_find(&bench), "", "{call} {when}");
+            killed(&bench, call, when, KEYGEN);
+            assert_eq!(temporary_names(&bench), "", "{call} {when}");
             let whole = bench.path("new.key").exists();
             kept.insert(whole);
             if whole && !bench.path("new.pub").exists() {
-                let again = bench.earmark(&words(KEYGEN)).must(2);
+                let again = bench.command(KEYGEN).must(2);
                 assert!(again.err.contains("earmark public --key"), "{}", again.err);
-                let public = ["public", "--key", "new.key", "--out", "new.pub"];
-                bench.earmark(&public).must(0);
+                bench.command("public --key new.key --out new.pub").must(0);
             } else if !whole {
-                bench.earmark(&words(KEYGEN)).must(0);
+                bench.command(KEYGEN).must(0);
             }
-            let trust = ["trust", "--key", "new.pub", "--out", "new.toml"];
-            bench.earmark(&trust).must(0);
+            bench.command("trust --key new.pub --out new.toml").must(0);
         }
     }
     assert_eq!(
