@@ -120,9 +120,9 @@ pub struct TreeDeclaration {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
-    /// What must pass.
+    /// What must pass; the default of [`Gate`], if absent. See [`Verify::gate`].
     #[serde(default)]
-    pub gate: Gate,
+    pub gate: Option<Gate>,
     /// What happens if it does not.
     #[serde(default)]
     pub on_failure: OnFailure,
@@ -133,6 +133,13 @@ pub struct Verify {
     /// a boot waits for is never held back.
     #[serde(default)]
     pub rate: Option<ByteRate>,
+}
+
+impl Verify {
+    /// The gate that a boot waits for, declared or by default.
+    pub fn gate(&self) -> Gate {
+        self.gate.unwrap_or_default()
+    }
 }
 
 /// What a verification covers before it answers.

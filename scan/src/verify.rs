@@ -275,7 +275,7 @@ impl Verification {
         let (envelope, declaration) = seal::read_declared(root).map_err(no_seal)?;
         let declared =
             verify::verify_declaration(&envelope, &declaration, trust).map_err(Stop::Refused)?;
-        let gate = options.gate.unwrap_or(declared.declaration().verify.gate);
+        let gate = options.gate.unwrap_or(declared.declaration().verify.gate());
         self.gate = Some(gate);
         // The root's own, whoever's keys are believed: an older seal has good signatures.
         let floor = seal::read_floor(root).map_err(|error| Stop::Unreadable(error.to_string()))?;

@@ -94,6 +94,11 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     templates::check((&declared, &declaration), &measured)?;
     refuse_idle_rules(&declared, &declaration, &entries)?;
     let derived = critical::derive(&measured);
+    let derived = if declared.verify.gate.is_none() {
+        critical::whole_where_cheap(&measured, derived)
+    } else {
+        derived
+    };
     let rules = rules
         .with(derived)
         .context("failed to add the rules of what runs before the host is ready")?;

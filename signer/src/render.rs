@@ -96,7 +96,7 @@ pub fn facts(declaration: &Declaration) -> Vec<Fact> {
     }
 
     let verify = &declaration.verify;
-    fact(Section::Verification, "gate", verify.gate.to_string());
+    fact(Section::Verification, "gate", verify.gate().to_string());
     fact(
         Section::Verification,
         "on failure",

@@ -127,7 +127,7 @@ fn defaults_are_the_documented_ones() {
     let declaration =
         Declaration::parse(b"[image]\nname = \"web\"\nplatform = \"file\"\n").unwrap();
     assert_eq!(
-        (declaration.verify.gate, declaration.verify.on_failure),
+        (declaration.verify.gate(), declaration.verify.on_failure),
         (Gate::Critical, OnFailure::Report)
     );
     assert_eq!(

@@ -24,6 +24,11 @@ fn root(files: &[(&str, &str)]) -> TempDir {
 
 /// The rules of a root, with what follows from it.
 fn rules(root: &Path) -> RuleSet {
+    with(root, |_, derived| derived)
+}
+
+/// The rules of a root, with those that are made of what follows from it.
+fn with(root: &Path, make: impl FnOnce(&Measured<'_>, Vec<Rule>) -> Vec<Rule>) -> RuleSet {
     let declared = Declaration::parse(b"[image]\nname = \"web\"\nplatform = \"file\"\n").unwrap();
     let rules = declared.rule_set().unwrap();
     let plan = measure::Plan {
@@ -34,8 +39,9 @@ fn rules(root: &Path) -> RuleSet {
     };
     let root = Root::open(root).unwrap();
     let entries = measure::measure(&root, &plan).unwrap();
-    let derived = derive(&Measured::new(&root, &rules, &entries));
-    rules.with(derived).unwrap()
+    let measured = Measured::new(&root, &rules, &entries);
+    let made = make(&measured, derive(&measured));
+    rules.clone().with(made).unwrap()
 }
 
 #[track_caller]
@@ -78,6 +84,38 @@ fn program_of_a_unit_is_critical_with_its_modules_and_data() {
             "srv/helper",
         ],
         &["opt/other/run", "srv/other", "srv/start"],
+    );
+}
+
+#[test]
+fn image_is_critical_as_a_whole_where_that_reads_a_quarter_more_at_most() {
+    let (more, most) = ("x".repeat(25), "x".repeat(26));
+    let program = "x".repeat(100);
+    let files = |other| [("usr/bin/a", &*program), ("srv/data/b", other)];
+    let whole = |other| with(root(&files(other)).path(), whole_where_cheap);
+    must_be(&whole(&more), &["usr/bin/a", "srv/data/b"], &[]);
+    must_be(&whole(&most), &["usr/bin/a"], &["srv/data/b"]);
+    // Files that are not sealed are not read, and a file beside the directories counts.
+    let rest = [
+        ("top", "x"),
+        ("etc/machine-id", &*program),
+        ("usr/bin/a", &*program),
+    ];
+    must_be(
+        &with(root(&rest).path(), whole_where_cheap),
+        &["top", "usr/bin/a"],
+        &["srv/data/b"],
+    );
+}
+
+#[test]
+fn directory_that_no_pattern_can_name_leaves_the_critical_set_as_it_is() {
+    let program = "x".repeat(100);
+    let root = root(&[("usr/bin/a", &*program), ("s*v/b", "x")]);
+    must_be(
+        &with(root.path(), whole_where_cheap),
+        &["usr/bin/a"],
+        &["s*v/b"],
     );
 }
 

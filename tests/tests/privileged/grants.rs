@@ -91,6 +91,14 @@ grant grant kernel 1h 2>&1 | head -n 1
 show refused
 rm -f /run/earmark/grants/*
 
+# Whoever took the background service over cannot put another directory in the place of that one. The control is the same
+# user outside of the service.
+move="setpriv --reuid=earmark --regid=earmark --clear-groups mv -T /run/earmark/grants /run/earmark/away"
+agent=$(systemctl show -P MainPID earmark-agent.service)
+nsenter --mount --target $agent $move 2>&1 | grep -o busy
+$move && echo moved
+mv -T /run/earmark/away /run/earmark/grants
+
 # Nobody starts anything but the file that is dropped.
 grant grant remote_access 15s --reason 'the disk is full'
 until_is active ssh.service
@@ -121,6 +129,7 @@ earmark-agent status --json | grep -A 12 taints
             "look: 0\nlook: 0\nlook: 0\nlook: 0\nlook: 0\n",
             "'kernel' cannot be granted",
             "refused: inactive masked-runtime remote_access enforced",
+            "busy\nmoved\n",
             "open: active enabled remote_access OPEN BY A GRANT",
             "look: 0\n",
             "OPEN BY A GRANT: remote_access",
