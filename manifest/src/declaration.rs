@@ -292,7 +292,10 @@ impl Declaration {
             .iter()
             .filter_map(|step| match &step.action {
                 Action::File { path, .. } => Some(path),
-                _ => None,
+                Action::Command { .. }
+                | Action::Unit { .. }
+                | Action::Hostname { .. }
+                | Action::Volume { .. } => None,
             })
     }
 

@@ -120,7 +120,7 @@ impl RuleSet {
     pub fn class_of(&self, path: &ImagePath) -> PathClass {
         let class = |index: &usize| match self.rules.get(*index).map(|rule| rule.kind) {
             Some(RuleKind::Class(class)) => Some((*index, class)),
-            _ => None,
+            Some(RuleKind::Critical) | None => None,
         };
         let literal = self
             .literal
@@ -146,17 +146,15 @@ impl RuleSet {
             return class;
         }
         let before = self.rules.iter().rev().find_map(|rule| match rule.kind {
-            RuleKind::Class(class)
-                if class != PathClass::Generated && rule.pattern.matches(path) =>
-            {
-                Some(class)
+            RuleKind::Class(class) => {
+                let counts = class != PathClass::Generated && rule.pattern.matches(path);
+                counts.then_some(class)
             }
-            _ => None,
+            RuleKind::Critical => None,
         });
-        match before {
-            Some(PathClass::Mutable) => PathClass::Mutable,
-            _ => class,
-        }
+        before
+            .filter(|before| *before == PathClass::Mutable)
+            .unwrap_or(class)
     }
 
     /// The attributes of the last rule that makes `path` one of `class`; none without such a rule.

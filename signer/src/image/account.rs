@@ -294,7 +294,7 @@ fn unused(volume: &Volume) -> Range {
     let (purpose, region) = match volume.partition.purpose {
         Purpose::BiosBoot => (", the BIOS boot partition", Some("bios-boot")),
         Purpose::Efi => (", the EFI system partition", Some("esp")),
-        _ => ("", None),
+        Purpose::Root | Purpose::Boot | Purpose::Other => ("", None),
     };
     let number_region = format!("partition-{number}");
     let regions: Vec<_> = region.into_iter().chain([&*number_region]).collect();
@@ -379,9 +379,15 @@ impl Account {
     pub fn verdict(&self, root: Verdict) -> Verdict {
         match root {
             Verdict::Violated | Verdict::Undecided => root,
-            _ if self.differs().next().is_some() => Verdict::Violated,
-            _ if !self.complete => Verdict::Partial,
-            _ => root,
+            Verdict::Verified | Verdict::Partial => {
+                if self.differs().next().is_some() {
+                    Verdict::Violated
+                } else if self.complete {
+                    root
+                } else {
+                    Verdict::Partial
+                }
+            }
         }
     }
 

@@ -56,7 +56,7 @@ impl Volume {
     pub fn described(&self) -> String {
         match self.content {
             Content::Other(name) => format!("{} ({name})", self.partition),
-            _ => self.to_string(),
+            Content::FileSystem(_) | Content::Unknown => self.to_string(),
         }
     }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {
             Content::FileSystem(found) => write!(f, "{} ({})", self.partition, found.kind.name()),
-            _ => write!(f, "{}", self.partition),
+            Content::Other(_) | Content::Unknown => write!(f, "{}", self.partition),
         }
     }
 }
@@ -162,8 +162,8 @@ fn no_root(volumes: &[Volume]) -> Failure {
     let all = list(volumes.iter());
     // What cannot be looked into may well be where the root is.
     let closed = volumes.iter().find_map(|volume| match volume.content {
-        Content::Other(name) if name != SWAP => Some((volume, name)),
-        _ => None,
+        Content::Other(name) => (name != SWAP).then_some((volume, name)),
+        Content::FileSystem(_) | Content::Unknown => None,
     });
     if let Some((volume, name)) = closed {
         let message =
