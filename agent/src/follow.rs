@@ -180,3 +180,6 @@ fn tell(following: &Following, before: Option<&Following>) {
         tell!("channel: {following}");
     }
 }
+
+#[cfg(test)]
+mod tests;

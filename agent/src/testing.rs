@@ -1,5 +1,7 @@
 //! What the tests beside the code share: small roots, sealed with a key that is made for them.
 
+pub mod lies;
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -6,7 +6,13 @@ use earmark_manifest::{
 };
 
 use super::*;
-use crate::{policy::Policy, testing::TestRoot};
+use crate::{
+    policy::Policy,
+    testing::{
+        TestRoot,
+        lies::{LIES, places},
+    },
+};
 
 const INSTANCE: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
@@ -336,6 +342,29 @@ fn a_record_that_is_not_as_it_was_written_opens_nothing_and_taints() {
     // The control.
     bench.root.write(RECORD, good.as_bytes());
     assert!(is_open(&bench.look()));
+}
+
+#[test]
+fn no_lie_in_the_state_opens_a_lock_that_a_grant_no_longer_opens() {
+    let later = |bench: &mut Bench| bench.look_at("a", 100 + 2 * HOUR, Some(NOW + 2 * HOUR));
+    for place in places() {
+        for (name, lie) in LIES {
+            // Without any grant, and with one that is over.
+            let mut bench = Bench::new();
+            lie(&bench.root, &place);
+            assert!(!is_open(&bench.look()), "{place} {name}");
+            let mut bench = Bench::new();
+            bench.bring(DROPPED, &grant());
+            assert!(is_open(&bench.look()));
+            assert!(!is_open(&later(&mut bench)));
+            lie(&bench.root, &place);
+            assert!(!is_open(&later(&mut bench)), "{place} {name}");
+            // Who removes the record removes what it knows, and root can (tier T0); whatever else is there taints.
+            let forgets = place == RECORD && name == "absent";
+            let taints = taints(&bench.root.open());
+            assert_eq!(taints.is_empty(), forgets, "{place} {name}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use earmark_manifest::layout;
 
 use super::*;
+use crate::testing::lies::{LIES, places};
 
 #[test]
 fn units_of_a_lock_that_is_open_are_not_masked() {
@@ -132,4 +133,38 @@ fn units_that_a_lock_denies_are_masked() {
     let again = "earmark-ready.target.wants/earmark-lockdown-again.timer -> ../earmark-lockdown-again.timer";
     assert_eq!(masks("filesystems", "\"deny\""), [again, early]);
     assert_eq!(masks("kernel", "\"deny\""), [again]);
+}
+
+/// Nothing that a host writes for itself makes its policy milder, or unmasks a unit.
+#[test]
+fn no_lie_in_the_state_changes_the_policy() {
+    for (policy, is_broken) in [("quarantine", false), ("halt", false), ("halt", true)] {
+        let root = TestRoot::declared(&format!(
+            "platform = \"file\"\n[verify]\non_failure = \"{policy}\"\n"
+        ));
+        if is_broken {
+            root.write(layout::MANIFEST, b"{}");
+        }
+        let written = |root: &TestRoot| {
+            let early = root.at(EARLY);
+            fs::create_dir_all(&early).unwrap();
+            generate(&root.open(), &early);
+            let lines = listing(&early);
+            fs::remove_dir_all(&early).unwrap();
+            (Policy::of(&root.open()).on_failure(), lines)
+        };
+        let honest = written(&root);
+        assert!(honest.1.contains(&"cron.service -> /dev/null".to_owned()));
+        for (name, lie) in LIES {
+            // All at once: one after the other took two minutes.
+            for place in places() {
+                lie(&root, &place);
+            }
+            assert_eq!(written(&root), honest, "{name}");
+            for directory in ["/run/earmark", "/var/lib/earmark"] {
+                // Not there is as good.
+                let _ = fs::remove_dir_all(root.at(directory));
+            }
+        }
+    }
 }
