@@ -31,7 +31,7 @@ pub struct CommandLine {
     firmware: String,
     /// `/proc/bootconfig`.
     bootconfig: Vec<u8>,
-    /// Whether this is a container: its manager is above this host, and gives the arguments.
+    /// True in a container: its manager is above this host, and gives the arguments.
     is_container: bool,
     doubts: Vec<Doubt>,
 }
@@ -40,7 +40,7 @@ pub struct CommandLine {
 const KERNEL: &str = "/proc/cmdline";
 /// The first process' arguments: in a container all that there is, elsewhere what the initrd may add.
 const INIT: &str = "/proc/1/cmdline";
-/// What the boot configuration behind the initrd sets (`CONFIG_BOOT_CONFIG`).
+/// Settings of the boot configuration behind the initrd (`CONFIG_BOOT_CONFIG`).
 const BOOTCONFIG: &str = "/proc/bootconfig";
 /// Words that systemd takes like the kernel's, set with `bootctl systemd-efi-options`.
 const FIRMWARE: &str =

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::{imds::ImdsError, store::UnknownFormat};
 
-/// Why the program ends.
+/// Reason for the program's end; each has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It did what it was asked.
@@ -41,8 +41,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What could not be read or written, and a service that does not answer, leave the question open: a disk that is full
-/// or fails, a limit on files, memory or threads is the host's. Anything else is ours.
+/// Returns the exit code of an error. A failed read or write and a service that does not answer leave the question
+/// open: a disk that is full or fails, a limit on files, memory or threads is the host's. Anything else is ours.
 pub fn of_error(error: &anyhow::Error) -> ExitCode {
     of(error).into()
 }

@@ -21,7 +21,7 @@ use crate::{
     remote::{Remote, Trouble},
 };
 
-/// Where it is left for who takes it up. The service manager makes it.
+/// Runtime directory of fetched documents. The service manager makes it; `earmark-follow` and `earmark-grants` read it.
 const DIRECTORY: &str = "run/earmark-fetch";
 const GRANT: &str = "grant.json";
 const CHANNEL: &str = "channel.json";
@@ -55,7 +55,7 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// What is there is kept if nothing comes: how old it is then says for how long.
+/// Fetches the channel document. If nothing comes, the old file stays: its age then says for how long.
 async fn bring_channel(root: &Root, remote: &Remote<'_>, channel: &Location) -> Result<()> {
     let url = channel.as_str();
     let found = remote.get(channel.place(), limits::CHANNEL).await;
@@ -83,7 +83,7 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
     }
 }
 
-/// Which instance this is, as root found and said it.
+/// Returns this instance's name, as root found and recorded it.
 fn instance(root: &Root) -> Result<String> {
     let status = record::read(root)?.context("no verification of this host is on record")?;
     status

@@ -68,7 +68,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
     Ok(tell(&root, &policy, outcome).into())
 }
 
-/// What `status` tells of first boot, also to those who may not read its journal.
+/// Records the summary of first boot for `status`, also for those who may not read its journal.
 fn keep(root: &Root, policy: &Policy, outcome: &Result<Outcome>) -> Result<()> {
     let declaration = policy.declaration();
     let Some(declaration) = declaration.filter(|declared| !declared.first_boot.is_empty()) else {

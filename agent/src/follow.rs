@@ -34,7 +34,7 @@ use crate::{
     state::StateDirectory,
 };
 
-/// Where what was fetched lies.
+/// Path of the channel document that was fetched.
 const FETCHED: &str = "/run/earmark-fetch/channel.json";
 
 /// Looks once at what was fetched, keeps what is believed, and tells where this host stands.
@@ -136,7 +136,8 @@ fn act(root: &Root, reaction: &Reaction) -> Result<()> {
     done.map_err(|problem| anyhow!("failed to {reaction}: {problem}"))
 }
 
-/// What tells this host from others, if only for as long as it is up.
+/// Returns a name that distinguishes this host from others: its instance, else the boot id, which lasts
+/// only as long as this boot.
 fn this_host(root: &Root) -> String {
     // By root's word: whoever could choose it would choose when this host acts.
     let of = |platform| grants::instance(root, platform);
@@ -145,7 +146,7 @@ fn this_host(root: &Root) -> String {
     named.or_else(host::boot_id).unwrap_or_default()
 }
 
-/// What was fetched in this boot, and when.
+/// Reads the document that was fetched in this boot, and its modification time; `None` if there is none.
 fn brought(root: &Root) -> Result<Option<Brought>> {
     let path = ImagePath::from_absolute(FETCHED.as_bytes())?;
     let Some(bytes) = root.read_opt(&path, limits::CHANNEL)? else {
@@ -163,7 +164,7 @@ fn brought(root: &Root) -> Result<Option<Brought>> {
     Ok(Some(Brought { bytes, time }))
 }
 
-/// Which channel a URL is of: `stable` for `.../stable.json`. A URL that does not say may be of any.
+/// Returns the channel's name from a URL: `stable` for `.../stable.json`. A URL without one may be of any channel.
 fn name(url: &Location) -> Option<ChannelName> {
     let document = url.as_str().rsplit('/').next()?;
     document.strip_suffix(".json")?.parse().ok()

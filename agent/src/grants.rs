@@ -1,8 +1,8 @@
 //! The stage `grants`: which locks a signature opens now, on this instance, until when.
 //!
 //! Data flows one way: files -> signatures -> this host and hour -> record on the disk -> what is open.
-//! What is not on record opens nothing, and what is on record is never taken out of it: it taints the
-//! instance for its whole life.
+//! A grant that is not on record opens nothing, and one that is on record is never taken out of it: it
+//! taints the instance for its whole life.
 //!
 //! Protects against a grant that is forged, for another instance or image, over, or used before, and
 //! against a clock that is set back. Does not protect against root, who can remove the record, and put
@@ -40,12 +40,12 @@ pub use self::{
 };
 use crate::state::StateDirectory;
 
-/// What grants come to now.
+/// Result of a look at the grants.
 #[derive(Debug, Default)]
 pub struct Now {
     /// Each lock that is open, and until when, in seconds since 1970.
     pub open: BTreeMap<GrantedLock, u64>,
-    /// What is to be told.
+    /// Events to be told.
     pub events: Vec<Event>,
 }
 
@@ -80,8 +80,8 @@ pub fn turn_if_any(root: &Root) -> Option<StateDirectory> {
     Some(directory)
 }
 
-/// Which locks are open in this boot by a grant that still holds, and until when; nothing is taken,
-/// closed or told. Who may not read the record sees none.
+/// Returns the locks that are open in this boot by a grant that still holds, and until when, in seconds
+/// since 1970. Takes, closes and tells nothing. A caller that may not read the record gets none.
 pub fn opened_now(root: &Root, declared: &VerifiedDeclaration) -> BTreeMap<LockName, u64> {
     let opened = Opened::read(root).open();
     let open = open_now(root, declared).into_iter();
@@ -211,8 +211,8 @@ fn close(
     }
 }
 
-/// Why a grant that was taken opens nothing any more. Its signatures are checked each time: a record
-/// that somebody wrote opens nothing.
+/// Returns why a grant that was taken opens nothing any more; `None` if it still holds. Its signatures are
+/// checked each time: a record that somebody wrote opens nothing.
 fn why_over(
     taken: &Taken,
     record: &Record,

@@ -1,11 +1,11 @@
-//! What the running host says of itself.
+//! Facts of the running host: container or not, boot id, clocks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The inode of the initial PID namespace: `PROC_PID_INIT_INO` of the kernel.
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 
-/// Whether this host is a container, by what the kernel shows.
+/// Returns whether this host is a container, by what the kernel shows.
 ///
 /// systemd's `/run/systemd/container` and `container=` in the environment follow from a word on the
 /// kernel's command line, so that neither is evidence.
@@ -34,8 +34,8 @@ pub fn boot_id() -> Option<String> {
     good.then(|| id.to_owned())
 }
 
-/// Whether a record with this boot id was made in this boot. In a container the id depends on who
-/// looks: a sandbox with a `/proc` of its own sees the kernel's. There `/run`, which starts empty,
+/// Returns whether a record with this boot id was made in this boot. In a container the id depends on
+/// who looks: a sandbox with a `/proc` of its own sees the kernel's. There `/run`, which starts empty,
 /// has to do.
 pub fn is_this_boot(id: Option<&str>) -> bool {
     is_container() || id == boot_id().as_deref()
@@ -49,13 +49,13 @@ pub fn time() -> Option<u64> {
     (now >= FIRST).then_some(now)
 }
 
-/// How long this boot lasts, in seconds: what no setting of a clock changes.
+/// Returns the time since this boot began, in seconds, which no setting of a clock changes.
 pub fn uptime() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
     text.split('.').next()?.parse().ok()
 }
 
-/// When this boot began, in seconds since 1970, as far as the clock can be believed now.
+/// Returns when this boot began, in seconds since 1970, as far as the clock can be believed now.
 pub fn booted() -> Option<u64> {
     time()?.checked_sub(uptime()?)
 }

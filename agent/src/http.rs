@@ -1,4 +1,4 @@
-//! What every HTTP client here has in common, whoever it speaks to: docs/adr/0008-http-client.md.
+//! Settings that every HTTP client here has in common, whoever it speaks to: docs/adr/0008-http-client.md.
 
 use std::error::Error;
 
@@ -35,7 +35,7 @@ pub fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'sta
     std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// What the operating system or a library says, neither of which quotes the answer.
+/// Returns the innermost cause: the words of the operating system or a library, neither of which quotes the answer.
 pub fn innermost(error: &reqwest::Error) -> String {
     causes(error)
         .last()

@@ -141,7 +141,7 @@ impl Imds {
             .map_err(|_| malformed(&path, "the credentials of a role, in JSON"))
     }
 
-    /// Which instance this is, as the service says it, with its signature.
+    /// Gets the instance identity document, with its signature.
     pub async fn identity(&self) -> Result<IdentityDocument, ImdsError> {
         let document = self.session.get(DOCUMENT, DOCUMENT_BOUND).await?;
         let document = document.ok_or_else(|| not_there(DOCUMENT))?;

@@ -24,7 +24,7 @@ use crate::{
     record::Status,
 };
 
-/// Where it is left. The service manager makes it, for the group of those who need it.
+/// Directory of the answers. The service manager makes it, for the group of those who need them.
 const DIRECTORY: &str = "run/earmark-instance";
 const IDENTITY: &str = "identity.json";
 const ROLE: &str = "role.json";
@@ -41,16 +41,16 @@ pub struct Identity {
     pub signature: Option<String>,
 }
 
-/// What the instance's role may be used with. It shows nothing of itself.
+/// Credentials of the instance's role. `Debug` shows none of them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Role {
-    /// Which key.
+    /// Access key id.
     pub key: String,
-    /// The key.
+    /// Secret access key.
     pub secret: String,
-    /// Goes with it, for keys that do not last.
+    /// Session token of a temporary key.
     pub token: Option<String>,
-    /// Where the instance is.
+    /// Region of the instance.
     pub region: Option<String>,
 }
 
@@ -127,14 +127,14 @@ pub fn identity(root: &Root) -> Option<Identity> {
     read(root, IDENTITY)
 }
 
-/// Which instance this is, as the metadata service said in this boot.
+/// Returns this instance's id, as the metadata service said in this boot.
 pub fn told(root: &Root) -> Option<InstanceId> {
     let Identity { document, .. } = identity(root)?;
     let document = IdentityDocument::parse(document, None).ok()?;
     Some(document.instance_id)
 }
 
-/// What this host is called: as its record has it, else as the metadata service said.
+/// Returns this host's name: as its record has it, else as the metadata service said.
 pub fn name(root: &Root, status: &Status) -> Option<String> {
     let recorded = status.instance.clone();
     recorded.or_else(|| told(root).map(|id| id.to_string()))
@@ -182,7 +182,7 @@ mod tests {
     const CREDENTIALS: &str = r#"{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIA",
         "SecretAccessKey": "hidden", "Token": "token==", "Expiration": "2026-11-24T02:43:00Z"}"#;
 
-    /// What was asked, and what is said if that went wrong.
+    /// Asks once. Returns the requests about the role, and the error in words, empty if there was none.
     fn asked(
         root: &TestRoot,
         to: &str,

@@ -9,7 +9,7 @@ use tracing_subscriber::{Registry, layer::SubscriberExt};
 pub mod message_id {
     /// All that was signed was compared, and is as it was.
     pub const VERIFIED: &str = "f8620ebd7ddd4d2a9607643f214be577";
-    /// What the gate covers is as it was signed.
+    /// All that the gate covers is as it was signed.
     pub const PARTIAL: &str = "a4b34ff25ef144e1a04b560cc6499d23";
     /// Something is not as it was signed.
     pub const VIOLATED: &str = "da0d760f26d54f0ca58a55e59b93e743";
@@ -36,7 +36,7 @@ pub fn say(report: &Report, line: &str) -> std::io::Result<()> {
     with_journal(|| send(report, line))
 }
 
-/// How first boot ended.
+/// Result of first boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstBoot {
     /// All steps are done.
@@ -87,7 +87,7 @@ pub fn say_lockdown(is_locked: bool, line: &str, open: &[String]) -> std::io::Re
     })
 }
 
-/// What became of a grant.
+/// Result of a look at a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     /// It opens locks.

@@ -102,12 +102,12 @@ pub fn masks(policy: &Policy, open: &BTreeSet<LockName>) -> Vec<&'static str> {
     masks.collect()
 }
 
-/// Whether something is to be done before the rest of the boot.
+/// Returns whether a part of the lockdown is to be done before the rest of the boot.
 pub fn has_early_part(declaration: &Declaration) -> bool {
     denied(declaration, LockName::Filesystems).is_some()
 }
 
-/// Whether there is anything to look at again.
+/// Returns whether a lock is denied, so that there is something to look at again.
 pub fn denies_anything(declaration: &Declaration) -> bool {
     let locks = declaration.lockdown.locks();
     locks
@@ -124,7 +124,7 @@ fn denied(declaration: &Declaration, name: LockName) -> Option<Vec<String>> {
     }
 }
 
-/// What has to be done before the rest of the boot opens files.
+/// Does what has to be done before the rest of the boot opens files. Returns the problems.
 fn prepare(root: &Root, declaration: &Declaration) -> Vec<String> {
     match denied(declaration, LockName::Filesystems) {
         Some(except) => filesystems::prepare(&Look::new(root), declaration, &except),
@@ -186,7 +186,7 @@ fn measure(
         .collect()
 }
 
-/// What is looked at for a lock. Also for one that is allowed: who reads the table wants to know.
+/// Measures the items of a lock. Also of one that is allowed: whoever reads the table wants to know.
 fn probe(
     look: &Look<'_>,
     declaration: &Declaration,

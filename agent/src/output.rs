@@ -1,5 +1,5 @@
-//! What this program prints: `tell!` on standard output, `complain!` on standard error, [`write()`] for what was asked
-//! for.
+//! Output of the program: `tell!` writes a line on standard output, `complain!` on standard error, and [`write()`]
+//! prints the data that was asked for.
 //!
 //! Output that fails changes nothing else. With `panic = "abort"` the standard macros end a program by SIGABRT as soon
 //! as nobody reads it any more or the disk behind it is full, and a boot that waits for a verdict would get none.

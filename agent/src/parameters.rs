@@ -38,7 +38,7 @@ pub struct Value {
     source: String,
 }
 
-/// Why there are no values.
+/// Reason why there are no values.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
     /// The metadata service.
@@ -50,7 +50,7 @@ pub enum GatherError {
     /// Values come from the metadata service, and the caller has none.
     #[error("values.from names the metadata service, which is not asked here")]
     NoImds,
-    /// What was given is not what is declared.
+    /// The values that were given are not as declared.
     #[error(transparent)]
     Problems(#[from] Problems),
 }
@@ -144,7 +144,7 @@ impl Value {
         &self.text
     }
 
-    /// Whether it must stay out of logs, status, argv and other steps' environment.
+    /// Returns whether it must stay out of logs, status, argv and other steps' environment.
     pub fn is_secret(&self) -> bool {
         self.is_secret
     }

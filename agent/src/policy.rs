@@ -1,4 +1,4 @@
-//! What this host does if it does not verify, decided from the envelope alone, in milliseconds.
+//! Policy of this host for a failed verification, decided from the envelope alone, in milliseconds.
 //!
 //! Protects against a policy that is loosened by taking things away: without a declaration that can
 //! be believed, an image that means to be sealed is treated as strictly as one that says
@@ -17,10 +17,10 @@ use earmark_manifest::{
 };
 use earmark_scan::{Root, seal};
 
-/// What this host does, and why.
+/// Policy of this host, by its reason.
 #[derive(Debug)]
 pub enum Policy {
-    /// What the signed declaration says.
+    /// The signed declaration, which is believed.
     Declared(Box<VerifiedDeclaration>),
     /// A good seal that may not stand here, and why not: it is below the floor, or the floor cannot be read. Its
     /// declaration, raised to the stricter of both.
@@ -58,7 +58,7 @@ impl Policy {
         }
     }
 
-    /// What is done.
+    /// Returns the action on a failed verification.
     pub fn on_failure(&self) -> OnFailure {
         match self {
             Self::Declared(declared) | Self::Below(declared, _) => {
@@ -91,7 +91,7 @@ impl Policy {
         }
     }
 
-    /// What was signed, if it is believed.
+    /// Returns the declaration with its statement, if it is believed.
     pub fn declared(&self) -> Option<&VerifiedDeclaration> {
         match self {
             Self::Declared(declared) | Self::Below(declared, _) => Some(declared),
@@ -104,7 +104,7 @@ impl Policy {
         self.declared().map(VerifiedDeclaration::declaration)
     }
 
-    /// Why, in a line.
+    /// Returns the reason for the policy, in a line.
     pub fn reason(&self) -> String {
         match self {
             Self::Declared(_) => "declared in the signed earmark.toml".to_owned(),
@@ -122,7 +122,7 @@ fn declared(root: &Root) -> Result<VerifiedDeclaration, String> {
     verify::verify_declaration(&envelope, &declaration, &trust).map_err(|error| text(&error))
 }
 
-/// Whether nothing of a seal is there. A part of it that cannot be read is there.
+/// Returns whether nothing of a seal is there. A part of it that cannot be read is there.
 fn is_unsealed(root: &Root) -> bool {
     let parts = [
         layout::TRUST,

@@ -25,19 +25,19 @@ pub struct Status {
     /// The last verification.
     #[serde(flatten)]
     pub report: Report,
-    /// How first boot went, if the image declares steps and they were come to.
+    /// Result of first boot, if the image declares steps and they were come to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_boot: Option<Shown>,
     /// The locks, as they were last measured in this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<LockdownState>,
-    /// Where it stands by the channel that its image names, as of this boot.
+    /// Standing in the channel that its image names, as of this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Following>,
-    /// Which instance this is, if this boot could tell.
+    /// Name of this instance, if this boot could tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// What was done to this instance that its image does not say, for its whole life.
+    /// Changes to this instance that its image does not declare, kept for its whole life.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
 }
@@ -122,8 +122,8 @@ fn write(root: &Root, directory: &StateDirectory, mut status: Status) -> Result<
     directory.replace(NAME, &bytes)
 }
 
-/// Whether `old` is of the same boot, covers more than `new`, and `new` found nothing graver. So a
-/// look at the signature neither takes a full verification away nor hides what it found.
+/// Returns whether `old` is of the same boot, covers more than `new`, and `new` found nothing graver. So
+/// a look at the signature neither takes a full verification away nor hides what it found.
 fn says_more(old: &Report, new: &Report) -> bool {
     new.boot_id.is_some()
         && old.boot_id == new.boot_id
@@ -131,7 +131,7 @@ fn says_more(old: &Report, new: &Report) -> bool {
         && gravity(old) >= gravity(new)
 }
 
-/// How far a verification came: one that stopped at the seal covers nothing.
+/// Returns the gate that a verification covered; `None` for one that stopped at the seal.
 fn covered(report: &Report) -> Option<Gate> {
     let gate = report.gate.as_deref()?.parse().ok()?;
     (gate == Gate::Signature && report.manifest.is_some() || report.counts.entries > 0)

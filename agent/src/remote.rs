@@ -22,12 +22,12 @@ const ANSWER: usize = 64 * 1024;
 /// The way to all of these, for one root.
 pub struct Remote<'a> {
     root: &'a Root,
-    /// What the instance's role may do, and where it is.
+    /// Credentials of the instance's role, and its region; needed for buckets only.
     role: Option<Role>,
     client: OnceLock<Result<Client, String>>,
 }
 
-/// Why something did not work.
+/// Failure of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// It may the next time.
@@ -49,7 +49,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// What is there, at most `bound` bytes; nothing, if there is nothing.
+    /// Gets the document at `place`, of at most `bound` bytes; `None` if there is none.
     pub async fn get(&self, place: &Place, bound: usize) -> Result<Option<Vec<u8>>, Trouble> {
         let answer = match place {
             Place::File(path) => {

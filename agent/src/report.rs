@@ -36,7 +36,7 @@ use crate::{
     remote::Remote, summary::clean,
 };
 
-/// What does not outlive a boot: the state of the sinks, and what Prometheus reads.
+/// Directory of the files that do not outlive a boot: the state of the sinks, and the metrics.
 const RUN: &str = "run/earmark-report";
 const METRICS: &str = "earmark.prom";
 
@@ -121,7 +121,7 @@ fn side_by_side<'scope, F: FnOnce() + Send + 'scope>(
     }
 }
 
-/// How each sink stands in this boot, by its URL. Before the first report there is nothing to tell.
+/// Returns the state of each sink in this boot, by its URL; empty before the first report.
 pub fn sinks(root: &Root) -> BTreeMap<String, SinkState> {
     let run = files::open_directory(root, RUN);
     run.map_or_else(|_| BTreeMap::new(), |run| State::read(&run).sinks)

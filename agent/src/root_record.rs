@@ -24,7 +24,7 @@ const NAME: &str = "record.json";
 const PATH: &str = "/run/earmark-lockdown/record.json";
 const BOUND: usize = 8 * 1024 * 1024;
 
-/// What root knows of this boot by its own word.
+/// Root's own record of this boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RootRecord {
@@ -86,7 +86,7 @@ fn of_status(root: &Root) -> Option<RootRecord> {
     })
 }
 
-/// Whether the public record belongs to the user to whom the root belongs.
+/// Returns whether the public record belongs to the user to whom the root belongs.
 fn is_roots(root: &Root) -> bool {
     let owner = if root.is_live() {
         Some(0)

@@ -32,7 +32,7 @@ use crate::{
     summary, verify,
 };
 
-/// What a background verification reads at most, if the declaration does not say: half of what a
+/// Most that a background verification reads a second, if the declaration does not say: half of what a
 /// general-purpose cloud volume gives, so that the workload has the other half.
 const RATE: &str = "64MiB";
 /// A verification that takes longer is taken for one that hangs. A terabyte at the default rate
@@ -40,7 +40,7 @@ const RATE: &str = "64MiB";
 const TIMEOUT: Duration = Duration::from_hours(24);
 /// Left once a verdict was handed to the policy of this boot.
 const MARK: &str = "refused";
-/// How long a verdict waits that cannot be marked so.
+/// Time that a verdict waits if its mark cannot be left.
 const UNMARKED: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM, or until the policy has to be carried out.
@@ -53,7 +53,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     runtime.block_on(async { Service::new(&root, &args.root)?.serve().await })
 }
 
-/// What the service waits for.
+/// Service, with the events that it waits for.
 struct Service<'a> {
     root: &'a Root,
     path: &'a Path,
@@ -213,7 +213,7 @@ impl<'a> Service<'a> {
         StateDirectory::open(self.root).and_then(|directory| directory.mark(MARK))
     }
 
-    /// What is known of this boot.
+    /// Returns the verification on record, if it is of this boot.
     fn record(&self) -> Option<Report> {
         let report = record::read(self.root).ok().flatten()?.report;
         let is_current = !self.root.is_live() || host::is_this_boot(report.boot_id.as_deref());

@@ -91,7 +91,7 @@ impl StateDirectory {
         }
     }
 
-    /// Whether such a mark is there.
+    /// Returns whether such a mark is there.
     pub fn is_marked(&self, name: &str) -> bool {
         rustix::fs::readlinkat(&self.directory, name, Vec::new()).is_ok()
     }

@@ -1,4 +1,4 @@
-//! What the tests beside the code share: small roots, sealed with a key that is made for them.
+//! Helpers that the tests beside the code share: small roots, sealed with a key that is made for them.
 
 pub mod lies;
 

@@ -28,7 +28,7 @@ impl Throttle {
         }
     }
 
-    /// How long a thread must wait that has just read `bytes`. Time in which nothing was read is
+    /// Returns how long a thread must wait that has just read `bytes`. Time in which nothing was read is
     /// lost, so that there is no rush after it.
     fn draw(&self, bytes: u64, now: Instant) -> Duration {
         let nanoseconds =

@@ -19,25 +19,25 @@ pub const LOCKDOWN_EARLY: &str = "earmark-lockdown-early.service";
 pub const LOCKDOWN: &str = "earmark-lockdown.service";
 /// The one that looks at the locks again.
 pub const LOCKDOWN_AGAIN: &str = "earmark-lockdown-again.service";
-/// When it does.
+/// Timer of [`LOCKDOWN_AGAIN`].
 pub const LOCKDOWN_TIMER: &str = "earmark-lockdown-again.timer";
 /// The one that opens and shuts what grants say.
 pub const GRANTS: &str = "earmark-grants.service";
-/// What starts it.
+/// Path unit that starts [`GRANTS`].
 pub const GRANTS_PATH: &str = "earmark-grants.path";
-/// When something is fetched for this host.
+/// Timer of the service that fetches what is published for this host.
 pub const FETCH_TIMER: &str = "earmark-fetch.timer";
 /// The one that says how this host is.
 pub const REPORT: &str = "earmark-report.service";
-/// When it does, although nothing has changed.
+/// Timer of [`REPORT`], for reports although nothing has changed.
 pub const REPORT_TIMER: &str = "earmark-report.timer";
-/// What starts it when something has.
+/// Path unit that starts [`REPORT`] when something has changed.
 pub const REPORT_PATH: &str = "earmark-report.path";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
 pub const READY: &str = "earmark-ready.target";
-/// Where a host is put that did not verify.
+/// Target of a host that did not verify, whose first boot failed, or that is not locked down.
 pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no

@@ -57,8 +57,8 @@ pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
     }
 }
 
-/// Which instance this is, as far as it can be told before there is a network. A host that does not verify comes no
-/// further, and its owner has to know it by its name.
+/// Returns this instance's name, as far as it can be told before there is a network. A host that does not verify
+/// comes no further, and its owner has to know it by its name.
 fn instance(root: &Root, policy: &Policy) -> Option<String> {
     let platform = policy.declaration()?.image.platform;
     grants::instance(root, platform).map(|name| name.to_string())

@@ -29,22 +29,22 @@ pub use self::{
 /// The `predicateType` of a channel document.
 pub const PREDICATE_TYPE: &str = "urn:earmark:channel:v1";
 
-/// What is signed: which releases there are of an image, and which of them hosts should run.
+/// Signed content of a channel document: the releases of an image, and which of them hosts should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// The image that it is of.
+    /// Image that the channel is of.
     pub image: ImageName,
-    /// Which channel of that image.
+    /// Name of the channel, within that image.
     pub name: ChannelName,
     /// Goes up with each document of this channel, and never back. From 1.
     pub counter: u64,
     /// From when to when it is good.
     pub time: ChannelTime,
-    /// What there is to run.
+    /// Releases of the image, and the minimum epoch.
     pub releases: Releases,
 }
 
-/// When a document was made, and until when it is news, in seconds since 1970.
+/// Validity period of a document, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelTime {
     issued: u64,
@@ -63,20 +63,20 @@ pub struct Release {
     pub version: ImageVersion,
     /// Its security epoch.
     pub epoch: u64,
-    /// Which manifest exactly.
+    /// Digest of the release's manifest.
     pub manifest: ManifestDigest,
-    /// Where it can be launched from. May be empty: not every image is an AMI.
+    /// AMIs from which the release can be launched, by region. May be empty: not every image is an AMI.
     pub amis: std::collections::BTreeMap<Region, AmiId>,
-    /// When it last became the one to run.
+    /// Promotion that last made it the release to run.
     pub promoted: Promotion,
-    /// Why no host should run it any more, if none should.
+    /// Reason why no host should run it any more; absent if it is not revoked.
     pub revoked: Option<Reason>,
 }
 
-/// When a release became the one that hosts should run.
+/// Promotion: the moment from which hosts should run a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promotion {
-    /// By which document of the channel.
+    /// Counter of the channel document that promoted it.
     pub counter: u64,
     /// In seconds since 1970.
     pub time: u64,
@@ -99,7 +99,7 @@ pub struct Seen {
     pub digest: Sha256Digest,
 }
 
-/// Why a document is not believed. Each of these is a decision, never a doubt.
+/// Reason for which a channel document is refused. Each of these is a decision, never a doubt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelRefusal {
@@ -111,7 +111,7 @@ pub enum ChannelRefusal {
     Signatures {
         /// Distinct keys that did.
         signed: usize,
-        /// How many must.
+        /// Distinct keys that must sign.
         threshold: usize,
     },
     /// Signed, but not a channel that this version reads.
@@ -207,12 +207,12 @@ impl VerifiedChannel {
         Ok(self)
     }
 
-    /// What was signed.
+    /// Returns the signed content.
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
-    /// What to keep of it, for the next one.
+    /// Returns the counter and digest to keep, for checking the next document.
     pub fn seen(&self) -> Seen {
         Seen {
             counter: self.channel.counter,
@@ -235,12 +235,12 @@ impl ChannelTime {
         }
     }
 
-    /// When the document was made.
+    /// Returns the time at which the document was issued, in seconds since 1970.
     pub const fn issued(self) -> u64 {
         self.issued
     }
 
-    /// From when on it is no news any more.
+    /// Returns the time at which the document expires, in seconds since 1970.
     pub const fn expires(self) -> u64 {
         self.expires
     }

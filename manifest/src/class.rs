@@ -18,7 +18,7 @@ pub use set::RuleSet;
 
 use std::fmt;
 
-/// What may happen to a path between bake and any later verification.
+/// Class of a path: the changes that are allowed between bake and any later verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PathClass {
     /// Nothing: every recorded field must match.

@@ -27,11 +27,11 @@ pub struct SignedLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SignedWord {
     pattern: String,
-    /// Whether a boot may go without it, written as a `?` before it.
+    /// True for a word that a boot may go without, written with a `?` before it.
     is_optional: bool,
 }
 
-/// How a line differs from the signed one.
+/// Difference between a command line and the signed one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
     /// Words of the line that no signed word is left for.
@@ -146,7 +146,7 @@ impl Difference {
             .extend(missing.into_iter().map(|signed| signed.pattern.clone()));
     }
 
-    /// Whether the line is the signed one.
+    /// Returns whether the line is the signed one.
     pub fn is_none(&self) -> bool {
         self.unknown.is_empty() && self.missing.is_empty()
     }

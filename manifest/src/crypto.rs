@@ -105,7 +105,7 @@ pub enum PublicKey {
     P256([u8; 65]),
 }
 
-/// Why some bytes are not a key that can be used.
+/// Reason why some bytes are not a usable key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -205,7 +205,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Checks that `signature` is this key's over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         match self {
             Self::Ed25519(key) => {
@@ -236,7 +236,7 @@ impl RsaKey {
         Self(der.to_vec())
     }
 
-    /// Whether `signature` is this key's over `message`, with PKCS#1 v1.5 padding and SHA-256.
+    /// Checks that `signature` is this key's over `message`, with PKCS#1 v1.5 padding and SHA-256.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.0)
             .verify(message, signature)

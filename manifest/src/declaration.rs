@@ -50,7 +50,7 @@ use crate::{
     strict::{self, Table},
 };
 
-/// What an image is, may do, and may have done to it.
+/// Declaration of an image: its content, what it may do, and what may be done to it.
 #[derive(Debug)]
 pub struct Declaration {
     /// `[image]`.
@@ -78,7 +78,7 @@ pub struct Declaration {
     /// `[disk]`.
     pub disk: Disk,
     rules: Vec<ReasonedRule>,
-    /// How many of them, the first ones, are the profile's.
+    /// Number of rules at the start of `rules` that come from the profile.
     profile_rules: usize,
 }
 
@@ -91,12 +91,12 @@ pub struct Image {
     /// Its security epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// Where parameter values come from. Stated, never guessed: an address that answers like EC2's
+    /// Source of parameter values. Stated, never guessed: an address that answers like EC2's
     /// metadata service need not be it.
     pub platform: Platform,
 }
 
-/// Where parameter values and the instance's identity come from.
+/// Source of parameter values and of the instance's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
@@ -120,13 +120,13 @@ pub struct TreeDeclaration {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
-    /// What must pass; the default of [`Gate`], if absent. See [`Verify::gate`].
+    /// Gate that a verification must pass; the default of [`Gate`], if absent. See [`Verify::gate`].
     #[serde(default)]
     pub gate: Option<Gate>,
-    /// What happens if it does not.
+    /// Reaction of a host that does not verify.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// How often a running host is verified again; never, if absent.
+    /// Interval at which a running host is verified again; never, if absent.
     #[serde(default)]
     pub every: Option<Interval>,
     /// The most that a verification in the background reads; the agent's own bound, if absent. What
@@ -142,7 +142,7 @@ impl Verify {
     }
 }
 
-/// What a verification covers before it answers.
+/// Scope of a verification: all that is checked before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
@@ -155,7 +155,7 @@ pub enum Gate {
     Full,
 }
 
-/// What a host does that does not verify; the later ones are stricter.
+/// Reaction of a host that does not verify; the later ones are stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
@@ -168,7 +168,7 @@ pub enum OnFailure {
     Halt,
 }
 
-/// Why a declaration is refused, and where.
+/// Reason why a declaration is refused, and its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}")]
 pub struct DeclarationError {
@@ -176,7 +176,7 @@ pub struct DeclarationError {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// What is wrong and what would be right.
+    /// Fault, and the form that is expected instead.
     pub problem: String,
 }
 
@@ -186,11 +186,11 @@ pub struct DeclarationError {
 pub struct RuleProblem {
     /// The byte of the declaration that it is about, for [`Declaration::error_at`].
     pub at: usize,
-    /// What is wrong.
+    /// Description of the fault.
     pub problem: String,
 }
 
-/// What is wrong, and the bytes that it is about.
+/// Fault in a declaration, and the bytes that it is about.
 struct Problem {
     at: Range<usize>,
     problem: String,
@@ -262,8 +262,8 @@ impl Declaration {
         })
     }
 
-    /// Whether `rules`, which a tree has, are those of this declaration with the numbers of some image's
-    /// accounts for its names, and beyond them `critical` rules alone, which `measure` derives from an image. Those
+    /// Returns whether the `rules` of a tree are those of this declaration, with the numbers of some image's accounts
+    /// for its names, and beyond them `critical` rules alone, which `measure` derives from an image. Those
     /// let go of nothing: they only have a boot verify more before it goes on.
     pub fn is_resolved_as(&self, rules: &RuleSet) -> bool {
         let own = layout::AGENT_STATE.len();

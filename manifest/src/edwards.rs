@@ -1,5 +1,5 @@
-//! Whether an Ed25519 public key is a point of its curve, which `ring` only finds out by refusing
-//! every signature, when it is too late to say that the key is the reason.
+//! Curve check for Ed25519 public keys. Without it, `ring` refuses every signature by a key that is no
+//! point of its curve, and it is too late to say that the key is the reason.
 //!
 //! The curve is -x² + y² = 1 + d x² y² over the integers modulo p = 2^255 - 19 (RFC 8032, section
 //! 5.1), so that x² = (y² - 1) / (d y² + 1): there is a point with this y if that is a square. Keys
@@ -16,7 +16,7 @@ const D: Number = [
     0xfe73, 0x2b6f, 0x6cee, 0x5203,
 ];
 
-/// Whether some point has this y, which is below p and in little-endian bytes. Not for y = 1 and -1.
+/// Returns whether some point has this `y`, which is below p and in little-endian bytes. Not for y = 1 and -1.
 pub(crate) fn is_on_curve(y: &[u8; 32]) -> bool {
     let mut number = [0; 16];
     for (digit, bytes) in number.iter_mut().zip(y.as_chunks::<2>().0) {

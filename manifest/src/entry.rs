@@ -10,12 +10,12 @@ use crate::{
 /// and link counts of directories are never recorded: they are not stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it is.
+    /// Path of the object, relative to the root.
     pub path: ImagePath,
-    /// What may happen to it. Never [`PathClass::Generated`] or [`PathClass::Seal`]: such paths have
+    /// Class of the path. Never [`PathClass::Generated`] or [`PathClass::Seal`]: such paths have
     /// no entry.
     pub class: PathClass,
-    /// What it is.
+    /// Type of the object, and the data of that type.
     pub node: Node,
     /// Absent for [`PathClass::State`].
     pub owner: Option<Owner>,
@@ -35,7 +35,7 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// What kind of object, and what the kind has. `None` where the class leaves it free to change.
+/// Type of an object, and the data of that type. `None` where the class leaves it free to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// A regular file.
@@ -54,7 +54,7 @@ pub enum Node {
     Socket,
 }
 
-/// What a regular file holds.
+/// Content of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     /// In bytes.
@@ -83,7 +83,7 @@ pub struct Device {
 /// An extended attribute that decides what a file may do or who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Xattr {
-    /// Which.
+    /// Name of the attribute.
     pub name: XattrName,
     /// The value as the kernel returns it.
     pub value: Box<[u8]>,

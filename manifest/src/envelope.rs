@@ -34,7 +34,7 @@ pub struct Signature {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Sha256Digest);
 
-/// Why some bytes are no envelope.
+/// Reason why some bytes are not an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -47,9 +47,9 @@ pub enum EnvelopeError {
     Long {
         /// The envelope or its payload.
         what: &'static str,
-        /// How many it has.
+        /// Size that was found, in bytes.
         found: usize,
-        /// The bound.
+        /// Largest size that is accepted, in bytes.
         most: usize,
     },
     /// An envelope without a signature says nothing.
@@ -120,7 +120,7 @@ impl Envelope {
         Ok(())
     }
 
-    /// What a key signs: DSSE's pre-authentication encoding of the type and `payload`.
+    /// Returns the bytes that a key signs: DSSE's pre-authentication encoding of the type and `payload`.
     pub fn message(payload: &[u8]) -> Vec<u8> {
         pae(PAYLOAD_TYPE, payload)
     }
@@ -165,19 +165,19 @@ impl Envelope {
             .map(|signature| signature.keyid.as_deref())
     }
 
-    /// How many signatures there are, good or bad.
+    /// Returns the number of signatures, good or bad.
     pub fn signature_count(&self) -> usize {
         self.signatures.len()
     }
 
-    /// Whether one of the signatures is `key`'s.
+    /// Returns whether one of the signatures over `message` is `key`'s.
     pub(crate) fn is_signed_by(&self, key: &PublicKey, message: &[u8]) -> bool {
         self.signatures
             .iter()
             .any(|signature| key.verify(message, &signature.bytes).is_ok())
     }
 
-    /// What is signed: DSSE's pre-authentication encoding of the type and the payload.
+    /// Returns the signed bytes: DSSE's pre-authentication encoding of the type and the payload.
     pub(crate) fn signed_message(&self) -> Vec<u8> {
         Self::message(&self.payload)
     }

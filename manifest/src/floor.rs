@@ -31,7 +31,7 @@ pub struct Floor {
     pub locks: BTreeMap<LockName, Vec<String>>,
 }
 
-/// How a seal is below the floor.
+/// Reason why a seal is below the floor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BelowFloor {
@@ -153,7 +153,7 @@ impl Floor {
         Ok(text)
     }
 
-    /// Whether a seal may stand here.
+    /// Checks that a seal is not below the floor: image, epoch, policy and locks.
     pub fn check(
         &self,
         statement: &Statement,

@@ -35,7 +35,7 @@ pub enum GrantedLock {
     Filesystems,
     /// The instance metadata service, for others than root.
     Imds,
-    /// What installs and upgrades.
+    /// Programs that install and upgrade software.
     Packages,
     /// sshd, EC2 Instance Connect, the SSM agent, gettys.
     RemoteAccess,
@@ -43,7 +43,7 @@ pub enum GrantedLock {
     Schedules,
 }
 
-/// Why a lock cannot be granted.
+/// Reason why a lock cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UngrantableLock {
     /// It is none of the locks.
@@ -76,10 +76,10 @@ pub struct GrantTextError {
     expected: &'static str,
 }
 
-/// What is signed: which locks of which host are opened, and until when.
+/// Signed content of a grant: the locks of one host that are opened, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Which grant: a host takes each once.
+    /// Id of the grant: a host accepts each id once.
     pub id: GrantId,
     /// The one host that it is for.
     pub instance: InstanceName,
@@ -87,15 +87,15 @@ pub struct Grant {
     pub image: ImageName,
     /// The exact version that it must run, if not any.
     pub manifest: Option<ManifestDigest>,
-    /// What is opened. Never empty.
+    /// Locks that are opened. Never empty.
     pub locks: BTreeSet<GrantedLock>,
     /// From when to when.
     pub time: GrantTime,
-    /// Why, for who reads the taint later.
+    /// Reason for the grant, for readers of the taint later.
     pub reason: Option<Reason>,
 }
 
-/// When a grant holds, in seconds since 1970: at most a day.
+/// Validity period of a grant, in seconds since 1970: at most a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrantTime {
     issued: u64,
@@ -114,7 +114,7 @@ pub struct VerifiedGrant {
     signers: Vec<KeyId>,
 }
 
-/// Why a grant is not believed. Each of these is a decision, never a doubt.
+/// Reason for which a grant is refused. Each of these is a decision, never a doubt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantRefusal {
@@ -126,7 +126,7 @@ pub enum GrantRefusal {
     Signatures {
         /// Distinct keys that did.
         signed: usize,
-        /// How many must.
+        /// Distinct keys that must sign.
         threshold: usize,
     },
     /// Signed, but not a grant that this version reads.
@@ -163,7 +163,7 @@ pub fn verify_grant(envelope: &[u8], trust: &Trust) -> Result<VerifiedGrant, Gra
 }
 
 impl VerifiedGrant {
-    /// What was signed.
+    /// Returns the signed content.
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
@@ -183,12 +183,12 @@ impl GrantTime {
         }
     }
 
-    /// When it was made.
+    /// Returns the time at which the grant was issued, in seconds since 1970.
     pub const fn issued(self) -> u64 {
         self.issued
     }
 
-    /// When it ends.
+    /// Returns the time at which the grant expires, in seconds since 1970.
     pub const fn expires(self) -> u64 {
         self.expires
     }
@@ -205,7 +205,7 @@ impl GrantedLock {
         Self::Schedules,
     ];
 
-    /// Which lock of a declaration it is.
+    /// Returns the lock of a declaration that this one names.
     pub const fn lock(self) -> LockName {
         match self {
             Self::Accounts => LockName::Accounts,

@@ -51,7 +51,7 @@ pub(crate) fn write<'a, P: Serialize>(
     })
 }
 
-/// What a statement is of, unread.
+/// Subject of a statement; its fields are not checked yet.
 pub(crate) struct Subject {
     pub(crate) name: Field,
     pub(crate) sha256: Field,

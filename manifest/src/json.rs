@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Why a document is not what was expected, and where in it.
+/// Reason why a document is refused, and the field that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct JsonError {

@@ -1,4 +1,4 @@
-//! Where Earmark's own files lie in an image. Absolute paths beneath the image's root.
+//! Paths of Earmark's own files in an image. Absolute, beneath the image's root.
 
 /// The directory of the agent's files.
 pub const EARMARK_DIR: &str = "/usr/lib/earmark";
@@ -12,7 +12,7 @@ pub const DECLARATION: &str = "/usr/lib/earmark/seal/earmark.toml";
 pub const TREE: &str = "/usr/lib/earmark/seal/tree.zst";
 /// The keys that this image believes.
 pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
-/// What no seal of this image may be below.
+/// Floor: the limits that no seal of this image may be below.
 pub const FLOOR: &str = "/usr/lib/earmark/floor.toml";
 /// All of these: what the signature covers, or a verifier starts from, and so the tree does not have.
 pub const SEAL: [&str; 7] = [
@@ -28,7 +28,7 @@ pub const SEAL: [&str; 7] = [
 pub const STATUS: &str = "/run/earmark/status.json";
 /// The agent's own directories on a running host, which are always `state`.
 pub const AGENT_STATE: [&str; 2] = ["/run/earmark", "/var/lib/earmark"];
-/// What declared `file` steps wrote at first boot.
+/// Record of the files that declared `file` steps wrote at first boot.
 pub const RENDERED: &str = "/var/lib/earmark/rendered.json";
 /// The files that the agent keeps in its state directory, by their names there. Each belongs to root, is
 /// writable by nobody else, and may take away from a verdict and never add to one.

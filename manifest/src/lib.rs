@@ -1,6 +1,6 @@
 //! # The Earmark format
 //!
-//! What a signer writes and an agent believes: the image declaration (`earmark.toml`), the tree
+//! Documents that a signer writes and an agent believes: the image declaration (`earmark.toml`), the tree
 //! (`tree.zst`), the manifest (a DSSE envelope round an in-toto statement) and the trust file.
 //! `docs/manifest-format.md` is the specification; this crate is its first implementation.
 //!

@@ -52,7 +52,7 @@ pub const NAME: usize = 255;
 /// (capabilities, ACLs, labels) are small.
 pub const XATTR: usize = 16 * 1024;
 
-/// How long a grant may last, in seconds: a day. A host that has to stay open for longer is another
+/// Longest validity of a grant, in seconds: a day. A host that has to stay open for longer is another
 /// image.
 pub const GRANT_SECONDS: u64 = 86_400;
 
@@ -69,7 +69,7 @@ pub const RELEASES: usize = 1_000;
 /// Regions in which a release has an AMI.
 pub const REGIONS: usize = 64;
 
-/// How long a channel document may be good for, in seconds: 400 days.
+/// Longest validity of a channel document, in seconds: 400 days.
 pub const CHANNEL_SECONDS: u64 = 400 * 86_400;
 
 /// A report, in bytes, with the newline that ends it.

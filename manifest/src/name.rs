@@ -111,7 +111,7 @@ name!(
 );
 
 name!(
-    /// Why a lock was opened or a release revoked, in a line: 1 to 256 printable ASCII characters.
+    /// Reason for opening a lock or revoking a release, in a line: 1 to 256 printable ASCII characters.
     Reason, 256, "1 to 256 printable ASCII characters",
     |byte| matches!(byte, 0x20..=0x7e),
     |byte| matches!(byte, 0x20..=0x7e)

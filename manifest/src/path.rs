@@ -14,7 +14,7 @@ use crate::{escape::Escaped, limits};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ImagePath(Box<[u8]>);
 
-/// Why some bytes are not an [`ImagePath`].
+/// Reason why some bytes are not an [`ImagePath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
@@ -83,7 +83,7 @@ impl ImagePath {
         &self.0
     }
 
-    /// Whether this is the root itself.
+    /// Returns whether this is the root itself.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
@@ -112,7 +112,7 @@ impl ImagePath {
         Self::from_relative(&bytes)
     }
 
-    /// Whether `self` is `directory` or lies beneath it.
+    /// Returns whether `self` is `directory` or lies beneath it.
     pub fn is_beneath(&self, directory: &Self) -> bool {
         directory.is_root()
             || self

@@ -30,7 +30,7 @@ pub enum Profile {
 pub struct ReasonedRule {
     /// The rule.
     pub rule: Rule,
-    /// Why, for people.
+    /// Reason for the rule, for people.
     pub reason: String,
     /// Names that become numbers when an image is measured.
     pub owners: Owners,
@@ -72,7 +72,7 @@ impl ReasonedRule {
         Ok(rule)
     }
 
-    /// Whether `rule`, which a tree has, is this rule with numbers for its names.
+    /// Returns whether `rule`, from a tree, is this rule with numbers for its names.
     pub fn is_resolved_as(&self, rule: &Rule) -> bool {
         let RuleAttributes {
             types,

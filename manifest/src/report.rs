@@ -1,10 +1,10 @@
-//! What a host says of itself: one line of JSON, which others can query as it is.
+//! Report of a host about itself: one line of JSON, which others can query as it is.
 //!
-//! A report is its host's word. What attests that it is of the instance that it names is the identity
-//! document in it, which EC2 signed, and that only to who checks the signature. Does not protect against
-//! whoever is root on a host and lies in its name, nor against who has seen its identity document.
+//! A report is its host's word. Only the identity document in it, which EC2 signed, attests the instance that it
+//! names, and only to a reader who checks the signature. Does not protect against an attacker who is root on a
+//! host and lies in its name, nor against one who has seen its identity document.
 //!
-//! Unknown fields pass, so that who reads reports need not be as new as all of the hosts.
+//! Unknown fields pass, so that a reader of reports need not be as new as all of the hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +21,13 @@ use crate::{
 pub struct Report {
     /// 1.
     pub schema: u64,
-    /// When it was made, in seconds since 1970.
+    /// Time of the report, in seconds since 1970.
     pub time: u64,
-    /// Which instance made it, if it can tell.
+    /// Instance that made the report; absent if it cannot tell.
     pub instance: Option<InstanceName>,
     /// The boot that it is of (`/proc/sys/kernel/random/boot_id`).
     pub boot_id: BootId,
-    /// When that boot began, in seconds since 1970.
+    /// Start of that boot, in seconds since 1970.
     pub booted: Option<u64>,
     /// The version of the agent.
     pub agent: String,
@@ -35,23 +35,23 @@ pub struct Report {
     pub image: Option<Image>,
     /// The digest of the manifest, likewise.
     pub manifest: Option<String>,
-    /// How far the assurance goes.
+    /// Tier of assurance, such as `T0`.
     pub tier: String,
-    /// What came of the last verification.
+    /// Verdict of the last verification.
     pub verdict: Verdict,
-    /// What it covered.
+    /// Gate that the last verification covered: `signature`, `critical` or `full`.
     pub gate: Option<String>,
-    /// Why there is no better verdict, in a line.
+    /// Reason why the verdict is not better, in a line.
     pub reason: Option<String>,
-    /// When it was made, in seconds since 1970.
+    /// Time of the last verification, in seconds since 1970.
     pub verified_at: Option<u64>,
-    /// How many violations were found.
+    /// Number of violations found.
     pub violations: u64,
-    /// How much could not be decided.
+    /// Number of doubts: findings that could not be decided.
     pub undecided: u64,
-    /// What this host does if it does not verify.
+    /// Policy of this host if it does not verify.
     pub policy: Option<String>,
-    /// How first boot went, if the image declares steps.
+    /// State of first boot, such as `done` or `failed`, if the image declares steps.
     pub first_boot: Option<String>,
     /// The instance whose disk this one began with.
     pub cloned_from: Option<String>,
@@ -61,11 +61,11 @@ pub struct Report {
     /// None in the reports of older agents.
     #[serde(default)]
     pub locks_told: BTreeSet<String>,
-    /// What was done to this instance that its image does not say; the last ones.
+    /// Taints: changes to this instance that its image does not declare; the last ones.
     pub taints: Vec<Taint>,
-    /// How many more there are.
+    /// Number of further taints, which are not listed.
     pub taints_more: u64,
-    /// Where the host believes to stand, if it follows a channel.
+    /// State of the host in its channel, by its own word, if it follows one.
     pub channel: Option<ChannelState>,
     /// Reports of this boot that were dropped, since no place took them for too long.
     pub dropped: u64,
@@ -78,7 +78,7 @@ pub struct Report {
 #[serde(try_from = "String")]
 pub struct BootId(String);
 
-/// Which image.
+/// Identity of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its name.
@@ -91,15 +91,15 @@ pub struct Image {
     pub architecture: String,
 }
 
-/// What came of a verification.
+/// Verdict of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// All of the host is the image that was signed.
     Verified,
-    /// What the gate covers is.
+    /// All that the gate covers is as signed; content beyond it was not read.
     Partial,
-    /// Something is not.
+    /// Something is not as signed.
     Violated,
     /// It could not be decided.
     Undecided,
@@ -112,7 +112,7 @@ pub struct Taint {
     pub kind: String,
     /// Of the grant.
     pub id: Option<String>,
-    /// What was opened.
+    /// Locks that were opened.
     pub locks: Vec<String>,
     /// From when on, in seconds since 1970.
     pub from: Option<u64>,
@@ -120,7 +120,7 @@ pub struct Taint {
     pub until: Option<u64>,
 }
 
-/// Where a host believes to stand.
+/// State of a host in its channel, by its own word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelState {
     /// `current`, `behind`, `revoked`, `unlisted`, `expired` or `unreachable`.
@@ -129,7 +129,7 @@ pub struct ChannelState {
     pub behind: Option<u64>,
     /// Since when.
     pub since: Option<u64>,
-    /// Why no host should run it.
+    /// Reason why no host should run the release, if it is revoked.
     pub reason: Option<String>,
     /// The version that hosts should run.
     pub latest: Option<String>,
@@ -137,9 +137,9 @@ pub struct ChannelState {
     pub counter: Option<u64>,
     /// Until when that is news.
     pub expires: Option<u64>,
-    /// When it was last found where it is published.
+    /// Time at which the document was last found where it is published, in seconds since 1970.
     pub fetched: Option<u64>,
-    /// Why what was found last is not believed.
+    /// Reason why the document found last is not believed, or could not be fetched.
     pub problem: Option<String>,
 }
 
@@ -216,8 +216,8 @@ impl Report {
         Ok((line.len() <= limits::REPORT).then_some(line))
     }
 
-    /// What it is called where it is put: a host replaces its own report as long as it is up, and no other
-    /// host's that claims to be the same instance.
+    /// Returns the file name of the report at a sink: a host replaces its own report as long as it is up, and no
+    /// other host's that claims to be the same instance.
     pub fn name(&self) -> String {
         let instance = self.instance.as_ref();
         let instance = instance.map_or("unknown", InstanceName::as_str);

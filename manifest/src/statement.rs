@@ -22,21 +22,21 @@ pub struct Statement {
     pub tree: Sha256Digest,
     /// Digest of `earmark.toml`, byte for byte.
     pub declaration: Sha256Digest,
-    /// Which image.
+    /// Identity of the image.
     pub image: ImageIdentity,
-    /// Where it came from.
+    /// Origin of the image.
     pub build: BuildRecord,
     /// The image that this one was baked from, if that one was sealed.
     pub parent: Option<ManifestDigest>,
     /// The tree in numbers.
     pub summary: TreeSummary,
-    /// How it boots, if that was declared or recorded.
+    /// Boot configuration, if that was declared or recorded.
     pub boot: Option<BootRecord>,
     /// The oldest agent that may read this manifest.
     pub minimum_agent: AgentVersion,
 }
 
-/// Which image.
+/// Identity of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageIdentity {
     /// Its name.
@@ -49,7 +49,7 @@ pub struct ImageIdentity {
     pub architecture: Architecture,
 }
 
-/// How an image boots.
+/// Boot configuration of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootRecord {
     /// The kernel command line: these words and no others.
@@ -65,12 +65,12 @@ pub enum Architecture {
     X86_64,
 }
 
-/// Where an image came from. Each field is what the release CI says of itself.
+/// Origin of an image. Each field is what the release CI says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildRecord {
     /// The source revision, such as a commit.
     pub revision: Option<BuildText>,
-    /// Who built it, such as the URL of a CI job.
+    /// Builder, such as the URL of a CI job.
     pub builder: Option<BuildText>,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970. No other time is ever recorded.
     pub time: Option<u64>,
@@ -199,7 +199,7 @@ impl Statement {
     }
 }
 
-/// Why a statement cannot be a payload.
+/// Reason why a statement cannot be a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {

@@ -37,7 +37,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
     }
 }
 
-/// Where and why a TOML document is refused: line, column and message, all safe to print.
+/// Locates a fault in a TOML document: returns line, column and message, all safe to print.
 ///
 /// `toml`'s own `Display` quotes the whole line, however long, with whatever control characters are
 /// the very reason why it is refused.

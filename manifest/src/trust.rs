@@ -12,7 +12,7 @@ use crate::{
     strict::{self, Table},
 };
 
-/// What a key may sign. An envelope of one purpose is never accepted for another.
+/// Purpose of a key: the documents that it may sign. An envelope of one purpose is never accepted for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
@@ -40,7 +40,7 @@ pub struct Trust {
     keys: Vec<TrustedKey>,
 }
 
-/// Why a trust file cannot be used.
+/// Reason why a trust file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
@@ -50,9 +50,9 @@ pub enum TrustError {
     /// A key that cannot be used.
     #[error("key {number}: {error}")]
     Key {
-        /// Which, from 1.
+        /// Position of the key in the file, from 1.
         number: usize,
-        /// Why.
+        /// Fault of the key.
         error: KeyError,
     },
     /// More bytes than [`limits::TRUST`] or more keys than [`limits::TRUST_KEYS`].
@@ -188,7 +188,7 @@ impl Trust {
         self.image.as_ref()
     }
 
-    /// How many distinct keys must have signed.
+    /// Returns the number of distinct keys that must have signed.
     pub fn threshold(&self) -> usize {
         self.threshold
     }
@@ -225,7 +225,7 @@ impl TrustedKey {
         KeyId::of(&self.key)
     }
 
-    /// What it may sign.
+    /// Returns the purposes that the key may sign for.
     pub fn purposes(&self) -> impl Iterator<Item = Purpose> {
         self.purposes.iter().copied()
     }
@@ -254,7 +254,7 @@ impl std::str::FromStr for Purpose {
     }
 }
 
-/// Why a PEM text is not a key.
+/// Reason why a PEM text is not a usable key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PemKeyError {
     /// Not PEM, or of another kind.

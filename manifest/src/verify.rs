@@ -46,7 +46,7 @@ pub trait TreeSource: std::fmt::Debug + Send + Sync {
     fn open(&self) -> std::io::Result<Box<dyn std::io::BufRead + Send + '_>>;
 }
 
-/// Where the stored bytes of a tree are.
+/// Stored bytes of a tree, in memory or elsewhere.
 #[derive(Debug)]
 enum Stored {
     Held(Vec<u8>),
@@ -64,7 +64,7 @@ pub struct VerifiedDeclaration {
     declaration: Declaration,
 }
 
-/// Why a seal is not believed. Each of these is a decision, never a doubt: what could not be read
+/// Reason for which a seal is refused. Each of these is a decision, never a doubt: what could not be read
 /// does not get here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -105,7 +105,7 @@ pub enum Refusal {
     Signatures {
         /// Distinct keys that did.
         signed: usize,
-        /// How many must.
+        /// Distinct keys that must sign.
         threshold: usize,
     },
     /// Signed, but not a statement that this version reads.
@@ -189,7 +189,7 @@ pub fn verify_declaration(
 }
 
 impl VerifiedManifest {
-    /// What was signed.
+    /// Returns the signed statement.
     pub fn statement(&self) -> &Statement {
         self.declared.statement()
     }
@@ -234,7 +234,7 @@ impl VerifiedManifest {
 }
 
 impl VerifiedDeclaration {
-    /// What was signed.
+    /// Returns the signed statement.
     pub fn statement(&self) -> &Statement {
         &self.statement
     }

@@ -39,7 +39,7 @@ fn the_seal_of_version_1_verifies() {
     verify_whole(seal, &trust).unwrap();
 }
 
-/// What a signer writes today, from the same image, differs in no byte that is signed.
+/// Checks that today's signer writes, from the same image, no signed byte that differs.
 #[test]
 fn the_seal_of_version_1_is_what_is_written_today() {
     let (seal, trust) = golden();

@@ -1,4 +1,4 @@
-//! What holds for every input: round trips, flips, truncations.
+//! Properties that hold for every input: round trips, flips, truncations.
 
 mod common;
 

@@ -14,7 +14,7 @@ use earmark_manifest::{
     statement::Statement, tree, trust::Trust,
 };
 
-/// How many vectors each kind has. A vector that gets lost, or is not run, is noticed here.
+/// Number of vectors of each kind. A vector that gets lost, or is not run, is noticed here.
 const COUNTS: [(&str, usize); 8] = [
     ("channel", 62),
     ("declaration", 108),

@@ -29,7 +29,7 @@ pub(crate) struct Check {
     found: Vec<Violation>,
 }
 
-/// What reading one file brought, if it is not as it should be.
+/// Outcome of reading one file; none for a file whose content was read and is as it should be.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Doubt(Doubt),

@@ -1,4 +1,4 @@
-//! Whether cloud-init, where an image has it, is switched to take no code from user-data.
+//! Check that cloud-init, where an image has it, is switched to take no code from user-data.
 //!
 //! For cloud-init, user-data is code. Its own switches keep it from reading any, while its network, its
 //! growing of the root disk and its host keys go on. `earmark seal` refuses an image that denies it user-data
@@ -13,9 +13,9 @@ use std::io;
 use crate::{Root, ScanError, root::Listed};
 use earmark_manifest::path::ImagePath;
 
-/// Where the switches are.
+/// File that must hold the switches.
 pub const SWITCH: &str = "/etc/cloud/cloud.cfg.d/99-earmark.cfg";
-/// What they are.
+/// Lines that the file must have, and no others.
 pub const SWITCHES: [&str; 3] = [
     "allow_userdata: false",
     "vendor_data: {enabled: false}",
@@ -24,12 +24,12 @@ pub const SWITCHES: [&str; 3] = [
 
 /// Either is there where cloud-init is.
 const PRESENT: [&str; 2] = ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"];
-/// Where it is, cloud-init does nothing at all.
+/// File that switches all of cloud-init off, if it is there.
 const DISABLED: &str = "/etc/cloud/cloud-init.disabled";
 const DIRECTORY: &str = "etc/cloud/cloud.cfg.d";
 const BOUND: usize = 1024 * 1024;
 
-/// Whether there is a cloud-init that does anything.
+/// Returns whether there is a cloud-init that is not switched off.
 pub fn is_present(root: &Root) -> Result<bool, ScanError> {
     let is_there = |path: &str| root.exists(&absolute(path)?);
     let mut is_present = false;
@@ -39,7 +39,7 @@ pub fn is_present(root: &Root) -> Result<bool, ScanError> {
     Ok(is_present && !is_there(DISABLED)?)
 }
 
-/// What lets cloud-init of this root take code from user-data: a file, and what is wrong with it.
+/// Finds what lets cloud-init of this root take code from user-data: a file, and what is wrong with it.
 /// Nothing, if it takes none, or if there is no cloud-init.
 pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
     if !is_present(root)? {

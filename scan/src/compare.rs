@@ -26,7 +26,7 @@ use crate::{
     walk::{Seen, Step, Visitor, is_past, node_of},
 };
 
-/// What a comparison counted.
+/// Counts of a comparison.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     /// Files of which the host's own record says what they are.
@@ -38,7 +38,7 @@ pub(crate) struct Comparison {
     pub(crate) unread: u64,
 }
 
-/// Why a comparison came to no end.
+/// Reason why a comparison did not finish.
 #[derive(Debug)]
 pub(crate) enum CompareError {
     /// The signed tree cannot be read to its end.
@@ -53,7 +53,7 @@ const LOOKED_AT: u64 = 16 * 1024;
 /// Doubts that are held against what seems to be missing, at a time. With more, everything is in doubt.
 const DOUBTS: usize = 256;
 
-/// Whether a verification with this gate reads the content of a regular file.
+/// Returns whether a verification with this gate reads the content of a regular file.
 pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> bool) -> bool {
     match (gate, class) {
         (Gate::Signature, _) => false,
@@ -113,7 +113,7 @@ struct Comparer<'r> {
     tree: &'r mut dyn Iterator<Item = Result<Entry, TreeError>>,
     /// The next entry of the tree.
     head: Option<Entry>,
-    /// What made the tree end early.
+    /// Error that made the tree end early.
     fault: Option<TreeError>,
     terms: &'r Terms<'r>,
     findings: &'r Mutex<Findings>,
@@ -128,7 +128,7 @@ struct Comparer<'r> {
     /// Of the name that is being judged.
     violations: Vec<Violation>,
     on_host_word: u64,
-    /// What could not be looked at, as long as something beneath it may come.
+    /// Paths that could not be looked at, as long as something beneath them may come.
     doubtful: Vec<ImagePath>,
     all_is_doubtful: bool,
     /// Names that were not signed and may still be looked at.
@@ -228,7 +228,7 @@ impl Comparer<'_> {
         self.head.as_ref()
     }
 
-    /// What the walk did not come to.
+    /// Ends the comparison: the entries that the walk did not come to are missing.
     fn end(&mut self) -> Result<(), TreeError> {
         while self.peek().is_some() {
             self.missing();
@@ -344,7 +344,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether this is what a power cut left of a step that was writing into this directory.
+    /// Returns whether this is what a power cut left of a step that was writing into this directory.
     fn is_being_rendered(&self, seen: &Seen) -> bool {
         let name = seen.path.as_bytes().rsplit(|byte| *byte == b'/').next();
         seen.class == PathClass::Sealed && name == Some(rendered::TEMPORARY) && {
@@ -430,7 +430,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether this name's content is read by another name of its group, as it is the same. If not,
+    /// Returns whether this name's content is read by another name of its group, as it is the same. If not,
     /// and it `is_read`, it now stands for the others.
     fn read_by_another_name(&mut self, group: LinkGroup, seen: &Seen, is_read: bool) -> bool {
         let known = self.groups.entry(group).or_insert_with(|| Group {

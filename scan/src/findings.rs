@@ -10,7 +10,7 @@ use earmark_manifest::path::ImagePath;
 
 use crate::{Doubt, Violation, ViolationKind};
 
-/// How much is kept.
+/// Limits on the findings that are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound {
     /// Findings of one kind.
@@ -20,7 +20,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// What a report and whoever reads it can use.
+    /// Limits for a report: as much as its reader can use.
     pub(crate) const REPORTED: Self = Self {
         of_a_kind: 1_000,
         bytes: 1024 * 1024,
@@ -142,7 +142,7 @@ impl Findings {
         self.doubts.add(doubt, self.bound);
     }
 
-    /// Whether a doubt covers `path`: that nothing is there, then, is not known. Where there are more doubts than
+    /// Returns whether a doubt covers `path`: its absence, then, is not known. If there are more doubts than
     /// were kept, each path is in doubt.
     pub(crate) fn casts_doubt_on(&self, path: &ImagePath) -> bool {
         self.doubts.came > u64::try_from(self.doubts.first.len()).unwrap_or(u64::MAX)
@@ -158,7 +158,7 @@ impl Findings {
         (self.violation_count, self.doubt_count)
     }
 
-    /// What was kept, in the order of the paths.
+    /// Returns the findings that were kept, in the order of the paths.
     pub(crate) fn into_lists(self) -> (Vec<Violation>, Vec<Doubt>) {
         let kept = self.violations.into_values();
         let mut violations: Vec<_> = kept.flat_map(|kept| kept.first.into_values()).collect();

@@ -1,4 +1,4 @@
-//! Which image a root says that it is, in its `os-release`.
+//! Image identity that a root states in its `os-release`.
 
 use earmark_manifest::path::ImagePath;
 
@@ -13,12 +13,12 @@ pub struct Identity {
     pub version: Option<String>,
 }
 
-/// Where `os-release` may be; the first that is a regular file is the one.
+/// Paths that `os-release` may have; the first that is a regular file is the one.
 pub const OS_RELEASE: [&str; 2] = ["/usr/lib/os-release", "/etc/os-release"];
 /// An `os-release` is at most this long.
 pub const OS_RELEASE_BOUND: usize = 64 * 1024;
 
-/// What `root` says that it is.
+/// Reads the image identity that `root` states.
 pub fn read(root: &Root) -> Result<Identity, ScanError> {
     for path in OS_RELEASE {
         let Ok(path) = ImagePath::from_absolute(path.as_bytes()) else {

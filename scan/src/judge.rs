@@ -158,8 +158,8 @@ impl<'a> Judge<'a> {
         true
     }
 
-    /// Whether a file is what an interrupted step may leave beside the file that it writes: whole or not,
-    /// and nothing that gives anybody anything.
+    /// Returns whether a file is what an interrupted step may leave beside the file that it writes: whole or not,
+    /// with one name, and with no capability or ACL.
     pub(crate) fn is_unfinished(seen: &Seen, owners: &[Owner]) -> bool {
         let mut found = Vec::new();
         owners.contains(&seen.stat.owner())

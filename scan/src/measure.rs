@@ -18,7 +18,7 @@ use crate::{
     walk::Seen,
 };
 
-/// What to measure.
+/// Plan of a measurement.
 pub struct Plan<'a> {
     /// The resolved class rules.
     pub rules: &'a RuleSet,
@@ -30,7 +30,7 @@ pub struct Plan<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// Why a root could not be measured.
+/// Reason why a root could not be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MeasureError {
@@ -46,7 +46,7 @@ pub enum MeasureError {
 }
 
 impl Plan<'_> {
-    /// Whether the content of a regular file of this path and class is measured.
+    /// Returns whether the content of a regular file of this path and class is measured.
     pub(crate) fn reads(&self, path: &ImagePath, class: PathClass) -> bool {
         matches!(class, PathClass::Sealed | PathClass::Rendered)
             && !self.replaced.contains_key(path)
@@ -321,7 +321,7 @@ fn entry(
     with(node, Some(seen.stat.owner()), xattrs)
 }
 
-/// Why a path must not be one that may change, if so.
+/// Returns the reason why a path must not be of the class `mutable`, if there is one.
 fn unfit_to_change(bare: &Node, seen: &Seen, plan: &Plan<'_>) -> Option<String> {
     if seen.stat.file_type().is_file() && seen.stat.links > 1 {
         return Some(
@@ -344,7 +344,7 @@ fn unfit_to_change(bare: &Node, seen: &Seen, plan: &Plan<'_>) -> Option<String> 
     wrong_type(bare, &seen.path, plan)
 }
 
-/// Why a mutable path is of a type that its rule does not speak of.
+/// Returns the reason why the type of a mutable path is not among those that its rule names, if it is not.
 fn wrong_type(bare: &Node, path: &ImagePath, plan: &Plan<'_>) -> Option<String> {
     let types = plan.rules.attributes_of(path, PathClass::Mutable).types?;
     (!types.has(bare)).then(|| {

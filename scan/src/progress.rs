@@ -1,13 +1,13 @@
-//! How a long scan says how far it is.
+//! Progress of a long scan.
 
 /// Told of progress by several threads at once, which wait for the answer: whoever takes its time
 /// holds the reading back.
 pub trait Progress: Sync {
-    /// How many bytes there are to read, as soon as that is known.
+    /// Sets the number of bytes to read, as far as it is known; called again as more files are found.
     fn total(&self, bytes: u64);
-    /// That `bytes` more were read.
+    /// Counts `bytes` more as read.
     fn advance(&self, bytes: u64);
-    /// That `bytes` more need not be read.
+    /// Counts `bytes` more that need not be read.
     fn skip(&self, bytes: u64) {
         self.advance(bytes);
     }

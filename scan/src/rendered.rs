@@ -1,4 +1,4 @@
-//! What declared `file` steps wrote at first boot, as the agent recorded it then.
+//! Record of the files that declared `file` steps wrote at first boot, as the agent made it then.
 //!
 //! The record lies in the host's own state. It narrows what was signed and never widens it: which paths
 //! steps write, and with which owner and mode, comes from the signed declaration and the signed rules; the
@@ -105,7 +105,7 @@ pub fn to_bytes(manifest: ManifestDigest, files: &RenderedFiles) -> Vec<u8> {
     serde_json::to_vec_pretty(&record).unwrap_or_default()
 }
 
-/// What every format has.
+/// Field that every format of the record has.
 #[derive(Deserialize)]
 struct Format {
     schema: u64,

@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::verify::{Counts, Stop, Verdict, Verification};
 
-/// What a verification found. Schema 1; fields are only ever added.
+/// Report of a verification. Schema 1; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// 1.
     pub schema: u64,
     /// The version of the program that verified.
     pub agent: String,
-    /// Which image it is, if its seal was believed.
+    /// Identity of the image, if its seal was believed.
     pub image: Option<Image>,
     /// The manifest's digest, likewise.
     pub manifest: Option<String>,
     /// The trusted keys that signed, likewise.
     pub signers: Vec<String>,
-    /// How far the assurance goes: `T0` is a check of the root disk by a program on that disk.
+    /// Tier of assurance: `T0` is a check of the root disk by a program on that disk.
     pub tier: String,
-    /// What was covered.
+    /// Gate that was covered.
     pub gate: Option<String>,
-    /// What came of it.
+    /// Verdict of the verification.
     pub verdict: Verdict,
-    /// Why there is no better verdict, in a line.
+    /// Reason why the verdict is not better, in a line.
     pub reason: Option<String>,
     /// In numbers.
     pub counts: Counts,
@@ -34,18 +34,18 @@ pub struct Report {
     pub violations: Vec<Finding>,
     /// The first doubts, in the order of their paths.
     pub undecided: Vec<Finding>,
-    /// What the image declares for a host that does not verify.
+    /// Reaction that the image declares for a host that does not verify.
     pub on_failure: Option<String>,
-    /// What the host does that does not verify, which also says what holds where no declaration can
+    /// Policy of a host that does not verify; it is there, too, if no declaration can
     /// be believed; the agent's alone.
     pub policy: Option<String>,
     /// The boot that it was made in (`/proc/sys/kernel/random/boot_id`); the agent's alone.
     pub boot_id: Option<String>,
-    /// When it was made, in seconds since 1970, if the clock can be believed; the agent's alone.
+    /// Time of the verification, in seconds since 1970, if the clock can be believed; the agent's alone.
     pub time: Option<u64>,
 }
 
-/// Which image.
+/// Identity of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its name.
@@ -61,13 +61,13 @@ pub struct Image {
 /// A violation or a doubt, as text that is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Where.
+    /// Path that it is about.
     pub path: String,
     /// The kind of violation, or `undecided`.
     pub kind: String,
-    /// What was signed, or nothing for a doubt.
+    /// Signed value, or nothing for a doubt.
     pub expected: String,
-    /// What is there, or what went wrong.
+    /// Value that was found, or what went wrong.
     pub found: String,
 }
 
@@ -214,7 +214,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What was covered, in a line for people.
+    /// Returns the scope that was covered, in a line for people.
     pub fn covered(&self) -> String {
         let Counts {
             entries,

@@ -40,11 +40,11 @@ pub struct Root {
 pub struct Listed {
     /// As the directory has it.
     pub name: Vec<u8>,
-    /// What the directory says that it is.
+    /// Type of the object, as the directory has it.
     pub kind: FileType,
 }
 
-/// What could not be done in a root, and why.
+/// Failure of an operation in a root, and its cause.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {what} '{place}': {cause}")]
 pub struct ScanError {
@@ -52,7 +52,7 @@ pub struct ScanError {
     pub what: &'static str,
     /// The path, escaped.
     pub place: String,
-    /// Why.
+    /// Cause of the failure.
     pub cause: io::Error,
 }
 
@@ -119,7 +119,7 @@ impl Root {
         &self.path
     }
 
-    /// Whether this is the root of the running host itself.
+    /// Returns whether this is the root of the running host itself.
     pub fn is_live(&self) -> bool {
         let live = rustix::fs::open(
             "/",
@@ -223,7 +223,7 @@ impl Root {
         }
     }
 
-    /// Whether something of this name is there, whatever it is. A link is there, wherever it leads.
+    /// Returns whether something of this name is there, whatever it is. A link is there, wherever it leads.
     pub fn exists(&self, path: &ImagePath) -> Result<bool, ScanError> {
         if let Some(source) = self.source() {
             return source::find_opt(source, path)

@@ -40,9 +40,9 @@ pub enum SealError {
     /// The trust file is there, and not one.
     #[error("failed to use the trust file '{place}': {cause}")]
     Trust {
-        /// Where it is.
+        /// Its path in the root.
         place: String,
-        /// What is wrong with it.
+        /// Fault in it.
         cause: TrustError,
     },
     /// The seal is there, and not believed.

@@ -1,4 +1,4 @@
-//! Which names were signed: asked only of directories that hold more names than can be kept.
+//! Set of the names that were signed: asked only of directories that hold more names than can be kept.
 
 use std::hash::{BuildHasher, RandomState};
 

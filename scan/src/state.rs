@@ -40,7 +40,7 @@ pub fn read(root: &Root, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8
     Ok(Some(bytes))
 }
 
-/// Whether the agent's state directory is there; an error, if anybody but root may write to it.
+/// Returns whether the agent's state directory is there; an error, if anybody but root may write to it.
 pub fn must_be_roots(root: &Root) -> Result<bool, ScanError> {
     let directory = own_directory();
     let Some(found) = look(root, &directory)? else {
@@ -55,7 +55,7 @@ pub fn must_be_roots(root: &Root) -> Result<bool, ScanError> {
     }
 }
 
-/// What is wrong with the owners and modes of the agent's state: of its directory, and of each file of
+/// Returns the faults in the owners and modes of the agent's state: of its directory, and of each file of
 /// [`layout::STATE_FILES`] that is there.
 pub(crate) fn problems(root: &Root) -> Vec<ScanError> {
     match must_be_roots(root) {
@@ -84,7 +84,7 @@ pub(crate) fn problems(root: &Root) -> Vec<ScanError> {
     layout::STATE_FILES.iter().filter_map(problem).collect()
 }
 
-/// What tells who can have written something.
+/// Metadata that tells who can have written something.
 struct Found {
     uid: u32,
     mode: u32,
@@ -146,7 +146,7 @@ fn refused(place: &ImagePath, cause: std::io::Error) -> ScanError {
     }
 }
 
-/// Why somebody else can have written it, if so.
+/// Returns the reason why somebody else than `owner` can have written it, if there is one.
 fn problem(uid: u32, mode: u32, owner: u32) -> Option<std::io::Error> {
     let next = "next: find out who changed it, and replace the host";
     let kind = if FileType::from_raw_mode(mode).is_dir() {

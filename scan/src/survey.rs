@@ -1,7 +1,7 @@
 //! A survey: one walk of a root, for all who look at it.
 //!
-//! Who measures a root and who asks what it has in it want the same names, and mostly the same bytes. Both
-//! have them from one walk and one reading: an [`Inspector`] is shown the content of small files while the
+//! Measuring a root and listing its content need the same names, and mostly the same bytes. Both have them
+//! from one walk and one reading: an [`Inspector`] is shown the content of small files while the
 //! threads that hash it have it at hand, and beside that only what is not hashed is read.
 
 use std::collections::HashSet;
@@ -24,10 +24,10 @@ pub struct Survey<'a> {
     pub(crate) walked: Walked,
 }
 
-/// How far a survey goes.
+/// Extent of a survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// What a tree has: not beneath `state` directories.
+    /// Names that a tree has: not beneath `state` directories.
     Tree,
     /// All that the image has in it.
     Image,
@@ -36,13 +36,13 @@ pub enum Reach {
 /// One name of a root.
 #[derive(Debug, Clone, Copy)]
 pub struct Object<'a> {
-    /// Where.
+    /// Path of the object.
     pub path: &'a ImagePath,
-    /// What may happen to it; `state` for all beneath a `state` directory.
+    /// Class of the path; `state` for all beneath a `state` directory.
     pub class: PathClass,
-    /// Whether it lies beneath a `state` directory, and so in no tree.
+    /// True if it lies beneath a `state` directory, and so in no tree.
     pub is_beneath_state: bool,
-    /// What kind of object.
+    /// Type of the object.
     pub kind: FileType,
     /// Permission bits, set-id and sticky included.
     pub mode: u32,
@@ -50,7 +50,7 @@ pub struct Object<'a> {
     pub owner: (u32, u32),
     /// Bytes, of a file.
     pub size: u64,
-    /// Where it leads, of a link that is not `state`.
+    /// Target of a link that is not `state`.
     pub target: Option<&'a [u8]>,
     /// Device and inode, the same for all names of a file.
     pub inode: (u64, u64),
@@ -58,8 +58,8 @@ pub struct Object<'a> {
 
 /// Looks at the content of small files. Called by several threads at once, which wait for the answer.
 pub trait Inspector: Sync {
-    /// Whether it wants to see a regular file. One with several names is shown once, by one of them; one of more
-    /// than [`LARGEST`] bytes never.
+    /// Returns whether it wants to see a regular file. One with several names is shown once, by one of them; one of
+    /// more than [`LARGEST`] bytes never.
     fn wants(&self, object: &Object<'_>) -> bool;
     /// The content of a file that it wants, all of it.
     fn see(&self, object: &Object<'_>, content: &[u8]);
@@ -116,7 +116,7 @@ impl<'a> Survey<'a> {
         objects
     }
 
-    /// What the walk could not look at.
+    /// Returns the doubts: paths that the walk could not look at.
     pub fn doubts(&self) -> &[Doubt] {
         &self.walked.doubts
     }

@@ -29,20 +29,20 @@ use crate::{
     walk::{self, Scope, Visitor},
 };
 
-/// How to verify.
+/// Options of a verification.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The keys to believe; the root's own trust file, if absent.
     pub trust: Option<&'a Trust>,
-    /// What to cover; what the image declares, if absent.
+    /// Gate to cover; the one that the image declares, if absent.
     pub gate: Option<Gate>,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
-    /// Who verifies, and when.
+    /// Place and stage of the verification.
     pub at: Place,
 }
 
-/// Who verifies a root, and when: this decides how far the host's own word goes.
+/// Place and stage of a verification: they decide how far the host's own word goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
     /// Another host, or a root that is not the running one: every byte is read.
@@ -53,7 +53,7 @@ pub enum Place {
     /// The agent at boot, before first boot: what a first boot that was interrupted left is tolerated, since
     /// first boot follows and does it again. `is_live`: on its own running host.
     BeforeFirstBoot {
-        /// Whether the root is that of the running host, so that its kernel is believed.
+        /// True if the root is that of the running host, so that its kernel is believed.
         is_live: bool,
     },
 }
@@ -72,7 +72,7 @@ impl Place {
     }
 }
 
-/// What is known of a root.
+/// Verdict on a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -86,7 +86,7 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Why there is no verdict on the tree.
+/// Reason why there is no verdict on the tree.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stop {
@@ -132,7 +132,7 @@ pub struct Counts {
     pub violations: u64,
     /// Doubts, also those that are not listed.
     pub undecided: u64,
-    /// How long it took, in milliseconds.
+    /// Duration of the verification, in milliseconds.
     pub milliseconds: u64,
 }
 
@@ -159,13 +159,13 @@ pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     verification
 }
 
-/// How a root differs from a manifest that was verified before, to the last byte. Whatever seal the root
-/// itself has now is not asked, so that this says nothing of who it claims to be.
+/// Differences of a root from a manifest that was verified before, to the last byte. The seal that the root
+/// itself has now is not read, so that this says nothing of the image that it claims to be.
 #[derive(Debug)]
 pub struct Changes {
-    /// What is not as it was signed, in the order of the paths.
+    /// Violations: paths that are not as they were signed, in the order of the paths.
     pub violations: Vec<Violation>,
-    /// What could not be looked at.
+    /// Paths that could not be looked at.
     pub doubts: Vec<Doubt>,
 }
 

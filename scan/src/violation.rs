@@ -1,4 +1,4 @@
-//! What a verification finds: violations, which are decided, and doubts, which are not.
+//! Findings of a verification: violations, which are decided, and doubts, which are not.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 /// One way in which a root is not the image that was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Where, escaped.
+    /// Path that it is about, escaped.
     #[serde(serialize_with = "as_text")]
     pub path: ImagePath,
-    /// What kind.
+    /// Kind of violation.
     pub kind: ViolationKind,
-    /// What was signed, escaped.
+    /// Signed value, escaped.
     pub expected: String,
-    /// What is there, escaped.
+    /// Value that was found, escaped.
     pub found: String,
 }
 
@@ -59,10 +59,10 @@ pub enum ViolationKind {
 /// Something that could not be decided. A root with a doubt is never verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Doubt {
-    /// Where, escaped.
+    /// Path that it is about, escaped.
     #[serde(serialize_with = "as_text")]
     pub path: ImagePath,
-    /// What could not be done, and why.
+    /// Operation that failed, and its cause.
     pub problem: String,
 }
 

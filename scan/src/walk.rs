@@ -4,8 +4,8 @@
 //! The names come in the order of their paths, one after the other, so that whoever compares them with a signed
 //! tree holds neither as a whole. Directories are read ahead of that: cold, a walk waits for the disk, so
 //! that many are read at once; warm, it is bound by the processors, which sixteen threads keep as busy as two do.
-//! What was read and not yet come to is bounded, and so is everything else that a hostile root could make grow
-//! (`docs/adr/0013-streaming-comparison.md`).
+//! The memory for names that were read and not yet come to is bounded, and so is everything else that a hostile
+//! root could make grow (`docs/adr/0013-streaming-comparison.md`).
 
 mod ahead;
 mod collect;
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
     pub(crate) xattrs: Option<Box<[Xattr]>>,
 }
 
-/// What is compared, and what tells that an object was swapped or changed.
+/// Attributes that are compared, and those that tell that an object was swapped or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) mode: u16,
@@ -59,7 +59,7 @@ pub(crate) struct Stat {
     pub(crate) mount: bool,
 }
 
-/// What comes of a name.
+/// Decision of a visitor on a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Go on, and beneath it, should it be a directory.
@@ -70,38 +70,38 @@ pub(crate) enum Step {
     Stop,
 }
 
-/// Who is told of what a walk meets.
+/// Receiver of all that a walk meets.
 pub(crate) trait Visitor {
     /// A name, in the order of the paths. `is_beneath_state`: no tree has it.
     fn see(&mut self, seen: Seen, is_beneath_state: bool) -> Step;
 
-    /// What could not be looked at, before anything beneath it.
+    /// Receives a path that could not be looked at, before anything beneath it.
     fn doubt(&mut self, doubt: Doubt);
 
     /// A name that was not signed, out of order, in a directory that holds more of them than can be kept. What
     /// is beneath it is not walked.
     fn see_unsigned(&mut self, seen: Seen);
 
-    /// Why such a name could not be looked at.
+    /// Receives the reason why such a name could not be looked at.
     fn doubt_unsigned(&mut self, doubt: Doubt);
 
-    /// Whether it still wants to see those. If not, it is told of them by [`Visitor::count_unsigned`].
+    /// Returns whether it still wants to see those. If not, it is told of them by [`Visitor::count_unsigned`].
     fn wants_unsigned(&self) -> bool;
 
     /// A sealed name that was not signed, in such a directory, and was not looked at.
     fn count_unsigned(&mut self, path: &ImagePath, kind: FileType);
 }
 
-/// What a walk covers.
+/// Extent of a walk.
 pub(crate) struct Scope<'a> {
     pub(crate) rules: &'a RuleSet,
     /// Directories with a file system of their own that belongs to the image.
     pub(crate) mounts: &'a [ImagePath],
-    /// Whether `state` directories are entered, which no tree has anything of.
+    /// True if `state` directories are entered, which no tree has anything of.
     pub(crate) state: bool,
-    /// Whether the content of a regular file of this path and class will be read.
+    /// Predicate: the content of a regular file of this path and class will be read.
     pub(crate) reads: &'a (dyn Fn(&ImagePath, PathClass) -> bool + Sync),
-    /// Whether a path was signed, for a root that may be hostile: directories of more names than can be kept
+    /// Predicate: a path was signed. For a root that may be hostile: directories of more names than can be kept
     /// are then searched for those that were signed. Absent for a root that is measured: all names are kept.
     pub(crate) signed: Option<&'a (dyn Fn(&ImagePath) -> bool + Sync)>,
 }
@@ -127,7 +127,7 @@ impl Stat {
         }
     }
 
-    /// Whether nothing about the object changed between two looks at it. A descriptor tells nothing
+    /// Returns whether nothing about the object changed between two looks at it. A descriptor tells nothing
     /// reliable of mounts, so that these are left out.
     pub(crate) fn is_unchanged(&self, now: &Self) -> bool {
         *self
@@ -175,7 +175,7 @@ impl Stat {
 }
 
 impl Seen {
-    /// What kind of object it is, without what the kind has.
+    /// Returns the type of the object, without the data of that type.
     pub(crate) fn bare_node(&self) -> Option<Node> {
         node_of(self.stat.file_type())
     }
@@ -195,7 +195,7 @@ pub(crate) fn node_of(file_type: FileType) -> Option<Node> {
     })
 }
 
-/// Whether `path` lies in a file system that the walk was told to cross into.
+/// Returns whether `path` lies in a file system that the walk was told to cross into.
 pub(crate) fn crosses(mounts: &[ImagePath], path: &ImagePath) -> bool {
     mounts.iter().any(|mount| path.is_beneath(mount))
 }
@@ -219,7 +219,7 @@ impl Directory {
     }
 }
 
-/// Whether `path`, which is neither `directory` nor before it, comes after all that is beneath `directory`.
+/// Returns whether `path`, which is neither `directory` nor before it, comes after all beneath `directory`.
 pub(crate) fn is_past(path: &ImagePath, directory: &ImagePath) -> bool {
     let rest = path.as_bytes().strip_prefix(directory.as_bytes());
     match rest.and_then(<[u8]>::first) {

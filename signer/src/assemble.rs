@@ -46,16 +46,16 @@ const MINIMUM_AGENT: AgentVersion = AgentVersion {
     patch: 0,
 };
 
-/// What is said of an image beside what its root shows.
+/// Description of an image beyond what its root shows.
 #[derive(Debug)]
 pub struct Request {
     /// The bytes of `earmark.toml`.
     pub declaration: Vec<u8>,
-    /// What they say.
+    /// Declaration that was parsed from them.
     pub declared: Declaration,
     /// The image's version.
     pub version: earmark_manifest::name::ImageVersion,
-    /// Where it came from.
+    /// Origin of the image: the record of its build.
     pub build: BuildRecord,
     /// The architecture that `--architecture` names; none, if it is to be read from the root.
     pub architecture: Option<Architecture>,

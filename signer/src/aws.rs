@@ -34,7 +34,7 @@ pub struct Session {
     asker: Asker,
 }
 
-/// Who asks. Copies of it ask with the same credentials, over the same connections.
+/// Sender of signed requests. Copies of it send with the same credentials, over the same connections.
 #[derive(Clone)]
 pub struct Asker {
     http: Http,
@@ -49,7 +49,7 @@ pub enum Trouble {
     Lasting(anyhow::Error),
 }
 
-/// How often a request is tried, and how long is waited before the second time; then twice as long.
+/// Attempts for one request, and the wait before the second; the wait doubles each time.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -86,7 +86,7 @@ impl Session {
         Ok(Self { runtime, asker })
     }
 
-    /// Who asks, for tasks of their own.
+    /// Returns the sender of requests, for tasks of their own.
     pub fn asker(&self) -> Asker {
         self.asker.clone()
     }
@@ -96,7 +96,7 @@ impl Session {
         self.runtime.block_on(future)
     }
 
-    /// Does it until it works, cannot work, or was tried often enough.
+    /// Retries `once` on transient errors, up to the attempt limit.
     pub fn persist<T>(&self, once: &impl AsyncFn(&Self) -> Result<T, Trouble>) -> Result<T> {
         let mut pause = PAUSE;
         self.runtime.block_on(async {
@@ -145,7 +145,7 @@ impl Asker {
     }
 }
 
-/// Whether who answers so may answer otherwise in a moment.
+/// Returns whether an error answer is transient, by its status or error code: a retry may succeed.
 pub fn is_passing(status: u16, error: &str) -> bool {
     const THROTTLED: [&str; 3] = ["Throttling", "SlowDown", "RequestTimeout"];
     status >= 500 || status == 429 || THROTTLED.iter().any(|word| error.contains(word))
@@ -175,7 +175,7 @@ pub fn is_region(text: &str) -> bool {
     text.parse::<Region>().is_ok()
 }
 
-/// What AWS's names of servers end in, in a region.
+/// Returns the domain that the names of AWS's servers end in, in a region.
 pub fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "amazonaws.com.cn"
@@ -189,7 +189,7 @@ pub fn endpoint(service: &str) -> Option<String> {
     variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
-/// Whether only endpoints count that FIPS 140 was asked of.
+/// Returns whether only FIPS 140 endpoints may be used: `AWS_USE_FIPS_ENDPOINT` is `true`.
 pub fn wants_fips() -> bool {
     variable("AWS_USE_FIPS_ENDPOINT").is_some_and(|value| value == "true")
 }

@@ -22,7 +22,7 @@ pub fn directory(root: &Root, path: &ImagePath) -> io::Result<OwnedFd> {
     Ok(open(root, path, flags)?)
 }
 
-/// What kind of object is at `path`; nothing, if none is.
+/// Returns the type of the object at `path`; none, if nothing is there.
 pub fn kind(root: &Root, path: &ImagePath) -> io::Result<Option<FileType>> {
     Ok(stat(root, path)?.map(|stat| FileType::from_raw_mode(stat.st_mode)))
 }

@@ -1,4 +1,4 @@
-//! What is carried from `measure` to `sign` to `install`: a directory of three files, then four.
+//! Bundle, which is carried from `measure` to `sign` to `install`: a directory of three files, then four.
 //!
 //! An [`UnsignedBundle`] says what a root is; only signing makes a [`SignedBundle`] of it, and only
 //! that can be placed into a root.
@@ -90,7 +90,7 @@ impl UnsignedBundle {
         Ok(bundle)
     }
 
-    /// What is to be signed.
+    /// Returns the statement that is to be signed.
     pub fn statement(&self) -> &Statement {
         &self.statement
     }

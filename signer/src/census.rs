@@ -14,7 +14,7 @@ use crate::{
     source::Tree,
 };
 
-/// What is in a tree.
+/// Summary statistics of a tree: counts by class and directory, set-id files, file capabilities.
 #[derive(Debug, Serialize)]
 pub struct Census {
     entries: u64,

@@ -54,7 +54,7 @@ pub fn verified(found: &Found, location: &Location, trust: &Trust) -> Outcome<Ve
     verify_channel(found.bytes(), trust).map_err(|refusal| refused(location, &refusal))
 }
 
-/// What is there is not believed.
+/// Builds the failure for a document that is there and is not believed.
 pub fn refused(location: &Location, refusal: &ChannelRefusal) -> Failure {
     let failure = Failure::new(Exit::NotVerified, format!("refused {location}: {refusal}"));
     match refusal {
@@ -68,7 +68,7 @@ pub fn refused(location: &Location, refusal: &ChannelRefusal) -> Failure {
     }
 }
 
-/// What would be written is not believed.
+/// Builds the failure for a document that would be written and is not believed.
 pub fn refused_own(refusal: &ChannelRefusal) -> Failure {
     let refused = format!("what would be written is refused by the trust file: {refusal}");
     Failure::new(Exit::NotVerified, refused)

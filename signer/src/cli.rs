@@ -87,7 +87,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// What every subcommand's help says, and theirs.
+    /// Collects the help of every subcommand, and of theirs.
     fn gather(command: &mut clap::Command, texts: &mut Vec<String>) {
         for sub in command.get_subcommands_mut() {
             if sub.get_name() == "help" {

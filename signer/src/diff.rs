@@ -1,4 +1,4 @@
-//! What changed from one image to the next.
+//! Difference from one image to the next.
 
 mod files;
 mod markdown;
@@ -32,31 +32,31 @@ pub struct Change {
 /// Everything that changed.
 #[derive(Debug, Serialize)]
 pub struct Difference {
-    /// What each side is, for a heading.
+    /// Description of the old side, for a heading.
     pub old: String,
-    /// The same.
+    /// Description of the new side, for a heading.
     pub new: String,
     /// The part of each side that was compared.
     pub compared: Compared,
     /// Name, version, epoch, and what else the manifest says.
     pub manifest: Vec<Change>,
-    /// What the declaration says, by section. Class rules are apart.
+    /// Changes of the declaration, by section. Class rules are apart.
     pub declaration: Vec<DeclarationChange>,
     /// Class rules.
     pub rules: Vec<Change>,
     /// Versions of packages.
     pub packages: Vec<Change>,
-    /// How many files were added.
+    /// Number of files that were added.
     pub added: usize,
-    /// How many were removed.
+    /// Number of files that were removed.
     pub removed: usize,
-    /// How many were changed.
+    /// Number of files that were changed.
     pub changed: usize,
     /// Changes that give a program more than whoever runs it has.
     pub notable: Vec<FileChange>,
     /// All changed files, by package.
     pub groups: Vec<Group>,
-    /// What could not be compared.
+    /// Notes about what could not be compared.
     pub notes: Vec<String>,
 }
 
@@ -101,14 +101,14 @@ impl Compared {
 /// A change of one section.
 #[derive(Debug, Serialize)]
 pub struct DeclarationChange {
-    /// Which.
+    /// Section that changed.
     pub section: Section,
     /// The change.
     #[serde(flatten)]
     pub change: Change,
 }
 
-/// How much of a long difference is shown.
+/// Length at which a long difference is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
     /// As much as a person reads.
@@ -147,7 +147,7 @@ impl Difference {
         })
     }
 
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.manifest.is_empty()
             && self.declaration.is_empty()

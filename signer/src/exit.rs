@@ -5,7 +5,7 @@ use std::{fmt, io, process::ExitCode};
 use earmark_scan::ScanError;
 use rustix::io::Errno;
 
-/// How a command ended. The numbers are part of the command line's contract.
+/// Exit status of a command. The numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or verified.
@@ -14,7 +14,7 @@ pub enum Exit {
     Internal,
     /// Wrong arguments, or a declaration, key or trust file that cannot be used.
     Usage,
-    /// What is there does not verify.
+    /// Failed verification, such as of a root, a seal or a channel document.
     NotVerified,
     /// Something is missing, or cannot be read or written, so that nothing can be said.
     Undecided,
@@ -45,7 +45,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a command returns.
+/// Result of a command.
 pub type Outcome<T = Exit> = Result<T, Failure>;
 
 /// An error, the exit code that it leads to, and what to do next.

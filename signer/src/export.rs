@@ -22,7 +22,7 @@ pub enum Format {
 pub struct Exported {
     /// The file's bytes.
     pub bytes: Vec<u8>,
-    /// What the format cannot say, for people.
+    /// Notes about what the format cannot express, for people.
     pub notes: Vec<String>,
 }
 

@@ -326,7 +326,7 @@ impl TemporaryDirectory {
         Err(io::Error::other("no free name for a temporary directory"))
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{channel, exit::Outcome};
 
-/// Which fleet, and what it is held against.
+/// Fleet, and the channels, inventory and certificates that it is compared with.
 #[derive(Debug)]
 pub struct Fleet {
     pub sources: Vec<Source>,

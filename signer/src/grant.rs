@@ -36,7 +36,7 @@ pub struct Shown {
     signatures: Signatures,
 }
 
-/// What is known of the signatures.
+/// State of the signatures, as far as they were checked.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Signatures {

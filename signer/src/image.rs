@@ -1,7 +1,7 @@
 //! A finished disk, looked at as it lies in its file.
 //!
-//! What must not differ from the root that was sealed is what a host boots: the disk, after the machine
-//! that it was made on was shut down. Nothing of it is ever written. What is in it may have been made to attack
+//! A host boots the disk as it is after the machine that it was made on was shut down: that must not differ
+//! from the root that was sealed. Nothing of it is ever written. Its content may have been made to attack
 //! whoever looks at it, so that partition tables, qcow2 and ext4 are read by this program, without any right and
 //! without the kernel (docs/adr/0014-disks-in-user-space.md).
 //!

@@ -73,7 +73,7 @@ pub struct SigningKey {
     public: PublicKey,
 }
 
-/// What makes the signatures of a key.
+/// Maker of a key's signatures.
 #[derive(Debug)]
 enum Signer {
     /// This program.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Protects against a rule that is learned from an attack: the host's own changes are evidence, never a decision.
-//! What could be code, or could let somebody in, is not proposed whatever changed in it.
+//! A path that could be code, or could let somebody in, is not proposed whatever changed in it.
 
 mod change;
 mod class;
@@ -31,17 +31,17 @@ use crate::{
 use change::Change;
 use tree::Tree;
 
-/// What was learned of a root.
+/// Result of learning from a root.
 #[derive(Debug, Serialize)]
 pub struct Lesson {
     image: String,
     version: String,
     manifest: String,
     proposals: Vec<Proposal>,
-    /// What could stand for several proposals.
+    /// Rules that could each stand for several proposals.
     wider: Vec<Wider>,
     refused: Vec<Refused>,
-    /// What could not be looked at.
+    /// Notes about what could not be looked at.
     unknown: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct Lesson {
 struct Proposal {
     #[serde(serialize_with = "by_name")]
     class: PathClass,
-    /// Where, escaped.
+    /// Path, escaped.
     path: String,
     /// As a rule has it.
     pattern: String,
@@ -61,9 +61,9 @@ struct Proposal {
 #[derive(Debug, Serialize)]
 struct Wider {
     pattern: String,
-    /// How many proposals it would stand for.
+    /// Number of proposals that it would stand for.
     instead_of: usize,
-    /// How many other entries of the image it would leave unverified.
+    /// Number of other entries of the image that it would leave unverified.
     unverified: usize,
 }
 
@@ -107,7 +107,7 @@ pub fn learn(root: &Root, manifest: &VerifiedManifest) -> Outcome<Lesson> {
 }
 
 impl Lesson {
-    /// What no class should allow outweighs what is not known, as a violation does a doubt.
+    /// Returns the exit status: a change that no class should allow outweighs an unknown, as a violation does a doubt.
     pub fn exit(&self) -> Exit {
         if !self.refused.is_empty() {
             Exit::NotVerified

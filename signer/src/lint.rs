@@ -43,7 +43,7 @@ use crate::{
     progress::Bar,
 };
 
-/// What lint says of a root.
+/// Result of lint for a root.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     errors: usize,
@@ -54,11 +54,11 @@ pub struct Report {
     findings: Vec<Finding>,
     #[serde(serialize_with = "waived")]
     waived: Vec<Waived>,
-    /// What is said beside: waivers of nothing.
+    /// Notes beside the findings: waivers of nothing.
     notes: Vec<String>,
-    /// What could not be looked at, so that nothing is said of it.
+    /// Notes about what could not be looked at, so that nothing is said of it.
     unknown: Vec<String>,
-    /// What `--fix` did before this was found.
+    /// Repairs that `--fix` made, or left, before this was found.
     fixed: Vec<Done>,
 }
 
@@ -95,7 +95,7 @@ pub fn lint(root: &Root, declared: Declared<'_>) -> Outcome<Report> {
     Ok(report(&Image::new(&survey, declared, keys), &waivers))
 }
 
-/// What a declaration accepts. Its errors are found before a root is looked at, which takes longer.
+/// Reads the waivers of a declaration. Its errors are found before a root is looked at, which takes longer.
 pub fn waivers<'a>(declared: &'a Declaration, bytes: &[u8]) -> Outcome<Waivers<'a>> {
     Waivers::of(declared, bytes)
         .context("failed to use the declaration's waivers")
@@ -190,7 +190,7 @@ pub fn gate(
     ))
 }
 
-/// What could not be looked at may have anything in it.
+/// Refuses a root with something that could not be looked at: it may have anything in it.
 fn refuse_unknown(unknown: &[String]) -> Outcome<()> {
     let Some(first) = unknown.first() else {
         return Ok(());
@@ -215,7 +215,7 @@ impl Report {
         (self.errors, self.warnings) = (of(Level::Error), of(Level::Warn));
     }
 
-    /// How the command ends: findings first, then what could not be looked at.
+    /// Returns the exit status: findings first, then what could not be looked at.
     pub fn exit(&self, denied: Level) -> Exit {
         let denied_warnings = denied == Level::Warn && self.warnings > 0;
         if self.errors > 0 || denied_warnings {

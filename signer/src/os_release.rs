@@ -24,11 +24,11 @@ use crate::{
 /// An `os-release` and what it will say.
 #[derive(Debug)]
 pub struct Stamp {
-    /// Where it is.
+    /// Path of the file.
     pub path: ImagePath,
-    /// What it says with the image's name and version in it.
+    /// Content with the image's name and version in it.
     pub content: Vec<u8>,
-    /// Whether that is not what it says already.
+    /// True, if that differs from the content that the file has already.
     pub changes: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which package a file is from, as the package database in a root says.
+//! Package that a file is from, as the package database in a root says.
 //!
 //! For people who read a difference. Nothing is decided by it, and nobody vouches for it: an image can
 //! claim that any file is any package's.

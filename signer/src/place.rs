@@ -29,7 +29,7 @@ use crate::{
 use object::Metadata;
 use transaction::{Content, TEMPORARY, Transaction, temporary_name};
 
-/// What goes into the root.
+/// Files that go into the root.
 #[derive(Debug)]
 pub struct Placement<'a> {
     /// The seal.
@@ -42,7 +42,7 @@ pub struct Placement<'a> {
     pub stamp: Option<&'a Stamp>,
 }
 
-/// Who owns what is placed: root, except in tests that run as somebody else.
+/// Owner of what is placed: root, except in tests that run as somebody else.
 #[derive(Debug, Clone, Copy)]
 pub struct Ownership {
     /// User.

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::output::plain;
 
-/// What a fact is about.
+/// Section of a declaration that a fact is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
@@ -35,11 +35,11 @@ pub enum Section {
 /// One thing that a declaration says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fact {
-    /// What it is about.
+    /// Section that it is about.
     pub section: Section,
     /// The name: of a step, a parameter, a lock, a setting.
     pub name: String,
-    /// What it says.
+    /// Value of it, in words.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What `inspect`, `diff` and `export` are pointed at: a sealed root, the directory of a seal or
+//! Source that `inspect`, `diff` and `export` are pointed at: a sealed root, the directory of a seal or
 //! bundle, a `manifest.json`, or a `tree.zst`.
 
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::{
     output::quote,
 };
 
-/// What a path turned out to be.
+/// Kind of object that a path turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -42,12 +42,12 @@ pub enum Kind {
     Tree,
 }
 
-/// What was read. Nothing in it is verified but that its parts belong together.
+/// Content that was read. Nothing in it is verified but that its parts belong together.
 #[derive(Debug)]
 pub struct Source {
     /// As it was named.
     pub path: PathBuf,
-    /// What it is.
+    /// Kind of the source.
     pub kind: Kind,
     /// The root, if it is one.
     pub root: Option<Root>,

@@ -16,7 +16,7 @@ pub const USER: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
     ("AWS_SECRET_ACCESS_KEY", "secret/of+the test"),
 ];
-/// Where all of it is.
+/// Region of the service, as an environment variable.
 pub const REGION: (&str, &str) = ("AWS_REGION", "eu-central-1");
 
 /// The service, as long as the test.
@@ -62,7 +62,7 @@ impl Service {
         port.trim_end_matches('/').parse().unwrap()
     }
 
-    /// What a key of the service is to `earmark`.
+    /// Returns the name of a key of the service for `earmark`: `awskms:` and its ARN.
     pub fn key(&self, name: &str) -> String {
         format!("awskms:{}", self.ready["keys"][name].as_str().unwrap())
     }

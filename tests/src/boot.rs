@@ -24,7 +24,7 @@ use crate::{
 };
 
 const OBSERVE: &str = include_str!("boot/observe.sh");
-/// What is looked at, unless a test says otherwise.
+/// Steps of the observer at every boot without [`Boot::only`].
 const LOOK: &str = r"
 step settled settle
 step status cat /run/earmark/status.json
@@ -68,7 +68,7 @@ pub struct Boot<'a> {
     pub prepare: &'a str,
     /// The shell condition that is waited for.
     pub until: &'a str,
-    /// How long, in seconds of the machine's.
+    /// Longest wait for `until`, in seconds of the machine's uptime.
     pub limit: u32,
     /// More steps for the observer.
     pub look: &'a str,
@@ -263,7 +263,7 @@ impl<'a> Disk<'a> {
         disk.set_len(size + (mib << 20)).unwrap();
     }
 
-    /// What the journal on the disk has of `matches`, oldest first.
+    /// Returns the entries of the journal on the disk that fit `matches`, oldest first.
     pub fn journal(&self, matches: &[&str]) -> Vec<Value> {
         self.change(|root| {
             let directory = format!("--directory={}", root.join("var/log/journal").display());
@@ -274,7 +274,7 @@ impl<'a> Disk<'a> {
         })
     }
 
-    /// Where it is, on this machine.
+    /// Returns the path of the disk on this machine.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("disk")
     }

@@ -22,7 +22,7 @@ pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
 /// Nothing runs but what a quarantined host may run.
 pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target";
 
-/// Where the directory shared with the test lies, seen from inside: `/run` is no part of an image.
+/// Path in the container of the directory shared with the test: `/run` is no part of an image.
 const SHARED: &str = "/run/test";
 /// Looks when the test's condition holds, or after a minute, and ends the container.
 const OBSERVE: &str = r#"
@@ -100,7 +100,7 @@ const UNITS: [(&str, &str, &str); 5] = [
     ("listener.socket", LISTENER, "sockets.target.wants"),
     ("listener.service", LISTENING, ""),
 ];
-/// What is asked about.
+/// Units whose states the observer records, separated by spaces.
 const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-first-boot.service earmark-lockdown.service \
     earmark-ready.target earmark-agent.service earmark-quarantine.target workload.service login.service listener.socket \
     ssh.service multi-user.target sysinit.target local-fs.target network-pre.target \
@@ -113,16 +113,16 @@ pub struct Host {
     more: Vec<String>,
 }
 
-/// What was seen of a boot.
+/// Observations of a boot.
 #[derive(Debug)]
 pub struct Seen {
     /// The journal of the boot.
     pub journal: String,
-    /// What the agent keeps for others.
+    /// `/run/earmark/status.json`, which the agent keeps for other programs; null if there is none.
     pub status: Value,
-    /// Whether the workload ever started.
+    /// True if the workload ever started.
     pub workload_started: bool,
-    /// What the test's own look at it said.
+    /// Output of the test's own shell commands.
     pub looked: String,
     states: BTreeMap<String, (String, u64)>,
     tcp: String,
@@ -374,14 +374,14 @@ impl Seen {
         state
     }
 
-    /// Whether anything listens for connections.
+    /// Returns whether any socket listens for TCP connections over IPv4.
     pub fn listens(&self) -> bool {
         const LISTEN: &str = "0A";
         let state = |line: &str| line.split_whitespace().nth(3) == Some(LISTEN);
         self.tcp.lines().any(state)
     }
 
-    /// Whether somebody is still logged in.
+    /// Returns whether the process of the login session still runs.
     pub fn session(&self) -> bool {
         !self.session.trim().is_empty()
     }

@@ -16,7 +16,7 @@ use crate::{Bench, Run, command, program};
 /// A channel `stable.json` of the image `web` with the key `c.key`, the trust file `c.toml`, and `reports/`.
 #[derive(Debug)]
 pub struct Fleet {
-    /// Where all of it lies.
+    /// Bench whose directory holds these files.
     pub bench: Bench,
 }
 

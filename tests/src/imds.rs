@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a token is, here.
+/// Session token that the service issues and accepts.
 const TOKEN: &str = "AQAEAExampleToken==";
 
 /// The network of QEMU, in which the metadata service has its own address: for

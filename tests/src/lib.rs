@@ -1,4 +1,4 @@
-//! What the tests of the programs share: small roots, keys, and the programs as they ship.
+//! Shared helpers for tests of the programs: small roots, keys, and the programs as they ship.
 //!
 //! Tests whose name starts with `privileged_` need root, and those with `vm_` a virtual machine;
 //! `cargo xtask test` runs them in tiers of their own. They fail where they cannot run.
@@ -41,7 +41,7 @@ pub struct Bench {
     directory: TempDir,
 }
 
-/// How a program ended, and what it said.
+/// Exit code and output of a program.
 #[derive(Debug)]
 pub struct Run {
     /// Its exit code.
@@ -353,7 +353,7 @@ fn command(program: &OsStr) -> Command {
     command
 }
 
-/// Where [`program`] finds programs, for who is no test.
+/// Directory in which [`program`] finds programs; a caller that is no test sets it first.
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
 /// Has all programs be those of a directory. To be said before any is asked for.

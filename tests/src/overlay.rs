@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{Run, run};
 
-/// What is written to a root goes into a temporary directory, and is gone with the test. Of a large
+/// Overlay mount on a root. Writes go to a temporary directory, which is removed with the test. Of a large
 /// root nothing is copied.
 #[derive(Debug)]
 pub struct Overlay {

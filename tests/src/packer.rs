@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 use crate::{NO_LOCKS, Run, command, overlay::package, program, run, run_with};
 
-/// What Packer 1.6.6 does not know: a file, blocks, arguments.
+/// Parts of the template that Packer 1.6.6 does not know: a file, blocks, arguments.
 const NEWER_FILE: &str = "plugins.pkr.hcl";
 const NEWER_BLOCKS: [&str; 2] = ["validation {", "metadata_options {"];
 const NEWER_ARGUMENTS: [&str; 1] = ["imds_support "];
-/// Where the template begins to measure; what comes after its end is too late.
+/// Line of the template that follows the measurement; a step put before it runs too late to be measured.
 const MEASURED: &str = "  # Sign it, on this machine.\n";
 
 /// The image that is baked.
@@ -40,7 +40,7 @@ gate = "critical"
 on_failure = "quarantine"
 "#;
 
-/// What its owner does to it.
+/// Script by which the owner provisions the image: the workload waits for `earmark-ready.target`.
 const PROVISION: &str = "#!/bin/sh
 set -eu
 mkdir -p \"$EARMARK_ROOT/usr/lib/systemd/system/workload.service.d\"
@@ -185,7 +185,7 @@ impl Bake {
         fs::read_to_string(self.path("ssh.pub")).expect("a key")
     }
 
-    /// What Packer recorded of its one build.
+    /// Returns Packer's record of its one build.
     #[track_caller]
     pub fn manifest(&self) -> Value {
         let text = fs::read_to_string(self.path("build/packer-manifest.json"));
@@ -249,7 +249,7 @@ fn python() -> PathBuf {
 #[derive(Debug)]
 pub struct Ec2 {
     child: Child,
-    /// Where it listens.
+    /// URL at which the server listens.
     pub url: String,
 }
 
@@ -280,7 +280,7 @@ impl Ec2 {
         run_with(aws, words.split(' '), None, &self.environment())
     }
 
-    /// How a client finds it.
+    /// Returns the environment variables that direct an AWS client to this server.
     pub fn environment(&self) -> [(&str, &str); 4] {
         [
             ("AWS_ENDPOINT_URL", &self.url),

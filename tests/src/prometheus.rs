@@ -21,7 +21,7 @@ pub fn promtool(words: &[&str], directory: &Path) -> Run {
     run(program("promtool"), words, Some(directory))
 }
 
-/// What `promtool check metrics` says of a text: 0 if it is well-formed, and named as Prometheus' own
+/// Runs `promtool check metrics` on a text. Its exit code is 0 if the text is well-formed, and named as Prometheus' own
 /// conventions have it; 1 if it is not a text of metrics; 3 if a name, a type or a help is not as it should be.
 pub fn check_metrics(text: &str) -> Run {
     let directory = tempfile::TempDir::new().expect("a temporary directory");

@@ -16,7 +16,7 @@ use std::{
 pub use self::initrd::Initrd;
 use crate::{Run, command, run};
 
-/// What the console ends with.
+/// Last line on the console of a script that came to its end.
 pub(crate) const DONE: &str = "=== done";
 /// Quiet, since steps are said on the same line; and an end, not a wait, when the kernel panics.
 pub const FAST: &str =
@@ -67,13 +67,13 @@ pub struct Vm<'a> {
     pub append: &'a str,
     /// More for QEMU.
     pub devices: &'a [String],
-    /// Where the console goes, and stays.
+    /// File that receives the console and keeps it.
     pub log: &'a Path,
-    /// When it must have ended.
+    /// Time by which the machine must be off.
     pub deadline: Instant,
 }
 
-/// What a virtual machine said.
+/// Output of a virtual machine on a serial port.
 #[derive(Debug)]
 pub struct Console(pub String);
 
@@ -143,13 +143,13 @@ impl Vm<'_> {
 }
 
 impl Console {
-    /// What a serial port has said so far.
+    /// Reads what a serial port has written to its log so far, without carriage returns.
     pub(crate) fn read(log: &Path) -> Self {
         let bytes = fs::read(log).expect("the log");
         Self(String::from_utf8_lossy(&bytes).replace('\r', ""))
     }
 
-    /// How a step of the script ended, and what it said.
+    /// Returns the exit code and the output of a step of the script.
     #[track_caller]
     pub fn step(&self, name: &str) -> Run {
         let (begin, end) = (format!("=== step {name}"), format!("=== code {name} "));
@@ -179,7 +179,7 @@ impl Console {
 pub(crate) struct Machine(Child);
 
 impl Machine {
-    /// Whether it is off; an end that is no orderly one is a failure, and `why` says more.
+    /// Returns whether the machine is off. Panics with the text of `why` if QEMU failed.
     #[track_caller]
     pub(crate) fn has_ended(&mut self, why: impl Fn() -> String) -> bool {
         let status = self.0.try_wait().expect("the state of QEMU");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const AT: &str = "stable.json";
 
-/// What Packer and the template's `custom_data` leave of a build of this version.
+/// Writes the manifest that Packer leaves of a build, with the template's `custom_data`, and returns its file name.
 fn built(bench: &Bench, version: &str, epoch: u64) -> String {
     let file = format!("packer-{version}.json");
     let digest = format!("sha256:{:0>64}", version.replace('.', ""));

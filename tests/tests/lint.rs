@@ -1,4 +1,4 @@
-//! What makes a root unfit to be sealed, and what a booted host teaches the next image.
+//! Faults that make a root unfit to be sealed, and lessons of a booted host for the next image.
 
 use std::fs;
 

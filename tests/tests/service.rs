@@ -16,7 +16,7 @@ struct Service {
     socket: UnixDatagram,
 }
 
-/// How long anything may take, on a machine that does other things too.
+/// Longest wait for anything, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn sealed(verify: &str) -> Bench {

@@ -248,7 +248,7 @@ impl Demo {
     }
 }
 
-/// What the console says of the agent.
+/// Prints the agent's lines on the console.
 fn show(seen: &Seen) {
     println!("    The console ({:.0} s):", seen.took.as_secs_f64());
     for line in seen.said() {

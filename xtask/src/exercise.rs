@@ -12,7 +12,7 @@ use crate::files;
 use crate::roots::SOURCE_DATE_EPOCH;
 use crate::run::{Run, is_root};
 
-/// Where the directory shared with the machine outside lies, seen from inside. `/run` is a tmpfs in
+/// Path in the container of the directory shared with the machine outside. `/run` is a tmpfs in
 /// the container: nothing of it stays in the root.
 const SHARED: &str = "/run/earmark-exercise";
 

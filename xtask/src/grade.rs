@@ -1,5 +1,5 @@
-//! What others make of a host that is locked down, and of the same image without a lock: Lynis,
-//! `OpenSCAP` and kernel-hardening-checker, on real boots. It takes minutes, and is no part of `cargo xtask test`.
+//! Grades of a host that is locked down, and of the same image without a lock, by Lynis, `OpenSCAP` and
+//! kernel-hardening-checker, on real boots. It takes minutes, and is no part of `cargo xtask test`.
 
 mod graders;
 
@@ -25,7 +25,7 @@ const OPEN: Sealing = Sealing {
     ..REPORT
 };
 
-/// What of the document is made here.
+/// Markers around the part of the document that is made here.
 const BEGIN: &str = "<!-- grades: written by `cargo xtask grade` -->\n";
 const END: &str = "<!-- end of grades -->\n";
 /// An emulated processor reads the rules of `OpenSCAP` for minutes.
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What is not made here.
+/// Returns the text before and after that part; nothing if a marker is missing.
 fn around(document: &str) -> Option<(&str, &str)> {
     let (before, rest) = document.split_once(BEGIN)?;
     Some((before, rest.split_once(END)?.1))

@@ -84,7 +84,7 @@ fn workspace() -> Result<&'static Path> {
     dir.context("xtask does not lie in a workspace")
 }
 
-/// What tasks keep from one run to the next: roots, tools, results.
+/// Returns the directory of what tasks keep from one run to the next: roots, tools, results.
 fn state_dir() -> Result<PathBuf> {
     Ok(workspace()?.join("target/earmark"))
 }

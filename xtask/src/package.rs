@@ -119,7 +119,7 @@ fn must_need(program: &Path, libc: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// What the C library and the compiler's runtime are called.
+/// Beginnings of the names of the C library and the compiler's runtime.
 const LIBC: &[&str] = &[
     "libc.so.",
     "libm.so.",

@@ -1,5 +1,5 @@
-//! What the tiers that need root take from the network and give to dpkg, made beside the tiers before
-//! them. Those leave a processor idle for minutes, while a program is linked.
+//! Roots, tools and packages for the tiers that need root, taken from the network and given to dpkg beside the tiers
+//! before them. Those leave a processor idle for minutes, while a program is linked.
 
 use std::process::Child;
 

@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// What makes the root, and the text of that.
+    /// Returns the function that makes the root, and the source text of its recipe.
     fn recipe(self) -> (fn(&Path) -> Result<()>, &'static str) {
         match self {
             Self::Small => (small::make, include_str!("roots/small.rs")),
@@ -108,7 +108,7 @@ impl Kind {
         }
     }
 
-    /// What the root is made from. A change of its recipe makes a new root, and of no other kind.
+    /// Returns a hash of what the root is made from. A change of its recipe makes a new root, and of no other kind.
     fn key(self) -> u64 {
         let (_, recipe) = self.recipe();
         let mut hasher = DefaultHasher::new();

@@ -21,7 +21,7 @@ pub struct Run {
     echo: bool,
 }
 
-/// What a process left behind. Standard error went to the person, unless it was captured.
+/// Exit status and output of a process. Standard error went to the person, unless it was captured.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
@@ -219,7 +219,7 @@ impl Run {
     }
 }
 
-/// Whether this process may do what only root may.
+/// Returns whether this process runs as root: whether `/proc/self` belongs to uid 0.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)

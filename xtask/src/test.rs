@@ -31,7 +31,7 @@ enum Tier {
     All,
 }
 
-/// What `all` runs, in this order.
+/// Tiers that `all` runs, in this order.
 const ALL: &[Tier] = &[Tier::Fast, Tier::Fuzz, Tier::Privileged, Tier::Vm];
 
 struct Step {

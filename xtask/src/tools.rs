@@ -189,7 +189,7 @@ pub fn prometheus() -> Result<PathBuf> {
     Ok(ready.join("usr/bin"))
 }
 
-/// Where cargo puts what it builds.
+/// Returns the directory in which cargo puts what it builds.
 pub fn target_dir() -> Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => Ok(crate::workspace()?.join(dir)),
@@ -235,7 +235,7 @@ fn host() -> Result<String> {
         .context("rustc does not say what it builds for")
 }
 
-/// Where cargo keeps the sources of dependencies.
+/// Returns the directory in which cargo keeps the sources of dependencies: `CARGO_HOME`, or `.cargo` of the user.
 fn cargo_home() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("CARGO_HOME") {
         return Ok(dir.into());

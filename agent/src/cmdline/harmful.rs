@@ -5,7 +5,7 @@ pub(super) struct Rule {
     pub key: Key,
     /// Values with which it does no harm, or with which alone it does.
     pub values: Values,
-    /// What it does, after "a word that".
+    /// Harm that it does, worded to follow "a word that".
     pub why: &'static str,
 }
 
@@ -15,7 +15,7 @@ pub(super) enum Key {
     Is(&'static str),
     /// The word as a whole: with a value it is another, such as dracut's `rd.emergency=poweroff`.
     Bare(&'static str),
-    /// What it begins with.
+    /// The beginning of the key.
     Begins(&'static str),
 }
 
@@ -71,7 +71,7 @@ const SYSTEMD: &[&str] = &[
     "/lib/systemd/systemd",
     "/usr/lib/systemd/systemd",
 ];
-/// What a boot without the word comes to, too.
+/// Targets that a boot without the word comes to, too.
 const DEFAULT_TARGETS: &[&str] = &["default.target", "graphical.target", "multi-user.target"];
 
 /// A `-` and a `_` in a key are the same, as they are to the kernel and to systemd; here it is `_`.

@@ -1,5 +1,5 @@
-//! What is wrong with the words of a boot: against the signed line, or, where none was signed, against
-//! the table of words that take away or weaken what the image does.
+//! Judgement of the words of a boot: against the signed line, or, where none was signed, against the table
+//! of words that take away or weaken what the image does.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use earmark_scan::{Doubt, Violation, ViolationKind};
 
 use super::{BOOTCONFIG, CommandLine, FIRMWARE, INIT, KERNEL, lossy, place, rules, tokens};
 
-/// What was found.
+/// Findings of the judgement.
 #[derive(Debug, Default)]
 pub struct Judgement {
     /// Words that must not be there, and signed ones that are not.
     pub violations: Vec<Violation>,
-    /// What could not be read, or is not known.
+    /// Sources that could not be read, and words that are not known.
     pub doubts: Vec<Doubt>,
 }
 

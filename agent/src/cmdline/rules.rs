@@ -5,7 +5,7 @@ use super::{
     known::KNOWN,
 };
 
-/// What a word does that it should not.
+/// Returns the harm that a word does, if any.
 pub(super) fn judge(word: &str) -> Option<&'static str> {
     let (key, value) = parts(word);
     let matches = |rule: &&Rule| match rule.key {
@@ -27,7 +27,7 @@ pub(super) fn judge(word: &str) -> Option<&'static str> {
     why.or_else(|| by_value(&key, value))
 }
 
-/// What some words do is in their value.
+/// Returns the harm of a word whose value decides, if any.
 fn by_value(key: &str, value: &str) -> Option<&'static str> {
     let is_local = |value: &str| {
         let begins = [
@@ -59,7 +59,7 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
     }
 }
 
-/// What a line does that it should not, wherever in a word it says so.
+/// Returns the harm that a line does, wherever in a word it says so, if any.
 pub(super) fn judge_line(line: &str) -> Option<&'static str> {
     // cloud-init looks for `cc:` in the line, not for a word, and takes all that follows.
     let mut places = line.match_indices("cc:").map(|(at, _)| at);
@@ -76,7 +76,7 @@ pub(super) fn judge_line(line: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether `cc:` at this place is a byte of an Ethernet address, as in `BOOTIF=` and `ifname=`.
+/// Returns whether `cc:` at this place is a byte of an Ethernet address, as in `BOOTIF=` and `ifname=`.
 fn is_in_hardware_address(line: &str, at: usize) -> bool {
     let is_address = |start: usize| {
         let text = line
@@ -96,8 +96,8 @@ fn is_in_hardware_address(line: &str, at: usize) -> bool {
     })
 }
 
-/// Whether a word is one that this table knows: with a rule, or as harmless. One without a value is:
-/// it switches on what the kernel has, and what could be bad has a rule.
+/// Returns whether this table knows a word: with a rule, or as harmless. One without a value is known: it
+/// switches on what the kernel has, and what could be bad has a rule.
 pub(super) fn is_known(word: &str) -> bool {
     if !word.contains('=') {
         return true;

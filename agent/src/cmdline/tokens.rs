@@ -18,7 +18,7 @@ pub(super) fn of_kernel(line: &str) -> Vec<String> {
     split(line, KERNEL)
 }
 
-/// How a reader takes a line apart.
+/// Rules by which a reader takes a line apart.
 #[derive(Debug, Clone, Copy)]
 struct Reader {
     quotes: &'static [char],

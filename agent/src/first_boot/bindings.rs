@@ -1,4 +1,4 @@
-//! What a template's names stand for: the values of the parameters, and what the host knows itself.
+//! Values of a template's names: those of the parameters, and those that the host knows itself.
 
 use std::collections::BTreeMap;
 

@@ -47,7 +47,7 @@ impl Credentials {
         Ok(Some(credentials))
     }
 
-    /// Where it is, for the step.
+    /// Returns the path of the directory, for the step.
     pub fn path() -> String {
         format!("/{PARENT}/{NAME}")
     }

@@ -24,7 +24,7 @@ pub struct Executable {
     called: ImagePath,
     path: ImagePath,
     file: File,
-    /// What runs it, if it is a script.
+    /// Interpreter, if it is a script.
     interpreter: Option<Interpreter>,
 }
 
@@ -59,7 +59,7 @@ impl Executable {
         })
     }
 
-    /// Where it lies, without links.
+    /// Returns its path, without links.
     pub fn path(&self) -> &ImagePath {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! Which instance this is: what tells a host from a clone of its disk.
+//! Identity of the instance, which tells a host from a clone of its disk.
 
 use earmark_manifest::{declaration::Platform, layout, path::ImagePath};
 use earmark_scan::{Root, state};
@@ -19,7 +19,7 @@ const BOUND: usize = 256;
 pub struct Instance {
     /// Its id.
     pub id: String,
-    /// What the metadata service says of it, if it had to be asked.
+    /// Identity document of the metadata service, if it had to be asked.
     pub document: Option<IdentityDocument>,
 }
 
@@ -91,7 +91,7 @@ pub async fn keep(root: &Root, imds: Option<&Imds>, instance: Instance) -> Resul
     store::replace(root, KEPT, &bytes).map_err(|error| format!("{error:#}"))
 }
 
-/// What is no such document is replaced.
+/// Reads the identity document that is kept. `None` also if the file is no such document: then it is replaced.
 fn kept(root: &Root) -> Option<Kept> {
     let path = format!("{}/{KEPT}", layout::AGENT_STATE[1]);
     let path = ImagePath::from_absolute(path.as_bytes()).ok()?;

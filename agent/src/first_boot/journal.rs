@@ -17,7 +17,7 @@ use crate::store;
 const NAME: &str = "first-boot.journal";
 /// The name of one that is another instance's or another image's.
 const OLD: &str = "first-boot.journal.old";
-/// What it begins with, before its digest.
+/// Start of the file, before its digest.
 const MAGIC: &str = "earmark-first-boot-1 ";
 /// 64 steps with their results, and room to spare.
 const BOUND: usize = 512 * 1024;
@@ -36,32 +36,32 @@ pub struct Journal {
     pub values: Option<KeptValues>,
     /// Steps that began, in their order.
     pub steps: Vec<StepRecord>,
-    /// Whether all are done.
+    /// True if all steps are done.
     pub is_complete: bool,
-    /// What the last run told and was stopped by nothing, such as a value that is another one now.
+    /// Notes of the last run that stopped nothing, such as a value that is another one now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What is known of a step that began.
+/// Record of a step that began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepRecord {
-    /// Which.
+    /// Name of the step.
     pub name: StepName,
-    /// How far it came.
+    /// Progress of the step.
     pub state: StepState,
-    /// How often it began.
+    /// Number of times that the step began.
     pub attempts: u32,
-    /// When it last began, in seconds since 1970, if the clock was set.
+    /// Time at which it last began, in seconds since 1970, if the clock was set.
     pub time: Option<u64>,
-    /// How long it took.
+    /// Duration, if it has ended.
     pub milliseconds: Option<u64>,
-    /// Why it failed.
+    /// Reason of the failure, if it failed.
     pub reason: Option<String>,
 }
 
-/// How far a step came.
+/// Progress of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
@@ -110,7 +110,7 @@ impl Journal {
         store::rename(root, NAME, OLD)
     }
 
-    /// What is known of a step.
+    /// Returns the record of a step, if it began.
     pub fn step(&self, name: &StepName) -> Option<&StepRecord> {
         self.steps.iter().find(|step| step.name == *name)
     }

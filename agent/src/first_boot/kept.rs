@@ -1,5 +1,5 @@
-//! What the journal keeps of values: those that are no secret, which later boots name the host with,
-//! and of secrets enough to tell that one changed.
+//! Values in the journal: those that are no secret, which later boots name the host with, and a salted digest of
+//! each secret, enough to tell that it changed.
 //!
 //! A secret with few possible values could be guessed from its digest by somebody who reads the
 //! journal. That is root alone, who could also read the secret where its step put it.

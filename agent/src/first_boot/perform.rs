@@ -30,7 +30,7 @@ const UNTOLD: Duration = Duration::from_secs(5);
 /// Later it is only asked whether something changed, which nothing waits for.
 const BRIEF: Duration = Duration::from_secs(5);
 
-/// How first boot ended.
+/// Outcome of first boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The image declares no steps.
@@ -39,14 +39,14 @@ pub enum Outcome {
     Done {
         /// Steps that this run did.
         steps: usize,
-        /// What is to be told and stops nothing, a line each.
+        /// Notes that stop nothing, a line each.
         notes: Vec<String>,
     },
     /// It stopped at its place.
     Failed {
         /// The step; none, if it did not come to one.
         step: Option<String>,
-        /// Why, in a line or, of values, several.
+        /// Reason: one line or, if it is about values, several.
         reason: String,
         /// The last lines that the step printed.
         tail: Vec<String>,

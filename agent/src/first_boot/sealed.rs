@@ -1,4 +1,4 @@
-//! What the signed tree says of the files that a step uses: programs, templates, units.
+//! Entries of the signed tree for the files that a step uses: programs, templates, units.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct SealedFile {
     pub sha256: Sha256Digest,
     /// In bytes.
     pub size: u64,
-    /// Who it belongs to, and its permission bits.
+    /// User, group and permission bits.
     pub owner: Owner,
 }
 

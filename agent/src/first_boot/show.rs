@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{exit::Exit, host, output, policy::Policy, record, summary::clean};
 
-/// What is shown. Its JSON is schema 1.
+/// Summary of first boot, in the status and in output. Its JSON is schema 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// 1.
@@ -31,10 +31,10 @@ pub struct Shown {
     pub steps: Vec<ShownStep>,
     /// The step that is next.
     pub next: Option<String>,
-    /// Why it did not come to its end in this boot, in lines.
+    /// Reason for which it did not come to its end in this boot, in lines; empty if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problem: Vec<String>,
-    /// What is to be told and stopped nothing, such as a value that is another one now.
+    /// Notes that stopped nothing, such as a value that is another one now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -82,8 +82,8 @@ pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
     Ok(exit.into())
 }
 
-/// What the run of this boot left beside its journal, which has steps alone: that a value is another one now, or why it
-/// came to no step.
+/// Reads what the run of this boot left beside its journal, which has steps alone: that a value is another one now, or
+/// the reason for which it came to no step.
 fn last_run(root: &Root) -> Option<Shown> {
     let status = record::read(root).ok().flatten()?;
     let is_current = !root.is_live() || host::is_this_boot(status.report.boot_id.as_deref());

@@ -1,4 +1,4 @@
-//! What steps do, one file for each kind.
+//! Actions of steps, one file for each kind.
 
 pub mod command;
 pub mod file;
@@ -21,20 +21,20 @@ use super::{bindings::Bindings, sealed::SealedFiles};
 /// Hardware that does not answer must not hold the boot for ever.
 const MODPROBE: Duration = Duration::from_mins(1);
 
-/// What every step works with.
+/// Inputs that every step works with.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The root that it works in.
     pub root: &'a Root,
-    /// Whose steps these are.
+    /// Manifest of the image that declares the steps.
     pub manifest: &'a VerifiedManifest,
-    /// What of the image it may use.
+    /// Files of the image that it may use.
     pub sealed: &'a SealedFiles,
-    /// What its templates' names stand for.
+    /// Values of its templates' names.
     pub bindings: &'a Bindings,
 }
 
-/// Why a step failed.
+/// Failure of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepFailure {
     /// In a line.
@@ -43,7 +43,7 @@ pub struct StepFailure {
     pub tail: Vec<String>,
 }
 
-/// How a step ended.
+/// Result of a step.
 pub type StepResult = Result<(), StepFailure>;
 
 impl From<String> for StepFailure {

@@ -104,7 +104,7 @@ impl Bench {
         self.try_perform().unwrap()
     }
 
-    /// Why it failed, at which step.
+    /// Performs first boot, which must fail. Returns the step, the reason and the last lines of output.
     fn fails(&self) -> (Option<String>, String, Vec<String>) {
         match self.perform() {
             Outcome::Failed { step, reason, tail } => (step, reason, tail),
@@ -124,12 +124,12 @@ impl Bench {
         Journal::read(&self.open()).unwrap().unwrap()
     }
 
-    /// What a full verification before first boot finds.
+    /// Returns what a full verification before first boot finds.
     fn violations(&self) -> Vec<String> {
         self.found(check::Place::BeforeFirstBoot { is_live: false })
     }
 
-    /// What a full verification finds.
+    /// Returns what a full verification finds.
     fn found(&self, at: check::Place) -> Vec<String> {
         let options = check::Options {
             trust: None,

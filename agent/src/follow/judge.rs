@@ -1,4 +1,4 @@
-//! What a host makes of a channel document. Pure: no clock, no file.
+//! Judgement of a channel document by a host. Pure: no clock, no file.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::{kept::Kept, react::Pending};
 use crate::host::utc;
 
-/// How old what is known may be before it is not news any more: three times of fetching, and some delay.
+/// Age in seconds beyond which a fetched document is stale: three times of fetching, and some delay.
 const SILENCE: u64 = 20 * 60;
 /// By how much the clocks of a host and of a signer may differ.
 const AHEAD: u64 = 3_600;
 
-/// What a document is held against.
+/// Values of this host that a document is checked against.
 #[derive(Debug)]
 pub struct Host<'a> {
     pub trust: &'a Trust,
     pub image: &'a ImageName,
-    /// Which channel, if the URL says.
+    /// Name of the channel, if the URL says.
     pub channel: Option<&'a ChannelName>,
     pub manifest: ManifestDigest,
     pub epoch: u64,
@@ -38,7 +38,7 @@ pub struct Host<'a> {
 /// document away for ever.
 pub const STEP: u64 = 1_000_000;
 
-/// Where a host stands, in a word.
+/// Standing of a host in its channel, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -50,7 +50,7 @@ pub enum State {
     Revoked,
     /// The channel does not know what it runs.
     Unlisted,
-    /// What is known is over, and no other document came.
+    /// The document that is followed has expired, and no other came.
     Expired,
     /// Nothing is known, or nothing came for long.
     Unreachable,
@@ -80,16 +80,16 @@ impl State {
     }
 }
 
-/// What is told of the channel.
+/// Standing of this host in its channel, as status and reports show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Following {
-    /// The gravest of what is so: revoked, then expired, then unreachable, then where it stands.
+    /// Most severe applicable state. Precedence: revoked, expired, unreachable, then the place in the channel.
     pub state: State,
     /// By how many releases, if it is behind, whatever `state` says.
     pub behind: Option<usize>,
     /// Since when, in seconds since 1970.
     pub since: Option<u64>,
-    /// Why no host should run it.
+    /// Reason of the revocation, if it is revoked.
     pub reason: Option<String>,
     /// The version that hosts should run.
     pub latest: Option<String>,
@@ -97,20 +97,20 @@ pub struct Following {
     pub counter: Option<u64>,
     /// Until when that is news.
     pub expires: Option<u64>,
-    /// When it was last found where it is published.
+    /// Time at which it was last found where it is published, in seconds since 1970.
     pub fetched: Option<u64>,
-    /// Why what was found last is not believed, or could not be fetched.
+    /// Problem of the last look: a document that is not believed or issued in the future, or a reaction that failed.
     pub problem: Option<String>,
-    /// What this host does about it, if the image declares anything.
+    /// Reaction of this host to its standing, if the image declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
 }
 
-/// What was brought, as it was found.
+/// Document that was fetched, as it was found.
 #[derive(Debug)]
 pub struct Brought {
     pub bytes: Vec<u8>,
-    /// When, in seconds since 1970.
+    /// Time at which it was fetched, in seconds since 1970.
     pub time: u64,
 }
 
@@ -190,7 +190,7 @@ fn refuse_jump(new: VerifiedChannel, from: u64) -> Result<VerifiedChannel, Strin
     Ok(new)
 }
 
-/// Where the host stands by what is kept.
+/// Returns the host's standing by the document that is kept.
 pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> Following {
     let followed = kept.and_then(|kept| {
         let verified = believed(kept.document.as_bytes(), host).ok()?;

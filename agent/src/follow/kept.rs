@@ -13,7 +13,7 @@ use crate::store;
 
 /// Their names in the agent's state directory.
 const NAMES: [&str; 2] = ["channel.0", "channel.1"];
-/// What each begins with, before its digest.
+/// Beginning of each copy, before its digest.
 const MAGIC: &str = "earmark-channel-1 ";
 /// The document as a JSON text, each of its signs escaped.
 const BOUND: usize = 2 * limits::CHANNEL + 4096;
@@ -26,19 +26,19 @@ pub struct Kept {
     pub document: String,
     /// In seconds since 1970.
     pub fetched: u64,
-    /// What this host does about it.
+    /// Reaction of this host to it, to come or done.
     pub pending: Option<Pending>,
 }
 
-/// What is on the disk.
+/// Copies on the disk.
 #[derive(Debug)]
 pub struct Store {
     /// The newer of those that are whole.
     pub kept: Option<Kept>,
-    /// Which one is written first: not the one that is known to be good.
+    /// Index of the copy that is written first: not the one that is known to be good.
     first: usize,
     turn: u64,
-    /// What is there and not as it was written.
+    /// Copies that are there and not as they were written, each with its path and the error.
     pub damaged: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a host does about where it stands, and when. Pure: no clock, no file.
+//! Reaction of a host to its standing in the channel, and its time. Pure: no clock, no file.
 //!
 //! A document that is wrong must not take a fleet down at once, and hosts do not ask each other. So each host
 //! waits for a time of its own, which follows from its name and is spread evenly: of all that learn of something
@@ -14,24 +14,24 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::State;
 
-/// What is to be done, or was.
+/// Reaction that is to be done, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pending {
-    /// Because of this.
+    /// State that it reacts to.
     pub state: State,
     /// As the declaration has it, such as `start drain.service`.
     pub action: String,
-    /// When, in seconds since 1970.
+    /// Time from which it is due, in seconds since 1970.
     pub at: u64,
-    /// When it was done.
+    /// Time at which it was done, in seconds since 1970.
     pub done: Option<u64>,
 }
 
-/// Who decides, and when.
+/// Host that decides, and the time.
 #[derive(Debug)]
 pub struct Moment<'a> {
-    /// What this host is called, which decides when its turn is.
+    /// Name of this host, which decides when its turn is.
     pub host: &'a str,
     pub manifest: ManifestDigest,
     /// A number by chance.
@@ -40,7 +40,7 @@ pub struct Moment<'a> {
     pub time: u64,
 }
 
-/// What the declaration says for a state.
+/// Returns the declared reaction to `Behind` or `Revoked`; any other state is only reported.
 pub const fn reaction(channel: &Channel, state: State) -> &Reaction {
     match state {
         State::Behind => &channel.on_behind,
@@ -50,7 +50,7 @@ pub const fn reaction(channel: &Channel, state: State) -> &Reaction {
     }
 }
 
-/// What is pending from now on. What was decided before stays, as long as the reason for it does.
+/// Returns the reaction that is pending from now on. One that was decided before stays, as long as its reason does.
 pub fn decide(
     before: Option<Pending>,
     state: State,
@@ -89,7 +89,7 @@ pub fn decide(
 }
 
 impl Pending {
-    /// Whether it is to be done now.
+    /// Returns whether it is to be done now.
     pub const fn is_due(&self, time: u64) -> bool {
         self.done.is_none() && self.at <= time
     }
@@ -100,7 +100,7 @@ fn window(percent: u64) -> u64 {
     3_600_u64.saturating_mul(100) / percent.max(1)
 }
 
-/// Where in the hours that all hosts take together this one's turn is, in seconds.
+/// Returns this host's turn, in seconds from the beginning of the hours that all hosts take together.
 fn turn(moment: &Moment<'_>, state: State, percent: u64) -> u64 {
     let window = window(percent);
     // Another release, another order: it is not always the same hosts that go first.

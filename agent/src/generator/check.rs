@@ -1,4 +1,4 @@
-//! Whether the service manager has what the generator writes, looked at once the host runs.
+//! Check that the service manager has what the generator writes, once the host runs.
 //!
 //! Protects against a host on which the generator did not run, or on which something was put before
 //! it (`system.control`, credentials that add drop-ins) or changed after it. What was found says
@@ -27,15 +27,15 @@ use crate::{
     units::UNITS,
 };
 
-/// Where systemd has its generators write early.
+/// Directory in which systemd has its generators write early.
 const EARLY: &str = "run/systemd/generator.early";
-/// Where other generators write.
+/// Directory in which other generators write.
 const NORMAL: &str = "run/systemd/generator";
-/// Where units and drop-ins come before those; nobody sets properties of ours there.
+/// Directories that take precedence over the early one; nobody sets properties of ours there.
 const BEFORE: [&str; 2] = ["run/systemd/system.control", "run/systemd/transient"];
 
-/// When the service manager reads its units again, whoever asked it to, it empties the directory first,
-/// and then has the generators write.
+/// Wait before a second look. A service manager that reads its units again, whoever asked it to, empties the
+/// directory first, and then has the generators write.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Each way in which the service manager's view of our units is not the policy's, and stays so.

@@ -1,4 +1,4 @@
-//! What the declared steps need of the service manager: the network, and time.
+//! Drop-in that the declared steps need: the network, and time.
 
 use earmark_manifest::declaration::{Action, Declaration, Platform, Step};
 

@@ -1,4 +1,4 @@
-//! What the image, or somebody, configures against our units: drop-ins and added dependencies.
+//! Configuration by the image, or by somebody, against our units: drop-ins and added dependencies.
 
 use std::{collections::BTreeSet, os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -6,7 +6,7 @@ use crate::units::{READY, UNITS};
 use earmark_manifest::escape::Escaped;
 use earmark_scan::Root;
 
-/// Where systemd looks for units after the generators' early directory. `/run/systemd/generator` is
+/// Directories in which systemd looks for units after the generators' early directory. `/run/systemd/generator` is
 /// left out: it is being written by other generators right now, which are sealed like this one.
 pub(super) const PLACES: [&str; 8] = [
     "etc/systemd/system",
@@ -25,7 +25,7 @@ pub(super) const PLACES: [&str; 8] = [
 pub(super) struct Override {
     /// `UNIT.d/NAME.conf`, `UNIT.wants/OTHER` and the like.
     pub(super) path: PathBuf,
-    /// Whether it is meant for our units alone, not for all services or targets. Such may come and
+    /// True if it is meant for our units alone, false if for all services or targets. The latter may come and
     /// go with other software.
     pub(super) is_for_us: bool,
 }

@@ -1,4 +1,4 @@
-//! What is written, as data: each file and link of the early directory.
+//! Plan of what is written, as data: each file and link of the early directory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,10 +35,10 @@ pub(super) enum Item {
 /// By path beneath the early directory.
 pub(super) type Plan = BTreeMap<PathBuf, Item>;
 
-/// What a masked unit or drop-in links to.
+/// Link target of a masked unit or drop-in.
 const MASK: &str = "/dev/null";
 
-/// What follows from the policy, from the units that this boot is asked to start, and from what is
+/// Makes the plan from the policy, from the units that this boot is asked to start, and from what is
 /// configured against ours.
 ///
 /// The units of the locks in `open`, which a grant opened in this boot, are not masked.
@@ -169,7 +169,7 @@ fn dependency(unit: &str) -> Item {
 pub(super) const HEAD: &str =
     "# Written at each boot by earmark-generator, from the policy of this image.\n";
 
-/// How the service manager carries the policy out.
+/// Returns the settings by which the service manager carries the policy out, with the unit of each.
 fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
     match policy {
         // What a stage found and told lets the boot go on. So does one that was killed or crashed, since nothing

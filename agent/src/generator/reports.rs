@@ -1,4 +1,4 @@
-//! What the declared places for reports need of the service manager: a time, and directories to write to.
+//! Drop-ins that the declared places for reports need: a time, and directories to write to.
 
 use earmark_manifest::{
     declaration::{Place, Report},

@@ -7,7 +7,7 @@ use crate::{testing::TestRoot, units::UNITS};
 
 mod declared;
 
-/// What every image gets.
+/// Files and links that every image gets.
 const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
@@ -83,7 +83,7 @@ fn sealed(verify: &str) -> TestRoot {
     TestRoot::sealed(&format!("{verify}\n{OPEN}"))
 }
 
-/// Where systemd would have it write, so that a check finds it there.
+/// Directory in which systemd would have the generator write, so that a check finds the files there.
 const EARLY: &str = "/run/systemd/generator.early";
 
 /// Runs the generator and must get exactly these lines, in any order, and the reason.

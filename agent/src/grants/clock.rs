@@ -1,4 +1,4 @@
-//! What time it is, for a grant that must end: whoever sets the clock back does not open a lock again.
+//! Time for a grant that must expire: whoever sets the clock back does not open a lock again.
 
 use earmark_manifest::path::ImagePath;
 use earmark_scan::Root;
@@ -22,7 +22,7 @@ pub struct Moment {
     pub time: u64,
 }
 
-/// What the clocks show now.
+/// Readings of the host's clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     pub boot: Option<String>,

@@ -1,4 +1,4 @@
-//! Which instance this is, without the network: a grant is for one instance alone.
+//! Identity of this instance, without the network: a grant is for one instance alone.
 
 use earmark_manifest::{declaration::Platform, grant::InstanceName};
 use earmark_scan::Root;

@@ -1,5 +1,5 @@
-//! What is open in this boot, for who has to know it before anything is measured: the generator, which
-//! leaves the masks of an open lock out, and the look that follows a crash.
+//! Locks that are open in this boot. They are read before anything is measured: by the generator, which
+//! leaves the masks of an open lock out, and by the look that follows a crash.
 //!
 //! It lies in `/run`, and is root's alone. At the start of a boot there is none, so that every lock is
 //! shut then, and a grant that still holds opens it again after the boot was verified and locked down.
@@ -20,7 +20,7 @@ const BOUND: usize = 64 * 1024;
 /// Refusals that are remembered, so that none is told at each look.
 const MOST_TOLD: usize = 256;
 
-/// How far the opening or shutting of a lock came.
+/// Progress of opening or shutting a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
@@ -42,7 +42,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// What is on record. What cannot be read opens nothing.
+    /// Reads the record of this boot. One that cannot be read opens nothing.
     pub fn read(root: &Root) -> Self {
         let path = ImagePath::from_absolute(PATH.as_bytes()).unwrap_or_default();
         let bytes = root.read_opt(&path, BOUND).ok().flatten();
@@ -83,7 +83,7 @@ impl Opened {
         }
     }
 
-    /// Whether nothing is open, and nothing is still to be shut.
+    /// Returns whether nothing is open, and nothing is still to be shut.
     pub fn is_settled(&self) -> bool {
         self.locks.is_empty()
     }
@@ -105,12 +105,12 @@ impl Opened {
         self.locks.remove(&lock);
     }
 
-    /// Whether a problem is told for the first time in this boot.
+    /// Returns whether a problem is new in this boot, and remembers it.
     pub fn is_unheard_of(&mut self, problem: &str) -> bool {
         self.is_news(crypto::sha256(problem.as_bytes()).hex())
     }
 
-    /// Whether a refusal is told for the first time in this boot.
+    /// Returns whether the refusal with this mark is new in this boot, and remembers it.
     pub fn is_news(&mut self, mark: String) -> bool {
         if self.told.len() >= MOST_TOLD {
             return false;

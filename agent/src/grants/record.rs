@@ -24,7 +24,7 @@ use crate::store;
 const NAME: &str = "grants.journal";
 /// The name of one that is another instance's.
 const OLD: &str = "grants.journal.old";
-/// What it begins with, before its digest.
+/// Beginning of the file, before its digest.
 const MAGIC: &str = "earmark-grants-1 ";
 /// All that may be on record, with the envelopes of those that are open.
 const BOUND: usize = 2 * 1024 * 1024;
@@ -39,7 +39,7 @@ pub const MOST_OPEN: usize = 16;
 pub struct Record {
     /// Whose they are: a copy of the disk is another instance.
     pub instance: InstanceName,
-    /// When it was last looked at with a grant open.
+    /// Moment of the last look, if a grant was open then.
     pub clock: Option<Moment>,
     /// In the order in which they were taken.
     pub grants: Vec<Taken>,
@@ -59,9 +59,9 @@ pub struct Taken {
     /// The envelope itself, as long as it is open: its signatures are checked at each look, so that
     /// nobody opens a lock by writing a record.
     pub envelope: Option<String>,
-    /// When it was taken.
+    /// Moment at which it was taken.
     pub at: Moment,
-    /// When it was closed, in seconds since 1970, and why.
+    /// Time at which it was closed, in seconds since 1970, and the reason.
     pub closed: Option<(u64, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! What was done to this instance that its image does not say: for its whole life.
+//! Taints: changes to this instance that its image does not declare, kept for its whole life.
 
 use std::fmt;
 
@@ -17,21 +17,21 @@ pub struct Taint {
     /// Of the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What was opened.
+    /// Locks that were opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
-    /// When it was taken, in seconds since 1970.
+    /// Time at which the grant was taken, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
     /// Until when it holds, or when it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
-    /// Why, as who signed it says; or why it cannot be read.
+    /// Reason that the grant's signer gave; or the error, if the record cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What taints this instance, from the record on the disk: no boot and no verification takes it away.
+/// Returns the taints of this instance, from the record on the disk: no boot and no verification takes them away.
 pub fn taints(root: &Root) -> Vec<Taint> {
     let record = match Record::read(root) {
         Ok(None) => return Vec::new(),

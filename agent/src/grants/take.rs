@@ -1,7 +1,7 @@
 //! Grants that were brought to this host: where they are looked for, and which of them are taken.
 //!
-//! Who brings one has nothing to say: what counts is who signed it, for which instance of which image,
-//! and for when. The places are looked into and not believed.
+//! A grant counts by its signature, instance, image and time, not by who brought it. The places are looked
+//! into and not believed.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -22,20 +22,20 @@ use rustix::{
 
 use super::record::{MOST, MOST_OPEN, Record};
 
-/// Where a person or a tool puts them, as root: files that end in `.json`.
+/// Directory into which a person or a tool puts grants, as root: files that end in `.json`.
 const DROPPED: &str = "run/earmark/grants";
-/// Where what was fetched for this host lies.
+/// Path of the grant that was fetched for this host.
 const FETCHED: &str = "/run/earmark-fetch/grant.json";
 const ENDING: &str = ".json";
 /// Files that are looked at.
 const MOST_FILES: usize = 16;
-/// How far clocks may be apart: that of who signs, and that of this host.
+/// Most seconds by which the signer's clock may be ahead of this host's.
 const AHEAD: u64 = 300;
 
 /// A file that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// Where.
+    /// Path of the file.
     pub path: ImagePath,
     /// Its bytes, or why there are none.
     pub bytes: Result<Vec<u8>, String>,
@@ -43,7 +43,7 @@ pub struct Found {
     dropped: Option<String>,
 }
 
-/// What a grant is held against.
+/// Values of this host that a grant is checked against.
 #[derive(Debug)]
 pub struct Host<'a> {
     pub trust: &'a Trust,
@@ -54,11 +54,11 @@ pub struct Host<'a> {
     pub time: u64,
 }
 
-/// Why a grant is not taken.
+/// Refusal of a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     pub why: String,
-    /// Which, if its signatures are good.
+    /// Id of the grant, if its signatures are good.
     pub id: Option<GrantId>,
     /// Nothing that comes later changes it.
     pub is_final: bool,
@@ -113,8 +113,8 @@ fn dropped(root: &Root) -> Result<Vec<String>, String> {
     Ok(names.filter(is_grant).collect())
 }
 
-/// What lies above this directory is writable for the user of the background service, which could put another in its
-/// place.
+/// Checks that root alone can write to the directory. The one above it is writable for the user of the background
+/// service, which could put another in its place.
 fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
     let stat = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map_err(|errno| errno.to_string());
     let (above, found) = (stat(root.as_fd())?, stat(directory.as_fd())?);
@@ -146,15 +146,15 @@ fn read(root: &Root, path: ImagePath, dropped: Option<String>) -> Found {
 }
 
 impl Found {
-    /// What is decided upon is not looked at again, if it lies where people put it. What cannot be
-    /// removed is known when it is met again.
+    /// Removes a file that was decided upon, if it lies where people put it. One that cannot be removed is
+    /// recognised when it is met again.
     pub fn remove(&self, root: &Root) {
         if let (Some(name), Ok(directory)) = (&self.dropped, open_dropped(root)) {
             let _ = rustix::fs::unlinkat(directory, name.as_str(), AtFlags::empty());
         }
     }
 
-    /// Whether it lies where it stays, and is met again and again.
+    /// Returns whether the file is one that stays (the fetched one), and is met at each look.
     pub fn stays(&self) -> bool {
         self.dropped.is_none()
     }
@@ -234,7 +234,7 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
     Ok(Some(grant.clone()))
 }
 
-/// What tells one refusal from another: the same is told once a boot.
+/// Returns the digest of file, path and reason, in hex, by which a refusal is recognised: each is told once a boot.
 pub fn mark(found: &Found, why: &str) -> String {
     let bytes = found.bytes.as_deref().unwrap_or_default();
     let digest = crypto::sha256(bytes).hex();

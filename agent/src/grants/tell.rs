@@ -3,7 +3,7 @@
 use super::{record::Taken, take::Refused};
 use crate::{console, host::utc, journal, summary::clean};
 
-/// What is told.
+/// Event of a look at the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A grant was taken, and opens what it names.
@@ -12,11 +12,11 @@ pub enum Event {
     Closed(Taken),
     /// Something that was brought here is not taken.
     Refused {
-        /// Where it was found.
+        /// Path at which it was found.
         place: String,
         refused: Refused,
     },
-    /// What could not be done.
+    /// Problem, in words: something could not be done.
     Problem(String),
 }
 

@@ -1,9 +1,9 @@
-//! Why the metadata service gave nothing that can be used, and what to do about it.
+//! Reasons why the metadata service gave nothing that can be used, each with the next step.
 
 use super::InstanceId;
 
-/// What went wrong. Each names what was asked for; none quotes what was answered, which may hold a
-/// secret, or an escape code for the terminal that shows it.
+/// Failure of a request to the metadata service. No message quotes the answer, which may hold a secret,
+/// or an escape code for the terminal that shows it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImdsError {
     /// 401, twice.
@@ -12,7 +12,7 @@ pub enum ImdsError {
          see what answers at 169.254.169.254"
     )]
     TokenRefused {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
     },
     /// 403.
@@ -21,7 +21,7 @@ pub enum ImdsError {
          'aws ec2 modify-instance-metadata-options --http-endpoint enabled' changes"
     )]
     Off {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
     },
     /// 404, where EC2 always has something.
@@ -30,7 +30,7 @@ pub enum ImdsError {
          see what answers at 169.254.169.254"
     )]
     NotThere {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
     },
     /// No good answer before the deadline.
@@ -39,11 +39,11 @@ pub enum ImdsError {
          network is up and that the service is on; in a container, that its hop limit is 2 or more"
     )]
     Late {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
-        /// How long there was for all.
+        /// Time allowed for all requests together, in seconds.
         seconds: u64,
-        /// What the last request met with.
+        /// Cause of the last failed attempt.
         last: String,
     },
     /// A body without end, or of another size than EC2's.
@@ -51,9 +51,9 @@ pub enum ImdsError {
         "the metadata service sent more than {bound} bytes for '{path}', which EC2's never does"
     )]
     TooLarge {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
-        /// What is accepted.
+        /// Most bytes that are accepted.
         bound: usize,
     },
     /// 3xx.
@@ -62,7 +62,7 @@ pub enum ImdsError {
          see what answers at 169.254.169.254"
     )]
     Redirected {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
     },
     /// Any other status.
@@ -71,7 +71,7 @@ pub enum ImdsError {
          see what answers at 169.254.169.254"
     )]
     Status {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
         /// The status.
         status: u16,
@@ -82,15 +82,15 @@ pub enum ImdsError {
          see what answers at 169.254.169.254"
     )]
     NotHttp {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
     },
     /// An answer of another form.
     #[error("the metadata service's answer to '{path}' is not what EC2's is: expected {expected}")]
     Malformed {
-        /// What was asked for.
+        /// Path of the request, beneath `/latest/`.
         path: String,
-        /// What would be right.
+        /// Form that EC2's answer has.
         expected: &'static str,
     },
     /// Somebody else's answer.
@@ -99,15 +99,15 @@ pub enum ImdsError {
          from it; see what answers at 169.254.169.254"
     )]
     OtherInstance {
-        /// What the hardware says.
+        /// Id that the hardware says.
         expected: InstanceId,
-        /// What the service says.
+        /// Id that the service says.
         found: InstanceId,
     },
     /// A defect, or no memory.
     #[error("failed to set up the HTTP client: {cause}")]
     Client {
-        /// Why.
+        /// Cause, in the words of the library.
         cause: String,
     },
 }

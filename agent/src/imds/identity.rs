@@ -1,4 +1,4 @@
-//! Which instance this is: by the metadata service, or by the hardware.
+//! Identity of the instance, from the metadata service or from the hardware (DMI).
 
 use std::{fmt, str::FromStr};
 
@@ -45,7 +45,7 @@ pub struct NoInstanceId {
 /// The instance identity document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityDocument {
-    /// Which instance.
+    /// Id of the instance (`instanceId`).
     pub instance_id: InstanceId,
     /// The document, byte for byte, which is what the signature is over.
     pub document: String,
@@ -53,7 +53,7 @@ pub struct IdentityDocument {
     pub signature: Option<String>,
 }
 
-/// What is read of the document. EC2 adds fields to it now and then, so that unknown ones pass.
+/// Fields that are read from the document. EC2 adds fields to it now and then, so that unknown ones pass.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
@@ -61,7 +61,7 @@ struct Fields {
 }
 
 impl IdentityDocument {
-    /// Parses the document; else what would be right.
+    /// Parses the document; the error is the expected form.
     pub fn parse(document: String, signature: Option<String>) -> Result<Self, &'static str> {
         let fields: Fields =
             serde_json::from_str(&document).map_err(|_| "a JSON object with an instanceId")?;
@@ -83,19 +83,19 @@ impl IdentityDocument {
     }
 }
 
-/// What a role may be used with, for some hours. Not `Debug`: none of it is for a log.
+/// Temporary credentials of an instance role, valid for some hours. Not `Debug`: none of it is for a log.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RoleCredentials {
-    /// Which key.
+    /// Access key id.
     pub access_key_id: String,
-    /// The key.
+    /// Secret access key.
     pub secret_access_key: String,
-    /// Goes with it.
+    /// Session token of the key.
     pub token: String,
 }
 
-/// Where the kernel shows what the firmware says of the machine.
+/// Directory in which the kernel shows the firmware's DMI data.
 const DMI: &str = "/sys/devices/virtual/dmi/id";
 /// The vendor of a Nitro instance's machine and board.
 const VENDOR: &str = "Amazon EC2";

@@ -5,7 +5,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use super::ImdsError;
 use crate::http::{causes, innermost};
 
-/// Why one attempt failed.
+/// Failure of one attempt.
 pub(super) enum Fault {
     /// It may go better the next time.
     Passing(String),
@@ -60,7 +60,7 @@ pub(super) async fn send(
     Ok(Some(body))
 }
 
-/// What speaks no HTTP will not learn it; all else that happens to a connection can pass.
+/// Classifies a connection's error: an answer that is not HTTP is final, all others are transient.
 fn fault(error: &reqwest::Error, path: String) -> Fault {
     let is_parse = causes(error)
         .filter_map(|cause| cause.downcast_ref::<hyper::Error>())

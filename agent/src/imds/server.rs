@@ -11,7 +11,7 @@ use std::{
 
 use super::Imds;
 
-/// What a client asked.
+/// Request of a client.
 pub struct Request {
     /// Such as `GET`.
     pub method: String,
@@ -29,12 +29,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Which answers each request so.
+    /// Starts a server that answers each request with `answer`.
     pub fn start(answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0", answer)
     }
 
-    /// On another address.
+    /// Starts it on another address.
     pub fn start_at(
         address: &str,
         answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static,
@@ -108,7 +108,7 @@ pub fn reply(stream: &mut TcpStream, status: u16, body: &[u8]) {
         .and_then(|()| stream.write_all(body));
 }
 
-/// What EC2 knows of an instance.
+/// Data that the simulated EC2 has of an instance.
 #[derive(Clone, Default)]
 pub struct Instance {
     /// `user-data`.

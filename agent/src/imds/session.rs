@@ -87,8 +87,8 @@ impl Session {
         })
     }
 
-    /// What is at `path`, at most `bound` bytes of it; nothing, if there is nothing. What can pass is
-    /// tried again until the deadline.
+    /// Gets the value at `path`, of at most `bound` bytes; `None` if there is none (404). Retries transient
+    /// errors until the deadline.
     pub(super) async fn get(&self, path: &str, bound: usize) -> Result<Option<Vec<u8>>, ImdsError> {
         let late = |last: &str| ImdsError::Late {
             path: path.to_owned(),

@@ -24,7 +24,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether the policy of the image follows from an item that is open or unknown.
+    /// Returns whether the policy of the image follows from an item that is open or unknown.
     pub const fn leads_to_policy(self) -> bool {
         match self {
             Self::Root => true,
@@ -42,7 +42,7 @@ impl Cause {
         }
     }
 
-    /// What follows from an item that is open or unknown.
+    /// Returns, in words, the consequence of an item that is open or unknown.
     pub const fn consequence(self) -> &'static str {
         if self.leads_to_policy() {
             "policy"

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::policy::Policy;
 
-/// Whether cloud-init is kept from user-data, where that is declared. It is looked at before cloud-init
-/// starts: on a host where it is not so, whoever sets user-data runs commands as root.
+/// Checks that cloud-init is kept from user-data, where that is declared. The check runs before cloud-init
+/// starts: on a host where it fails, whoever sets user-data runs commands as root.
 pub fn violation(root: &Root, policy: &Policy) -> Result<Option<Violation>, Doubt> {
     let Some(declaration) = policy.declaration() else {
         return Ok(None);

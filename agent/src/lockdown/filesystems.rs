@@ -46,7 +46,7 @@ use super::{
     look::Look,
 };
 
-/// What services see that start from now on.
+/// Mount table of PID 1, which services see that start from now on.
 const MOUNTS: &str = "/proc/1/mountinfo";
 /// The file systems of the kernel, of which one line says enough if nothing is wrong.
 const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
@@ -168,7 +168,7 @@ fn sealed_directories(look: &Look<'_>, places: &Places) -> Result<Vec<ImagePath>
     Ok(sealed)
 }
 
-/// What is known without the table: whether each sealed directory can be written, by its own mount.
+/// Measures without the mount table: whether each sealed directory can be written, by its own mount.
 fn without_table(look: &Look<'_>, places: &Places, unseen: &Unseen) -> Result<Vec<Item>, Unseen> {
     let sealed = sealed_directories(look, places)?;
     let item = |path: &ImagePath| {

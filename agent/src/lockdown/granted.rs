@@ -1,6 +1,6 @@
 //! Opens what grants open, and shuts it when they are over.
 //!
-//! What is to be opened is put on record first, then opened, then measured; a lock leaves the record when
+//! A lock that is to be opened is put on record first, then opened, then measured; it leaves the record when
 //! it was found to be shut, so that a run that was cut short is finished by the next. A lock that stays
 //! open after its time is found by the look at the locks, and the policy of the image follows from it.
 
@@ -81,8 +81,8 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
     Ok(tell::exit_of(&measured))
 }
 
-/// Why nothing may be open on this host: it was not locked down in this boot, or it is one on which the
-/// image lets nothing run. A grant is for rescuing, but not for going on where the image says stop.
+/// Returns the reason why nothing may be open on this host, if there is one: it was not locked down in this boot,
+/// or the image lets nothing run on it. A grant is for rescuing, but not for going on where the image says stop.
 fn why_shut(root: &Root, policy: &Policy) -> Option<&'static str> {
     let known = RootRecord::read(root);
     let Some(lockdown) = known.as_ref().and_then(|known| known.lockdown.as_ref()) else {

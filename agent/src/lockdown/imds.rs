@@ -1,6 +1,6 @@
 //! The lock `imds`: the instance metadata service is for root alone.
 //!
-//! Who reads it has the credentials of the instance's role. A routing rule for each address forbids
+//! Whoever reads it has the credentials of the instance's role. A routing rule for each address forbids
 //! (`EACCES`) what is sent there, and one before it lets processes of root's pass: no packet filter is
 //! needed, and the rules are there before the first route is.
 //!

@@ -1,4 +1,4 @@
-//! What is measured: an item of a lock, and the lock that its items make.
+//! Measured items of a lock, and the lock that its items make.
 
 use earmark_manifest::declaration::{Lock, LockName};
 use rustix::io::Errno;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, Probe};
 
-/// How a lock or an item of it is.
+/// State of a lock or of an item of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockState {
@@ -23,7 +23,7 @@ pub enum LockState {
 }
 
 impl LockState {
-    /// Whether nothing is open: shut, or not there.
+    /// Returns whether nothing is open: shut, or not there.
     pub const fn is_shut(self) -> bool {
         matches!(self, Self::Enforced | Self::NotApplicable)
     }
@@ -51,7 +51,7 @@ impl LockState {
     }
 }
 
-/// What the declaration says of a lock.
+/// Declared state of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Declared {
@@ -71,7 +71,7 @@ impl Declared {
     }
 }
 
-/// How strong it is.
+/// Strength of the enforcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strength {
@@ -86,22 +86,22 @@ pub enum Strength {
 pub struct Item {
     /// Such as `kernel.kexec_load_disabled` or `ssh.service`.
     pub name: String,
-    /// How it is.
+    /// Measured state.
     pub state: LockState,
-    /// How strong it is, where it is enforced.
+    /// Strength of the enforcement; `None` unless the item is enforced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<Strength>,
-    /// What is right, such as `1` or `masked`.
+    /// Value that is right, such as `1` or `masked`.
     pub desired: String,
-    /// What was found.
+    /// Value that was found, or why it could not be looked at.
     pub found: String,
-    /// How it was looked at, such as `/proc/sys/kernel/kexec_load_disabled`.
+    /// Source of the measurement, such as `/proc/sys/kernel/kexec_load_disabled`.
     pub probe: String,
     /// The least privilege that can bring about what was found, if that is open or unknown.
     pub cause: Cause,
 }
 
-/// What a probe saw of an item.
+/// Observation of an item by a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// Shut, and how strongly.
@@ -119,7 +119,7 @@ pub enum Seen {
 /// The reason why something could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unseen {
-    /// Who can bring it about is whoever can bring the item about.
+    /// Whoever can bring the item about can bring this about, too.
     Hidden(String),
     /// There is too much of it, or too little to look with: this row says who can bring that about.
     Unfit(Probe, String),
@@ -216,7 +216,7 @@ impl Item {
         }
     }
 
-    /// Whether it is open or unknown, and the policy of the image follows from that.
+    /// Returns whether the item is open or unknown, and the policy of the image follows from that.
     pub fn leads_to_policy(&self) -> bool {
         !self.state.is_shut() && self.cause.leads_to_policy()
     }
@@ -227,9 +227,9 @@ impl Item {
 pub struct Measured {
     /// Its name.
     pub lock: &'static str,
-    /// What is to be.
+    /// Declared state.
     pub declared: Declared,
-    /// What stays open although it is denied.
+    /// Exceptions that stay open although the lock is denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
     /// That of its weakest item, unless a grant opens it.
@@ -237,7 +237,7 @@ pub struct Measured {
     /// Until when a grant opens it, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_until: Option<u64>,
-    /// What it is made of.
+    /// Items of the lock.
     pub items: Vec<Item>,
 }
 
@@ -263,19 +263,19 @@ impl Measured {
         }
     }
 
-    /// Whether the policy of the image follows from it: it is to be shut, no grant opens it, and an item that
-    /// takes root to bring about is open or unknown, or there is nothing to look at.
+    /// Returns whether the policy of the image follows from the lock: it is to be shut, no grant opens it, and an
+    /// item that takes root to bring about is open or unknown, or there is nothing to look at.
     pub fn leads_to_policy(&self) -> bool {
         let is_open = self.is_open();
         is_open && (self.items.is_empty() || self.items.iter().any(Item::leads_to_policy))
     }
 
-    /// Whether it is to be shut and is not, whoever brought that about.
+    /// Returns whether the lock is to be shut, is not, and no grant opens it, whoever brought that about.
     pub fn is_open(&self) -> bool {
         self.is_denied() && !self.state.is_shut() && self.state != LockState::Granted
     }
 
-    /// Whether it is to be shut.
+    /// Returns whether the lock is to be shut.
     pub fn is_denied(&self) -> bool {
         self.declared == Declared::Deny
     }

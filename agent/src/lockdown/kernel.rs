@@ -81,7 +81,7 @@ fn put_right(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
         .collect()
 }
 
-/// What is to be done, in this order.
+/// Modules to load and settings to write, in this order.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan<'a> {
     load: Vec<&'a str>,
@@ -123,7 +123,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
     plan
 }
 
-/// What a setting was found to be.
+/// Value of a setting, if the kernel has the setting.
 enum Found<T> {
     Value(T),
     /// This kernel does not have it.

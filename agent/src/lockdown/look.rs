@@ -22,7 +22,7 @@ pub use self::{
 };
 use super::item::Unseen;
 
-/// What is read of a file.
+/// Size of the largest file that is read, in bytes.
 const BOUND: usize = 1024 * 1024;
 
 /// A host.
@@ -97,7 +97,7 @@ impl<'a> Look<'a> {
         Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
-    /// Whether something is there, itself and not what it leads to. Links on the way are followed, but
+    /// Returns whether something is at the path, itself and not what it leads to. Links on the way are followed, but
     /// not out of the root.
     pub fn exists(&self, path: &str) -> Result<bool, Unseen> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

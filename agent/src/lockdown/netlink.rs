@@ -23,11 +23,11 @@ use super::{item::Unseen, look::Look};
 
 /// The kernel answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What is read at a time: more than the kernel puts into one piece.
+/// Bytes that are read at a time: more than the kernel puts into one piece.
 const PIECE: usize = 64 * 1024;
 /// Pieces of an answer, and whatever else comes in meanwhile.
 const MOST_PIECES: usize = 8_192;
-/// What changes all the time is listed again, but not for ever.
+/// Attempts at a list: one that changed meanwhile is listed again, but not for ever.
 const ATTEMPTS: usize = 5;
 /// Refuses to ask in another network than the host's: a unit with a network of its own would look at, and
 /// shut, an empty one.

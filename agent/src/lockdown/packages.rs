@@ -12,11 +12,11 @@ use super::{
     look::{Look, few},
 };
 
-/// Where programs are that are answered for.
+/// Directory of the package managers that the agent answers for.
 const PROGRAMS: &str = "usr/bin";
-/// Where the links are that stand in for them.
+/// Directory of the links that stand in for them.
 const STAND_INS: &str = "usr/sbin";
-/// Where each leads.
+/// Target of each link.
 const AGENT: &str = "../bin/earmark-agent";
 
 /// Units that install, upgrade, or fetch what is to be installed. A timer is masked with its
@@ -148,7 +148,7 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
     units.chain([answers]).collect()
 }
 
-/// Whether each package manager that is there is answered for.
+/// Checks that each package manager that is there has a link to the agent.
 fn answers(look: &Look<'_>) -> Result<Seen, Unseen> {
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for name in answer::names() {

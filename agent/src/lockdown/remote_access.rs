@@ -216,8 +216,8 @@ fn left_open(name: &str, except: &[String]) -> Item {
     )
 }
 
-/// Whether sshd, where it is left open, lets in whom AWS sends: the units of EC2 Instance Connect
-/// have no part in that. A drop-in of sshd's unit names the program, or sshd's configuration does.
+/// Measures whether sshd, where it is left open, accepts keys that AWS sends (EC2 Instance Connect). The units of
+/// that service have no part in it: a drop-in of sshd's unit names the program, or sshd's configuration does.
 fn connect(look: &Look<'_>, except: &[String]) -> Option<Item> {
     if !has(except, "sshd") || has(except, "ec2-instance-connect") {
         return None;
@@ -241,8 +241,8 @@ fn connect(look: &Look<'_>, except: &[String]) -> Option<Item> {
     ))
 }
 
-/// What no unit brought, such as an sshd that was started by hand. The port does not make it a way
-/// in, and another port does not make it none: this finds what is usual. Of other protocols than
+/// Measures listeners that no unit brought, such as an sshd that was started by hand. The port does not make
+/// one a way in, and another port does not make it none: this finds the usual ones. Of other protocols than
 /// TCP, and of other network namespaces than that of PID 1, it says nothing.
 ///
 /// Two items: what root listens at, and what any process can listen at.

@@ -1,9 +1,9 @@
 //! The lock `schedules`: nobody has something run later that the image does not bring.
 //!
-//! What runs at a time of its own lies in two places. The image's own timers are units, sealed with
+//! Scheduled jobs lie in two places. The image's own timers are units, sealed with
 //! it, and stay; of what it has in `/etc/crontab`, `/etc/cron.d` and `/etc/cron.daily`, sealed as
 //! well, nothing runs while this lock is shut, since the daemon that would run it is masked: an
-//! image that needs it makes a timer of it. What people add lies in spools, which are state on some
+//! image that needs it makes a timer of it. Jobs that people add lie in spools, which are state on some
 //! systems, and in their own service managers. The daemons that read those are masked, and the
 //! spools are looked at: what waits there would run as soon as a daemon does.
 
@@ -15,7 +15,7 @@ use super::{
     look::{Look, few},
 };
 
-/// What runs things later for people, and the units that bring it.
+/// Daemons that run jobs later for people, and the units that bring them.
 const DAEMONS: [(&str, &[&str]); 5] = [
     (
         "cron",
@@ -64,7 +64,7 @@ const SPOOLS: [(&str, Spool, &[&str]); 3] = [
 ];
 
 const LINGER: &str = "/var/lib/systemd/linger";
-/// Where units come to be that neither the image nor one of its generators brings.
+/// Directories of units that neither the image nor one of its generators brings.
 const RUN_TIME: [&str; 6] = [
     "/etc/systemd/system.attached",
     "/etc/systemd/system.control",

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::item::{Measured, Strength};
 use crate::{host, output, summary::clean};
 
-/// What is shown. Its JSON is schema 1.
+/// Document that is printed. Its JSON is schema 1.
 #[derive(Serialize)]
 struct Shown<'a> {
     schema: u32,

@@ -1,4 +1,4 @@
-//! What became of the lockdown: for the console, the journal, the record, and the service manager.
+//! Outcome of the lockdown: for the console, the journal, the record, and the service manager.
 
 use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
@@ -20,10 +20,10 @@ const SHOWN: usize = 5;
 /// The locks in the record of this boot: each with its state, and what of it is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockdownState {
-    /// Whether no policy follows: each lock that is denied is enforced, has nothing that it would shut, is
+    /// True if no policy follows: each lock that is denied is enforced, has nothing that it would shut, is
     /// opened by a grant, or is open only as others than root can bring about; its own state says which.
     pub is_enforced: bool,
-    /// When they were looked at, in seconds since 1970, if the clock told.
+    /// Time of the measurement, in seconds since 1970, if the clock told.
     #[serde(default)]
     pub time: Option<u64>,
     /// In the order of the declaration.
@@ -35,9 +35,9 @@ pub struct LockdownState {
 pub struct LockRecord {
     /// Its name.
     pub lock: String,
-    /// What is to be.
+    /// Declared state.
     pub declared: Declared,
-    /// What is.
+    /// Measured state.
     pub state: LockState,
     /// Until when a grant opens it, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub struct LockRecord {
 }
 
 impl LockRecord {
-    /// Whether it is to be shut and is not, and others than root can bring all of that about.
+    /// Returns whether the lock is to be shut and is not, and others than root can bring all of that about.
     pub fn is_only_told(&self) -> bool {
         let is_open = match self.state {
             LockState::Unknown | LockState::NotEnforced => true,

@@ -2,8 +2,8 @@
 //!
 //! Opened, the units that the image enables start. Shut, all of them stop, with what they left running
 //! and with the sessions that came in through them: who is logged in when the time is over is logged out.
-//! What root started meanwhile in a unit of its own goes on running; that the host was open is told for
-//! the whole life of the instance.
+//! A process that root started meanwhile in a unit of its own goes on running; that the host was open is
+//! told for the whole life of the instance.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::first_boot;
 
-/// What logind knows of a session.
+/// Directory of logind's files, one for each session.
 const SESSIONS: &str = "/run/systemd/sessions";
 
 /// The units of a lock that is denied.
@@ -30,7 +30,7 @@ pub(super) struct Units {
     names: Vec<&'static str>,
 }
 
-/// Whether a lock is made of units.
+/// Returns whether a lock is made of units.
 pub(super) fn are_of(lock: LockName) -> bool {
     matches!(
         lock,
@@ -104,8 +104,8 @@ impl Units {
         problems
     }
 
-    /// What runs of them, and what is no template and may listen or wait without running. Where it
-    /// cannot be seen what runs, the rest is stopped all the same.
+    /// Returns the units to stop: those that run, and those that are no template and may listen or wait without
+    /// running. If the running ones cannot be listed, returns why, and the rest is stopped all the same.
     fn to_stop(&self, look: &Look<'_>) -> (BTreeSet<String>, Option<String>) {
         let (mut units, mut problem) = (BTreeSet::new(), None);
         match look.running() {
@@ -135,8 +135,8 @@ impl Units {
         Ok(groups.filter(is_left).collect())
     }
 
-    /// Whether a control group is that of a session that nothing which the image leaves open let in.
-    /// One that nobody knows the way of is one of these.
+    /// Returns whether a control group is that of a session that came in by no way which the image leaves open.
+    /// A session whose way is unknown is one of these.
     fn let_in(&self, look: &Look<'_>, group: &str) -> bool {
         let Some(session) = group
             .strip_prefix("session-")

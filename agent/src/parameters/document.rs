@@ -57,7 +57,7 @@ pub(super) fn parse(source: &str, bytes: &[u8]) -> Result<toml::Table, Vec<Probl
     }
 }
 
-/// Where the text that follows this begins.
+/// Returns the line and column at which the text that follows `before` begins, both from 1.
 fn place(before: &str) -> String {
     let line = before.matches('\n').count().saturating_add(1);
     let column = before

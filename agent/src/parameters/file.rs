@@ -11,7 +11,7 @@ use super::problem::Problem;
 /// As for user-data.
 const BOUND: usize = 64 * 1024;
 
-/// What is at the path of a values file.
+/// Result of a look at the path of a values file.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Nothing: it gives no values.
@@ -87,7 +87,7 @@ fn stat_directory(root: &Root, path: &ImagePath) -> rustix::io::Result<Stat> {
     rustix::fs::fstat(directory)
 }
 
-/// Why others than root could have put there what is there.
+/// Returns why others than root could have put there what is there; `None` if only root could.
 fn unfit(stat: &Stat, owner: u32) -> Option<&'static str> {
     if stat.st_uid != 0 && stat.st_uid != owner {
         Some("that it is not root's")

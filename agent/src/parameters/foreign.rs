@@ -2,9 +2,9 @@
 
 use super::problem::Problem;
 
-/// What user-data is compared with: spaces before it and the case of its letters do not count, since
-/// they do not count for cloud-init. What cloud-init would take for its own is never taken for
-/// ours, although most of these lines are comments in TOML.
+/// Beginnings that user-data is compared with: spaces before it and the case of its letters do not count,
+/// since they do not count for cloud-init. User-data that cloud-init would take for its own is never taken
+/// for ours, although most of these lines are comments in TOML.
 const TEXTS: [(&str, &str, &str); 19] = [
     ("#!", "a script (#!)", BAKE),
     ("#cloud-config", "cloud-config", BAKE),
@@ -48,13 +48,13 @@ const UTF8: &str = "TOML with one table, [parameters], in UTF-8";
 const QUOTED: &str =
     "TOML with one table, [parameters], and below it a line such as name = \"value\" for each";
 
-/// What editors of Windows put before text in UTF-8.
+/// Byte order mark that editors of Windows put before text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Base64 of the shortest document that says anything.
 const SHORTEST_BASE64: usize = 20;
 
-/// What this is, if it is something that user-data often is.
+/// Recognises other kinds of data that user-data often is; `None` if it is none of them.
 pub(super) fn recognise(source: &str, bytes: &[u8]) -> Option<Problem> {
     let (found, expected) = of_bytes(bytes)
         .or_else(|| of_text(beginning(bytes)))
@@ -94,8 +94,8 @@ fn of_text(text: &[u8]) -> Option<(&'static str, &'static str)> {
         .map(|(_, found, expected)| (found, expected))
 }
 
-/// Who calls the API has to encode the document, and some then do it twice. No TOML with a table is
-/// of these characters alone.
+/// Returns whether this is text in base64. Callers of the API have to encode the document, and some do it
+/// twice. No TOML with a table is of these characters alone.
 fn is_base64(bytes: &[u8]) -> bool {
     let text = bytes.trim_ascii();
     text.len() >= SHORTEST_BASE64
@@ -109,7 +109,8 @@ fn is_base64(bytes: &[u8]) -> bool {
             .all(|byte| b"=\r\n".contains(byte))
 }
 
-/// What shells and `EnvironmentFile=` read. Some of it is TOML, too, and then is not refused for its form.
+/// Returns whether this is of lines that shells and `EnvironmentFile=` read. Some of it is TOML, too, and then is not
+/// refused for its form.
 fn is_variables(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(beginning(bytes)) else {
         return false;

@@ -12,7 +12,7 @@ use super::{Problem, Problems, Value, Values, document, problem::class};
 const TAGS: &str = "tags";
 const DEFAULT: &str = "default";
 
-/// What was found so far.
+/// Values and problems found so far.
 pub(super) struct Gathering<'a> {
     declared: &'a BTreeMap<ParameterName, Parameter>,
     values: BTreeMap<ParameterName, Value>,

@@ -1,5 +1,4 @@
-//! What is wrong with the values that were given, for people to read: safe to print, and without the
-//! values.
+//! Problems of the values that were given, for people to read: safe to print, and without the values.
 
 use std::fmt;
 
@@ -8,13 +7,13 @@ use earmark_manifest::escape::Escaped;
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `user-data`, `tags`, a path.
+    /// Place: `user-data`, `tags`, a path.
     pub source: String,
-    /// What it is about, if it is not all of it. Anybody's words.
+    /// Key that it is about; none if it is about the whole place. Untrusted text.
     pub key: Option<String>,
-    /// What kind of thing is there. Never the thing.
+    /// Kind of the thing that is there. Never the thing.
     pub found: String,
-    /// What would be right.
+    /// Form that would be right.
     pub expected: String,
 }
 
@@ -25,7 +24,7 @@ pub struct Problems(pub(super) Vec<Problem>);
 /// A console line has room for this many characters of a key, and of what would be right.
 const LONGEST_KEY: usize = 80;
 const LONGEST_EXPECTED: usize = 240;
-/// Who has more to mend than this begins with these.
+/// Most problems that are printed; the rest is counted.
 const MOST: usize = 40;
 
 impl std::error::Error for Problems {}
@@ -55,7 +54,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What kind of value this is. Of a secret not even the length is told.
+/// Returns the kind of a value, in words. Of a secret not even the length is told.
 pub(super) fn class(value: &toml::Value, is_secret: bool) -> String {
     match value {
         toml::Value::String(text) if text.chars().any(is_never_taken) => {
@@ -80,7 +79,7 @@ fn is_never_taken(character: char) -> bool {
     character.is_control() && !is_line_break(character)
 }
 
-/// What only a parameter with `multiline = true` takes.
+/// Returns whether a character is one that only a parameter with `multiline = true` takes.
 fn is_line_break(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\u{2028}' | '\u{2029}')
 }

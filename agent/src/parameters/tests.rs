@@ -44,7 +44,7 @@ fn declared(platform: &str, values: &str) -> Declaration {
     Declaration::parse(text.as_bytes()).unwrap()
 }
 
-/// What is gathered from these places on this instance.
+/// Gathers values from these places on this instance.
 async fn gathered(from: &str, instance: Instance, root: &TestRoot) -> Result<Values, GatherError> {
     let imds = instance.serve().client(Duration::from_secs(30));
     gather(&root.open(), &declared("ec2", from), Some(&imds)).await

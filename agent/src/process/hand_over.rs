@@ -9,9 +9,9 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// Where a shell looks, if it is not told.
+/// Search path of a shell without `$PATH`.
 const PATH: &str = "/usr/bin:/bin";
-/// What shells exit with.
+/// Exit codes of shells for a program that is not found, and for one that cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 

@@ -1,4 +1,4 @@
-//! What a step prints: to this program's own output, which the journal keeps, line by line, bounded
+//! Output of a step: copied line by line to this program's own output, which the journal keeps, bounded
 //! in all, and the last lines kept for whoever looks at the console.
 
 use std::{

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use super::{descendants, output::Output};
 use crate::first_boot::executable::Executable;
 
-/// What to run.
+/// Program of a step, and how to run it.
 #[derive(Debug, Clone, Copy)]
 pub struct StepRun<'a> {
     /// The program.
@@ -20,11 +20,11 @@ pub struct StepRun<'a> {
     pub arguments: &'a [String],
     /// Its environment, beside `PATH` and `LANG`.
     pub environment: &'a [(String, String)],
-    /// When it is ended.
+    /// Time after which it is ended.
     pub timeout: Duration,
 }
 
-/// How it ended.
+/// End of a step's program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// Its status, if it ended by itself.

@@ -12,12 +12,12 @@ pub enum Program<'a> {
     Verify {
         /// The root to verify.
         root: &'a Path,
-        /// How much it reads a second.
+        /// Most that it reads a second; no limit if absent.
         rate: Option<ByteRate>,
     },
 }
 
-/// How it ended.
+/// End of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// By itself, with this code.

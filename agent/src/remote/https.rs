@@ -124,7 +124,7 @@ pub async fn exchange(request: RequestBuilder, bound: usize) -> Result<Answer, T
     })
 }
 
-/// What a server answered.
+/// Answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,

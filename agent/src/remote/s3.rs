@@ -59,7 +59,7 @@ fn place(object: &S3, region: &str) -> (String, String) {
     }
 }
 
-/// Whether an error is this one of S3's.
+/// Returns whether the body is an error of S3 with this code.
 pub fn has_code(body: &[u8], code: &str) -> bool {
     found(body) == Some(code)
 }

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{host, instance::Role};
 
-/// What is signed.
+/// Parts of a request that are signed.
 #[derive(Debug)]
 pub struct Signed<'a> {
     pub method: &'a str,
@@ -107,7 +107,7 @@ mod tests {
         .unwrap()
     }
 
-    /// What botocore 1.43.106 (`S3SigV4Auth`) makes of the same.
+    /// Compares with the signatures that botocore 1.43.106 (`S3SigV4Auth`) makes.
     #[test]
     fn signatures_are_those_of_botocore() {
         let server = "reports.s3.eu-central-1.amazonaws.com";

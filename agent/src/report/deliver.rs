@@ -17,18 +17,18 @@ const LONGEST_WAIT: u64 = 3_600;
 /// After so long no further report is begun: the others wait for the next turn.
 const TURN: Duration = Duration::from_mins(1);
 
-/// When this is.
+/// Time of a delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// In seconds since the boot: no clock that is set changes how long something waits.
     pub uptime: u64,
     /// In seconds since 1970.
     pub time: Option<u64>,
-    /// Whether somebody wants it now.
+    /// True if somebody wants it now: the wait after a failure is skipped.
     pub is_forced: bool,
 }
 
-/// What is done for one sink.
+/// Delivery of reports to one sink.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     pub state: &'a mut SinkState,
@@ -70,7 +70,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Whether it was tried at all.
+    /// Sends the reports in the spool. Returns whether it was tried at all.
     async fn empty(
         &mut self,
         spool: &Spool,

@@ -14,7 +14,7 @@ use crate::{
     record::{self, Status},
 };
 
-/// How this host is now. `dropped` reports did not reach a sink.
+/// Makes a report of this host's present state. `dropped` reports did not reach a sink.
 pub fn report(root: &Root, dropped: u64) -> Result<Report> {
     let status = record::read(root)?;
     let status = status.context("no verification is on record: see earmark-verify.service")?;

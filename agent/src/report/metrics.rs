@@ -1,5 +1,5 @@
-//! What Prometheus reads on this host, as the node exporter's textfile collector takes it. No label has a value that
-//! the image does not bound.
+//! Metrics that Prometheus reads on this host, in the form that the node exporter's textfile collector takes. No label
+//! has a value that the image does not bound.
 
 use std::fmt::Write;
 

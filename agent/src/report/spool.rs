@@ -1,4 +1,4 @@
-//! What a sink has not got yet, on the disk: bounded in bytes and in age, the oldest dropped first and counted.
+//! Reports that a sink has not got yet, on the disk: bounded in bytes and in age, the oldest dropped first and counted.
 
 use std::{
     ffi::OsStr,
@@ -16,7 +16,7 @@ use crate::files;
 const DIRECTORY: &str = "var/lib/earmark/report";
 /// For each sink: a day of reports every five minutes, of the size that they have.
 pub const BYTES: u64 = 512 * 1024;
-/// What is older is history that nobody asks a host for.
+/// Age beyond which a report is dropped: nobody asks a host for older history.
 pub const AGE: Duration = Duration::from_hours(24);
 
 /// The reports for one sink.
@@ -87,7 +87,7 @@ impl Spool {
         Ok(dropped)
     }
 
-    /// How much is there.
+    /// Returns the size of all reports in the spool, in bytes.
     pub fn bytes(&self) -> io::Result<u64> {
         let pending = self.pending()?.into_iter();
         pending

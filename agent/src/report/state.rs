@@ -1,4 +1,4 @@
-//! What is known of the sinks in this boot.
+//! State of the sinks in this boot.
 
 use std::{collections::BTreeMap, io::Read, os::fd::OwnedFd};
 
@@ -16,7 +16,7 @@ const BOUND: u64 = 256 * 1024;
 pub struct State {
     /// The digest of what the last report said.
     pub said: Option<String>,
-    /// When it was made, in seconds since the boot.
+    /// Time at which it was made, in seconds since the boot.
     pub made: Option<u64>,
     /// By their URLs.
     pub sinks: BTreeMap<String, SinkState>,
@@ -33,18 +33,18 @@ pub struct SinkState {
     pub dropped: u64,
     /// Times in a row.
     pub in_a_row: u32,
-    /// When to try again, in seconds since the boot.
+    /// Time of the next attempt, in seconds since the boot.
     pub next: u64,
-    /// When it took one last, in seconds since 1970.
+    /// Time at which it last took a report, in seconds since 1970.
     pub last: Option<u64>,
-    /// What waits for it, in bytes.
+    /// Size of the reports that wait for it, in bytes.
     pub spooled: u64,
-    /// Why it did not, the last time.
+    /// Cause of the last failure; none after a success.
     pub problem: Option<String>,
 }
 
 impl State {
-    /// What cannot be read is as good as forgotten: at worst a sink is asked too early.
+    /// Reads the state. One that cannot be read counts as empty: at worst a sink is asked too early.
     pub fn read(directory: &OwnedFd) -> Self {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::openat(directory, NAME, flags, Mode::empty()) else {

@@ -15,7 +15,7 @@ use std::{
 
 use crate::summary::clean;
 
-/// Where to tell it; nowhere, if nobody asked.
+/// Socket of the service manager for notifications; none if nobody asked.
 #[derive(Debug)]
 pub(super) struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -44,7 +44,7 @@ impl Notify {
         }
     }
 
-    /// How often [`Notify::alive`] is to be called; never, if nobody waits for it.
+    /// Returns how often [`Notify::alive`] is to be called; `None` if nobody waits for it.
     pub(super) fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }

@@ -1,4 +1,4 @@
-//! When the next verification is.
+//! Time of the next verification.
 
 use std::{
     hash::{BuildHasher, RandomState},

@@ -1,4 +1,4 @@
-//! What the service does next, decided from what it knows: no clock, no process, no file.
+//! Next action of the service, decided from what it knows: no clock, no process, no file.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct Watch {
     deaths: usize,
 }
 
-/// What it does.
+/// Next action of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Ends with this code, on which the service manager acts.
@@ -30,7 +30,7 @@ pub(super) enum Next {
     Wait(Option<Duration>),
 }
 
-/// How a verification ended.
+/// End of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Verified.
@@ -90,7 +90,7 @@ impl Watch {
         }
     }
 
-    /// Whether so many have died by now that it is to be told: once for each row of deaths.
+    /// Returns whether so many have died by now that it is to be told: once for each row of deaths.
     pub(super) fn doubts(&self) -> bool {
         self.deaths == DOUBT
     }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Findings that are listed.
 const SHOWN: usize = 5;
-/// Where the second column begins.
+/// Width of the first column, in characters.
 const INDENT: usize = 14;
 /// As wide as a console.
 const WIDTH: usize = 80;
@@ -135,7 +135,7 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
     }
 }
 
-/// Where reports go: what each place took last, or why it takes none.
+/// Shows the places that reports go to: what each took last, or why it takes none.
 fn reports(screen: &mut Screen, sinks: &BTreeMap<String, SinkState>, now: Option<u64>) {
     let mut label = "Reports";
     for (url, sink) in sinks.iter().take(SHOWN) {
@@ -158,7 +158,7 @@ fn reports(screen: &mut Screen, sinks: &BTreeMap<String, SinkState>, now: Option
     }
 }
 
-/// What was done to this instance, the last of it first.
+/// Shows what was done to this instance, the last of it first.
 fn taints(screen: &mut Screen, taints: &[Taint]) {
     let mut label = "TAINTED";
     for taint in taints.iter().rev().take(SHOWN) {

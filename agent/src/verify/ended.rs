@@ -12,7 +12,7 @@ use earmark_scan::{
 
 use crate::{announce::announce, exit::Exit, policy::Policy, record, summary};
 
-/// How a service ended, in the words of its manager (`systemd.exec`, "Environment Variables Set").
+/// End of a service, in the words of its manager (`systemd.exec`, "Environment Variables Set").
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     /// `$SERVICE_RESULT`: `success`, `exit-code`, `signal`, `core-dump`, `timeout`, `oom-kill` and others.
@@ -40,7 +40,7 @@ pub fn run(root: &Root) -> Result<ExitCode> {
 }
 
 impl End {
-    /// Why nothing was told; nothing, if the verification ended with a verdict, which it told.
+    /// Returns why nothing was told; `None` if the verification ended with a verdict, which it told.
     fn problem(&self) -> Option<String> {
         let status = self.status.as_deref().unwrap_or_default();
         let how = match (self.code.as_deref(), status) {

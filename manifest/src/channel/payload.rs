@@ -81,7 +81,7 @@ impl Channel {
         format!("{}/{}", self.image, self.name)
     }
 
-    /// What the subject's digest is of: a line with the image and the channel.
+    /// Returns the subject's digest: the SHA-256 of a line with the image and the channel.
     fn binding(&self) -> Sha256Digest {
         crypto::sha256(format!("{} {}\n", self.image, self.name).as_bytes())
     }

@@ -1,25 +1,25 @@
-//! Where a host stands that runs some release.
+//! Standing of a host in a channel, by the release that it runs.
 
 use std::fmt;
 
 use super::Channel;
 use crate::digest::ManifestDigest;
 
-/// Where a host stands, by a document that is believed.
+/// Standing of a host, by a document that is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It runs what it should.
     Current,
     /// Other releases became the one to run after its own.
     Behind {
-        /// How many.
+        /// Number of these releases.
         releases: usize,
-        /// When the first of them did, in seconds since 1970.
+        /// Time at which the first of them was promoted, in seconds since 1970.
         since: u64,
     },
     /// No host should run it any more.
     Revoked {
-        /// Why.
+        /// Reason: the channel's, or an epoch below the minimum.
         reason: String,
     },
     /// The channel does not know it.
@@ -27,7 +27,7 @@ pub enum Standing {
 }
 
 impl Channel {
-    /// Where a host stands that runs this manifest, of this epoch.
+    /// Returns the standing of a host that runs this manifest, of this epoch.
     ///
     /// A release is known by its manifest, which was verified, and never by its version, which another
     /// image may have, too.

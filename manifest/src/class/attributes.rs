@@ -4,7 +4,7 @@ use crate::{entry::Node, number};
 
 use super::{PathClass, Pattern, RuleKind};
 
-/// What follows the pattern in the line of a rule. Each is absent unless the rule names it.
+/// Attributes behind the pattern in the line of a rule. Each is absent unless the rule names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RuleAttributes {
     /// Types that a path may have; for a recorded path beside the recorded type.
@@ -52,7 +52,7 @@ impl Types {
         set.filter(|set| *set != 0).map(Self)
     }
 
-    /// Whether the set has the type of `node`.
+    /// Returns whether the set has the type of `node`.
     pub fn has(self, node: &Node) -> bool {
         let letter = node.letter();
         Self::ALL
@@ -82,12 +82,12 @@ impl std::fmt::Display for Types {
 }
 
 impl RuleAttributes {
-    /// Whether the rule says nothing beside its class and pattern.
+    /// Returns whether the rule says nothing beside its class and pattern.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Why these attributes do not go with a rule, if they do not. Owners may still be absent: a
+    /// Returns the reason why these attributes do not go with a rule, if they do not. Owners may still be absent: a
     /// declaration has names, which [`crate::declaration::Declaration::resolve_rules`] looks up.
     pub(super) fn problem(&self, kind: RuleKind, pattern: &Pattern) -> Option<&'static str> {
         let Self {

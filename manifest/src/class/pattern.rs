@@ -20,7 +20,7 @@ pub struct Pattern {
     pub(super) beneath: bool,
 }
 
-/// Why some text is not a [`Pattern`].
+/// Reason why some text is not a [`Pattern`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatternError {
@@ -69,7 +69,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it matches `path`.
+    /// Returns whether the pattern matches `path`.
     pub fn matches(&self, path: &ImagePath) -> bool {
         if !path.as_bytes().starts_with(&self.prefix) {
             return false;
@@ -97,7 +97,7 @@ impl Pattern {
         ImagePath::from_relative(&self.components.join(&b'/')).ok()
     }
 
-    /// Whether some path matches both this and `other`.
+    /// Returns whether some path matches both this and `other`.
     pub fn may_meet(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.components.len(), other.components.len());
         let as_deep = match (self.beneath, other.beneath) {
@@ -114,12 +114,12 @@ impl Pattern {
                 .all(|(ours, theirs)| wildcards_meet(ours, theirs))
     }
 
-    /// Whether the pattern has a wildcard.
+    /// Returns whether the pattern has a wildcard.
     pub fn is_glob(&self) -> bool {
         self.literal().is_none()
     }
 
-    /// Whether a path that this matches can lie beneath a path that `other` matches.
+    /// Returns whether a path that this matches can lie beneath a path that `other` matches.
     pub fn may_lie_beneath(&self, other: &Self) -> bool {
         let deep_enough = self.components.len() > other.components.len()
             || (self.beneath && self.components.len() == other.components.len());
@@ -162,7 +162,7 @@ const fn is_wildcard(byte: u8) -> bool {
     matches!(byte, b'*' | b'?')
 }
 
-/// Whether some name matches both component patterns. Takes the product of their lengths.
+/// Returns whether some name matches both component patterns. Takes the product of their lengths.
 fn wildcards_meet(left: &[u8], right: &[u8]) -> bool {
     // `reached[n]`: what was read of `left` so far and the first `n` bytes of `right` can be of one name.
     let row_from = |above: Option<(&[bool], u8)>| {
@@ -202,7 +202,7 @@ fn wildcards_meet(left: &[u8], right: &[u8]) -> bool {
     row.last().copied().unwrap_or_default()
 }
 
-/// Whether one component matches one pattern component. Linear in their lengths for one `*`, and
+/// Returns whether one component matches one pattern component. Linear in their lengths for one `*`, and
 /// at worst their product: a pattern cannot be made to take long.
 pub(super) fn wildcard_matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);

@@ -10,11 +10,11 @@ use super::{PathClass, Pattern, PatternError, RuleAttributes};
 /// One rule: paths that match `pattern` are of `kind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What it makes of a path.
+    /// Effect on a path: its class, or `critical`.
     pub kind: RuleKind,
-    /// Which paths.
+    /// Paths that the rule is for.
     pub pattern: Pattern,
-    /// What such a path may be, beside what its class allows.
+    /// Limits on such a path, beside what its class allows.
     pub attributes: RuleAttributes,
 }
 
@@ -70,7 +70,7 @@ impl RuleKind {
     }
 }
 
-/// Why some rules cannot be a [`super::RuleSet`].
+/// Reason why some rules cannot be a [`super::RuleSet`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -81,7 +81,7 @@ pub enum RuleError {
         kind: &'static str,
         /// The rule's pattern.
         rule: Pattern,
-        /// What is wrong.
+        /// Reason why they do not go with it.
         why: &'static str,
     },
     /// A rule that can have no effect.
@@ -89,7 +89,7 @@ pub enum RuleError {
         "'{kind} {rule}' can have no effect: it lies beneath 'state {state}', which is not walked"
     )]
     BeneathState {
-        /// What the rule would have made of a path.
+        /// Class or `critical`, which the rule would have made of a path.
         kind: &'static str,
         /// The rule's pattern.
         rule: Pattern,

@@ -166,7 +166,7 @@ impl RuleSet {
             .unwrap_or_default()
     }
 
-    /// Whether the gate `critical` verifies the content of `path`.
+    /// Returns whether the gate `critical` verifies the content of `path`.
     pub fn is_critical(&self, path: &ImagePath) -> bool {
         let critical = |index: &usize| {
             self.rules
@@ -227,7 +227,7 @@ impl RuleSet {
     }
 }
 
-/// Whether Earmark's own rules are last, where no other can win over them, and the only ones of
+/// Returns whether Earmark's own rules are last, where no other can win over them, and the only ones of
 /// their class: a path of the class seal is not compared with the tree.
 fn ends_with_the_seal(rules: &[Rule]) -> bool {
     let seal = RuleKind::Class(PathClass::Seal);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Whether `word` is `pattern`, in which `*` stands for any number of printable ASCII characters but
+/// Returns whether `word` matches `pattern`, in which `*` stands for any number of printable ASCII characters but
 /// quotes and backslashes.
 ///
 /// A quote or a backslash changes where a word ends for some readers (kernel, systemd, shells), so that

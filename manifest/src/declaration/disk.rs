@@ -1,6 +1,6 @@
 //! `[disk]`: parts of a finished disk that no file system has, as `earmark verify --image` looks at them.
 //!
-//! What is declared here is signed with the rest. A host does not read it: it sees its own disk from the inside.
+//! Declared regions are signed with the rest. A host does not read them: it sees its own disk from the inside.
 
 use std::{fmt, str::FromStr};
 

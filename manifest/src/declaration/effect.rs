@@ -31,8 +31,8 @@ pub(super) fn without(rules: &[ReasonedRule], of_profile: usize, set: &RuleSet) 
         })
 }
 
-/// Why no path that the rule matches gets its class, as far as patterns tell: a later rule has the same
-/// pattern, or matches its one path.
+/// Returns the reason why no path that the rule matches gets its class, as far as patterns tell: a later rule has
+/// the same pattern, or matches its one path.
 fn overruled(rules: &[ReasonedRule], at: usize, class: PathClass, set: &RuleSet) -> Option<String> {
     let this = &rules.get(at)?.rule;
     let literal = this.pattern.literal();

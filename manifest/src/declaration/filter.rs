@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// What systemd makes of one word: `extract_first_word()` with UNQUOTE and CUNESCAPE, then specifiers, then,
+    /// Decodes one word as systemd does: `extract_first_word()` with UNQUOTE and CUNESCAPE, then specifiers, then,
     /// on a command line, `replace_env_argv()`.
     fn systemd(word: &str, on_command_line: bool) -> String {
         let inner = word.strip_prefix('"').unwrap().strip_suffix('"').unwrap();

@@ -28,15 +28,15 @@ use super::{
 pub struct Step {
     /// Its name, unique in the declaration.
     pub name: StepName,
-    /// What it brings about.
+    /// Effect of the step.
     pub action: Action,
-    /// What happens if a crash cut it short.
+    /// Handling of the step if a crash cut it short.
     pub interrupted: Interrupted,
-    /// Where it is in the declaration, for [`super::Declaration::error_at`].
+    /// Bytes of the declaration that it stands in, for [`super::Declaration::error_at`].
     pub at: Range<usize>,
 }
 
-/// What a step brings about.
+/// Effect of a step.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Action {
@@ -84,14 +84,14 @@ pub enum Action {
         device: Template,
         /// The kind of file system.
         filesystem: Filesystem,
-        /// Where it is mounted.
+        /// Mount point.
         mount: ImagePath,
-        /// Whether the file system grows to the device's size.
+        /// True if the file system grows to the device's size.
         grow: bool,
     },
 }
 
-/// What happens to a step that a crash cut short. What a step does not say depends on what it does: a
+/// Handling of a step that a crash cut short. The default depends on what the step does: a
 /// command may have done half of anything, so that it fails; the others can be done again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -14,9 +14,9 @@ use crate::name::{Region, UnitName};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Where to; each gets every report.
+    /// Sinks for reports; each gets every report.
     pub to: Vec<Sink>,
-    /// How often.
+    /// Interval between reports.
     #[serde(default = "default_every")]
     pub every: Interval,
 }
@@ -28,11 +28,11 @@ pub struct Sink(Location);
 /// `[channel]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// Where it is published.
+    /// URL at which the channel is published.
     pub url: Location,
-    /// What a host does that is behind.
+    /// Reaction of a host that is behind.
     pub on_behind: Reaction,
-    /// What a host does that no host should run.
+    /// Reaction of a host whose release is revoked.
     pub on_revoked: Reaction,
     /// The most of a fleet that does it in an hour.
     pub share: Share,
@@ -42,7 +42,7 @@ pub struct Channel {
     pub at_least: u64,
 }
 
-/// What a host does about where it stands.
+/// Reaction of a host to its standing in the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Reaction {
     /// It says so.
@@ -63,7 +63,7 @@ pub struct Share(u64);
 const MOST_SINKS: usize = 8;
 
 impl Sink {
-    /// Where that is.
+    /// Returns the sink's location.
     pub const fn location(&self) -> &Location {
         &self.0
     }
@@ -140,7 +140,7 @@ impl ChannelDocument {
     }
 }
 
-/// What cannot be said by types.
+/// Checks what types cannot express: the number of sinks, and that each is there once.
 pub(super) fn check_report(report: &Report) -> Result<(), String> {
     if report.to.is_empty() || report.to.len() > MOST_SINKS {
         return Err(format!("to: expected 1 to {MOST_SINKS} places for reports"));

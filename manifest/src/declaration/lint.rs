@@ -1,7 +1,7 @@
 //! `[[lint.allow]]`: findings of `earmark lint` that the image's owner has looked at and accepts.
 //!
-//! What a waiver says is signed with the rest of the declaration, so that a reviewer sees it. Whether a rule
-//! of this name exists is for the signer to say: an agent that is older than a rule must still read the image.
+//! Waivers are signed with the rest of the declaration, so that a reviewer sees them. The signer alone checks that a
+//! rule of this name exists: an agent that is older than a rule must still read the image.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -14,11 +14,11 @@ use crate::{class::Pattern, limits, strict::Table};
 pub struct Waiver {
     /// The rule's id.
     pub rule: String,
-    /// Which paths; all, if absent.
+    /// Paths that the waiver is for; all, if absent.
     pub path: Option<Pattern>,
-    /// Why, in the owner's words.
+    /// Reason, in the owner's words.
     pub reason: String,
-    /// Where the rule's id stands in the declaration, in bytes: for [`super::Declaration::error_at`].
+    /// Offset of the rule's id in the declaration, in bytes: for [`super::Declaration::error_at`].
     pub at: usize,
 }
 

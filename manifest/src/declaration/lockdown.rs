@@ -14,7 +14,7 @@ pub enum Lock {
     Allow,
     /// Shut, but for these.
     Deny {
-        /// What stays open; what the words name differs from lock to lock.
+        /// Exceptions, which stay open; what the words name differs from lock to lock.
         except: Vec<String>,
     },
 }

@@ -10,17 +10,17 @@ use crate::strict::Table;
 /// A declared parameter.
 #[derive(Debug)]
 pub struct Parameter {
-    /// What values it takes.
+    /// Values that the parameter accepts.
     pub kind: ParameterKind,
-    /// Whether first boot stops without a value.
+    /// True if first boot stops without a value.
     pub required: bool,
-    /// Whether the value must stay out of logs, status, argv and other steps' environment.
+    /// True if the value must stay out of logs, status, argv and other steps' environment.
     pub secret: bool,
     /// The value if none is given, as text. Checked against `kind`.
     pub default: Option<String>,
 }
 
-/// What values a parameter takes.
+/// Kind of a parameter: the values that it accepts.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ParameterKind {
@@ -37,11 +37,11 @@ pub enum ParameterKind {
     },
     /// Text.
     String {
-        /// What the whole of it must match.
+        /// Pattern that the whole text must match.
         pattern: Option<Regex>,
         /// In bytes.
         max_length: usize,
-        /// Whether it may have line breaks and tabs.
+        /// True if the text may have line breaks and tabs.
         multiline: bool,
     },
     /// An `https://` or `http://` URL.
@@ -167,7 +167,7 @@ impl Parameter {
 }
 
 impl ParameterKind {
-    /// Whether a value can hold whatever somebody likes: what is neither one of a list nor of a form.
+    /// Returns whether a value can be any text: the kind sets neither a list of values nor a form.
     pub(super) const fn is_anything(&self) -> bool {
         matches!(self, Self::String { pattern: None, .. })
     }
@@ -204,7 +204,7 @@ impl ParameterKind {
         }
     }
 
-    /// What it takes, in words.
+    /// Describes the accepted values, in words.
     pub fn expected(&self) -> String {
         match self {
             Self::Bool => "true or false".to_owned(),
@@ -274,8 +274,8 @@ fn whole_match(pattern: &Spanned<String>) -> Result<Regex, Problem> {
         .map_err(|error| fail(format!("not a regular expression: {error}")))
 }
 
-/// Whether `text` has no character that a file or a terminal could take for its end or for a command. A value that
-/// is put into a file as it is must not begin a line of its own there: that takes `multiline`.
+/// Returns whether `text` has no character that a file or a terminal could take for its end or for a command. A
+/// value that is put into a file as it is must not begin a line of its own there: that takes `multiline`.
 fn is_clean(text: &str, multiline: bool) -> bool {
     !text.chars().any(|character| match character {
         // U+2028 and U+2029 end a line for YAML 1.1 and JavaScript. U+0085 is a control character.

@@ -1,4 +1,4 @@
-//! Where documents and reports are: a URL, checked when the image is baked and not when it boots.
+//! Locations of documents and reports: URLs, checked when the image is baked and not when it boots.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Location {
     place: Place,
 }
 
-/// What a URL names.
+/// Object that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A path of the host.
@@ -54,7 +54,7 @@ impl Location {
         &self.text
     }
 
-    /// What it names.
+    /// Returns the object that the URL names.
     pub const fn place(&self) -> &Place {
         &self.place
     }

@@ -1,4 +1,4 @@
-//! Where the values of parameters may go, and in what form.
+//! Places that the values of parameters may go to, and the form that they need there.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use crate::name::ParameterName;
 /// Names that templates may use beside the declared parameters. The agent makes their values.
 const BUILT_IN: [&str; 3] = ["image_name", "image_version", "instance_id"];
 
-/// What a template's text becomes.
+/// Destination of a template's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     /// The content of a file.
@@ -24,18 +24,18 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// Whether others than the step's program can read it.
+    /// Returns whether others than the step's program can read the text.
     const fn is_seen(self) -> bool {
         !matches!(self, Self::File)
     }
 
-    /// Whether a quoted value can be right there.
+    /// Returns whether a quoted value can be right there.
     const fn takes_quotes(self) -> bool {
         !matches!(self, Self::HostName | Self::Device)
     }
 
-    /// Whether any value can do harm there. A device is either a path beneath `/dev` or the id of an EBS volume, and
-    /// nothing else is ever opened.
+    /// Returns whether a value of no set form can do harm there. A device is either a path beneath `/dev` or the id of
+    /// an EBS volume, and nothing else is ever opened.
     const fn needs_a_form(self) -> bool {
         !matches!(self, Self::Device)
     }

@@ -18,9 +18,9 @@ use super::{Action, OctalMode, Problem, Step, effect, text::AbsolutePath};
 /// A rule of the declaration: a pattern, or a table with a pattern, a reason, and what such a path may be.
 #[derive(Debug, Clone)]
 pub struct DeclaredRule {
-    /// Which paths.
+    /// Paths that the rule is for.
     pub pattern: Pattern,
-    /// Why, if the owner said so.
+    /// Reason, if the owner gave one.
     pub reason: Option<String>,
     /// Types and mode that the path may have.
     pub attributes: RuleAttributes,

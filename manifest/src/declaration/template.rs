@@ -21,7 +21,7 @@ pub enum TemplatePart {
     Value {
         /// Its name.
         name: ParameterName,
-        /// How it is quoted; as it is, if absent.
+        /// Filter that quotes the value; as it is, if absent.
         filter: Option<Filter>,
     },
 }

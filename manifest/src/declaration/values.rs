@@ -6,12 +6,12 @@ use toml::Spanned;
 use super::{Interval, Platform, Problem, text::AbsolutePath};
 use crate::path::ImagePath;
 
-/// Where the values of parameters come from, the first that has one first.
+/// Sources of parameter values, in order: the first one that has a value for a parameter gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
     /// Each at most once, and at least one.
     pub from: Vec<ValueSource>,
-    /// How long first boot waits for the metadata service, all in all.
+    /// Total time that first boot waits for the metadata service.
     pub timeout: Interval,
 }
 

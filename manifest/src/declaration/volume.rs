@@ -85,7 +85,7 @@ impl FromStr for VolumeDevice {
     }
 }
 
-/// Whether a path can stand in a mount unit as it is: there, `%` and `\` and spaces mean something.
+/// Returns whether a path can stand in a mount unit as it is: there, `%` and `\` and spaces mean something.
 fn is_plain(path: &ImagePath) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._+:@=,-".contains(byte);
     path.as_bytes().iter().all(plain)

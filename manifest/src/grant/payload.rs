@@ -70,7 +70,7 @@ impl Grant {
         Ok(grant)
     }
 
-    /// What the subject's digest is of: a line with the image and the instance.
+    /// Returns the subject's digest: the SHA-256 of a line with the image and the instance.
     fn binding(&self) -> Sha256Digest {
         crypto::sha256(format!("{} {}\n", self.image, self.instance).as_bytes())
     }

@@ -11,7 +11,7 @@ use crate::{
     escape::Escaped,
 };
 
-/// What can be granted, in words.
+/// Names of the locks that can be granted, for messages.
 pub(super) const LOCKS: &str = "accounts, filesystems, imds, packages, remote_access or schedules";
 
 impl FromStr for GrantedLock {

@@ -127,8 +127,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Entry, TreeFault> {
     }
 }
 
-/// What a class leaves free to change must not be recorded, and all else must be: a field left out
-/// would be a field left unchecked.
+/// Returns whether the entry has exactly the fields of its class. Fields that the class leaves free to change must
+/// not be recorded, and all others must be: a field left out would be a field left unchecked.
 fn has_the_fields_of_its_class(entry: &Entry) -> bool {
     let recorded = match &entry.node {
         Node::Regular(content) => content.is_some(),

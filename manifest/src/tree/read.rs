@@ -13,17 +13,17 @@ use crate::{
 
 use super::{MAGIC, TreeSummary, line};
 
-/// What is wrong with a tree, and where.
+/// Fault in a tree, and its line.
 #[derive(Debug, thiserror::Error)]
 #[error("tree, line {line}: {fault}")]
 pub struct TreeError {
     /// The line of the decompressed text, from 1.
     pub line: u64,
-    /// What is wrong there.
+    /// Fault in that line.
     pub fault: TreeFault,
 }
 
-/// What is wrong with a line of a tree.
+/// Fault in a line of a tree.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeFault {
@@ -139,7 +139,7 @@ impl<R: BufRead> Read for OneFrame<R> {
 }
 
 impl TreeError {
-    /// What is wrong with the stored bytes, before there is a line.
+    /// Creates the error for a fault in the stored bytes, before there is a line.
     pub(crate) fn of_storage(error: io::Error) -> Self {
         Self {
             line: 1,
@@ -148,7 +148,7 @@ impl TreeError {
     }
 }
 
-/// Whether [`read`] would accept this text, compressed.
+/// Checks that [`read`] would accept this text, compressed.
 pub(super) fn check_text(text: &[u8]) -> Result<(), TreeError> {
     TreeReader::new(text)?.try_for_each(|entry| entry.map(|_| ()))
 }
@@ -220,7 +220,7 @@ impl<R: BufRead> TreeReader<R> {
         &self.rules
     }
 
-    /// How many entries there are in all, and the bytes of those read so far.
+    /// Returns the number of entries in all, and the bytes of those read so far.
     pub fn summary(&self) -> TreeSummary {
         TreeSummary {
             entries: self.entries,
@@ -298,8 +298,8 @@ impl<R: BufRead> Iterator for TreeReader<R> {
     }
 }
 
-/// What the names of one file have in common, all that is recorded but the path: as a digest, since a tree may have
-/// as many groups as half its entries.
+/// Returns what the names of one file have in common, all that is recorded but the path: as a digest, since a tree
+/// may have as many groups as half its entries.
 fn inode_of(entry: &Entry, content: &Content) -> Sha256Digest {
     let mut hasher = Sha256::new();
     hasher.update(entry.class.name().as_bytes());

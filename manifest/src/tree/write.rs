@@ -16,7 +16,7 @@ pub struct Tree {
     pub stored: Vec<u8>,
     /// Their SHA-256.
     pub digest: Sha256Digest,
-    /// What it holds, in numbers.
+    /// Counts of its entries and bytes.
     pub summary: TreeSummary,
 }
 
@@ -29,7 +29,7 @@ pub struct TreeSummary {
     pub bytes: u64,
 }
 
-/// Why entries are no tree.
+/// Reason why entries are not a tree.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {

@@ -1,4 +1,4 @@
-//! What the tests of the format share: fixture keys, a good seal, and vectors.
+//! Helpers that the tests of the format share: fixture keys, a good seal, and vectors.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 

@@ -1,4 +1,4 @@
-//! How a seal vector differs from the good seal. The test makes the seal, and signs it with the
+//! Recipes: the differences of a seal vector from the good seal. The test makes the seal, and signs it with the
 //! fixture keys; what a vector does not name is as it should be.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};

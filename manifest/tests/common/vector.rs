@@ -16,7 +16,7 @@ use std::fs;
 
 use super::file;
 
-/// What must happen.
+/// Expected outcome of a vector.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Expectation {
     Accepted,
@@ -30,7 +30,7 @@ pub struct Vector {
     pub name: String,
     pub expect: Expectation,
     pub input: Vec<u8>,
-    /// Whether the input is a tree as it is stored.
+    /// True if the input is a tree as it is stored.
     pub is_stored: bool,
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn digests<J: Job>(
     }
 }
 
-/// Where a thread takes jobs from, and who is told what came of them.
+/// Source of a thread's jobs, and the receiver of their outcomes.
 struct Source<'s, 'r, J: Job> {
     reader: &'s mut Reader<'r>,
     queue: &'s Queue<J>,

@@ -20,7 +20,7 @@ pub(crate) struct Queue<I> {
     changed: Condvar,
     /// Few enough wait that more may be put in order.
     drained: Condvar,
-    /// How many are put in order at a time.
+    /// Number of files that are put in order at a time.
     batch: AtomicUsize,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Sought<'a> {
     pub(crate) stat: &'a Stat,
 }
 
-/// What one thread reads with.
+/// Resources of one thread that reads files.
 pub(crate) struct Reader<'r> {
     root: &'r Root,
     mounts: &'r [ImagePath],
@@ -37,7 +37,7 @@ pub(crate) struct Opened {
     left: u64,
 }
 
-/// Where the bytes of an open file come from.
+/// Source of the bytes of an open file.
 enum Content {
     File(OwnedFd),
     /// A node of the root's [`source::Source`], which does not change while it is read.

@@ -8,7 +8,7 @@ use earmark_manifest::{
 use super::{Expected, FILE_BOUND, rules::Content};
 use crate::{Doubt, Violation, judge::Judge, walk::Seen};
 
-/// What is still to be done about a path.
+/// Work that is still to be done for a path.
 #[derive(Debug)]
 pub(crate) enum Held {
     /// Nothing.

@@ -1,4 +1,4 @@
-//! What a root is held against beside its tree: signed rules, and what the host's record adds to them.
+//! Terms of a comparison beside the tree: signed rules, and what the host's record adds to them.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ use crate::{Doubt, Root, state};
 /// All that a comparison goes by beside the tree's entries.
 pub(crate) struct Terms<'a> {
     pub(crate) rules: &'a RuleSet,
-    /// Whether the kernel's fs-verity digests are believed, so that such files are not read.
+    /// True if the kernel's fs-verity digests are believed, so that such files are not read.
     pub(crate) believes_kernel: bool,
-    /// Whether first boot follows, which writes again what it was interrupted in.
+    /// True if first boot follows, which writes again what it was interrupted in.
     before_first_boot: bool,
     /// The files that signed steps write, with what was signed about them.
     declared: BTreeMap<ImagePath, Owner>,
@@ -26,7 +26,7 @@ pub(crate) struct Terms<'a> {
     record: Option<RenderedFiles>,
 }
 
-/// What is known of a path that a signed step writes.
+/// Expected state of a path that a signed step writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
     /// Signed owner and mode.
@@ -34,7 +34,7 @@ pub(crate) struct Expected {
     pub(crate) content: Content,
 }
 
-/// What the host's record says of its content.
+/// Content of the path, by the host's record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content {
     /// It was written so.
@@ -92,7 +92,7 @@ impl<'a> Terms<'a> {
         (terms, doubts)
     }
 
-    /// What is known of `path` beside the tree, if a signed step writes it and began to.
+    /// Returns what is known of `path` beside the tree, if a signed step writes it and began to.
     pub(crate) fn expected(&self, path: &ImagePath) -> Option<Expected> {
         let owner = *self.declared.get(path)?;
         let content = match &self.record {

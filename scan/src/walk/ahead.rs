@@ -25,7 +25,7 @@ pub(super) struct Ahead {
     state: Mutex<State>,
     /// There is something to read, and room for it.
     work: Condvar,
-    /// What is wanted was read.
+    /// The wanted listing was read.
     arrived: Condvar,
     is_bounded: bool,
 }
@@ -35,7 +35,7 @@ struct State {
     being_read: BTreeSet<Vec<u8>>,
     read: BTreeMap<Vec<u8>, Listing>,
     bytes: usize,
-    /// What lies before this is no longer wanted.
+    /// Position of the walk: directories before it are no longer wanted.
     position: Vec<u8>,
     wanted: Option<Vec<u8>>,
     idle_threads: usize,
@@ -69,14 +69,14 @@ impl Ahead {
         }
     }
 
-    /// Whether a list of `bytes` may be that long, `more` than before.
+    /// Charges `more` bytes, and returns whether a list may then have `bytes`.
     pub(super) fn may_grow(&self, more: usize, bytes: usize) -> bool {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_add(more);
         !self.is_bounded || (bytes <= LIST && state.bytes <= MOST)
     }
 
-    /// What was asked for is free again.
+    /// Releases bytes that were charged.
     pub(super) fn give_back(&self, bytes: usize) {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
@@ -149,8 +149,8 @@ impl Ahead {
         (0..woken).for_each(|_| self.work.notify_one());
     }
 
-    /// What a directory holds, waited for if it is being read; nothing if nobody began to. What comes before it
-    /// is no longer wanted.
+    /// Returns the listing of a directory, waited for if it is being read; nothing if nobody began to. Directories
+    /// before it are no longer wanted.
     pub(super) fn take(&self, directory: &Directory) -> Option<Listing> {
         let key = directory.key();
         let mut state = self.lock();

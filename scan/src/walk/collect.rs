@@ -10,7 +10,7 @@ use crate::{Doubt, Root, ScanError};
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     pub(crate) seen: Vec<Seen>,
-    /// What lies beneath `state` directories, if the scope has it.
+    /// Names beneath `state` directories, if the scope has them.
     pub(crate) beneath_state: Vec<Seen>,
     pub(crate) doubts: Vec<Doubt>,
 }

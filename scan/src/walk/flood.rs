@@ -1,7 +1,7 @@
 //! A directory that holds more names than can be kept.
 //!
 //! Its names are read as often as it takes to bring those that were signed in order, a bounded part at a time.
-//! What was not signed is told as it comes, once, and not kept: there is no end to it but the disk's.
+//! Names that were not signed are told as they come, once, and not kept: there is no end to them but the disk's.
 
 use std::ffi::{CStr, CString};
 
@@ -19,7 +19,7 @@ const PART: usize = 8 * 1024 * 1024;
 /// Names that are looked at with one opening of the directory.
 const BATCH: usize = 64;
 
-/// Where such a directory stands.
+/// Position in such a directory.
 pub(super) struct Flood {
     directory: Directory,
     /// Names that are still to be looked at, the first one last.

@@ -23,18 +23,18 @@ const STRIDE: usize = 256 * 1024;
 /// Buffers for names are given back from this size on.
 const NAMES: usize = 128 * 1024;
 
-/// What a directory holds, in the order of the paths.
+/// Content of a directory, in the order of the paths.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) directory: Directory,
     pub(super) met: Vec<Met>,
-    /// What went wrong with the directory as a whole: names may be missing.
+    /// Failures of the directory as a whole: names may be missing.
     pub(super) troubles: Vec<Doubt>,
     /// It holds more than may be kept, and nothing of it was.
     pub(super) is_flood: bool,
     /// About what it takes in memory.
     pub(super) bytes: usize,
-    /// What of that was asked for while it was read.
+    /// Bytes of these that were charged while it was read.
     pub(super) charged: usize,
 }
 
@@ -87,7 +87,7 @@ impl Listing {
         self
     }
 
-    /// Whether it may grow to `bytes`.
+    /// Grows the list to `bytes`, and returns whether it may.
     fn grow(&mut self, bytes: usize, may_grow: &mut dyn FnMut(usize, usize) -> bool) -> bool {
         self.bytes = bytes;
         if bytes.saturating_sub(self.charged) < STRIDE {
@@ -123,7 +123,7 @@ impl Names {
     }
 }
 
-/// What one thread reads directories with.
+/// Resources of one thread that reads directories.
 pub(super) struct Lister<'a> {
     root: &'a Root,
     pub(super) scope: &'a Scope<'a>,

@@ -148,7 +148,7 @@ enum Source {
     Flood(Flood),
 }
 
-/// What comes next at a level.
+/// Next item at a level.
 enum Next {
     Contents(Directory, bool),
     Name(Met),

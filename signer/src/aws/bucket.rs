@@ -43,7 +43,7 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// What an answer of S3 says that is an error, and whether another try may mend it.
+/// Turns an error answer of S3 into an error, and tells whether a retry may help.
 pub fn trouble(answer: &Response<Bytes>) -> Trouble {
     let status = answer.status().as_u16();
     let code = said(answer, "Code");
@@ -55,7 +55,7 @@ pub fn trouble(answer: &Response<Bytes>) -> Trouble {
     }
 }
 
-/// What an element of S3's error says, which others may have written: shown escaped, and not at length.
+/// Returns the text of an element of S3's error, which others may have written: escaped, 300 characters at most.
 /// It decides nothing but whether to try again, and so is looked for and not parsed.
 pub fn said(answer: &Response<Bytes>, element: &str) -> String {
     let text = String::from_utf8_lossy(answer.body());

@@ -1,4 +1,4 @@
-//! What the library that finds credentials sees of this host.
+//! View of this host for the library that finds credentials.
 
 use std::{collections::HashMap, path::PathBuf};
 

@@ -118,7 +118,7 @@ fn is_near(uri: &Uri) -> bool {
     }
 }
 
-/// What the operating system or a library says: neither quotes the request.
+/// Returns the innermost cause, from the operating system or a library: neither quotes the request.
 fn innermost(error: &reqwest::Error) -> anyhow::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -10,27 +10,27 @@ use earmark_manifest::{
 use super::unknown;
 use crate::exit::{Exit, Exits, Failure, Next, Outcome};
 
-/// When a step is done, and how long the document is good for from then.
+/// Time of a step, and how long the document is valid from then.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
     /// In seconds since 1970.
     pub now: u64,
-    /// How long.
+    /// Validity of the document, from `now` on.
     pub lasts: Interval,
 }
 
-/// What is promoted.
+/// Release that is to be promoted.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Of which image.
+    /// Name of its image.
     pub image: ImageName,
-    /// Which version of it.
+    /// Version of the image.
     pub version: ImageVersion,
     /// Its epoch.
     pub epoch: u64,
-    /// Which manifest exactly.
+    /// Digest of its manifest.
     pub manifest: ManifestDigest,
-    /// Where it can be launched from.
+    /// AMIs that it can be launched from, with their regions.
     pub amis: Vec<(Region, AmiId)>,
 }
 
@@ -216,7 +216,7 @@ fn find<'a>(channel: &'a Channel, version: &ImageVersion) -> Outcome<&'a Release
     })
 }
 
-/// What was revoked stays so: hosts may have acted on it.
+/// Refuses a revoked release. A revocation is final: hosts may have acted on it.
 fn usable(release: Release) -> Outcome<Release> {
     match &release.revoked {
         None => Ok(release),

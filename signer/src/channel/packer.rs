@@ -19,18 +19,18 @@ use crate::{
 /// Packer keeps every build in one file.
 const MANIFEST: usize = 16 * 1024 * 1024;
 
-/// What the last run of Packer made, and what the template says of it.
+/// Artifacts of Packer's last run, and what the template says of them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Artifacts {
-    /// Where the image can be launched from.
+    /// AMIs that the image can be launched from, with their regions.
     pub amis: Vec<(Region, AmiId)>,
-    /// Of which image.
+    /// Name of the image.
     pub image: ImageName,
-    /// Which version.
+    /// Version of the image.
     pub version: ImageVersion,
     /// Its epoch.
     pub epoch: u64,
-    /// Which manifest.
+    /// Digest of its manifest.
     pub manifest: ManifestDigest,
 }
 

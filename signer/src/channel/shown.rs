@@ -39,7 +39,7 @@ struct ShownRelease {
     revoked: Option<String>,
 }
 
-/// What is known of the signatures.
+/// State of the signatures, as far as they were checked.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Signatures {
@@ -49,7 +49,7 @@ pub enum Signatures {
     Trusted { keys: Vec<String> },
 }
 
-/// What a step changes.
+/// Change that a step makes to a channel.
 #[derive(Debug, Serialize)]
 pub struct Change {
     done: &'static str,
@@ -62,7 +62,7 @@ pub struct Change {
     digest: String,
 }
 
-/// What the document before said.
+/// Summary of the document before the step.
 #[derive(Debug, Serialize)]
 struct Brief {
     counter: u64,

@@ -1,4 +1,4 @@
-//! Where a channel document is kept. What is written replaces only what was read.
+//! Store of a channel document. A write replaces only what was read.
 
 mod file;
 mod https;
@@ -28,16 +28,16 @@ pub enum Location {
 #[derive(Debug)]
 pub struct Found {
     bytes: Vec<u8>,
-    /// What S3 calls this state of the object. A file is compared byte by byte.
+    /// Entity tag of the object in S3. A file has none, and is compared byte by byte.
     tag: Option<String>,
 }
 
-/// What became of a document that was to replace another.
+/// Outcome of replacing a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     /// It is there.
     Done,
-    /// What was read is not there any more: somebody else was faster. Nothing was written.
+    /// Another writer was faster: the document that was read is not there any more. Nothing was written.
     Overtaken,
 }
 

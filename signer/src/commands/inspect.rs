@@ -73,7 +73,7 @@ struct Manifest {
     signatures: Signatures,
 }
 
-/// What is known of the signatures.
+/// State of the signatures, as far as they were checked.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 enum Signatures {

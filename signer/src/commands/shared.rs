@@ -165,7 +165,7 @@ pub fn install(
     Ok(verified)
 }
 
-/// What `measure`, `sign`, `install` and `seal` print.
+/// Summary that `measure`, `sign`, `install` and `seal` print.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     done: &'static str,

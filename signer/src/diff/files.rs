@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Change;
 use crate::{capability, output::thousands, packages::Packages};
 
-/// What happened to a file.
+/// Kind of change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -27,14 +27,14 @@ pub enum Kind {
 /// A file that is not as it was.
 #[derive(Debug, Clone, Serialize)]
 pub struct FileChange {
-    /// Where, escaped.
+    /// Path; escaped, when serialized.
     #[serde(serialize_with = "as_text")]
     pub path: ImagePath,
-    /// What happened.
+    /// Kind of the change.
     pub kind: Kind,
-    /// What of it changed.
+    /// Fields of the entry that changed.
     pub fields: Vec<Change>,
-    /// Whether it is a program that gives away rights, and was not the same before.
+    /// True, if it is a program that gives away rights, and was not the same before.
     #[serde(skip)]
     pub notable: bool,
 }
@@ -42,13 +42,13 @@ pub struct FileChange {
 /// Files of one package.
 #[derive(Debug, Serialize)]
 pub struct Group {
-    /// Which; none for files that no package claims.
+    /// Name of the package; none for files that no package claims.
     pub package: Option<String>,
-    /// How many were added.
+    /// Number of files that were added.
     pub added: usize,
-    /// How many were removed.
+    /// Number of files that were removed.
     pub removed: usize,
-    /// How many were changed.
+    /// Number of files that were changed.
     pub changed: usize,
     /// In the order of their paths.
     pub files: Vec<FileChange>,
@@ -144,7 +144,7 @@ fn first_names(entries: &[Entry]) -> HashMap<LinkGroup, &ImagePath> {
     names
 }
 
-/// What is recorded of an entry, in words, by name.
+/// Returns the recorded fields of an entry: name, and value in words.
 fn fields(entry: &Entry, links: &HashMap<LinkGroup, &ImagePath>) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("type", entry.node.kind().to_owned()),
@@ -201,7 +201,7 @@ fn different(old: &[(&'static str, String)], new: &[(&'static str, String)]) -> 
         .collect()
 }
 
-/// What a program gives to whoever runs it: set-id bits and capabilities.
+/// Returns the powers that a program gives to whoever runs it: set-id bits and capabilities.
 fn powers(entry: &Entry) -> Vec<Change> {
     let mut powers = Vec::new();
     let mut power = |name: &str, text: String| {

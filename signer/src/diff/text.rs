@@ -101,7 +101,7 @@ fn push_files(text: &mut String, difference: &Difference, length: Length) {
     }
 }
 
-/// How many files of a group are listed in a difference of `total` files.
+/// Returns how many files of a group are listed, at most, in a difference of `total` files.
 pub(super) fn listed(group: &Group, total: usize) -> usize {
     match (&group.package, total > FEW) {
         (None, true) => OF_NONE,

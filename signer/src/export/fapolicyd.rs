@@ -41,7 +41,7 @@ pub(super) fn export(tree: &Tree) -> Exported {
     Exported { bytes, notes }
 }
 
-/// What has an execute bit, and libraries, which need none to be loaded.
+/// Returns whether an entry may run: it has an execute bit, or is a library, which needs none to be loaded.
 fn may_run(entry: &Entry) -> bool {
     if entry.owner.is_some_and(|owner| owner.mode & 0o111 != 0) {
         return true;

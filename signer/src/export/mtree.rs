@@ -104,7 +104,7 @@ fn push_own(lines: &mut Lines) {
     }
 }
 
-/// What may appear on a host although the image has it not. Says whether it could be said.
+/// Adds what a rule allows on a host although the image does not have it. Returns false, if mtree cannot say it.
 fn push_rule(lines: &mut Lines, rule: &Rule, tree: &Tree) -> bool {
     let keywords = match rule.kind {
         RuleKind::Class(PathClass::State) => "type=dir ignore optional",

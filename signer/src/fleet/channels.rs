@@ -1,4 +1,4 @@
-//! Where releases stand, by the documents that the fleet's owner trusts: never by what a host says of itself.
+//! Position of releases in the documents that the fleet's owner trusts: never by what a host says of itself.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,7 +35,7 @@ struct Followed {
 #[derive(Debug)]
 pub struct Channels(Vec<Followed>);
 
-/// What they said when they were read.
+/// Documents of the channels, as they were read.
 #[derive(Debug)]
 pub struct Documents {
     by_image: BTreeMap<Box<str>, Channel>,
@@ -55,7 +55,7 @@ pub struct ShownChannel {
     pub expired: bool,
 }
 
-/// Where what a host runs stands.
+/// Position in its channel of what a host runs.
 #[derive(Debug, Clone)]
 pub struct Placed {
     /// The state, and why.
@@ -64,9 +64,9 @@ pub struct Placed {
     pub behind: Option<(u64, u64)>,
     /// The version: the channel's word where it knows the release, or the host's.
     pub version: Box<str>,
-    /// Whether the channel knows it.
+    /// True, if the channel lists the release.
     pub listed: bool,
-    /// Whether it is the one to run.
+    /// True, if the release is the one to run.
     pub latest: bool,
     /// The counter of the channel's document, and when it was issued.
     pub document: Option<(u64, u64)>,
@@ -161,7 +161,7 @@ impl Documents {
         channels.collect()
     }
 
-    /// Whether there is a channel of that image.
+    /// Returns whether there is a channel of that image.
     pub fn has(&self, image: &str) -> bool {
         self.by_image.contains_key(image)
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{join::Host, state::Counts};
 
-/// What hosts are grouped by.
+/// Property that hosts are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dimension {
@@ -19,7 +19,7 @@ pub enum Dimension {
 /// Hosts that have all of it in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// What they have in common, in the order in which it was asked for; none where it is not known.
+    /// Values that they have in common, in the order in which they were asked for; none where one is not known.
     pub of: Vec<Option<Box<str>>>,
     pub hosts: u64,
     pub states: Counts,

@@ -38,7 +38,7 @@ pub struct Certificates(Vec<RsaKey>);
 const MOST: usize = 128;
 const FILE: usize = 1 << 20;
 
-/// Why a report does not count as one of the instance that it names.
+/// Reason why a report does not count as one of the instance that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
     #[error("it names no instance")]
@@ -116,8 +116,8 @@ impl Certificates {
     }
 }
 
-/// What is between the lines that begin and end a certificate, without its line ends. Text round them, such as
-/// the names of regions, is let pass.
+/// Returns the text between the lines that begin and end a certificate, without its line ends. Text round them,
+/// such as the names of regions, is let pass.
 fn pem_blocks(text: &str) -> impl Iterator<Item = String> {
     let blocks = text.split("-----BEGIN CERTIFICATE-----").skip(1);
     blocks.map(|block| {

@@ -1,4 +1,4 @@
-//! Which hosts there should be: what `aws ec2 describe-instances` prints, one page or several, or a list of ids.
+//! Hosts that there should be: what `aws ec2 describe-instances` prints, one page or several, or a list of ids.
 
 use std::{
     collections::HashMap,
@@ -32,18 +32,18 @@ const TAGS: usize = 64;
 #[derive(Debug, Default)]
 pub struct Inventory(HashMap<Box<str>, Instance>);
 
-/// What is kept of an instance.
+/// Properties that are kept of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Instance {
-    /// Whether it runs now. One that is about to, or that is ending, owes no report.
+    /// True, if it runs now. An instance that is about to, or that is ending, owes no report.
     pub running: bool,
     /// Its tag `Name`.
     pub name: Option<Box<str>>,
     /// Its Auto Scaling group.
     pub asg: Option<Box<str>>,
-    /// Where it is.
+    /// Region that it is in.
     pub region: Option<Box<str>>,
-    /// What it was launched from.
+    /// AMI that it was launched from.
     pub ami: Option<Box<str>>,
 }
 
@@ -229,7 +229,7 @@ impl Inventory {
         Self::parse(list.as_slice()).unwrap()
     }
 
-    /// What is known of an instance.
+    /// Returns what is known of an instance; none, if the inventory does not have it.
     pub fn get(&self, id: &str) -> Option<&Instance> {
         self.0.get(id)
     }

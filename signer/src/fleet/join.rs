@@ -16,7 +16,7 @@ use super::{
 pub struct Host {
     /// Its instance, or the boot that it is, if it cannot tell which instance it is.
     pub id: Box<str>,
-    /// What its owner calls it.
+    /// Name that its owner gave it.
     pub name: Option<Box<str>>,
     pub state: State,
     pub reason: Option<Box<str>>,
@@ -24,9 +24,9 @@ pub struct Host {
     pub version: Option<Box<str>>,
     pub region: Option<Box<str>>,
     pub asg: Option<Box<str>>,
-    /// When it last sent a report.
+    /// Time of its last report, in seconds since 1970; none, if it never sent one.
     pub reported: Option<u64>,
-    /// When its boot began.
+    /// Time at which its boot began, in seconds since 1970, if known.
     pub booted: Option<u64>,
     /// By how many releases it is behind, and since when; whatever its state is.
     pub behind: Option<u64>,
@@ -34,7 +34,7 @@ pub struct Host {
     /// True, if the host follows an older document of the channel than the published one: newer ones are kept away
     /// from it, or it refuses them.
     pub channel_behind: bool,
-    /// Whether the channel knows what it runs, and whether it is what hosts should run.
+    /// Flags: whether the channel lists what it runs, and whether that is what hosts should run.
     #[serde(skip)]
     pub listed: bool,
     #[serde(skip)]
@@ -49,7 +49,7 @@ pub struct Joined {
     pub gone: u64,
 }
 
-/// What hosts are held against.
+/// Data that hosts are compared with.
 #[derive(Debug)]
 pub struct Against<'a> {
     pub documents: &'a Documents,
@@ -59,7 +59,7 @@ pub struct Against<'a> {
     pub silent_after: u64,
 }
 
-/// How long two boots of one instance must overlap to be two hosts: the clock of a boot may have been set
+/// Seconds that two boots of one instance must overlap to be two hosts: the clock of a boot may have been set
 /// while it ran, and then it began a little before or after it says.
 const OVERLAP: u64 = 60;
 
@@ -220,7 +220,7 @@ fn judge(seen: &Seen, placed: Option<&Placed>) -> Judged {
     }
 }
 
-/// Whether two hosts send reports in the name of one instance: two boots, both of which go on.
+/// Returns the reason, if two hosts send reports in the name of one instance: two boots, both of which go on.
 fn two_hosts(boots: &[Seen], against: &Against<'_>) -> Option<Box<str>> {
     let mut fresh: Vec<&Seen> = boots
         .iter()

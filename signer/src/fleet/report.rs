@@ -1,4 +1,4 @@
-//! What is kept of a report: enough to place its host, in a few hundred bytes, whatever was in it.
+//! Extract of a report: enough to place its host, in a few hundred bytes, whatever was in it.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,33 +13,33 @@ use super::{
 };
 use crate::output;
 
-/// How far ahead of this host's clock another's may be.
+/// Seconds that another host's clock may be ahead of this host's.
 const AHEAD: u64 = 300;
-/// What is shown of a text of others, in characters.
+/// Characters that are shown of a text of others, at most.
 const TEXT: usize = 200;
 
 /// A report that counts.
 #[derive(Debug)]
 pub struct Seen {
-    /// Which instance sent it, if it can tell.
+    /// Instance that sent it, if it can tell.
     pub instance: Option<Box<str>>,
     /// Of which boot.
     pub boot: Box<str>,
-    /// When, in seconds since 1970.
+    /// Time of the report, in seconds since 1970.
     pub time: u64,
-    /// When the boot began.
+    /// Time at which the boot began, in seconds since 1970, if known.
     pub booted: Option<u64>,
-    /// What it runs.
+    /// Release that it runs, if known.
     pub running: Option<Arc<Running>>,
-    /// Where.
+    /// Region that it is in, if known.
     pub region: Option<Arc<str>>,
     /// The counter of the channel document that it follows.
     pub counter: Option<u64>,
-    /// What is wrong with it by its own word, but for where it stands by the channel.
+    /// Worst state by its own word, and the reason; its position in the channel is apart. None, if nothing is wrong.
     pub own: Option<(State, Box<str>)>,
 }
 
-/// What a host says that it runs. Many run the same, and share it.
+/// Release that a host says it runs. Many run the same, and share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Running {
     pub image: Box<str>,
@@ -68,7 +68,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What to keep of the report of that name; or why it does not count, safe to show.
+    /// Extracts the report of that name. An error says why it does not count, and is safe to show.
     pub fn take(&mut self, name: &str, bytes: &[u8]) -> Result<Seen, String> {
         let report =
             Report::parse(bytes).map_err(|error| shown(&error.to_string()).into_string())?;
@@ -123,13 +123,13 @@ impl<'a> Taker<'a> {
 }
 
 impl Seen {
-    /// Whether it was sent no longer ago than that.
+    /// Returns whether it was sent in the last `silent_after` seconds.
     pub fn is_fresh(&self, now: u64, silent_after: u64) -> bool {
         self.time.saturating_add(silent_after) >= now
     }
 }
 
-/// What is wrong with a host by its own word: the worst, and why.
+/// Returns the worst that is wrong with a host by its own word, and the reason.
 fn own(report: &Report) -> Option<(State, Box<str>)> {
     let reason = |otherwise: &str| {
         let reason = report.reason.as_deref().filter(|reason| !reason.is_empty());

@@ -1,4 +1,4 @@
-//! Where reports are, and how all of them are read: bounded, a few at a time, none of them kept.
+//! Sources of reports, and the reading of all of them: bounded, a few at a time, none of them kept.
 
 mod directory;
 mod listing;
@@ -25,7 +25,7 @@ pub enum Source {
     S3(Bucket, String),
 }
 
-/// What is asked of a source.
+/// Parameters of reading a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub now: u64,
@@ -35,7 +35,7 @@ pub struct Asked<'a> {
     pub inventory: Option<&'a Inventory>,
 }
 
-/// What was found in sources.
+/// Result of reading sources.
 #[derive(Debug, Default)]
 pub struct Found {
     pub reports: Vec<Seen>,
@@ -43,9 +43,9 @@ pub struct Found {
     pub names: u64,
     /// Hosts whose last report is so old that it was not read.
     pub old: u64,
-    /// What is no report that counts: whoever may write there can leave such.
+    /// Names that hold no report that counts: whoever may write there can leave such.
     pub unusable: Named,
-    /// What could not be read, so that nobody knows what it says.
+    /// Names that could not be read, so that nobody knows what they say.
     pub unread: Named,
 }
 
@@ -56,7 +56,7 @@ pub struct Named {
     first: BTreeMap<Box<str>, Box<str>>,
 }
 
-/// How many are named.
+/// Number of names that [`Named`] keeps, at most.
 const NAMED: usize = 20;
 
 impl Source {

@@ -1,10 +1,10 @@
-//! What a host is, in a word, and which word wins where several are true.
+//! State of a host as one word, and the precedence where several are true.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// What a host is. A host is counted once, as the first of these that is true of it.
+/// State of a host. A host is counted once, as the first of these that is true of it.
 ///
 /// The order is that of how much is known, and then of how much is wrong. Of a `silent` host nothing is
 /// known any more, whatever it said last. What `violated` and `cloned` hosts say of themselves is not to be
@@ -21,7 +21,7 @@ pub enum State {
     Cloned,
     /// It runs a release that no host should run any more.
     Revoked,
-    /// What it runs was signed, and something was done to it since, or could be.
+    /// It runs a signed release, and something was done to it since, or could be.
     Tainted,
     /// Other releases became the one to run after its own.
     Behind,
@@ -90,7 +90,7 @@ impl FromStr for State {
 /// A state, and why.
 pub type Judged = (State, Option<Box<str>>);
 
-/// How many hosts there are of each state.
+/// Number of hosts of each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts([u64; State::ALL.len()]);
 

@@ -1,4 +1,4 @@
-//! What the fleet is like: what every way to show it is made of.
+//! Status of the fleet, from which every way to show it is made.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -23,9 +23,9 @@ pub struct Status {
     /// In seconds.
     pub silent_after: u64,
     pub channels: Vec<ShownChannel>,
-    /// Whether there is an inventory: without one no host is missed.
+    /// True, if there is an inventory: without one no host is missed.
     pub inventory: bool,
-    /// Whether reports count by what EC2 signed, and not by their own word.
+    /// True, if reports count by what EC2 signed, and not by their own word.
     pub identity_checked: bool,
     pub reports: Reports,
     pub states: Counts,
@@ -38,7 +38,7 @@ pub struct Status {
     pub hosts: Vec<Host>,
 }
 
-/// What became of the reports.
+/// Counts of the reports, by what became of them.
 #[derive(Debug, Serialize)]
 pub struct Reports {
     /// Names that there were.
@@ -60,7 +60,7 @@ pub struct Image {
     pub violated_on_latest: u64,
 }
 
-/// What ends a command with 16.
+/// Condition that ends a command with exit status 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailOn {
     State(State),
@@ -109,12 +109,12 @@ impl Status {
         }
     }
 
-    /// How many hosts there are.
+    /// Returns the number of hosts.
     pub fn total(&self) -> u64 {
         self.states.total()
     }
 
-    /// Whether all that there is could be read, and there is something.
+    /// Returns whether all reports could be read, and there is a host.
     pub fn is_whole(&self) -> bool {
         self.reports.unread.count() == 0 && self.total() > 0
     }
@@ -130,13 +130,13 @@ impl Status {
         (self.total() == 0).then(|| format!("nothing was seen: no host, in {names}"))
     }
 
-    /// Whether every host is current, as far as anybody can know.
+    /// Returns whether every host is current, as far as anybody can know.
     pub fn is_current(&self) -> bool {
         self.is_whole() && self.states.of(State::Current) == self.total()
     }
 
-    /// What the command ends with. What is found is found, whatever else could not be read; and a fleet that
-    /// could not be read whole is never good.
+    /// Returns the exit status. States to fail on count, whatever else could not be read; and a fleet that could not
+    /// be read whole is never good.
     pub fn exit(&self, fail_on: &[FailOn]) -> Exit {
         let fails = fail_on.iter().any(|fail| match fail {
             FailOn::State(state) => self.states.of(*state) > 0,

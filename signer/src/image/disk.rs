@@ -155,8 +155,8 @@ impl Disk {
     }
 }
 
-/// What is a qcow2 to one program and raw bytes to another is two disks in one file: the name decides
-/// which is meant, and the content must agree.
+/// Refuses a file whose name and content disagree. A qcow2 to one program and raw bytes to another is two
+/// disks in one file: the name decides which is meant, and the content must agree.
 fn refuse_another_name(path: &Path, is_qcow2: bool) -> Outcome<()> {
     let named = match path.extension().and_then(OsStr::to_str) {
         Some("qcow2") => true,

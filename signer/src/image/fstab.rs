@@ -1,4 +1,4 @@
-//! Which partition belongs where in an image: as the image's own fstab has it, which a host goes by too.
+//! Mount points of an image's partitions: as the image's own fstab has them, which a host goes by too.
 
 use earmark_manifest::path::ImagePath;
 use earmark_scan::Root;
@@ -19,7 +19,7 @@ const BOUND: usize = 1024 * 1024;
 /// FAT has no owners and no modes: a host sees those that its mount options make up, and so must we.
 const FAT_OPTIONS: [&str; 5] = ["umask", "dmask", "fmask", "uid", "gid"];
 
-/// Where something is mounted, what, and with which options.
+/// Mount point, the volume that is mounted there, and the mount options.
 pub type Wanted<'a> = (ImagePath, &'a Volume, String);
 
 struct Line {
@@ -28,7 +28,7 @@ struct Line {
     options: String,
 }
 
-/// What is to be mounted on `mounts`, a directory before what lies beneath it.
+/// Returns the volumes to mount on `mounts`, a directory before what lies beneath it.
 pub fn wanted<'a>(
     root: &Root,
     mounts: &[ImagePath],
@@ -75,7 +75,7 @@ fn not_one(target: &ImagePath, line: Option<&Line>, found: usize) -> Failure {
     .next("name it in /etc/fstab by UUID=, LABEL=, PARTUUID= or PARTLABEL=")
 }
 
-/// Where the discoverable partitions specification has a partition of a type.
+/// Returns the type of partition that the discoverable partitions specification mounts there.
 fn usual_purpose(target: &ImagePath) -> Option<Purpose> {
     match target.as_bytes() {
         b"boot" => Some(Purpose::Boot),

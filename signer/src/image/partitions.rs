@@ -9,11 +9,11 @@ use super::table::{Entry, Table};
 pub struct Partition {
     /// As the table counts; 0 is the whole of a disk that has no table.
     pub number: u32,
-    /// Where it begins.
+    /// Offset of its first byte on the disk.
     pub start: u64,
-    /// How long it is.
+    /// Length, in bytes.
     pub size: u64,
-    /// What the table says that it is for.
+    /// Purpose, by its type in the table.
     pub purpose: Purpose,
     /// Its own id in the table, in lower case.
     pub uuid: String,

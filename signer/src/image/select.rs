@@ -1,4 +1,4 @@
-//! Which part of a disk is the root of the image.
+//! Choice of the part of a disk that is the root of the image.
 
 use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
 
@@ -25,9 +25,9 @@ use crate::{
 /// A partition, and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    /// Where.
+    /// Partition on the disk.
     pub partition: Partition,
-    /// What.
+    /// Content of the partition.
     pub content: Content,
 }
 
@@ -60,7 +60,7 @@ impl Volume {
         }
     }
 
-    /// Whether it may hold a root: FAT has no owners and no modes.
+    /// Returns whether it may hold a root: FAT has no owners and no modes.
     fn may_be_root(&self) -> bool {
         matches!(&self.content, Content::FileSystem(found) if found.kind != Kind::Vfat)
     }

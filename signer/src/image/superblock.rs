@@ -1,4 +1,4 @@
-//! What a partition holds, from its first bytes, before the kernel is asked to read any of it.
+//! Content of a partition, by its first bytes, before the kernel is asked to read any of it.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use super::{
 
 /// As far as any of these is recognised by.
 const LOOKED_AT: usize = 68 * 1024;
-/// What ext2, ext3 and ext4 keep at 1,024.
+/// Offset of the superblock of ext2, ext3 and ext4, in bytes.
 const EXT: usize = 1024;
 
 /// A root is never in it.
 pub const SWAP: &str = "swap space";
 
-/// What is told by its name, where it lies and its magic.
+/// Contents that are named and cannot be verified: offset of the magic in bytes, the magic, and the name.
 const OTHERS: [(usize, &[u8], &str); 7] = [
     (0, b"LUKS\xba\xbe", "an encrypted LUKS volume"),
     (536, b"LVM2 001", "a volume of LVM"),
@@ -38,7 +38,7 @@ pub enum Kind {
     Vfat,
 }
 
-/// What is in a partition.
+/// Content of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A file system that can be verified.

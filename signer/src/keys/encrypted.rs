@@ -24,7 +24,7 @@ const MEMORY: u64 = 1 << 30;
 const WORK: u64 = 8 << 30;
 const ROUNDS: u32 = 50_000_000;
 
-/// What `earmark keygen --encrypt` asks for: N, r and p of scrypt. That is what OWASP gives for 16 MiB, and
+/// Parameters N, r and p of scrypt, which `earmark keygen --encrypt` asks for. OWASP gives them for 16 MiB, and
 /// OpenSSL reads no key that wants more than 32 MiB.
 const SCRYPT: (u64, u16, u16) = (1 << 14, 8, 5);
 
@@ -110,7 +110,7 @@ pub fn encrypt(der: &[u8], passphrase: &[u8]) -> Result<String, EncryptError> {
     ))
 }
 
-/// Why a key could not be encrypted: a defect, or no chance to be had.
+/// Reason why a key could not be encrypted: a defect, or no randomness to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptError {
     /// The random source.

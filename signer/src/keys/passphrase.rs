@@ -33,7 +33,7 @@ pub struct PassphraseArgs {
     passphrase_fd: Option<u32>,
 }
 
-/// What is read at most once, and only if a key needs it.
+/// Passphrase, which is read at most once, and only if a key needs it.
 #[derive(Debug)]
 pub struct Passphrase<'a> {
     args: &'a PassphraseArgs,
@@ -49,7 +49,7 @@ impl PassphraseArgs {
         }
     }
 
-    /// Whether one of the two was given.
+    /// Returns whether a file or a descriptor was given.
     pub fn is_given(&self) -> bool {
         self.passphrase_file.is_some() || self.passphrase_fd.is_some()
     }

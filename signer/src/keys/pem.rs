@@ -14,10 +14,10 @@ pub enum Pem {
     Encrypted(Encrypted),
 }
 
-/// Why a PEM text is no private key that this program uses, without any of its bytes.
+/// Reason why a PEM text is no private key that this program uses, without any of its bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unusable {
-    /// What it is instead.
+    /// Description of what it is instead.
     pub cause: String,
     /// `KEY` stands for where it is.
     pub next: &'static str,

@@ -1,4 +1,4 @@
-//! How a private key is referred to.
+//! References to private keys.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::{
     output::quote,
 };
 
-/// Where a private key is: a path, `env:NAME` for PEM in an environment variable, `pkcs11:` for one
+/// Location of a private key: a path, `env:NAME` for PEM in an environment variable, `pkcs11:` for one
 /// that stays in a device, or `awskms:` for one that stays in a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {

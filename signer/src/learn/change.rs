@@ -11,18 +11,18 @@ use crate::{beneath, output::plain};
 /// One path, and all that is not as it was signed there.
 #[derive(Debug)]
 pub struct Change {
-    /// Where.
+    /// Path that changed.
     pub path: ImagePath,
-    /// What differs.
+    /// Differences from what was signed.
     pub violations: Vec<Violation>,
-    /// What is there; nothing, if it is gone.
+    /// Object that is there; none, if it is gone.
     pub now: Option<Now>,
 }
 
-/// What is at a path now.
+/// Object at a path, as it is now.
 #[derive(Debug)]
 pub struct Now {
-    /// What kind of object.
+    /// Type of the object.
     pub kind: FileType,
     /// Permission bits, set-id and sticky included.
     pub mode: u32,
@@ -60,12 +60,12 @@ impl Change {
         changes
     }
 
-    /// Whether something of this kind differs.
+    /// Returns whether there is a violation of this kind.
     pub fn has(&self, kind: ViolationKind) -> bool {
         self.violations.iter().any(|one| one.kind == kind)
     }
 
-    /// What was found, one line each, safe to show.
+    /// Returns the violations, one line each, safe to show.
     pub fn evidence(&self) -> Vec<String> {
         let line = |one: &Violation| {
             let (kind, expected, found) = (one.kind.name(), &one.expected, &one.found);

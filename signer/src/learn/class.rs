@@ -1,4 +1,4 @@
-//! Which class would allow a change: the narrowest, or none.
+//! Class that would allow a change: the narrowest, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use super::{
     tree::Tree,
 };
 
-/// What became of all changes.
+/// Outcome for all changes: proposed or refused.
 #[derive(Debug, Default)]
 pub struct Judged {
     /// In the order of the paths.
@@ -154,12 +154,12 @@ fn class_of(change: &Change, tree: &Tree, never: &Never) -> Result<PathClass, St
     }
 }
 
-/// Whether anything in a directory could not be looked at, and so might be code.
+/// Returns whether anything in a directory could not be looked at, and so might be code.
 fn hides_something(directory: &ImagePath, unknown: &[Doubt]) -> bool {
     unknown.iter().any(|doubt| doubt.path.is_beneath(directory))
 }
 
-/// Why an object must not lie in a directory that is proposed as `state`.
+/// Returns why an object must not lie in a directory that is proposed as `state`; none, if it may.
 fn refused_in_state(change: &Change, never: &Never) -> Option<&'static str> {
     let program = || change.now.as_ref().and_then(Now::is_program);
     never.why(&change.path).or_else(program)
@@ -182,7 +182,7 @@ impl Now {
         }
     }
 
-    /// What the agent asks of a file that appears.
+    /// Returns whether a file has what the agent asks of a `generated` file that appears.
     fn fits_generated(&self) -> bool {
         self.is_of_root && self.is_plain && self.mode & !0o755 == 0
     }
@@ -243,7 +243,7 @@ fn spell(path: &ImagePath) -> Option<String> {
     pattern.matches(path).then_some(text)
 }
 
-/// Whether the image's rules can be resolved with `state` for this pattern.
+/// Returns whether the image's rules can be resolved with `state` for this pattern.
 fn resolves(tree: &Tree, pattern: &str) -> bool {
     let Ok(pattern) = Pattern::parse(pattern.as_bytes()) else {
         return false;

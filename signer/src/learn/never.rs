@@ -1,4 +1,4 @@
-//! What is never proposed, whatever changed in it: what could be code, or decides who gets in.
+//! Paths that are never proposed, whatever changed in them: possible code, and what decides who gets in.
 //!
 //! Protects against a person who pastes what a tool prints. The table errs to the side of too much: what it has and
 //! should change after all, somebody can class by hand.
@@ -170,7 +170,7 @@ impl Never {
         Self(parsed.flatten().collect())
     }
 
-    /// Why nothing is proposed for this path; nothing, if it may be.
+    /// Returns why nothing is proposed for this path; none, if it may be.
     pub fn why(&self, path: &ImagePath) -> Option<&'static str> {
         let mut names = path.as_bytes().split(|byte| *byte == b'/');
         if names.any(|name| NAMES.contains(&name)) {
@@ -185,8 +185,8 @@ impl Never {
     }
 }
 
-/// Why a rule that frees such paths, `state` also all beneath them, is a hole, if it is one. A rule for one path
-/// is only one where nothing but programs lies.
+/// Returns why a rule that frees such paths, `state` also all beneath them, is a hole, if it is one. The flag is
+/// true, if that is an error and no warning: `state`, a glob, or a path of programs or of what boots.
 pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, bool)> {
     let meets = |place: &Pattern| {
         pattern.may_meet(place)

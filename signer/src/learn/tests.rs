@@ -36,7 +36,7 @@ state = [\"/var/lib\"]
 critical = [\"/opt/web/conf/**\"]
 ";
 
-/// What is in the root when it is sealed.
+/// Files in the root when it is sealed.
 const SEALED: &[(&str, &str)] = &[
     ("etc/motd", "hello\n"),
     ("etc/resolv.conf", "x\n"),
@@ -123,7 +123,7 @@ impl Lesson {
         self.refused.iter().map(|one| one.path.as_str()).collect()
     }
 
-    /// What it prints, as it would be pasted.
+    /// Returns a declaration with the printed proposals pasted into it.
     fn pasted(&self) -> String {
         format!("[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\n{self}")
     }

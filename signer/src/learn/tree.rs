@@ -22,9 +22,9 @@ pub struct Tree {
 /// One entry.
 #[derive(Debug)]
 pub struct Recorded {
-    /// Where.
+    /// Path of the entry.
     pub path: ImagePath,
-    /// Of which class.
+    /// Class of the entry.
     pub class: PathClass,
     /// Permission bits; all of them, where none are recorded.
     pub mode: u32,
@@ -53,7 +53,7 @@ impl Tree {
         Ok(Self { rules, entries })
     }
 
-    /// What was sealed at this path.
+    /// Returns the entry that was sealed at this path.
     pub fn get(&self, path: &ImagePath) -> Option<&Recorded> {
         let found = self.entries.binary_search_by(|one| one.path.cmp(path));
         found.ok().and_then(|index| self.entries.get(index))

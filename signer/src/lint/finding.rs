@@ -1,4 +1,4 @@
-//! What lint found, and how bad it is.
+//! Findings of lint, and how bad they are.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::table::Rule;
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -17,7 +17,7 @@ pub enum Level {
     Warn,
 }
 
-/// What `--fix` does about a finding.
+/// Repair that `--fix` makes for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Repair {
     /// Removes these, directories with all that is in them.
@@ -29,13 +29,13 @@ pub enum Repair {
 /// A finding, before its rule's name is put to it.
 #[derive(Debug)]
 pub struct Draft {
-    /// Where.
+    /// Path of the object.
     pub path: ImagePath,
-    /// What is there, safe to show.
+    /// Description of what was found, safe to show.
     pub found: String,
-    /// Whether this one is only warned of, whatever the rule's level is.
+    /// True, if this one is only warned of, whatever the rule's level is.
     pub warns: bool,
-    /// What `--fix` does.
+    /// Repair that `--fix` makes, if any.
     pub repair: Option<Repair>,
 }
 
@@ -46,11 +46,11 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// The rule's level, or a lower one.
     pub level: Level,
-    /// Where.
+    /// Path of the object.
     pub path: ImagePath,
-    /// What is there, safe to show.
+    /// Description of what was found, safe to show.
     pub found: String,
-    /// What `--fix` does.
+    /// Repair that `--fix` makes, if any.
     pub repair: Option<Repair>,
 }
 

@@ -32,7 +32,7 @@ pub struct Done {
     path: String,
     /// `removed`, `emptied` or `left`.
     action: &'static str,
-    /// Why it was left.
+    /// Reason why it was left; none for the other actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -111,7 +111,7 @@ impl Own {
     }
 }
 
-/// Whether there was something to remove.
+/// Removes the object at `path`. Returns whether there was something to remove.
 fn remove(root: &Root, own: &Own, path: &ImagePath) -> io::Result<bool> {
     let Some((parent, name)) = place(root, path)? else {
         return Ok(false);
@@ -158,7 +158,7 @@ fn is_mounted(directory: impl AsFd) -> io::Result<bool> {
     Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Whether there was something in it.
+/// Empties the file at `path`. Returns whether there was something in it.
 fn empty(root: &Root, path: &ImagePath) -> io::Result<bool> {
     let Some((parent, name)) = place(root, path)? else {
         return Ok(false);

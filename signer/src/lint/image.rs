@@ -15,9 +15,9 @@ use super::keys::Keys;
 /// A root that was walked once, and what its owner declares.
 #[derive(Debug)]
 pub struct Image<'a> {
-    /// What is looked at.
+    /// Root that is looked at.
     pub root: &'a Root,
-    /// Whether it is the root of this very host, whose services write as it is looked at.
+    /// True, if it is the root of this very host, whose services write as it is looked at.
     pub live: bool,
     /// The declaration, if one was given, with its class rules.
     pub declared: Option<(&'a Declaration, &'a RuleSet)>,
@@ -26,7 +26,7 @@ pub struct Image<'a> {
     /// Sorted by path.
     seen: Vec<Seen<'a>>,
     homes: Vec<ImagePath>,
-    /// What could not be looked at.
+    /// Notes about what could not be looked at.
     doubts: RefCell<Vec<String>>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Image<'a> {
         &self.seen
     }
 
-    /// What is at this path, relative to the root.
+    /// Returns the object at this path, relative to the root.
     pub fn get(&self, path: impl AsRef<[u8]>) -> Option<&Seen<'a>> {
         let path = path.as_ref();
         let found = self
@@ -79,7 +79,7 @@ impl<'a> Image<'a> {
         rest.take_while(move |seen| seen.path.as_bytes().starts_with(&prefix))
     }
 
-    /// What lies in a directory itself.
+    /// Returns the objects that lie in a directory itself.
     pub fn children(&self, directory: impl AsRef<[u8]>) -> impl Iterator<Item = &Seen<'a>> {
         let depth = |path: &[u8]| path.split(|byte| *byte == b'/').count();
         let wanted = depth(directory.as_ref()) + 1;
@@ -120,7 +120,7 @@ impl<'a> Image<'a> {
         &self.homes
     }
 
-    /// What is in a home directory at one of these paths.
+    /// Returns the objects in home directories at one of these paths.
     pub fn in_homes(&self, paths: &[&str]) -> Vec<&Seen<'a>> {
         let mut found = Vec::new();
         for home in &self.homes {
@@ -147,7 +147,7 @@ impl<'a> Image<'a> {
         rules.class_of(path)
     }
 
-    /// Whether the declaration leaves this lock open. What is not declared is shut.
+    /// Returns whether the declaration leaves this lock open. A lock that is not declared is shut.
     pub fn allows(&self, name: LockName) -> bool {
         self.declared
             .as_ref()

@@ -77,7 +77,7 @@ fn holds_a_key(bytes: &[u8]) -> bool {
 const PUTTY: &[u8] = b"PuTTY-User-Key-File-";
 const WORDS: &[u8] = b"PRIVATE KEY";
 
-/// Whether the words of a PEM block's first line are anywhere in there, which rules nearly every file out.
+/// Returns whether the words of a PEM block's first line are anywhere in there; nearly every file has none.
 ///
 /// Three of the letters at once, over many places at once: a loop without a branch in it, which the compiler
 /// makes vector instructions of.
@@ -102,7 +102,8 @@ fn has_words(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether these lines are a key up to its end: headers, and base64 of DER, of OpenSSH's format or of `OpenPGP`'s.
+/// Returns whether these lines are a key up to its end: headers, and base64 of DER, of OpenSSH's format or of
+/// `OpenPGP`'s.
 fn is_key(lines: &[&[u8]]) -> bool {
     const SHORTEST: usize = 40;
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);

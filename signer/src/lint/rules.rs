@@ -1,4 +1,4 @@
-//! What the rules look for, by theme. Which rules there are is in [`super::table`].
+//! Checks of the rules, by theme. The list of the rules is in [`super::table`].
 
 pub mod accounts;
 pub mod agent;
@@ -17,7 +17,7 @@ use super::{
     image::{Image, Seen},
 };
 
-/// Where a rule puts what it finds.
+/// Findings of a rule, which it adds to.
 pub type Sink = Vec<Draft>;
 
 /// A path of this program's own. They are all absolute, so that it never is the root.
@@ -25,7 +25,7 @@ fn path(text: &str) -> ImagePath {
     ImagePath::from_absolute(text.as_bytes()).unwrap_or_default()
 }
 
-/// How many files, and how large.
+/// Describes the number and the total size of files.
 fn sum(files: &[&Seen<'_>]) -> String {
     let files = files.iter().filter(|file| file.is_file());
     let (mut count, mut bytes) = (0u64, 0u64);

@@ -12,19 +12,19 @@ pub use rows::RULES;
 /// One rule.
 #[derive(Debug, Serialize)]
 pub struct Rule {
-    /// What a waiver calls it; it never changes.
+    /// Name that a waiver uses; it never changes.
     pub id: &'static str,
-    /// How bad it is; a single finding may be less.
+    /// Severity of its findings; a single finding may be less.
     pub level: Level,
-    /// What it finds.
+    /// Description of what it finds.
     pub what: &'static str,
-    /// Why that is bad.
+    /// Reason why that is bad.
     pub why: &'static str,
-    /// What a person does about it.
+    /// Advice on what a person does about it.
     pub fix: &'static str,
-    /// Whether `--fix` does something about it.
+    /// True, if `--fix` does something about it.
     pub fixable: bool,
-    /// How it finds it.
+    /// Function that looks for it, and adds findings to the sink.
     #[serde(skip)]
     pub look: fn(&Image<'_>, &mut Sink),
 }

@@ -7,9 +7,9 @@ use super::{finding::Finding, table};
 /// A finding that is accepted, and the owner's reason.
 #[derive(Debug)]
 pub struct Waived {
-    /// What was found.
+    /// Finding that is accepted.
     pub finding: Finding,
-    /// Why that is accepted.
+    /// Reason why it is accepted.
     pub reason: String,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Waivers<'a> {
         Ok(Self(&declared.lint))
     }
 
-    /// What is waived and what is left, and a note for each waiver of nothing.
+    /// Splits findings into those that are left and those that are waived, with a note for each waiver of nothing.
     pub fn apply(&self, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Waived>, Vec<String>) {
         let mut used = vec![false; self.0.len()];
         let (mut left, mut waived) = (Vec::new(), Vec::new());

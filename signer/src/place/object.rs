@@ -52,7 +52,7 @@ impl Metadata {
         })
     }
 
-    /// Whether mode and owner are these already.
+    /// Returns whether an object has this mode and owner already.
     pub(super) fn is_that_of(&self, stat: &Stat) -> bool {
         stat.st_mode & 0o7777 == self.mode
             && stat.st_uid == self.owner.uid

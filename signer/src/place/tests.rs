@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 
-/// What a person would compare: kind and mode, owner, and content of everything.
+/// Returns what a person would compare: kind and mode, owner, and content of everything.
 fn snapshot(directory: &Path) -> BTreeMap<String, (u32, u32, Vec<u8>)> {
     let mut seen = BTreeMap::new();
     let mut queue = vec![directory.to_owned()];

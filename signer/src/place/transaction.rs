@@ -17,7 +17,7 @@ use super::{
 };
 use crate::output;
 
-/// What a new name holds.
+/// Content of a new name.
 pub(super) enum Content<'a> {
     File(&'a [u8]),
     /// Files and the metadata of each.
@@ -30,7 +30,7 @@ pub(super) struct Transaction<'a> {
     checkpoint: &'a dyn Fn(&str) -> io::Result<()>,
     directories: Vec<(OwnedFd, String, Option<Stat>)>,
     staged: Vec<Staged>,
-    /// How many of `staged` are in place.
+    /// Number of objects of `staged` that are in place.
     exchanged: usize,
     committed: bool,
 }
@@ -38,7 +38,7 @@ pub(super) struct Transaction<'a> {
 struct Staged {
     directory: OwnedFd,
     name: String,
-    /// Whether the name was taken; the temporary name then holds what had it.
+    /// True, if the name was taken; the temporary name then holds what had it.
     replaces: bool,
     /// The names in it and its own metadata, if it is a directory.
     inside: Option<(Vec<String>, Metadata)>,
@@ -46,12 +46,12 @@ struct Staged {
 
 pub(super) use crate::files::TEMPORARY;
 
-/// Where a new object waits for its name, and an old one for its removal.
+/// Returns the name under which a new object waits for its own, and an old one for its removal.
 pub(super) fn temporary_name(name: &str) -> String {
     format!("{TEMPORARY}{name}")
 }
 
-/// How often the lock is tried for, and how long is waited in between: a second in all.
+/// Attempts to take the lock, and the wait in between: a second in all.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 

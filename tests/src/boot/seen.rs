@@ -1,4 +1,4 @@
-//! What was seen of a boot.
+//! Observations of a boot.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::{Run, vm::Console};
 
-/// What a machine said on its console, and what its observer said.
+/// Output of a machine on its console, and of its observer.
 #[derive(Debug)]
 pub struct Seen {
     /// The console.
     pub console: String,
     /// The observer's steps.
     pub steps: Console,
-    /// How long it took, on this machine.
+    /// Time since the start of QEMU, on this machine.
     pub took: Duration,
 }
 
@@ -26,13 +26,13 @@ impl Seen {
         self
     }
 
-    /// What a step of the observer said.
+    /// Returns the exit code and the output of a step of the observer.
     #[track_caller]
     pub fn step(&self, name: &str) -> Run {
         self.steps.step(name)
     }
 
-    /// What the agent keeps for others.
+    /// Returns `/run/earmark/status.json`, which the agent keeps for other programs.
     #[track_caller]
     pub fn status(&self) -> Value {
         self.step("status").must(0).json()
@@ -44,7 +44,7 @@ impl Seen {
         self.step("status").must(0).violations()
     }
 
-    /// Whether a unit is active. One that systemd never loaded is not.
+    /// Returns whether a unit is active. One that systemd never loaded is not.
     #[track_caller]
     pub fn is_active(&self, unit: &str) -> bool {
         let kinds = [".service", ".target", ".socket"];
@@ -70,15 +70,15 @@ impl Seen {
         block.lines().find_map(value).unwrap_or(0)
     }
 
-    /// Whether systemd has begun to start a unit at any time, which it says in the journal. What it
-    /// knows of a unit it forgets with the unit.
+    /// Returns whether systemd has begun to start a unit at any time in this boot, by its journal messages:
+    /// systemd forgets the state of a unit that it unloads.
     #[track_caller]
     pub fn has_started(&self, unit: &str) -> bool {
         let said = self.step("started").must(0).out;
         said.contains(&format!("\"UNIT\":\"{unit}\""))
     }
 
-    /// What listens on a port.
+    /// Returns the listening TCP and UDP sockets, each as a line of `ss`.
     #[track_caller]
     pub fn listening(&self) -> Vec<String> {
         let said = self.step("listening").must(0).out;

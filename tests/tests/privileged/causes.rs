@@ -1,4 +1,4 @@
-//! What anybody, an account or the network can do to a host never ends in a policy; the same by root does.
+//! Acts of anybody, an account or the network on a host never end in a policy; the same by root do.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ until_listens() { for try in $(seq 50); do grep -q ":$1 .* 0A " /proc/net/tcp &&
 check() { earmark-agent lockdown --check > /run/test/table; echo "$1: $?"; }
 "#;
 
-/// What needs no root, all of it at once.
+/// Acts that need no root, all of them at once.
 const OTHERS: &str = r#"
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
 as 33 perl -e "$listen" 22 &
@@ -52,7 +52,7 @@ cat /run/test/table
 cp /run/earmark/status.json /run/test/status.json
 "#;
 
-/// What takes root, one after the other, and how it is undone.
+/// Acts that take root, one after the other: name, command, and the command that undoes it.
 const ROOTS: [(&str, &str, &str); 6] = [
     (
         "listener",

@@ -1,5 +1,5 @@
-//! What is fetched for a host from a server beside its channel, over TLS as OpenSSL speaks it, and what a
-//! hostile one can do with that: nothing.
+//! Documents that are fetched for a host from a server beside its channel, over TLS as OpenSSL speaks it. A
+//! hostile server can do nothing with that.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ const INSTANCE: &str = "i-0123456789abcdef0";
 pub struct Server {
     child: Child,
     pub port: u16,
-    /// Where it puts what it takes.
+    /// Working directory of the server; it puts uploads into `taken/` in it.
     pub directory: PathBuf,
 }
 

@@ -52,7 +52,7 @@ ExecStart=/bin/sleep infinity
 [Install]
 WantedBy=multi-user.target
 ";
-/// What is looked at in each boot.
+/// Shell commands that a test runs in each boot.
 const LOOK: &str = "
 cat /proc/sys/kernel/hostname
 cat /etc/web/config.toml
@@ -84,7 +84,7 @@ fn script(image: &Overlay, path: &str, text: &str) {
     fs::set_permissions(image.at(path), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// What the host's own journal of first boot says.
+/// Returns the host's own journal of first boot, without its first line.
 fn journal(host: &Host) -> Value {
     let text = fs::read_to_string(host.at("var/lib/earmark/first-boot.journal")).unwrap();
     let (_, body) = text.split_once('\n').unwrap();

@@ -1,4 +1,4 @@
-//! What a first boot does on a host that lacks something, and what it cannot do behind the back of
+//! First boot on a host that lacks something, and what a first boot cannot do behind the back of
 //! the verification; each beside the host that has it all.
 
 use std::fs;

@@ -120,7 +120,7 @@ impl Host {
         run("strace", words, None)
     }
 
-    /// How often a step's command ran.
+    /// Returns how often a step's command ran, by the lines in its file.
     fn count(&self, step: &str) -> usize {
         let file = self.bench.root().join("var/lib").join(step);
         fs::read_to_string(file).map_or(0, |text| text.lines().count())

@@ -41,7 +41,7 @@ show() {
 }
 "#;
 
-/// What a host with a firmware calls itself.
+/// Returns the instance id of this host: the firmware's product UUID, or the machine id if there is none of use.
 fn instance() -> String {
     let id = fs::read_to_string("/sys/devices/virtual/dmi/id/product_uuid");
     let id = id.unwrap_or_default().trim().to_lowercase();

@@ -1,5 +1,5 @@
-//! What `ops/` gives to who runs a fleet, tried with the programs that it is for: alerts by Prometheus' own tests, each
-//! panel's question asked of it, metrics through `node_exporter`, SQL by an engine that reads that very file.
+//! Files of `ops/` for operators of a fleet, tried with the programs that they are for: alerts by Prometheus' own
+//! tests, each panel's query asked of it, metrics through `node_exporter`, SQL by an engine that reads that very file.
 
 mod alerts;
 mod athena;
@@ -13,12 +13,12 @@ use std::{
 
 use earmark_tests::{Run, prometheus, run};
 
-/// What a host in trouble writes.
+/// Metrics that a host in trouble writes.
 const AGENT: &str = include_str!("operators/agent.prom");
-/// What `earmark fleet` writes of a fleet that has a host in each state.
+/// Metrics that `earmark fleet` writes of a fleet that has a host in each state.
 const FLEET: &str = include_str!("operators/fleet.prom");
 
-/// What questions ask of others' metrics, and the labels that come with a scrape.
+/// Metrics of other programs that queries ask for, and the labels that come with a scrape.
 const OTHERS: &[&str] = &[
     "up",
     "node_textfile_mtime_seconds",

@@ -1,4 +1,4 @@
-//! What others' tools say of what Earmark writes.
+//! Checks of Earmark's output with tools of other projects.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 

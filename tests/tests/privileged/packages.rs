@@ -238,7 +238,7 @@ fn privileged_the_agent_needs_no_loader_and_no_library() {
     assert_ne!(alone(&signer), 0);
 }
 
-/// What a program asks for before it runs: lines of `readelf`.
+/// Returns the loader and the libraries that a program asks for, as lines of `readelf`.
 fn linked(program: &Path) -> Vec<String> {
     let words = ["--wide", "--program-headers", "--dynamic"].map(OsStr::new);
     let headers = run(
@@ -251,7 +251,7 @@ fn linked(program: &Path) -> Vec<String> {
     headers.lines().filter(asks).map(str::to_owned).collect()
 }
 
-/// How it ends in a root that has nothing but itself.
+/// Returns the exit code of a program in a root that has nothing else.
 fn alone(program: &Path) -> i32 {
     let root = tempfile::TempDir::new().unwrap();
     fs::copy(program, root.path().join("program")).unwrap();

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use earmark_tests::{Bench, run};
 
-/// What the two versions of a package hold.
+/// RPM spec of the two versions of a package.
 const SPEC: &str = "\
 Name: web
 Version: %{version_to_build}

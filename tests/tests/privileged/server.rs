@@ -246,7 +246,7 @@ fn tail(text: &str) -> &str {
     text.get(text.len().saturating_sub(3000)..).unwrap_or(text)
 }
 
-/// What people are shown of a real image.
+/// Checks the output for people of `inspect` and `diff` on a real image.
 #[test]
 fn privileged_inspect_and_diff_tell_what_changed_by_package() {
     let small =

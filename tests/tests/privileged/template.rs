@@ -9,7 +9,7 @@ use earmark_tests::{
     program, run, run_with, words,
 };
 
-/// What a root has that was built by hand.
+/// Files that a root built by hand has: path and text.
 const TRACES: [(&str, &str); 4] = [
     ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
     ("root/.ssh/authorized_keys", "ssh-ed25519 AAAA packer\n"),

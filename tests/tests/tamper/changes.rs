@@ -255,7 +255,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// What a running host may do, and what makes no difference.
+/// Changes that a running host may make, and changes that make no difference.
 const HARMLESS: &[(&str, Change)] = &[
     ("nothing", |_| {}),
     ("a sparse file with the same content", |bench| {

@@ -192,7 +192,7 @@ fn vm_halt_switches_the_host_off() {
     disk.change(|root| assert!(!root.join("srv/data/workload").exists()));
 }
 
-/// What the gate leaves is found while the host is at work already, and the policy applies then.
+/// Checks that a change outside the gate is found while the host is at work, and that the policy applies then.
 #[test]
 fn vm_a_byte_outside_the_critical_set_is_found_in_the_background() {
     let disk = lived(&QUARANTINE, "background");

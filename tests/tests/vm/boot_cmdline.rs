@@ -147,7 +147,7 @@ fn vm_an_init_that_starts_systemd_later_is_found() {
     refused("wrapper", "init=/bin/sh -- -c \"exec /sbin/init\"");
 }
 
-/// What T0 cannot do: a host whose init is a shell runs no service manager, and so no agent. It says
+/// Shows a limit of T0: a host whose init is a shell runs no service manager, and so no agent. It says
 /// nothing, and nothing that waits for its word is told that it is ready.
 #[test]
 fn vm_a_shell_for_an_init_leaves_no_word_of_the_agent() {

@@ -8,7 +8,7 @@ use earmark_tests::{
     vm::PLAIN,
 };
 
-/// What an intruder wants to run at each boot.
+/// Service that an intruder wants to run at each boot.
 const EVIL: &str = "\
 [Service]
 ExecStart=/bin/sh -c 'echo ran > /srv/data/evil'

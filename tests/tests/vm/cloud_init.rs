@@ -5,7 +5,7 @@ use std::fs;
 
 use earmark_tests::boot::{Boot, Disk, Image, Inputs, QUARANTINE, REPORT, Sealing, Seen};
 
-/// What `docs/first-boot.md` says to bake in.
+/// Switches of cloud-init that `docs/first-boot.md` says to bake in: path, text and mode.
 const SWITCHES: (&str, &str, u32) = (
     "etc/cloud/cloud.cfg.d/99-earmark.cfg",
     "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n",
@@ -104,7 +104,7 @@ step wheel python3 /tmp/wheel.py
 step pip sh -c 'python3 $(echo /usr/share/python-wheels/pip-*.whl)/pip install --no-index --no-deps --no-cache-dir --break-system-packages /tmp/evil-1-py3-none-any.whl'
 ";
 
-/// What a network and a clock ask for as long as a host runs: a lease, the same again from what is kept of it,
+/// Upkeep of a network and a clock as long as a host runs: a lease, the same again from what is kept of it,
 /// and another time. `restrict=on` leaves QEMU's DHCP.
 const UPKEEP: &str = r"
 lease() { dhclient -1 -4 -lf /var/lib/dhcp/eth0.leases -pf /run/dhclient.pid eth0 && ip -4 -o address show dev eth0 | grep 'inet 10.0.2.'; }
@@ -144,13 +144,13 @@ step time synchronized
 
 /// A network card that keeps the name that the kernel gives it.
 const CARD: &str = "-netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net";
-/// What the disk is made larger by, in MiB: more than what file systems keep for themselves.
+/// Growth of the disk, in MiB: more than what file systems keep for themselves.
 const MORE: u64 = 512;
 
 /// As large as every disk here is, in MiB.
 const DISK: u64 = 960;
 
-/// What was found on a host.
+/// Findings on a host: output of the steps `evil` and `log`, and the boot.
 struct Found {
     evil: String,
     log: String,

@@ -118,7 +118,7 @@ step size df --output=size -B1M /srv/volume
 step web systemctl is-active web.service
 step shown earmark-agent first-boot --json
 ";
-/// What else is asked of a host whose power was cut. Its disk is not used again.
+/// More steps of the observer for a host whose power was cut. Its disk is not used again.
 const CUT_LOOK: &str = "
 step status cat /run/earmark/status.json
 step states states
@@ -208,7 +208,7 @@ impl Host {
         cuts.into_iter().map(host).collect()
     }
 
-    /// How long each step of such a boot takes, on this machine.
+    /// Measures the duration of each step of such a boot, on this machine.
     #[track_caller]
     fn measure(&self) -> Vec<Duration> {
         let mut told = Vec::new();
@@ -247,14 +247,14 @@ const STEPS: [&str; 5] = ["name", "render", "volume", "join", "serve"];
 const FIFTHS: usize = 5;
 const POINTS: usize = STEPS.len() * FIFTHS;
 
-/// What the console says when a step begins.
+/// Returns the text on the console when a step begins.
 fn begins(step: usize) -> String {
     format!("step '{}' begins", STEPS[step])
 }
 
 const ENDS: &str = "first boot is done";
 
-/// What the steps bring about, but for those that happen once.
+/// Checks the results of the steps, but for those that happen once.
 #[track_caller]
 fn must_have_everything(seen: &Seen, hostname: &str, environment: &str) {
     let said = |name: &str| seen.step(name).must(0).out;
@@ -279,7 +279,7 @@ fn must_have_everything(seen: &Seen, hostname: &str, environment: &str) {
     assert!(["partial", "verified"].contains(&verdict), "{status:#}");
 }
 
-/// How often each step began, in their order, and whether the last of these failed.
+/// Returns how often each step began, in their order, and the output of `earmark-agent first-boot --json`.
 #[track_caller]
 fn shown(seen: &Seen) -> (Vec<u64>, Value) {
     let shown: Value = serde_json::from_str(&seen.step("shown").out).expect("JSON");

@@ -51,7 +51,7 @@ const INSTANCES: [&str; 3] = [
     "i-00000000000000002",
     "i-00000000000000003",
 ];
-/// Who may read what the metadata service said, and where it does not lie.
+/// Steps that show modes and readers of the metadata service's answers, and search other places for the secret.
 const IDENTITY: &str = r"
 as() { setpriv --reuid=$1 --regid=$2 --clear-groups sh -c 'grep -c secret /run/earmark-instance/role.json'; }
 step modes stat -c '%a %U %G' /run/earmark-instance /run/earmark-instance/role.json /run/earmark-instance/identity.json

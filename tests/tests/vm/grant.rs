@@ -14,7 +14,7 @@ const LOCKED: Sealing = Sealing {
     rest: "[lockdown]\n",
     ..QUARANTINE
 };
-/// What the firmware calls the machine.
+/// Product UUID in the machine's firmware, which is its instance id.
 const INSTANCE: &str = "6b1f0c52-3a57-4c0e-9d56-0123456789ab";
 const DEVICES: &str = "-uuid 6b1f0c52-3a57-4c0e-9d56-0123456789ab";
 

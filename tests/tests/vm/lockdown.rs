@@ -132,7 +132,7 @@ fn locks(seen: &Seen, step: &str) -> Vec<Value> {
     shown["locks"].as_array().unwrap().clone()
 }
 
-/// What a step found open: of which lock, and what.
+/// Returns the items that a step found not enforced: the name of the lock, and the item as JSON.
 #[track_caller]
 fn open(seen: &Seen, step: &str) -> BTreeSet<(String, String)> {
     let mut open = BTreeSet::new();
@@ -146,7 +146,7 @@ fn open(seen: &Seen, step: &str) -> BTreeSet<(String, String)> {
     open
 }
 
-/// What is wrong with how each attempt ended, in a line each.
+/// Returns a line for each attempt that ended otherwise than it must.
 fn wrong(open: &Seen, locked: &Seen) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut must = |seen: &Seen, host: &str, name: &str, is_right: &dyn Fn(i32, &str) -> bool| {
@@ -238,7 +238,7 @@ fn must_be_shut_and_at_work(open: &Seen, locked: &Seen) {
     }
 }
 
-/// What root still can is found by the next look, by the lock that it is about, and gone once it is undone.
+/// Checks that the next look finds each attempt of [`STILL`] by its own lock alone, so that those before it are undone.
 #[track_caller]
 fn must_be_found(locked: &Seen) {
     for (name, _, lock, _) in STILL {

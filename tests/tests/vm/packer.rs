@@ -174,7 +174,7 @@ fn vm_packer_makes_an_ami_that_says_what_it_is() {
     promote(&bake, ami);
 }
 
-/// What CI does with what Packer recorded: the channel then names the AMI.
+/// Promotes Packer's record of the build as CI does, and checks that the channel then names the AMI.
 fn promote(bake: &Bake, ami: &str) {
     let earmark = |words: &str| {
         let words = format!("channel {words}");

@@ -1,4 +1,4 @@
-//! What the agent adds to the time until a host works, on real boots, against the same image without it.
+//! Time that the agent adds until a host works, on real boots, against the same image without it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::roots::{self, Kind};
 use crate::run::Run;
 use crate::{apt, package, tools};
 
-/// What is measured, one after the other in each round.
+/// Gates that are measured, one after the other in each round.
 const GATES: [&str; 3] = ["signature", "critical", "full"];
 /// A link that is there as soon as the workload runs: asking systemd would cost what is measured.
 const WORKS: &str = "[ -L /run/systemd/units/invocation:workload.service ] && idle";

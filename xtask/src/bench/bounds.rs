@@ -1,5 +1,5 @@
-//! What a verification takes of the memory at most: the largest honest roots that the contract speaks of, and
-//! what somebody could make of a small one.
+//! Peak memory of a verification: of the largest honest roots that the contract speaks of, and of what
+//! somebody could make of a small one.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
-//! Who is measured: shell lines over `$ROOT`, `$WORK` and `$BIN`, so that a person can repeat each.
+//! Contestants of the bench: shell lines over `$ROOT`, `$WORK` and `$BIN`, so that a person can repeat each.
 
-/// What a contestant stands for.
+/// Role of a contestant in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Another tool that a person could use instead.
@@ -44,7 +44,7 @@ report_url=stdout
 / ftype+p+u+g+s+l+acl+xattrs+sha256
 ";
 
-/// Where the tools of `prepare` lines and the lists of files come from, before all of them.
+/// Shell lines that list the files of the root, run before all `prepare` lines.
 pub const PREPARE_ALL: &str = r#"
 find "$ROOT" -xdev -type f -print0 > "$WORK/files0"
 tr '\0' '\n' < "$WORK/files0" > "$WORK/files"
@@ -143,7 +143,7 @@ pub const ALL: &[Contestant] = &[
     },
 ];
 
-/// How the bench makes the root a sealed image, before the peers take their baselines of it.
+/// Shell lines that make the root a sealed image, before the peers take their baselines of it.
 pub const MAKE_IMAGE: &str = r#"
 install -m 0755 "$BIN/earmark-agent" "$ROOT/usr/bin/earmark-agent"
 "$BIN/earmark" keygen --out "$WORK/release.key"

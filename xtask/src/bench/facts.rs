@@ -1,4 +1,4 @@
-//! What the numbers must be read with: the machine, the root, the versions of the tools.
+//! Facts with which the numbers must be read: the machine, the root, the versions of the tools.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -94,7 +94,7 @@ impl Facts {
         })
     }
 
-    /// What the sealed root adds: the size of its tree, the cost of its critical content.
+    /// Adds the facts of the sealed root: the size of its tree, the cost of its critical content.
     pub fn add_seal(&mut self, root: &Path, variables: &Variables) -> Result<()> {
         let tree = root.join("usr/lib/earmark/seal/tree.zst");
         let tree_bytes = fs::metadata(&tree)
@@ -142,7 +142,7 @@ impl Facts {
     }
 }
 
-/// What was measured; of a source tree without git, that.
+/// Returns the measured revision, as `git describe` names it; `unknown` for a source tree without git.
 fn revision() -> String {
     let describe = || {
         let describe = Run::words("git describe --always --dirty --abbrev=12");
@@ -151,7 +151,7 @@ fn revision() -> String {
     describe().map_or_else(|_| "unknown".to_owned(), |said| said.trim().to_owned())
 }
 
-/// What we read of the agent's report.
+/// Part of the agent's report that we read.
 #[derive(Deserialize)]
 struct Verification {
     counts: Counts,

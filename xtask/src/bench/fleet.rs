@@ -1,4 +1,4 @@
-//! What it costs to look at a fleet: reports of many hosts in a directory, and in a store, summarised.
+//! Cost of a look at a fleet: reports of many hosts in a directory, and in a store, summarised.
 
 mod store;
 
@@ -15,9 +15,9 @@ use self::store::Store;
 use crate::bench::sample::{self, Sample, Variables, spread};
 use crate::{apt, tools};
 
-/// How many hosts: twice as many show what one more costs.
+/// Numbers of hosts: twice as many show what one more costs.
 const HOSTS: [u32; 3] = [25_000, 50_000, 100_000];
-/// How long a store takes for an answer: AWS's guide to S3 speaks of 100 ms and more; and much less than that.
+/// Answer times of a store, in milliseconds: AWS's guide to S3 speaks of 100 ms and more; and much less than that.
 const ANSWER_MS: [u64; 2] = [100, 20];
 const LINE: &str = "\"$BIN/earmark\" fleet status --reports \"$REPORTS\" --channel \"$WORK/stable.json\" \
     --trust \"$WORK/c.toml\" --silent-after 1d";

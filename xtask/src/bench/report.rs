@@ -1,4 +1,4 @@
-//! What was measured, as Markdown: for the terminal and for `docs/benchmarks.md`.
+//! Results of the measurements, as Markdown: for the terminal and for `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::run::Run;
 
-/// What one run cost.
+/// Cost of one run: wall-clock and processor time in seconds, peak memory in MiB.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     pub wall_s: f64,

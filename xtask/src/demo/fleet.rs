@@ -11,12 +11,12 @@ use crate::run::Run;
 
 /// As `earmark fleet status --fail-on` exits.
 pub const NOT_AS_IT_SHOULD_BE: i32 = 16;
-/// What timers of the host do within a minute or two, and in quarantine, too.
+/// Commands that timers of the host run within a minute or two; in quarantine, only the report.
 pub const TOLD: &str = "
 systemctl is-active --quiet earmark-quarantine.target || systemctl start earmark-fetch.service earmark-follow.service
 systemctl start earmark-report.service
 ";
-/// Where the image looks for its channel, and puts its reports.
+/// Directories in which the image looks for its channel, and puts its reports.
 const CHANNEL: &str = "srv/data/demo";
 const REPORTS: &str = "srv/data/reports";
 

@@ -23,12 +23,12 @@ const DEBIAN_11: &str = "cd /tmp && echo 11.11 > debian_version &&
     sed 's/VERSION_ID=.*/VERSION_ID=\"11\"/; s/bookworm/bullseye/; s/Linux 12/Linux 11/' /usr/lib/os-release > os-release &&
     mount --bind os-release /usr/lib/os-release && mount --bind debian_version /etc/debian_version";
 
-/// What a grader says of a host.
+/// Grade of a host by one grader.
 #[derive(Debug)]
 pub struct Grade {
-    /// Which grader, with which rules.
+    /// Name of the grader and of its rules.
     pub name: String,
-    /// What the score counts.
+    /// Unit of the score, such as `rules passed`.
     pub unit: &'static str,
     pub score: String,
     /// The names of what it complains about, sorted.
@@ -36,7 +36,7 @@ pub struct Grade {
 }
 
 impl Grade {
-    /// What it complains about here and not there.
+    /// Returns the complaints of this grade that the other does not have.
     pub fn mended_in<'a>(&'a self, other: &Self) -> Vec<&'a str> {
         let is_mended = |name: &&String| !other.complaints.contains(name);
         let mended = self.complaints.iter().filter(is_mended);
@@ -65,7 +65,7 @@ pub fn look() -> String {
     look
 }
 
-/// What each says, always in the same order.
+/// Returns the grades by all graders, always in the same order.
 pub fn grades(seen: &Seen, root: &Path, checker: Option<&Path>) -> Result<Vec<Grade>> {
     let mut grades = vec![lynis(&seen.step("lynis").out)?];
     for profile in PROFILES {

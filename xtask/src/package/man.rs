@@ -38,7 +38,7 @@ fn subpage(page: &mut String, program: &Path, name: &str, words: &[&str]) -> Res
     Ok(())
 }
 
-/// What `--help` prints, by its headings.
+/// Output of `--help`, to be read by its headings.
 struct Help(String);
 
 fn help(program: &Path, command: &[&str]) -> Result<Help> {

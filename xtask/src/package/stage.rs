@@ -81,7 +81,7 @@ impl Stage {
             .step()
     }
 
-    /// What all its files weigh, in KiB, rounded up.
+    /// Returns the size of all its files and directories, in KiB, rounded up.
     pub fn kibibytes(&self) -> Result<u64> {
         let list = Run::new("find").arg(&self.dir).args(["-printf", "%s\\n"]);
         let list = list.quiet().output()?;

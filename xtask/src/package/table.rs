@@ -1,4 +1,4 @@
-//! What is in the packages.
+//! Contents of the packages.
 
 /// A package: what it is called, what it says of itself, what it has, and what it does once it is
 /// there.
@@ -14,8 +14,8 @@ pub struct Package {
     pub libc: Option<&'static str>,
 }
 
-/// What the agent's package does besides placing files. Its program is static: there is nothing
-/// else that the package would need.
+/// Units that the agent's package switches on, and the systemd that it needs. Its program is static: there is
+/// nothing else that the package would need.
 #[derive(Debug)]
 pub struct Service {
     /// The oldest systemd that knows every directive of the units.

@@ -16,7 +16,7 @@ use crate::{first_boot::accounts, store};
 pub struct File<'a> {
     /// The file.
     pub path: &'a ImagePath,
-    /// What it is made of.
+    /// Template of its content.
     pub template: &'a ImagePath,
     /// Permission bits.
     pub mode: u32,

@@ -5,7 +5,7 @@ use earmark_manifest::declaration::Template;
 
 use super::{Context, StepResult};
 
-/// What Linux takes (`HOST_NAME_MAX`).
+/// Length of the longest host name that Linux takes, in bytes (`HOST_NAME_MAX`).
 const MOST: usize = 64;
 /// One part of a name (RFC 1123).
 const MOST_OF_A_PART: usize = 63;

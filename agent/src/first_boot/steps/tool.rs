@@ -10,7 +10,7 @@ use crate::{
     process::{self, Finished, StepRun},
 };
 
-/// Where distributions keep what an administrator uses.
+/// Directories in which distributions keep an administrator's programs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Runs a program to its end, whatever its status is. `package` is where distributions have it.

@@ -7,7 +7,7 @@ use earmark_manifest::{name::UnitName, path::ImagePath};
 
 use super::{Context, StepFailure, StepResult, tool};
 
-/// Where the units of an image lie. What comes before these, in `/run`, is no part of it.
+/// Directories of an image's units. Those that come before these, in `/run`, are no part of it.
 const DIRECTORIES: [&str; 4] = [
     "/etc/systemd/system",
     "/usr/local/lib/systemd/system",

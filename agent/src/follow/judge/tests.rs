@@ -107,7 +107,7 @@ impl Bench {
         }
     }
 
-    /// What a host with this floor makes of a document, if it has kept another one or none.
+    /// Takes a document on a host with this floor, which has kept another one or none.
     fn taken(&self, floor: u64, kept: Option<u64>, counter: u64) -> Result<u64, String> {
         let host = Host {
             floor,
@@ -133,7 +133,7 @@ impl Bench {
         document("web", "stable", counter, versions, &self.key)
     }
 
-    /// What is kept after these were brought, one a day, and what was said of the last.
+    /// Takes these documents, one a day. Returns what is kept then, and what was said of the last.
     fn brought(&self, documents: &[Vec<u8>]) -> (Option<Kept>, Option<String>) {
         let mut last = (None, None);
         for (day, bytes) in (5..).zip(documents) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::units::{UNITS, VERIFY};
 
-/// What the verification waits for: its own `After=`, the journal that it writes to, and the services
+/// Units that the verification waits for: its own `After=`, the journal that it writes to, and the services
 /// behind the devices of local file systems, which no ordering names.
 const NEEDED: [&str; 12] = [
     "cryptsetup-pre.target",
@@ -35,7 +35,7 @@ pub(crate) struct Order {
     pub(crate) early: BTreeMap<String, String>,
     /// Directories of drop-ins in which ours has to come before somebody else's.
     pub(crate) claimed: BTreeSet<String>,
-    /// What could not be read.
+    /// Problems with units that could not be read.
     pub(crate) problems: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ fn early(units: &Units) -> BTreeMap<String, String> {
     found
 }
 
-/// Whether local-fs.target waits for a mount that a file of the image describes.
+/// Returns whether local-fs.target waits for a mount that a file of the image describes.
 fn is_local(name: &str, unit: &Unit) -> bool {
     let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
     matches!(kind, "mount" | "automount") && !unit.without_defaults && !unit.is_remote

@@ -1,4 +1,4 @@
-//! What follows from a lock, a channel or a place for reports.
+//! Files that follow from a lock, a channel or a place for reports.
 
 use earmark_manifest::layout;
 
@@ -95,7 +95,7 @@ fn seal_that_is_not_believed_takes_no_mask_away() {
     }
 }
 
-/// What a lock denies is masked before any unit starts, and what it leaves open is not.
+/// Units that a lock denies are masked before any unit starts, and those that it leaves open are not.
 #[test]
 fn units_that_a_lock_denies_are_masked() {
     let masks = |lock: &str, value: &str| {

@@ -1,4 +1,4 @@
-//! What stalls, floods, breaks off, leads astray and talks nonsense.
+//! Tests against services that stall, flood, break off, redirect and talk nonsense.
 
 use std::{
     io::Write,

@@ -71,7 +71,7 @@ pub(super) fn items(look: &Look<'_>, accounts: Result<&[Account], &Unseen>) -> V
 }
 
 /// Puts aside what lies in state directories. Says what it could not do, and goes on after that.
-/// What is sealed is left alone: it is the image's, or a violation.
+/// Sealed files are left alone: they are the image's, or a violation.
 pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
     let accounts = match database::accounts(look) {
         Ok(accounts) => accounts,

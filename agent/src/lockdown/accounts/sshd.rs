@@ -1,5 +1,5 @@
-//! Where sshd is told to look for keys. What it is told elsewhere, on its command line or in a
-//! configuration of another name, is not seen.
+//! Settings of sshd that let it look for keys elsewhere than in `~/.ssh`. Those on its command line or in a
+//! configuration of another name are not seen.
 //!
 //! The files are read line by line, with no regard to what stands first or for whom: a line that
 //! sshd may act upon for anybody counts.
@@ -13,7 +13,7 @@ use super::super::{
 };
 
 const CONFIGURATION: &str = "/etc/ssh/sshd_config";
-/// What Debian, Ubuntu and Amazon Linux include.
+/// Directory that Debian, Ubuntu and Amazon Linux include.
 const DIRECTORY: &str = "/etc/ssh/sshd_config.d";
 /// Files that include files that include files: nobody has so many.
 const MOST: usize = 64;
@@ -29,7 +29,8 @@ pub(super) fn see(look: &Look<'_>) -> Seen {
     }
 }
 
-/// What lets keys in that lie elsewhere: the keyword, and the file that says so.
+/// Returns the settings that let keys in that lie elsewhere: the keyword, and the file that says so. `None` if there
+/// is no configuration.
 fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, Unseen> {
     if look.text_through_links(CONFIGURATION)?.is_none() {
         return Ok(None);

@@ -73,7 +73,7 @@ fn restrict_failed(look: &Look<'_>, path: &ImagePath, flags: MountFlags, errno: 
     problem
 }
 
-/// Who holds a file of a mount open to be written, as far as that can be seen.
+/// Lists the processes that hold a file of a mount open to be written, as far as that can be seen; `NAMED` at most.
 fn holders(look: &Look<'_>, path: &ImagePath) -> Result<Vec<String>, Unseen> {
     let own = open(look.root(), path, OFlags::empty())
         .and_then(|place| statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))

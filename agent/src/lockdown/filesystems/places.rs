@@ -1,4 +1,4 @@
-//! Which places of an image are sealed and which stay writable, by the class rules of its declaration.
+//! Places of an image that are sealed, and places that stay writable, by the class rules of its declaration.
 
 use std::collections::BTreeSet;
 
@@ -30,18 +30,19 @@ const MOST: usize = 512;
 const MACHINE_ID: &str = "/etc/machine-id";
 const FSTAB: &str = "/etc/fstab";
 
-/// What may be written.
+/// Rules of an image about the paths that may be written.
 pub(super) struct Places {
     rules: RuleSet,
     /// The exceptions of the lock.
     except: Vec<ImagePath>,
-    /// What the owner of the image declared as state, by name. A profile's rules are for any host.
+    /// Paths that the owner of the image declared as state, by name, and the exceptions. A profile's rules are left
+    /// out: they are for any host.
     declared: Vec<ImagePath>,
-    /// Where something else is going to be mounted.
+    /// Mount points of the volumes that first boot mounts.
     volumes: Vec<ImagePath>,
 }
 
-/// What holds in a place.
+/// Rule for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nothing is written.
@@ -85,7 +86,7 @@ impl Places {
         })
     }
 
-    /// What holds for a mount on a path.
+    /// Returns the rule for a mount on a path.
     pub fn place(&self, path: &ImagePath) -> Place {
         if self.except.iter().any(|place| path.is_beneath(place)) {
             return Place::Open;
@@ -105,7 +106,7 @@ impl Places {
         &self.except
     }
 
-    /// What is there and stays writable amid what is sealed, in the order of the paths, the uppermost of
+    /// Returns the paths that exist and stay writable amid sealed ones, in the order of the paths, the uppermost of
     /// each branch alone. `mutable` files only at the last stage: before, they may be replaced still.
     pub fn islands(&self, look: &Look<'_>, stage: Stage) -> Result<Vec<ImagePath>, String> {
         let mounted_later = self.mounted_later(look)?;
@@ -195,7 +196,7 @@ impl Places {
         Ok(found)
     }
 
-    /// Where `/etc/fstab` lets users mount, too.
+    /// Returns the mount points at which `/etc/fstab` lets users mount, too.
     pub fn mounted_by_users(look: &Look<'_>) -> Result<Vec<ImagePath>, Unseen> {
         let fstab = look.text(FSTAB)?.unwrap_or_default();
         let points = fstab.lines().filter_map(|line| {
@@ -227,7 +228,7 @@ fn point(field: &str) -> Option<ImagePath> {
     ImagePath::from_absolute(point.strip_suffix(b"/").unwrap_or(&point)).ok()
 }
 
-/// Whether it can be mounted over itself, to be written. Of what is `mutable` a file alone: in a
+/// Returns whether a path can be mounted over itself, to be written. Of class `mutable` only a file can: in a
 /// directory of that class names may neither come nor go.
 fn is_island(root: &Root, path: &ImagePath, class: PathClass) -> Result<bool, String> {
     let failed = |errno: Errno| format!("failed to look at '{path}': {errno}");

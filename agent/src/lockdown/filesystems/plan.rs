@@ -1,4 +1,4 @@
-//! What is to be mounted and how, out of what is mounted and what is declared. Nothing here touches a
+//! Plan of the mount operations that the declaration still needs, from the mount table. Nothing here touches a
 //! mount. A plan is made from the mounts that are there: one that was cut short is finished by the next,
 //! and where all is done it is empty.
 
@@ -14,7 +14,7 @@ use super::{
 const WITH_DEVICES: [&str; 3] = ["devpts", "devtmpfs", "selinuxfs"];
 /// Those in which nobody can put a file: a namespace that is kept, a mount that waits for its first use.
 const WITHOUT_FILES: [&str; 2] = ["autofs", "nsfs"];
-/// What a writable mount is to be.
+/// Flags that a writable mount is to have.
 const NOT_RUN: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
     .union(MountFlags::NOEXEC);
@@ -30,10 +30,10 @@ pub(super) enum Operation {
     Restrict(ImagePath, MountFlags),
 }
 
-/// How far it goes.
+/// Extent of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// What stays writable gets mounts of its own. Nothing is read-only yet.
+    /// Paths that stay writable get mounts of their own. Nothing is read-only yet.
     Islands,
     /// All.
     Whole,
@@ -58,7 +58,7 @@ pub(super) fn wanted(mount: &Mount, places: &Places) -> MountFlags {
     }
 }
 
-/// What is missing, in the order in which it is to be done.
+/// Returns the operations that are missing, in the order in which they are to be done.
 pub(super) fn plan(
     table: &Table,
     islands: &[ImagePath],
@@ -94,8 +94,8 @@ pub(super) fn plan(
     operations
 }
 
-/// What makes the sealed mounts writable again, the root first. A file system that is read-only by
-/// itself stays so.
+/// Returns the operations that make the sealed mounts writable again, the root first. A file system that is
+/// read-only by itself stays so.
 pub(super) fn unseal(table: &Table, places: &Places) -> Vec<Operation> {
     let mut mounts = table.visible();
     mounts.sort_by(|one, other| one.point.cmp(&other.point));

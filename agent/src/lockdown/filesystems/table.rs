@@ -16,7 +16,7 @@ use super::super::{cause::Probe, item::Unseen};
 const MOST: usize = 8192;
 /// Of a line: two paths of the longest that there are, each byte of them as four.
 const LINE: u64 = 64 * 1024;
-/// What makes a difference here, and what has to be said again lest a change of one takes another away.
+/// Flags that make a difference here, and those that a change must repeat, since it would clear them otherwise.
 const FLAGS: [(&[u8], MountFlags); 5] = [
     (b"ro", MountFlags::RDONLY),
     (b"nosuid", MountFlags::NOSUID),
@@ -32,9 +32,9 @@ pub(super) struct Mount {
     parent: u32,
     /// The file system's number.
     device: Vec<u8>,
-    /// What of the file system is mounted: a path in it, or what a file system of the kernel says.
+    /// Part of the file system that is mounted: a path in it, or a text that a file system of the kernel gives.
     root: Vec<u8>,
-    /// Where.
+    /// Mount point.
     pub point: ImagePath,
     /// Of the mount.
     pub flags: MountFlags,
@@ -42,11 +42,11 @@ pub(super) struct Mount {
     is_frozen: bool,
     /// Such as `ext4`.
     pub kind: String,
-    /// Who could have mounted it, as far as the table tells.
+    /// Originator of the mount, as far as the table tells.
     pub by: By,
 }
 
-/// Who could have mounted something.
+/// Originator of a mount: whoever could have made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
     /// Root alone.
@@ -114,12 +114,12 @@ impl Table {
         })
     }
 
-    /// How many lines about FUSE were not understood.
+    /// Returns the number of lines about FUSE that were not understood.
     pub const fn strange(&self) -> usize {
         self.strange
     }
 
-    /// Whether a mount came about because somebody looked: it lies on an automount of the same place.
+    /// Returns whether an access triggered a mount: it lies on an automount of the same place.
     pub fn is_automounted(&self, mount: &Mount) -> bool {
         let is_trigger = |other: &Mount| {
             other.id == mount.parent && other.point == mount.point && other.kind == "autofs"
@@ -153,7 +153,8 @@ impl Table {
         self.mounts.iter().filter(is_met).collect()
     }
 
-    /// Where a file can be written by one path and run by another: through two mounts that both show it.
+    /// Returns pairs of mount points that show the same file: it can be written through the first, and run through
+    /// the second.
     pub fn written_and_run(&self) -> Vec<(ImagePath, ImagePath)> {
         let visible = self.visible();
         let mut found = Vec::new();
@@ -245,12 +246,12 @@ impl Mount {
         })
     }
 
-    /// Whether a file in it can be changed.
+    /// Returns whether a file in the mount can be changed.
     pub fn is_writable(&self) -> bool {
         !self.is_frozen && !self.flags.contains(MountFlags::RDONLY)
     }
 
-    /// Whether its file system itself is read-only, however it is mounted.
+    /// Returns whether its file system itself is read-only, however it is mounted.
     pub const fn is_frozen(&self) -> bool {
         self.is_frozen
     }
@@ -260,8 +261,8 @@ fn is_fuse(kind: &[u8]) -> bool {
     kind == b"fuse" || kind.starts_with(b"fuse.")
 }
 
-/// Whether a line that is not understood is about FUSE that a user mounted: by its type and its owner, in places
-/// that nothing else in it can move. What is text of the user's comes before and has no blanks.
+/// Returns whether a line that is not understood is about FUSE that a user mounted: by its type and its owner, in
+/// fields that nothing else in it can move. Text of the user's comes before and has no blanks.
 fn is_fuse_line(line: &[u8]) -> bool {
     let mut fields = line.split(|byte| *byte == b' ');
     let end = fields.position(|field| field == b"-");

@@ -26,9 +26,10 @@ pub(super) const GOTO: u8 = 2;
 pub(super) const NOP: u8 = 3;
 /// `FR_ACT_PROHIBIT`: whoever sends is told `EACCES`.
 pub(super) const PROHIBIT: u8 = 8;
-/// Where packets of this host's own processes come in.
+/// Incoming interface (`FRA_IIFNAME`) of packets that this host's own processes send.
 pub(super) const HERE: &[u8] = b"lo\0";
-/// Who made it. systemd-networkd removes the rules that it does not know, but for the kernel's.
+/// Originator of a rule (`RTPROT_KERNEL`). systemd-networkd removes the rules that it does not know, except the
+/// kernel's.
 const BY_KERNEL: u8 = 2;
 
 /// `struct fib_rule_hdr`.

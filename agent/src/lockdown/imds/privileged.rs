@@ -125,13 +125,13 @@ fn boot() -> (Other, Other) {
     (service, container)
 }
 
-/// Whether a user gets an answer at all: that nobody listens is one.
+/// Returns whether a user gets an answer at all: a refused connection is one.
 fn reaches(user: u32, address: &str) -> bool {
     let words = format!("--reuid {user} --clear-groups timeout 5 bash -c");
     connects("setpriv", &words, address)
 }
 
-/// Whether a container gets an answer.
+/// Returns whether a container gets an answer.
 fn forwards(container: &Other, address: &str) -> bool {
     let words = format!("--target {} --net timeout 5 bash -c", container.0.id());
     connects("nsenter", &words, address)

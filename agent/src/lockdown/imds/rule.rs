@@ -10,7 +10,7 @@ use super::{
 
 /// `FIB_RULE_INVERT`: it is for what does not match.
 const INVERT: u32 = 2;
-/// What narrows no rule: who made it, where it goes to, realms (`FRA_FLOW`), and padding.
+/// Attributes that do not narrow a rule: its originator, the target of its jump, realms (`FRA_FLOW`), and padding.
 const NARROWS_NOTHING: [u16; 4] = [FRA_PROTOCOL, FRA_GOTO, 11, 18];
 /// `FRA_SUPPRESS_PREFIXLEN`, all ones if it is not set.
 const SUPPRESS_PREFIX: u16 = 14;
@@ -20,14 +20,14 @@ const TO_TABLE: u8 = 1;
 /// The kernel's table of this host's own addresses.
 const LOCAL: u32 = 255;
 
-/// What matters of a rule.
+/// Parts of a routing rule that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Rule {
     priority: u32,
     table: u32,
     action: u8,
     is_inverted: bool,
-    /// Where to: an address and how many of its bits count.
+    /// Destination: an address, and the length of its prefix in bits. `None` if the rule is for any.
     to: Option<(Vec<u8>, u8)>,
     users: Option<(u32, u32)>,
     /// It is for what processes of this host send.
@@ -36,7 +36,7 @@ pub(super) struct Rule {
     is_narrow: bool,
 }
 
-/// Where the rule is that forbids the service.
+/// Position of the rule that forbids the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// It decides.
@@ -89,7 +89,7 @@ impl Rule {
         Self::parse(messages(&message)?.first()?.body)
     }
 
-    /// Which of the rules, in the order of the kernel's look-up, decides about the service.
+    /// Returns the position of the rule that forbids the service, in the order of the kernel's look-up.
     pub(super) fn place(rules: &[Self], family: Family) -> Place {
         let Some(at) = rules.iter().position(|rule| rule.forbids(family)) else {
             return Place::Missing;
@@ -100,15 +100,15 @@ impl Rule {
             .map_or(Place::First, |rule| Place::After(rule.priority))
     }
 
-    /// Whether it keeps everybody from the service who got so far.
+    /// Returns whether the rule keeps everybody from the service whose packet gets to it.
     fn forbids(&self, family: Family) -> bool {
         let is_narrow = self.is_narrow || self.is_from_here || self.users.is_some();
         let to = Some((family.address().to_vec(), family.bits()));
         self.action == PROHIBIT && !self.is_inverted && !is_narrow && self.to == to
     }
 
-    /// Whether a packet to the service may go on by it that is not of a process of root's. In doubt it
-    /// may. One that is forwarded counts as root's, but does not come from here.
+    /// Returns whether the rule may let a packet to the service pass that no process of root's sent; `true` in
+    /// doubt. A forwarded packet counts as root's, but does not come from here.
     fn may_let_through(&self, family: Family) -> bool {
         let is_local = self.action == TO_TABLE && self.table == LOCAL;
         if LETS_NOTHING_THROUGH.contains(&self.action) || is_local {
@@ -123,7 +123,7 @@ impl Rule {
     }
 }
 
-/// Whether an address is one of those that agree with another in its first bits.
+/// Returns whether an address agrees with a network in the network's first bits.
 fn covers(network: &[u8], bits: u8, address: &[u8]) -> bool {
     let mut left = u32::from(bits);
     network.iter().zip(address).all(|(one, other)| {

@@ -30,7 +30,7 @@ struct Entry {
     name: String,
     interpreter: String,
     flags: Vec<char>,
-    /// What programs it is for, in the kernel's words.
+    /// Pattern of the programs that it is for, as the kernel lists it: an extension, or offset, magic and mask.
     matches: String,
 }
 

@@ -21,9 +21,9 @@ use super::{
 /// A file that names a program.
 struct Knob {
     path: &'static str,
-    /// What a kernel has by default, on the systems that there are profiles for. Nothing is always right.
+    /// Values that a kernel has by default, on the systems that there are profiles for. An empty value is always right.
     usual: &'static [&'static str],
-    /// What is written over anything else. A line without a word takes the program away.
+    /// Value that is written over any other. An empty line removes the program.
     write: &'static str,
 }
 
@@ -96,7 +96,7 @@ const AGENTS: [&str; 2] = [
     "/lib/systemd/systemd-cgroups-agent",
     "/usr/lib/systemd/systemd-cgroups-agent",
 ];
-/// Where an image sets such a value.
+/// Directories in which an image sets such a value.
 const SYSCTL: [&str; 3] = [
     "/usr/lib/sysctl.d",
     "/usr/local/lib/sysctl.d",
@@ -219,7 +219,7 @@ fn is_good_pattern(look: &Look<'_>, rules: &RuleSet, pattern: &str) -> bool {
     path.is_some_and(|path| is_state(rules, &path))
 }
 
-/// Whether a program is one of the sealed tree, which nobody but root may write and whose content a verification reads.
+/// Returns whether a program is in the sealed tree: nobody but root may write it, and a verification reads its content.
 fn is_sealed_program(look: &Look<'_>, rules: &RuleSet, program: &str) -> bool {
     let Ok(Some(reached)) = look.reach(program) else {
         return false;
@@ -228,7 +228,7 @@ fn is_sealed_program(look: &Look<'_>, rules: &RuleSet, program: &str) -> bool {
     is_roots && is_sealed(rules, &reached.path)
 }
 
-/// Whether a path is compared with what was signed.
+/// Returns whether a verification compares a path with the signed tree.
 pub(super) fn is_sealed(rules: &RuleSet, path: &str) -> bool {
     ImagePath::from_absolute(path.as_bytes())
         .is_ok_and(|path| rules.class_of(&path) == PathClass::Sealed && !is_state(rules, &path))

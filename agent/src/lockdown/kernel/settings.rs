@@ -7,13 +7,13 @@ use std::fmt;
 pub(super) struct Setting {
     /// Its file.
     pub path: &'static str,
-    /// Which values are right.
+    /// Values that are right.
     pub right: Right,
     /// The value that the kernel lets nobody change until it is booted again.
     pub sticks_at: Option<i64>,
 }
 
-/// Which values of a setting are right.
+/// Values of a setting that are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
     /// This one or a larger one.
@@ -95,7 +95,7 @@ impl Setting {
 }
 
 impl Right {
-    /// Whether a value is right.
+    /// Returns whether a value is right.
     pub fn accepts(self, found: i64) -> bool {
         match self {
             Self::AtLeast(least) => found >= least,
@@ -104,7 +104,7 @@ impl Right {
         }
     }
 
-    /// What is to be written over a value, if there is something stricter.
+    /// Returns the value to write over `found`; `None` if there is nothing stricter.
     pub fn stricter_than(self, found: i64) -> Option<i64> {
         match self {
             Self::AtLeast(least) => (found < least).then_some(least),

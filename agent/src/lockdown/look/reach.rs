@@ -1,4 +1,4 @@
-//! What lies at a path that is in others' hands: a home, a spool.
+//! Lookup of a path that is in others' hands: a home, a spool.
 //!
 //! The path is walked name by name, by descriptors that are opened as such (`O_PATH`), so that nothing is
 //! asked of a file system before its type is known. A FUSE file system that its owner serves, and does not
@@ -50,7 +50,7 @@ pub struct Reached {
     pub kind: FileType,
     /// The path without links.
     pub path: String,
-    /// Who could have put it there.
+    /// Least privilege that could have put it there.
     pub hands: Cause,
 }
 
@@ -58,7 +58,7 @@ pub struct Reached {
 #[derive(Debug)]
 pub struct Missed {
     pub why: Unseen,
-    /// Who could have brought that about.
+    /// Least privilege that could have brought that about.
     pub hands: Cause,
 }
 
@@ -69,7 +69,7 @@ struct Step {
 }
 
 impl Look<'_> {
-    /// What is at a path, through links, but not out of the root; nothing, if nothing is there.
+    /// Looks a path up, through links, but not out of the root. Returns `None` if nothing is there.
     pub fn reach(&self, path: &str) -> Result<Option<Reached>, Missed> {
         let mut hands = Cause::Root;
         self.walk(path, &mut hands)
@@ -160,7 +160,7 @@ impl Look<'_> {
         }))
     }
 
-    /// Who may change what has these attributes, or put something into it.
+    /// Returns the least privilege that may change an object with these attributes, or put something into it.
     pub fn hands(&self, stat: &Statx) -> Cause {
         hands(stat.stx_uid, stat.stx_mode.into(), self.owner)
     }
@@ -209,9 +209,9 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a file in a directory that was reached has anything but white space in it. What is no regular
-    /// file, cannot be opened at once, or goes on for long may have: a pipe, and a lease that its owner does not
-    /// give back, are not waited for.
+    /// Returns whether a file in a directory that was reached has anything but white space in it. `true` also if it
+    /// is no regular file, cannot be opened at once, or goes on for long: a pipe, and a lease that its owner does
+    /// not give back, are not waited for.
     pub fn has_content(&self, directory: impl AsFd, name: &str) -> bool {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
@@ -255,7 +255,8 @@ pub fn attributes(place: impl AsFd) -> rustix::io::Result<Statx> {
     }
 }
 
-/// Who may change what has this owner and mode, where `root` is the user to whom the root belongs.
+/// Returns the least privilege that may change an object with this owner and mode, where `root` is the user to whom
+/// the root belongs.
 pub(super) fn hands(owner: u32, mode: u32, root: u32) -> Cause {
     if FileType::from_raw_mode(mode).is_symlink() {
         // Its mode means nothing, and it is replaced in its directory.

@@ -12,7 +12,7 @@ use super::{
     Look,
 };
 
-/// Where systemd looks for a unit, in its order.
+/// Directories in which systemd looks for a unit, in its order.
 const PLACES: [&str; 12] = [
     "etc/systemd/system.control",
     "run/systemd/system.control",
@@ -30,7 +30,7 @@ const PLACES: [&str; 12] = [
 const MASKED: &str = "masked, not running";
 const UNIT_PROBE: &str = "unit files, control groups";
 
-/// What is known of a unit's file.
+/// State of a unit's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnitFile {
     /// There is none.
@@ -77,7 +77,7 @@ impl Look<'_> {
         Ok(starts)
     }
 
-    /// Whether the host has this unit, masked or not.
+    /// Returns whether the host has this unit, masked or not.
     pub fn has_unit(&self, unit: &str) -> Result<bool, Unseen> {
         Ok(self.unit_file(unit)? != UnitFile::Absent)
     }
@@ -167,7 +167,7 @@ impl Look<'_> {
     }
 }
 
-/// Whether this is the unit, or made of it where it is a template.
+/// Returns whether `name` is this unit or, if `unit` is a template, an instance of it.
 pub fn is_of(unit: &str, name: &str) -> bool {
     match unit.split_once("@.") {
         None => name == unit,

@@ -15,7 +15,7 @@ pub(in super::super) const LONGEST: Duration = Duration::from_secs(10);
 
 pub(in super::super) const GARBLED: Refusal = Refusal::Answer("its answer does not add up");
 
-/// Why there is no answer.
+/// Reason for which there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Refusal {
     /// The kernel has nothing of this kind.
@@ -57,7 +57,8 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// What could not be seen for it. A list that did not end is as `crowd` says.
+    /// Turns the refusal into the reason why `what` could not be seen. A list that did not end is put down to the
+    /// row `crowd`.
     pub fn unseen(self, what: &str, crowd: Probe) -> Unseen {
         let text = format!("failed to list {what}: {self}");
         match self {
@@ -68,7 +69,7 @@ impl Refusal {
     }
 }
 
-/// What is known after a piece of the answer.
+/// State of the list after a piece of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Progress {
     /// There is more to come.

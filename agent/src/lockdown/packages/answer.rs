@@ -1,4 +1,4 @@
-//! What a package manager answers on a host that is an immutable image: one line that says so, if it was
+//! Answer of a package manager on a host that is an immutable image: one line that says so, if it was
 //! asked for a change.
 //!
 //! The agent's package has links in `/usr/sbin`, which comes before `/usr/bin` wherever root looks for
@@ -153,7 +153,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     PROGRAMS.iter().flat_map(|program| program.names).copied()
 }
 
-/// Whether this program was run by the name of a package manager.
+/// Returns whether this program was run by the name of a package manager.
 pub fn is_answered(name: &OsStr) -> bool {
     names().any(|known| name == known)
 }
@@ -226,7 +226,7 @@ fn is_change(name: &OsStr, arguments: &[OsString]) -> bool {
     !words.iter().any(asks) && words.iter().any(changes)
 }
 
-/// Whether a word is this option, or a cluster that begins with it, such as `-qi`.
+/// Returns whether a word is this option, or a cluster that begins with it, such as `-qi`.
 fn is_of(option: &str, word: &str) -> bool {
     let is_short = option.len() == 2;
     word == option || is_short && option != "-s" && word.starts_with(option)

@@ -1,5 +1,5 @@
-//! Who listens for TCP connections, as the kernel lists it: those that listen, on the ports that are asked for,
-//! alone. How many connections there are makes no difference.
+//! Listening TCP sockets, as the kernel lists them: only those on the ports that are asked for. The number of
+//! connections makes no difference.
 //!
 //! A socket has the user id of who made it, as it is outside of every user namespace: `root` in a namespace of an
 //! ordinary user is listed as that user, since the kernel lets nobody map the host's id 0 but the host's root; and
@@ -22,7 +22,7 @@ use super::super::{
     },
 };
 
-/// How it is looked at, for people.
+/// Name of the probe, for people.
 pub(super) const PROBE: &str = "listening sockets (sock_diag)";
 /// `AF_INET`, `AF_INET6`.
 const FAMILIES: [u8; 2] = [2, 10];
@@ -31,7 +31,8 @@ const TCP: u8 = 6;
 /// `TCP_LISTEN`, in a set of states.
 const LISTENING: u32 = 1 << 10;
 
-/// Who listens on one of these ports, as far as it was seen, and why it was not seen to its end.
+/// Finds the sockets that listen on one of these ports. Returns those that were seen, and the reason if the list was
+/// not seen to its end.
 pub(super) fn on(look: &Look<'_>, ports: &[u16]) -> (Found, Option<Unseen>) {
     let mut found = Found::default();
     let seen = if look.root().is_live() {

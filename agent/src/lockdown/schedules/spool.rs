@@ -21,7 +21,7 @@ const LOOKED_INTO: usize = 4_096;
 /// As fcron and its editor name a table of root's.
 const ROOTS: [&str; 3] = ["root", "root.orig", "new.root"];
 
-/// What waits for root and for others.
+/// Counts of the files that wait, for root and for others.
 #[derive(Debug, Default)]
 struct Waiting {
     is_there: bool,
@@ -30,8 +30,8 @@ struct Waiting {
     names: usize,
 }
 
-/// How many files with something in them lie in these directories, for root and for others. Whose they are and
-/// what is in them is nobody's business who reads a report.
+/// Counts the files with content in these directories, separately for root and for others. Their owners and their
+/// content stay out of reports: they are private.
 pub(super) fn waiting(look: &Look<'_>, spool: Spool, places: &[&str]) -> [Seen; 2] {
     let mut waiting = Waiting::default();
     let mut unseen = None;

@@ -1,4 +1,4 @@
-//! Where values come from.
+//! Tests of the places that values come from.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 

@@ -101,7 +101,7 @@ impl Object {
         }
     }
 
-    /// Who asks, and the URL.
+    /// Returns a session with S3, and the object's URL.
     fn open(&self) -> Outcome<(Session, String)> {
         let region = aws::region(&format!("'{self}'"))?;
         let session = Session::new("s3", &region)?;

@@ -1,4 +1,4 @@
-//! What is promoted: who the release is, and where it can be launched from.
+//! Release to promote: its identity, and where it can be launched from.
 
 use std::path::PathBuf;
 

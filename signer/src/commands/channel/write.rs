@@ -206,7 +206,7 @@ impl Revoke {
     }
 }
 
-/// Who writes, and on what.
+/// Keys, trust and time with which a command writes a channel.
 struct Desk<'a> {
     common: &'a Common,
     keys: Vec<SigningKey>,
@@ -243,7 +243,7 @@ impl Desk<'_> {
         self.given.as_ref().unwrap_or(&self.own)
     }
 
-    /// What is there, which must be believed: its releases are signed again.
+    /// Reads the document that is there, which must be believed: its releases are signed again.
     fn read(&self, base: &Base) -> Outcome<(Found, Channel)> {
         let found = self.common.at.need()?;
         let verified = channel::verified(&found, &self.common.at, self.trust())?;

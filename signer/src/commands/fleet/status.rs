@@ -69,7 +69,7 @@ impl Args {
     }
 }
 
-/// What whoever reads only standard error, or a page that was written, should know.
+/// Prints the warnings for a reader of standard error alone, or of a page that was written.
 fn tell(status: &Status) {
     for channel in status.channels.iter().filter(|channel| channel.expired) {
         let (name, image) = (&channel.channel, &channel.image);

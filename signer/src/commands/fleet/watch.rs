@@ -60,7 +60,7 @@ enum Until {
     Current,
 }
 
-/// Why it ended by itself.
+/// Reason why the watch ended by itself.
 enum End {
     Current,
     Stopped(String),

@@ -24,7 +24,7 @@ const MESSAGE_DIGEST: ConstOid = Oid(&[42, 134, 72, 134, 247, 13, 1, 9, 4]);
 const SHA256: ConstOid = Oid(&[96, 134, 72, 1, 101, 3, 4, 2, 1]);
 const SHA256_WITH_RSA: ConstOid = Oid(&[42, 134, 72, 134, 247, 13, 1, 1, 11]);
 
-/// What was signed, whose digest is the one that the signed attributes name.
+/// Content that was signed, whose digest is the one that the signed attributes name.
 pub struct Signed {
     content: Bytes,
     /// The attributes as they were signed: in DER, as a SET.
@@ -37,7 +37,7 @@ impl Signed {
         &self.content
     }
 
-    /// Whether this key signed it.
+    /// Returns whether this key signed it.
     pub fn is_by(&self, key: &RsaKey) -> bool {
         key.verify(&self.attributes, &self.signature).is_ok()
     }

@@ -1,6 +1,6 @@
 //! For a browser: one page that needs nothing beside it, and nothing to run.
 //!
-//! What hosts say of themselves is in it. It is escaped, and were that to fail, the page's own policy lets no
+//! It contains text that hosts send. That is escaped, and were that to fail, the page's own policy lets no
 //! script, picture or request through: the one style is named by its digest.
 
 mod parts;

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
     status: &'a Status,
-    /// How many hosts are named at most.
+    /// Number of hosts that are named, at most.
     hosts: usize,
 }
 
@@ -151,7 +151,7 @@ pub fn channel_text(channel: &ShownChannel) -> String {
     )
 }
 
-/// How many hosts there are of each state that there is, the good ones first.
+/// Returns the number of hosts of each state that occurs, the good ones first.
 pub fn states_text(status: &Status) -> String {
     let mut counted: Vec<String> = status
         .states

@@ -26,7 +26,7 @@ use crate::{
 
 /// More names than that are a mistake, or made to exhaust memory: they are held, and no more than they.
 const NAMES: usize = 4_000_000;
-/// How many names a thread takes at a time.
+/// Number of names that a thread claims at a time.
 const TURN: usize = 256;
 /// More threads than that wait for the directory's lock, and for nothing else.
 const THREADS: usize = 8;

@@ -1,4 +1,4 @@
-//! What S3 says that there is: a page of `ListObjectsV2`.
+//! Listing of objects in S3: a page of `ListObjectsV2`.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ struct Listed {
 pub struct Object {
     /// Its name beneath the prefix.
     pub name: String,
-    /// When it was put there, in seconds since 1970.
+    /// Time at which it was put there, in seconds since 1970.
     pub modified: u64,
     pub bytes: u64,
 }
@@ -39,7 +39,7 @@ impl Page {
         quick_xml::de::from_str(xml).context("the list of objects cannot be read")
     }
 
-    /// What to ask for the next page with, if there is one.
+    /// Returns the token to ask for the next page with; none, if this is the last.
     pub fn next(&self) -> Result<Option<String>> {
         match (self.is_truncated, &self.next_continuation_token) {
             (false, _) => Ok(None),

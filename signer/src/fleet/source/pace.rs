@@ -1,4 +1,4 @@
-//! How many requests wait for their answers at a time: as many as the store takes.
+//! Number of requests that wait for their answers at a time: as many as the store takes.
 //!
 //! A store says how many it takes a second only by refusing more; how many at a time that is depends on how long it
 //! takes for an answer, which differs ten times from one to the next. So a few times a second it is looked at: twice as
@@ -12,7 +12,7 @@ const FIRST: usize = 64;
 /// Each has a connection, and a program may have a thousand files open.
 pub const MOST: usize = 512;
 const LEAST: usize = 8;
-/// How long one number is tried.
+/// Time for which one number is tried.
 const TURN: Duration = Duration::from_millis(250);
 /// Twice as many at a time have to bring so many percent of the answers, or they only wait longer.
 const GAIN: u128 = 110;
@@ -40,7 +40,7 @@ impl Pace {
         }
     }
 
-    /// How many requests at a time.
+    /// Returns the number of requests to make at a time.
     pub const fn at_once(&self) -> usize {
         self.at_once
     }

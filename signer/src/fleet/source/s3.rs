@@ -1,6 +1,6 @@
 //! Reports in S3, or in what speaks as S3 does: listed page by page, read many at a time.
 //!
-//! What has ended leaves its last report behind for as long as the bucket keeps it. Objects are named for
+//! An instance that has ended leaves its last report behind for as long as the bucket keeps it. Objects are named for
 //! their instance and their boot, and come in the order of their names: so a host's stand together, and one
 //! that sent nothing for too long costs its place in the list and no request.
 
@@ -36,10 +36,10 @@ const PAGE: usize = 4 << 20;
 const ANSWER: usize = 64 << 10;
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(200);
-/// How far the clock of the store may be behind.
+/// Seconds that the clock of the store may be behind.
 const SLACK: u64 = 300;
 
-/// Who is asked for what.
+/// Bucket that is read: its URL, the prefix, and the sender of requests.
 #[derive(Clone)]
 struct Store {
     asker: Asker,
@@ -232,7 +232,7 @@ impl Store {
         Ok(bytes)
     }
 
-    /// What is there, tried until it is told or cannot be.
+    /// Reads `url`, and retries on transient errors, up to the attempt limit.
     async fn ask(&self, url: &str, most: usize) -> Result<Option<Bytes>> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
@@ -270,7 +270,7 @@ impl Store {
     }
 }
 
-/// What of a host's objects can matter: what is fresh; or, of a host that should be there, the last.
+/// Returns the objects of a host that can matter: all fresh ones; or, of a host that should be there, the last.
 fn wanted(mut host: Vec<Object>, asked: Asked<'_>) -> Vec<Object> {
     let oldest = asked.now.saturating_sub(asked.silent_after + SLACK);
     if host.iter().any(|object| object.modified >= oldest) {

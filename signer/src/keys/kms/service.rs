@@ -73,7 +73,7 @@ impl Service {
     }
 }
 
-/// What AWS says, which others may have written: shown escaped, and not at length.
+/// Builds the error from AWS's answer, which others may have written: escaped, each text cut to 300 characters.
 fn refusal(status: u16, answer: Option<&Value>) -> anyhow::Error {
     let text = |names: &[&str]| {
         let found = names.iter().find_map(|name| answer?.get(*name)?.as_str());

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use crate::output;
 
-/// Which key of which token, and by whose module.
+/// Reference to a key of a token, and the module that reaches the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uri {
     /// The token's label.

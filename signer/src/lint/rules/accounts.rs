@@ -1,4 +1,4 @@
-//! Who may log in, and as what.
+//! Rules about who may log in, and as what.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ pub fn second_root(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// Who becomes root without a password.
+/// Finds sudoers that let somebody become root without a password.
 pub fn sudoers(image: &Image<'_>, sink: &mut Sink) {
     let directory = image.children("etc/sudoers.d");
     for file in image.get("etc/sudoers").into_iter().chain(directory) {
@@ -58,7 +58,7 @@ pub fn sudoers(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// Whether sshd takes root with a password.
+/// Finds an sshd that takes root with a password.
 pub fn root_over_ssh(image: &Image<'_>, sink: &mut Sink) {
     let more = image.children("etc/ssh/sshd_config.d");
     let more = more.filter(|file| file.name().ends_with(b".conf"));

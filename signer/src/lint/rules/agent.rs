@@ -1,4 +1,4 @@
-//! Whether the image has what makes it Earmark's.
+//! Rules about what makes the image Earmark's.
 
 use earmark_manifest::{
     declaration::{Declaration, LockName},

@@ -1,4 +1,4 @@
-//! What makes a declaration weak: ways from what is free to change into what is sealed.
+//! Rules about weak declarations: ways from what is free to change into what is sealed.
 
 use earmark_manifest::{
     class::{PathClass, RuleKind},
@@ -20,7 +20,7 @@ fn is_runtime(path: &ImagePath) -> bool {
         .any(|runtime| path.is_beneath(&super::path(runtime)))
 }
 
-/// What may change on a running host.
+/// Returns whether objects of this class may change on a running host.
 pub fn is_free(class: PathClass) -> bool {
     matches!(
         class,
@@ -151,7 +151,7 @@ pub fn links(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// Where a link leads, by its text alone: a link on the way is looked at by itself.
+/// Returns the path that a link leads to, by its text alone: a link on the way is looked at by itself.
 fn resolve(link: &ImagePath, target: &[u8]) -> Option<ImagePath> {
     let is_absolute = target.starts_with(b"/");
     let mut at = if is_absolute {

@@ -1,4 +1,4 @@
-//! What people and tools typed on the builder.
+//! Rules about histories: what people and tools typed on the builder.
 
 use super::{Image, Sink};
 use crate::lint::finding::Draft;
@@ -48,7 +48,7 @@ pub fn tools(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// What editors and pagers remember.
+/// Finds files in which editors and pagers remember the builder.
 pub fn editors(image: &Image<'_>, sink: &mut Sink) {
     let names = [
         ".viminfo",

@@ -1,4 +1,4 @@
-//! What a host must have for itself: two hosts with the same are one host to everything that asks.
+//! Rules about what a host must have for itself: two hosts with the same are one host to everything that asks.
 
 use earmark_manifest::declaration::{Action, Step};
 
@@ -151,7 +151,7 @@ pub fn resolver(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// What cloud-init remembers of the instance that it ran on.
+/// Finds cloud-init's state of the instance that it ran on.
 pub fn cloud_init_state(image: &Image<'_>, sink: &mut Sink) {
     for name in ["instance", "instances", "data", "sem", "handlers"] {
         let path = format!("var/lib/cloud/{name}");
@@ -165,7 +165,7 @@ pub fn cloud_init_state(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// What the agent keeps on a running host.
+/// Finds files that the agent keeps on a running host.
 pub fn agent_state(image: &Image<'_>, sink: &mut Sink) {
     for file in image
         .beneath("var/lib/earmark")

@@ -1,4 +1,4 @@
-//! What package managers left, and what would start them again.
+//! Rules about what package managers left, and what would start them again.
 
 use earmark_manifest::{declaration::LockName, path::ImagePath};
 

@@ -1,4 +1,4 @@
-//! What opens something else: an image is copied, published and kept for years.
+//! Rules about secrets, which open something else: an image is copied, published and kept for years.
 
 use super::{Image, Sink};
 use crate::lint::{finding::Draft, image::Seen};

@@ -1,4 +1,4 @@
-//! What the build left lying about.
+//! Rules about traces that the build left behind.
 
 use super::{Image, Sink, sum};
 use crate::lint::{finding::Draft, image::Seen};

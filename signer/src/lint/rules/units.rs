@@ -1,4 +1,4 @@
-//! What is started from a place that may change: verified units that run code which nobody verified.
+//! Rules about programs that are started from a place that may change: verified units that run unverified code.
 
 use earmark_manifest::path::ImagePath;
 

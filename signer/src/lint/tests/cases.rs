@@ -5,7 +5,7 @@ use super::Put::{self, File, Gone, Link, Mode, Tree};
 #[derive(Debug)]
 pub(super) struct Case {
     pub rule: &'static str,
-    /// Where the finding is.
+    /// Path of the finding.
     pub at: &'static str,
     pub bad: &'static [Put],
     pub good: &'static [Put],

@@ -59,14 +59,14 @@ impl Server {
         Self { port, asked }
     }
 
-    /// What was asked of the server that nobody should ask.
+    /// Returns the requests for `evil.example`, which no page may make, and forgets all requests.
     fn leaked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
         asked.retain(|asked| asked.contains("evil.example"));
         asked
     }
 
-    /// What the page around it measured.
+    /// Opens `measure.html` in Chromium and returns its measurements of the fleet's page.
     fn measure(&self, profile: &Path) -> Vec<Value> {
         let all = format!("--host-resolver-rules=MAP * 127.0.0.1:{}", self.port);
         let url = format!("http://127.0.0.1:{}/measure.html", self.port);

@@ -24,7 +24,7 @@ fn rules(document: &mut Value) -> Vec<&mut Value> {
         .collect()
 }
 
-/// What `promtool` says of one test on these rules.
+/// Runs `promtool test rules` with these tests on these rules.
 fn tried(directory: &TempDir, rules: &Value, tests: &Value) -> Run {
     let write = |name: &str, document: &Value| {
         fs::write(directory.path().join(name), document.to_string()).unwrap();

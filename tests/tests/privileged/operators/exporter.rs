@@ -50,7 +50,7 @@ impl Exporter {
         Self { child, address }
     }
 
-    /// What Prometheus would get.
+    /// Returns the metrics that Prometheus would get. Waits up to ten seconds for the exporter to listen.
     fn scrape(&self) -> String {
         let mut connection = (0..200)
             .find_map(|_| {

@@ -70,7 +70,7 @@ fn privileged_a_file_that_is_written_while_it_is_read_is_undecided() {
     bench.verify().must(0);
 }
 
-/// What `work` gives while another thread does `meddle` again and again.
+/// Returns the result of `work`, run while another thread does `meddle` again and again.
 fn while_another<T>(meddle: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
     use std::sync::atomic::{AtomicBool, Ordering};
 

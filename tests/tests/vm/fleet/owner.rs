@@ -1,4 +1,4 @@
-//! Who owns a fleet: a channel and reports on this machine, and machines of EC2's kind for its hosts.
+//! Owner of a fleet: a channel and reports on this machine, and machines of EC2's kind for its hosts.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// The role's credentials: for the process that writes to S3, and for nobody else.
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/secret";
 
-/// What each host does first.
+/// First steps of each host: it fetches, follows its channel, and reports.
 const LOOK: &str = r"
 settled() {
     systemctl start earmark-fetch.service
@@ -160,7 +160,7 @@ impl Owner {
         (seen, report)
     }
 
-    /// What the fleet is, in numbers of hosts.
+    /// Returns the output of `earmark fleet status --json`, which must exit with `code`.
     pub fn status(&self, code: i32, fail_on: &str) -> Value {
         let trust = image()
             .earmark(self.image)

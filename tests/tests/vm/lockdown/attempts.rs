@@ -1,6 +1,6 @@
-//! What root does to a host, each thing by its name.
+//! Attempts by root to change a host, each with a name.
 
-/// What the attempts are made with, sealed into both images.
+/// Programs that make the attempts, sealed into both images: path, text and mode.
 pub const PROGRAMS: [(&str, &str, u32); 3] = [
     ("usr/lib/attempts/sealed", include_str!("sealed.pl"), 0o755),
     (
@@ -19,7 +19,7 @@ const EROFS: &str = "Read-only file system";
 const EPERM: &str = "Operation not permitted";
 const EACCES: &str = "Permission denied";
 const MASKED: &str = "is masked";
-/// What this host says of itself to who types the name of a package manager.
+/// Part of a locked host's answer to the name of a package manager.
 const ANSWER: &str = "this host is the immutable image";
 
 /// The package of somebody else, in a place where anybody may write.
@@ -38,8 +38,8 @@ const USER_MANAGER: &str = "mkdir -p /run/user/0 /run/systemd/system/user@0.serv
     > /run/systemd/system/user@0.service.d/evil.conf && \
     systemctl start --job-mode=ignore-dependencies user@0.service";
 
-/// What root does to make a pet of a host, and what the answer has to say where it fails: one of these
-/// words. An attempt that fails for another reason proves nothing.
+/// Attempts by root to change a host by hand: name, command, and the reasons for which it may fail, separated
+/// by `|`. An attempt that fails for another reason proves nothing.
 pub const ATTEMPTS: &[(&str, &str, &str)] = &[
     // In each directory of the root that is sealed.
     ("create", "/usr/lib/attempts/sealed create", EROFS),
@@ -167,7 +167,7 @@ pub const ATTEMPTS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What a workload and a host do all the time, which goes on.
+/// Ordinary work of a workload and a host, which every lock must leave possible: name and command.
 pub const ORDINARY: &[(&str, &str)] = &[
     ("data", "echo x > /srv/data/ordinary"),
     ("log", "logger ordinary && journalctl --sync"),
@@ -181,8 +181,8 @@ pub const ORDINARY: &[(&str, &str)] = &[
     ("imds-as-root", "/usr/lib/attempts/imds"),
 ];
 
-/// What root on this host still can, in the tier T0: by which lock the next look finds it, and what undoes
-/// it.
+/// Attempts in which root still succeeds on a locked host in tier T0: name, command, the lock by which the next
+/// look finds it, and the command that undoes it.
 pub const STILL: &[(&str, &str, &str, &str)] = &[
     (
         "remount",
@@ -281,8 +281,8 @@ pub const STILL: &[(&str, &str, &str, &str)] = &[
 /// As the next boot does.
 const SHUT_AGAIN: &str = "earmark-agent lockdown";
 
-/// What root still can and no look at the locks finds. The threat model has each of these; one that is
-/// found some day goes up.
+/// Attempts in which root still succeeds and that no look at the locks finds: name and command. The threat model
+/// has each of these; one that is found some day moves to [`STILL`].
 pub const UNSEEN: &[(&str, &str)] = &[
     (
         "interpreter",
@@ -319,7 +319,7 @@ pub const UNSEEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is found by the next verification, as a violation.
+/// Attempt that the next verification finds: name, command and violation.
 pub const VERIFIED: (&str, &str, &str) = (
     "sealed-by-mounts-of-its-own",
     "unshare --mount sh -c 'mount -o remount,bind,rw / && touch /etc/evil'",

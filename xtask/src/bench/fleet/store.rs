@@ -22,7 +22,7 @@ pub const RATE: usize = 5_500;
 const WINDOW: Duration = Duration::from_millis(100);
 /// Objects on a page of a list: as many as S3 puts there.
 const PAGE: usize = 1_000;
-/// What the store's bucket and the reports' prefix are called.
+/// URL of the reports: the store's bucket and their prefix.
 pub const URL: &str = "s3://reports/web/";
 
 /// It serves until the program ends.
@@ -38,7 +38,7 @@ struct Served {
     reports: PathBuf,
     names: Vec<String>,
     answer: Duration,
-    /// When the window began, and how many requests came in it.
+    /// Begin of the window, and the number of requests in it.
     window: Mutex<(Instant, usize)>,
     refused: AtomicUsize,
     requests: AtomicUsize,
@@ -78,7 +78,7 @@ impl Store {
         Ok(Self { endpoint, served })
     }
 
-    /// How many requests it answered, how many it refused, and how many waited at once at most.
+    /// Returns the numbers of requests that it took, that it refused, and that waited at once at most.
     pub fn requests(&self) -> [usize; 3] {
         let read = |number: &AtomicUsize| number.load(Ordering::Relaxed);
         let served = &self.served;
@@ -156,7 +156,7 @@ impl Served {
     }
 }
 
-/// What is asked for, by a request without a body; nothing when there is none any more.
+/// Reads a request without a body and returns its target; nothing when there is none any more.
 fn request(from: &mut impl BufRead) -> Result<Option<String>> {
     let mut head = String::new();
     let mut lines = from.take(64 * 1024);

@@ -1,4 +1,4 @@
-//! What is on a device, and whether anything uses it.
+//! Content of a device, and whether anything uses it.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ const END: u64 = 1024 * 1024;
 const SAMPLES: u64 = 256;
 const SAMPLE: u64 = 4096;
 
-/// What was found on a device.
+/// Content that was found on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Nothing to any probe, and zero wherever it was looked at.
@@ -111,7 +111,7 @@ pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, St
     }
 }
 
-/// What `blkid -o export` said.
+/// Reads the output of `blkid -o export`.
 fn named(lines: &[String]) -> Content {
     let value = |key: &str| {
         let mut lines = lines.iter().filter_map(|line| line.split_once('='));
@@ -128,7 +128,7 @@ fn named(lines: &[String]) -> Content {
     }
 }
 
-/// Whether it is zero at both ends and at places between.
+/// Returns whether a device of `size` bytes is zero at both ends and at places between.
 fn is_zero(mut file: impl Read + Seek, size: u64) -> io::Result<bool> {
     let last = size.saturating_sub(END);
     let step = size / SAMPLES.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Which device a declaration means, by what the kernel says of it.
+//! Device that a declaration means, by what the kernel says of it.
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,5 @@
-//! What is being formatted, on the disk before it begins: a file system that a power cut left half made
-//! is not blank, and still nobody's data.
+//! Marker of a device that is being formatted, on the disk before that begins: a file system that a power cut
+//! left half made is not blank, and still nobody's data.
 
 use earmark_manifest::{declaration::Template, path::ImagePath};
 use earmark_scan::{Root, state};
@@ -53,8 +53,8 @@ impl Marker {
         })
     }
 
-    /// What was being formatted when this host went down. One that cannot be read is none: then what is
-    /// not blank stays as it is.
+    /// Reads the marker of the device that was being formatted when this host went down. One that cannot be read is
+    /// none: then a device that is not blank stays as it is.
     pub fn read(root: &Root) -> Option<Self> {
         let path = ImagePath::from_absolute(PATH.as_bytes()).ok()?;
         let bytes = state::read(root, &path, BOUND).ok()??;
@@ -62,7 +62,7 @@ impl Marker {
         document.formatting.filter(|_| document.schema == 1)
     }
 
-    /// Whether it speaks of this device, as this step of this host began it.
+    /// Returns whether the marker is of this device, as this step of this host began it.
     pub fn is_about(&self, context: &Context<'_>, device: &Device, mount: &ImagePath) -> bool {
         // An image that was baked from this host has its state, and other devices.
         instance(context).is_ok_and(|instance| instance == self.instance)

@@ -12,7 +12,7 @@ use super::{
 
 /// Units until the next boot.
 const UNITS: &str = "/run/systemd/system";
-/// What no volume is for. Whether programs may run from it is for the lockdown to say.
+/// Mount options of every volume. The lockdown decides whether programs may run from it.
 const OPTIONS: [&str; 2] = ["nosuid", "nodev"];
 
 /// Writes the unit, has it started, and looks at what came of it.
@@ -106,7 +106,7 @@ struct Mount<'a> {
     options: Vec<&'a str>,
 }
 
-/// What is mounted there, the uppermost if there are several.
+/// Returns the mount at this mount point, the uppermost if there are several.
 fn at<'a>(table: &'a str, mount: &ImagePath) -> Option<Mount<'a>> {
     let mount = text(mount);
     let mut found = table.lines().filter_map(|line| {
@@ -130,7 +130,7 @@ mod tests {
         ImagePath::from_absolute(text.as_bytes()).unwrap()
     }
 
-    /// What `systemd-escape` says of the same paths.
+    /// Expects the names that `systemd-escape` gives to the same paths.
     #[test]
     fn a_mount_unit_is_called_as_systemd_calls_it() {
         for (mount, name) in [

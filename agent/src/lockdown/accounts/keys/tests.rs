@@ -21,7 +21,7 @@ fn host() -> TestRoot {
     root
 }
 
-/// What was found in whatever hands: what is open first, then what is not known.
+/// Returns what was found in whatever hands: what is open first, then what is not known.
 fn seen(root: &TestRoot) -> Seen {
     let root = root.open();
     let look = Look::new(&root);

@@ -1,4 +1,4 @@
-//! Who can bring about what is open, and whether a policy follows.
+//! Causes of open items, and whether a policy follows.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! When a roll-out is stopped.
+//! Condition on which a roll-out is stopped.
 
 use std::{fmt, str::FromStr};
 
@@ -8,8 +8,8 @@ use crate::{fleet::Status, output};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(u64);
 
-/// When: by the share of violated hosts among those that run the latest release of their image and are heard
-/// of, and by how many they are. One of one host is 100%, and says little.
+/// Least share and number of violated hosts that stop a roll-out. They are counted among the hosts that run the latest
+/// release of their image and are heard of. One of one host is 100%, and says little.
 #[derive(Debug, Clone, Copy)]
 pub struct StopAt {
     pub share: Share,
@@ -19,7 +19,7 @@ pub struct StopAt {
 const WHOLE: u64 = 100_000;
 
 impl StopAt {
-    /// Why it is to be stopped, if it is.
+    /// Returns why the roll-out is to be stopped; none, if it is not.
     pub fn why(&self, status: &Status) -> Option<String> {
         let bad = status.images.iter().find(|(image, hosts)| {
             !image.is_empty() && self.is_passed(hosts.violated_on_latest, hosts.on_latest)

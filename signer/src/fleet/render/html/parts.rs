@@ -1,4 +1,4 @@
-//! What the sections of the page are made of.
+//! Parts that the sections of the page are made of.
 
 use std::fmt::{self, Display, Write};
 
@@ -23,7 +23,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// How a state is coloured. Its name is always beside it.
+/// Returns the tone that a state is coloured in: `good`, `warn` or `bad`. Its name is always beside it.
 pub const fn tone(state: State) -> &'static str {
     match state {
         State::Current => "good",
