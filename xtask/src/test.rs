@@ -1,5 +1,6 @@
 //! Everything that CI runs, in tiers. A tier that cannot run fails; none is skipped silently.
 
+mod prose;
 pub mod steps;
 
 use std::time::Instant;
@@ -55,6 +56,11 @@ const STEPS: &[Step] = &[
         tier: Tier::Fast,
         name: "doc",
         run: steps::doc,
+    },
+    Step {
+        tier: Tier::Fast,
+        name: "prose",
+        run: prose::check,
     },
     Step {
         tier: Tier::Fast,
