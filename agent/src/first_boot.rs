@@ -7,12 +7,10 @@
 mod accounts;
 mod bindings;
 mod credentials;
-pub mod executable;
 pub mod identity;
 mod journal;
 mod kept;
 mod perform;
-mod sealed;
 mod show;
 pub mod steps;
 #[cfg(test)]
@@ -21,20 +19,14 @@ mod tests;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use earmark_manifest::{
-    declaration::{Declaration, OnFailure},
-    name::UnitName,
-    verify::VerifiedManifest,
-};
-use earmark_scan::{Root, seal, verify::Verdict};
+use earmark_manifest::declaration::{Declaration, OnFailure};
+use earmark_scan::{Root, verify::Verdict};
 
 pub use self::show::Shown;
-use self::{
-    bindings::Bindings, journal::Journal, perform::Outcome, sealed::SealedFiles, steps::Context,
-};
+use self::{journal::Journal, perform::Outcome};
 use crate::{
-    cli::FirstBootArgs, console, exit::Exit, journal as system_journal, parameters::Values,
-    policy::Policy, record, root_record::RootRecord, summary,
+    cli::FirstBootArgs, console, exec::live, exit::Exit, journal as system_journal, policy::Policy,
+    record, root_record::RootRecord, summary,
 };
 
 /// Shows what first boot did, or carries it out.
@@ -81,7 +73,7 @@ fn keep(root: &Root, policy: &Policy, outcome: &Result<Outcome>) -> Result<()> {
 }
 
 fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
-    let manifest = believed(root)?;
+    let manifest = live::verified_manifest(root)?;
     // The units' order says so, too. Under `report` a host goes on that did not verify, and says so.
     if policy.on_failure() != OnFailure::Report {
         must_be_verified(root)?;
@@ -91,69 +83,6 @@ fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
         .build()
         .context("failed to start the runtime")?;
     runtime.block_on(perform::perform(root, &manifest))
-}
-
-/// Loads modules of the kernel by the image's own, sealed `modprobe`. Returns what went wrong; the others
-/// are loaded all the same.
-pub fn load_modules(root: &Root, modules: &[&str]) -> Vec<String> {
-    if modules.is_empty() {
-        return Vec::new();
-    }
-    let load = async |context: &Context<'_>| {
-        let mut problems = Vec::new();
-        for module in modules {
-            if let Err(failure) = steps::modprobe(context, module).await {
-                problems.push(format!("failed to load module '{module}': {failure}"));
-            }
-        }
-        problems
-    };
-    with_sealed(root, load).unwrap_or_else(|problem| {
-        let names = modules.join(", ");
-        vec![format!("failed to load the modules {names}: {problem}")]
-    })
-}
-
-/// Asks the service manager for something by the image's own, sealed `systemctl`.
-pub fn systemctl(root: &Root, words: &[String]) -> Result<(), String> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let asked = with_sealed(root, async |context| {
-        steps::systemctl(context, &words).await
-    });
-    asked?.map_err(|failure| failure.to_string())
-}
-
-/// Starts a sealed unit of the image, and does not wait for it.
-pub fn start_unit(root: &Root, unit: &UnitName) -> Result<(), String> {
-    let started = with_sealed(root, async |context| steps::start_unit(context, unit).await);
-    started?.map_err(|failure| failure.to_string())
-}
-
-/// Runs what runs programs of the signed tree.
-fn with_sealed<T>(root: &Root, run: impl AsyncFnOnce(&Context<'_>) -> T) -> Result<T, String> {
-    let text = |error: anyhow::Error| format!("{error:#}");
-    let manifest = believed(root).map_err(text)?;
-    let sealed = SealedFiles::of(&manifest).map_err(text)?;
-    let bindings = Bindings::new(&manifest, "", Values::default());
-    let context = Context {
-        root,
-        manifest: &manifest,
-        sealed: &sealed,
-        bindings: &bindings,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("failed to start the runtime: {error}"))?;
-    Ok(runtime.block_on(run(&context)))
-}
-
-fn believed(root: &Root) -> Result<VerifiedManifest> {
-    let trust = seal::read_trust(root)?;
-    let manifest = seal::verified(root, &trust).context("the seal is not usable")?;
-    // Under `report` a host goes on that did not verify, but not with the steps of an older seal.
-    manifest.refuse_below(&seal::read_floor(root)?)?;
-    Ok(manifest)
 }
 
 fn must_be_verified(root: &Root) -> Result<()> {

@@ -30,7 +30,7 @@ use self::{
     react::Moment,
 };
 use crate::{
-    cli::FollowArgs, exit::Exit, first_boot, grants, host, policy::Policy, record,
+    cli::FollowArgs, exec::live, exit::Exit, grants, host, policy::Policy, record,
     state::StateDirectory,
 };
 
@@ -122,7 +122,7 @@ fn is_due(root: &Root, kept: &mut Kept, state: State, channel: &Channel, host: &
 fn act(root: &Root, reaction: &Reaction) -> Result<()> {
     let done = match reaction {
         Reaction::Report => Ok(()),
-        Reaction::Start(unit) => first_boot::start_unit(root, unit),
+        Reaction::Start(unit) => live::start_unit(root, unit),
         Reaction::Halt => {
             let words = [
                 "start",
@@ -130,7 +130,7 @@ fn act(root: &Root, reaction: &Reaction) -> Result<()> {
                 "--job-mode=replace-irreversibly",
                 "poweroff.target",
             ];
-            first_boot::systemctl(root, &words.map(str::to_owned))
+            live::systemctl(root, &words.map(str::to_owned))
         }
     };
     done.map_err(|problem| anyhow!("failed to {reaction}: {problem}"))

@@ -43,7 +43,7 @@ use self::{
     item::{Item, Measured},
     look::Look,
 };
-use crate::{cli::LockdownArgs, exit::Exit, first_boot, grants, policy::Policy};
+use crate::{cli::LockdownArgs, exec::live, exit::Exit, grants, policy::Policy};
 
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
@@ -156,7 +156,7 @@ fn apply(
     }
     if let Some(modules) = denied(LockName::Kernel) {
         remote_access::warm_up();
-        let load = |modules: &[&str]| first_boot::load_modules(root, modules);
+        let load = |modules: &[&str]| live::load_modules(root, modules);
         match declaration.rule_set() {
             Ok(rules) => problems.extend(kernel::apply(root, &rules, &modules, &load)),
             Err(error) => problems.push(error.to_string()),

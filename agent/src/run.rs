@@ -23,10 +23,10 @@ use self::{
 use crate::{
     announce::announce,
     cli::RunArgs,
+    exec::{self, Ended, Program},
     exit::Exit,
     host,
     policy::Policy,
-    process::{self, Ended, Program},
     record,
     state::StateDirectory,
     summary, verify,
@@ -146,7 +146,7 @@ impl<'a> Service<'a> {
                 root: self.path,
                 rate: self.rate,
             };
-            let ended = async { Event::Ended(process::run(program, TIMEOUT).await) };
+            let ended = async { Event::Ended(exec::run(program, TIMEOUT).await) };
             match self.event(ended).await {
                 Event::Ended(ended) => return Some(ended),
                 Event::Terminate => return None,

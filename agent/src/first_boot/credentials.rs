@@ -7,9 +7,10 @@
 use std::{fs::File, io::Write, os::fd::OwnedFd};
 
 use earmark_manifest::name::ParameterName;
+use earmark_scan::Root;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use super::steps::{Context, StepFailure};
+use crate::{exec::Failure, parameters::Values};
 
 /// Beneath the root, which is the host's own: a tmpfs, made by the service manager for this service.
 const PARENT: &str = "run/earmark-first-boot";
@@ -28,17 +29,18 @@ pub struct Credentials {
 impl Credentials {
     /// Writes the secrets; nothing if there are none.
     pub fn make(
-        context: &Context<'_>,
+        root: &Root,
+        values: &Values,
         secrets: &[ParameterName],
-    ) -> Result<Option<Self>, StepFailure> {
+    ) -> Result<Option<Self>, Failure> {
         if secrets.is_empty() {
             return Ok(None);
         }
-        let mut credentials = Self::open(context)
+        let mut credentials = Self::open(root)
             .map_err(|error| format!("failed to make '/{PARENT}/{NAME}': {error}"))?;
         for secret in secrets {
             // Without a value there is no file: an optional secret that was not given.
-            if let Some(value) = context.bindings.values().get(secret.as_str()) {
+            if let Some(value) = values.get(secret.as_str()) {
                 credentials
                     .write(secret.as_str(), value.text().as_bytes())
                     .map_err(|error| format!("failed to write the secret '{secret}': {error}"))?;
@@ -52,8 +54,8 @@ impl Credentials {
         format!("/{PARENT}/{NAME}")
     }
 
-    fn open(context: &Context<'_>) -> std::io::Result<Self> {
-        let root = context.root.as_fd();
+    fn open(root: &Root) -> std::io::Result<Self> {
+        let root = root.as_fd();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::from_raw_mode(0o700);
         match rustix::fs::mkdirat(root, PARENT, private) {

@@ -15,11 +15,12 @@ use super::{
     identity::{self, Instance},
     journal::{Journal, StepState},
     kept::KeptValues,
-    sealed::SealedFiles,
-    steps::{self, Context, StepFailure},
+    steps::{self, Context},
 };
 use crate::{
-    console, host,
+    console,
+    exec::{Failure, SealedImage, sealed::SealedFiles},
+    host,
     imds::Imds,
     parameters::{self, Values},
     record, summary,
@@ -103,9 +104,11 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         notes.push(format!("the identity document is not kept: {problem}"));
     }
     let context = Context {
-        root,
+        image: SealedImage {
+            root,
+            sealed: &sealed,
+        },
         manifest,
-        sealed: &sealed,
         bindings: &bindings,
     };
     let mut run = Run {
@@ -258,7 +261,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// One step. The outer error is a journal that cannot be written: then the step does not begin, or
     /// is found as interrupted by the next boot.
-    async fn step(&mut self, step: &Step) -> Result<Result<(), StepFailure>> {
+    async fn step(&mut self, step: &Step) -> Result<Result<(), Failure>> {
         let record = self.journal.step(&step.name);
         match (record.map(|record| record.state), step.interrupted) {
             (Some(StepState::Done), _) => {
@@ -267,7 +270,7 @@ impl Run<'_> {
             (Some(StepState::Started), Interrupted::Fail) => {
                 let reason = "a crash cut it short, and it does not say interrupted = \"retry\"";
                 self.journal.end(&step.name, None, Some(reason.to_owned()));
-                self.journal.write(self.context.root)?;
+                self.journal.write(self.context.image.root)?;
                 return Ok(Err(reason.to_owned().into()));
             }
             (Some(StepState::Failed), Interrupted::Fail) => {
@@ -278,14 +281,14 @@ impl Run<'_> {
             _ => {}
         }
         self.journal.begin(&step.name, host::time());
-        self.journal.write(self.context.root)?;
+        self.journal.write(self.context.image.root)?;
         complain!("earmark-agent: step '{}' begins", step.name);
         let start = Instant::now();
         let result = steps::apply(&self.context, step, true).await;
         let took = u64::try_from(start.elapsed().as_millis()).ok();
         let reason = result.as_ref().err().map(|failure| failure.reason.clone());
         self.journal.end(&step.name, took, reason);
-        self.journal.write(self.context.root)?;
+        self.journal.write(self.context.image.root)?;
         if result.is_ok() {
             self.done = self.done.saturating_add(1);
         }

@@ -3,80 +3,30 @@
 pub mod command;
 pub mod file;
 pub mod hostname;
-mod tool;
 pub mod unit;
 pub mod volume;
 
-use std::{fmt, time::Duration};
-
 use earmark_manifest::{
     declaration::{Action, Step},
-    name::UnitName,
     verify::VerifiedManifest,
 };
-use earmark_scan::Root;
 
-use super::{bindings::Bindings, sealed::SealedFiles};
-
-/// Hardware that does not answer must not hold the boot for ever.
-const MODPROBE: Duration = Duration::from_mins(1);
+use super::bindings::Bindings;
+use crate::exec::{Failure, SealedImage};
 
 /// Inputs that every step works with.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// The root that it works in.
-    pub root: &'a Root,
+    /// The image that it works in, and whose files it may use.
+    pub image: SealedImage<'a>,
     /// Manifest of the image that declares the steps.
     pub manifest: &'a VerifiedManifest,
-    /// Files of the image that it may use.
-    pub sealed: &'a SealedFiles,
     /// Values of its templates' names.
     pub bindings: &'a Bindings,
 }
 
-/// Failure of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepFailure {
-    /// In a line.
-    pub reason: String,
-    /// The last lines of what it printed, if it printed.
-    pub tail: Vec<String>,
-}
-
 /// Result of a step.
-pub type StepResult = Result<(), StepFailure>;
-
-impl From<String> for StepFailure {
-    fn from(reason: String) -> Self {
-        Self {
-            reason,
-            tail: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Display for StepFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-/// Starts a sealed unit of the image, and does not wait for it.
-pub async fn start_unit(context: &Context<'_>, unit: &UnitName) -> StepResult {
-    unit::apply(context, &[], std::slice::from_ref(unit)).await
-}
-
-/// Asks the service manager for something.
-pub async fn systemctl(context: &Context<'_>, words: &[&str]) -> StepResult {
-    tool::systemctl(context, words).await
-}
-
-/// Loads a module of the kernel, with those that it needs.
-pub async fn modprobe(context: &Context<'_>, module: &str) -> StepResult {
-    // Not an option, whatever it is called.
-    let arguments = ["--", module];
-    tool::must(context, "modprobe", "kmod", &arguments, MODPROBE).await
-}
+pub type StepResult = Result<(), Failure>;
 
 /// Brings about what a step declares, at first boot (`is_first`) or at one that follows it. Then only
 /// what lives in memory is brought about again: a started unit, a mounted volume, the host's name.

@@ -17,7 +17,7 @@ use super::{
     look::{Look, is_of},
     packages, remote_access, schedules,
 };
-use crate::first_boot;
+use crate::exec::live;
 
 /// Directory of logind's files, one for each session.
 const SESSIONS: &str = "/run/systemd/sessions";
@@ -40,7 +40,7 @@ pub(super) fn are_of(lock: LockName) -> bool {
 
 /// Has the service manager run its generators again.
 pub(super) fn reload(root: &Root) -> Result<(), String> {
-    first_boot::systemctl(root, &["daemon-reload".to_owned()])
+    live::systemctl(root, &["daemon-reload".to_owned()])
 }
 
 /// Those that are masked where this lock is denied.
@@ -74,10 +74,7 @@ impl Units {
         // One that waits for another to end must not hold this up.
         let mut words = vec!["start".to_owned(), "--no-block".to_owned(), "--".to_owned()];
         words.extend(enabled);
-        first_boot::systemctl(root, &words)
-            .err()
-            .into_iter()
-            .collect()
+        live::systemctl(root, &words).err().into_iter().collect()
     }
 
     /// Stops all of them, and whoever came in. Returns what went wrong; what still runs is found by the
@@ -89,7 +86,7 @@ impl Units {
             }
             let mut words = vec!["stop".to_owned(), "--".to_owned()];
             words.extend(units);
-            first_boot::systemctl(root, &words).err()
+            live::systemctl(root, &words).err()
         };
         let (units, problem) = self.to_stop(&Look::new(root));
         let mut problems: Vec<String> = problem.into_iter().chain(stop(units)).collect();

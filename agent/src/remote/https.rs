@@ -18,8 +18,8 @@ use rustls::{
 
 use super::Trouble;
 use crate::{
+    exec,
     http::{self, innermost},
-    process,
 };
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -33,13 +33,13 @@ const AUTHORITIES: [&str; 2] = [
 ];
 const AUTHORITIES_BOUND: usize = 8 * 1024 * 1024;
 
-/// By the system's own resolver, see [`process::addresses`].
+/// By the system's own resolver, see [`exec::addresses`].
 struct System;
 
 impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = process::addresses(name.as_str()).await;
+            let found = exec::addresses(name.as_str()).await;
             let found = found.map_err(io::Error::other)?.into_iter();
             let addresses: Addrs = Box::new(found.map(|address| (address, 0).into()));
             Ok(addresses)

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use earmark_manifest::{declaration::Template, name::ParameterName, path::ImagePath};
 
-use super::{Context, StepFailure, StepResult};
+use super::{Context, StepResult};
 use crate::{
-    first_boot::{credentials::Credentials, executable::Executable},
-    process::{self, StepRun},
+    exec::{Failure, StepRun, executable::Executable, run_step},
+    first_boot::credentials::Credentials,
 };
 
 /// A command as it is declared.
@@ -38,9 +38,10 @@ impl Command<'_> {
         for (variable, template) in self.environment {
             environment.push((variable.clone(), render(template)?));
         }
-        let executable = Executable::open(context, self.executable)?;
+        let executable = Executable::open(context.image, self.executable)?;
         // Removed when it goes out of scope, however the step ends.
-        let credentials = Credentials::make(context, self.secrets)?;
+        let credentials =
+            Credentials::make(context.image.root, context.bindings.values(), self.secrets)?;
         if credentials.is_some() {
             environment.push(("CREDENTIALS_DIRECTORY".to_owned(), Credentials::path()));
         }
@@ -50,7 +51,7 @@ impl Command<'_> {
             environment: &environment,
             timeout: self.timeout,
         };
-        let finished = process::run_step(&run, &format!("step '{name}'")).await?;
+        let finished = run_step(&run, &format!("step '{name}'")).await?;
         if finished.left_behind > 0 {
             complain!(
                 "earmark-agent: step '{name}' left {} processes behind, which were killed: declare a unit for what is to go on",
@@ -60,7 +61,7 @@ impl Command<'_> {
         if finished.code == Some(0) {
             return Ok(());
         }
-        Err(StepFailure {
+        Err(Failure {
             reason: finished.how,
             tail: finished.tail,
         })

@@ -8,8 +8,8 @@ use earmark_manifest::{
 use earmark_scan::rendered::{self, RenderedFile};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
-use super::{Context, StepFailure, StepResult};
-use crate::{first_boot::accounts, store};
+use super::{Context, StepResult};
+use crate::{exec::Failure, first_boot::accounts, store};
 
 /// A file as it is declared.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl File<'_> {
             )
             .into());
         }
-        let (uid, gid) = accounts::owner(context.root, self.owner, self.group)?;
+        let (uid, gid) = accounts::owner(context.image.root, self.owner, self.group)?;
         let owner = Owner {
             mode: self.mode,
             uid,
@@ -66,10 +66,10 @@ impl File<'_> {
     /// Checks that a step which is on record as done did write its file: the journal alone could be of
     /// another disk, or another day.
     pub fn must_be_there(&self, context: &Context<'_>) -> StepResult {
-        let files = rendered::read(context.root, context.manifest.digest());
+        let files = rendered::read(context.image.root, context.manifest.digest());
         let files = files.map_err(|doubt| doubt.to_string())?;
         let is_written = files.get(self.path).is_some_and(|file| !file.pending)
-            && matches!(context.root.exists(self.path), Ok(true));
+            && matches!(context.image.root.exists(self.path), Ok(true));
         if is_written {
             return Ok(());
         }
@@ -81,9 +81,10 @@ impl File<'_> {
         .into())
     }
 
-    fn render(&self, context: &Context<'_>) -> Result<String, StepFailure> {
-        let (path, sealed) = context.sealed.find(self.template)?;
+    fn render(&self, context: &Context<'_>) -> Result<String, Failure> {
+        let (path, sealed) = context.image.sealed.find(self.template)?;
         let bytes = context
+            .image
             .root
             .read(&path, limits::TEMPLATE)
             .map_err(|error| error.to_string())?;
@@ -106,10 +107,10 @@ impl File<'_> {
     fn record(&self, context: &Context<'_>, file: RenderedFile) -> StepResult {
         let manifest = context.manifest.digest();
         let mut files =
-            rendered::read(context.root, manifest).map_err(|doubt| doubt.to_string())?;
+            rendered::read(context.image.root, manifest).map_err(|doubt| doubt.to_string())?;
         files.insert(self.path.clone(), file);
         let bytes = rendered::to_bytes(manifest, &files);
-        store::replace(context.root, "rendered.json", &bytes)
+        store::replace(context.image.root, "rendered.json", &bytes)
             .map_err(|error| format!("{error:#}").into())
     }
 
@@ -125,8 +126,13 @@ impl File<'_> {
         } else {
             parent.as_bytes()
         };
-        let directory =
-            rustix::fs::openat2(context.root.as_fd(), at, flags, Mode::empty(), resolve)?;
+        let directory = rustix::fs::openat2(
+            context.image.root.as_fd(),
+            at,
+            flags,
+            Mode::empty(),
+            resolve,
+        )?;
         let temporary = rendered::TEMPORARY;
         // One of a run that was cut short.
         let _ = rustix::fs::unlinkat(&directory, temporary, AtFlags::empty());

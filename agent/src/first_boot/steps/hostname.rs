@@ -14,7 +14,7 @@ const MOST_OF_A_PART: usize = 63;
 pub fn apply(context: &Context<'_>, template: &Template) -> StepResult {
     let name = context.bindings.render(template)?;
     check(&name)?;
-    if !context.root.is_live() {
+    if !context.image.root.is_live() {
         return Err("only the running host itself can be named"
             .to_owned()
             .into());

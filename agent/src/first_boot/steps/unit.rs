@@ -3,78 +3,12 @@
 //! Both last until the next boot, at which the step is applied again: what is enabled for ever is a link
 //! in `/etc`, and belongs into the image.
 
-use earmark_manifest::{name::UnitName, path::ImagePath};
+use earmark_manifest::name::UnitName;
 
-use super::{Context, StepFailure, StepResult, tool};
+use super::{Context, StepResult};
+use crate::exec::systemctl;
 
-/// Directories of an image's units. Those that come before these, in `/run`, are no part of it.
-const DIRECTORIES: [&str; 4] = [
-    "/etc/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-
-/// Enables and starts units. Nothing waits for them: one that is ordered after `earmark-ready.target`
-/// starts when this host is ready, which it is not before this step is done.
+/// Enables and starts units.
 pub async fn apply(context: &Context<'_>, enable: &[UnitName], start: &[UnitName]) -> StepResult {
-    for unit in enable.iter().chain(start) {
-        must_be_sealed(context, unit)?;
-    }
-    if !enable.is_empty() {
-        let words = ["enable", "--runtime", "--quiet", "--"];
-        tool::systemctl(context, &with_names(&words, enable)).await?;
-    }
-    let both: Vec<UnitName> = enable.iter().chain(start).cloned().collect();
-    let words = ["start", "--no-block", "--"];
-    tool::systemctl(context, &with_names(&words, &both)).await
-}
-
-fn with_names<'a>(words: &[&'a str], units: &'a [UnitName]) -> Vec<&'a str> {
-    let names = units.iter().map(UnitName::as_str);
-    words.iter().copied().chain(names).collect()
-}
-
-/// A unit that somebody put on the host is none that the declaration means.
-fn must_be_sealed(context: &Context<'_>, unit: &UnitName) -> Result<(), StepFailure> {
-    let is_sealed = |path: &String| {
-        ImagePath::from_absolute(path.as_bytes())
-            .is_ok_and(|path| context.sealed.find(&path).is_ok())
-    };
-    let found = DIRECTORIES.iter().any(|directory| {
-        let mut paths = files(unit.as_str()).map(|file| format!("{directory}/{file}"));
-        paths.any(|path| is_sealed(&path))
-    });
-    if found {
-        return Ok(());
-    }
-    Err(format!(
-        "'{unit}' is not a sealed unit of the image, in one of {}",
-        DIRECTORIES.join(", ")
-    )
-    .into())
-}
-
-/// The files that a unit can be read from: its own, and its template's if it is an instance.
-fn files(unit: &str) -> impl Iterator<Item = String> {
-    let instance = unit.split_once('@').and_then(|(prefix, rest)| {
-        let (_, suffix) = rest.rsplit_once('.')?;
-        Some(format!("{prefix}@.{suffix}"))
-    });
-    [unit.to_owned()].into_iter().chain(instance)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_instance_is_read_from_its_own_file_or_from_its_template() {
-        let files = |unit| files(unit).collect::<Vec<_>>();
-        assert_eq!(files("web.service"), ["web.service"]);
-        assert_eq!(
-            files("web@a.b.service"),
-            ["web@a.b.service", "web@.service"]
-        );
-    }
+    systemctl::enable_and_start(context.image, enable, start).await
 }

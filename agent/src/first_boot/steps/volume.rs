@@ -18,7 +18,8 @@ use earmark_manifest::{
 };
 
 use self::{content::Content, device::Device, marker::Marker};
-use super::{Context, StepFailure, StepResult, tool};
+use super::{Context, StepResult};
+use crate::exec::{Failure, tool};
 
 /// A volume can be attached minutes after its instance runs.
 const PATIENT: Duration = Duration::from_mins(5);
@@ -38,7 +39,7 @@ pub async fn apply(
     grow: bool,
     is_first: bool,
 ) -> StepResult {
-    if !context.root.is_live() {
+    if !context.image.root.is_live() {
         return Err("only the running host itself has devices".to_owned().into());
     }
     let declared: VolumeDevice = context.bindings.render(device)?.parse()?;
@@ -54,7 +55,7 @@ pub async fn apply(
     Ok(())
 }
 
-async fn wait(declared: &VolumeDevice, most: Duration) -> Result<Device, StepFailure> {
+async fn wait(declared: &VolumeDevice, most: Duration) -> Result<Device, Failure> {
     let start = Instant::now();
     loop {
         if let Some(device) = Device::find(declared)? {
@@ -82,7 +83,7 @@ async fn prepare(
     content::must_be_unused(device)?;
     let name = device.path.display();
     let found = content::probe(context, device).await?;
-    let marker = Marker::read(context.root);
+    let marker = Marker::read(context.image.root);
     let was_begun = |marker: &&Marker| is_first && marker.is_about(context, device, mount);
     let begun = marker.as_ref().filter(was_begun);
     let kind = filesystem.name();
@@ -116,7 +117,7 @@ async fn make(
     is_blank: bool,
 ) -> StepResult {
     let marker = Marker::new(context, device, mount)?;
-    marker.write(context.root)?;
+    marker.write(context.image.root)?;
     let (path, uuid) = (device.path.display().to_string(), marker.uuid.as_str());
     complain!(
         "earmark-agent: making a new {} file system on '{path}'",
@@ -126,7 +127,7 @@ async fn make(
         Filesystem::Ext4 => {
             // It is blank already, so that there is nothing to discard.
             let words = ["-q", "-t", "ext4", "-U", uuid, "-E", "nodiscard", &path];
-            tool::must(context, "mkfs.ext4", "e2fsprogs", &words, LONG).await?;
+            tool::must(context.image, "mkfs.ext4", "e2fsprogs", &words, LONG).await?;
         }
         Filesystem::Xfs => {
             let uuid = format!("uuid={uuid}");
@@ -134,7 +135,7 @@ async fn make(
             // It refuses what its own interrupted run left.
             words.extend((!is_blank).then_some("-f"));
             words.push(&path);
-            tool::must(context, "mkfs.xfs", "xfsprogs", &words, LONG).await?;
+            tool::must(context.image, "mkfs.xfs", "xfsprogs", &words, LONG).await?;
         }
     }
     device.sync()?;
@@ -146,7 +147,7 @@ async fn make(
     if found != expected {
         return Err(format!("'{path}' was formatted, and has {found}").into());
     }
-    Marker::clear(context.root)
+    Marker::clear(context.image.root)
 }
 
 async fn grow(
@@ -158,11 +159,18 @@ async fn grow(
     match filesystem {
         Filesystem::Ext4 => {
             let path = device.path.display().to_string();
-            tool::must(context, "resize2fs", "e2fsprogs", &[&path], LONG).await
+            tool::must(context.image, "resize2fs", "e2fsprogs", &[&path], LONG).await
         }
         Filesystem::Xfs => {
             let mount = mounts::text(mount);
-            tool::must(context, "xfs_growfs", "xfsprogs", &["-d", &mount], LONG).await
+            tool::must(
+                context.image,
+                "xfs_growfs",
+                "xfsprogs",
+                &["-d", &mount],
+                LONG,
+            )
+            .await
         }
     }
 }

@@ -18,9 +18,10 @@ use std::{
 use earmark_scan::Root;
 
 use crate::{
+    exec,
     exit::Exit,
     lockdown::{Declared, LockState, LockdownState},
-    process, record,
+    record,
     summary::clean,
 };
 
@@ -166,7 +167,7 @@ pub fn run(name: &OsStr, arguments: &[OsString]) -> ExitCode {
         complain!("{}", line(name, &image));
         return Exit::Lockdown.into();
     }
-    process::hand_over(name, arguments)
+    exec::hand_over(name, arguments)
 }
 
 fn line(name: &OsStr, image: &str) -> String {

@@ -12,10 +12,8 @@ use std::{
 use earmark_manifest::escape::Escaped;
 use rustix::fs::OFlags;
 
-use super::{
-    super::{Context, StepFailure, tool},
-    device::Device,
-};
+use super::{super::Context, device::Device};
+use crate::exec::{Failure, tool};
 
 /// The first and the last of a device are read whole: what anything leaves on a device begins or ends it.
 const END: u64 = 1024 * 1024;
@@ -53,7 +51,7 @@ impl fmt::Display for Content {
 }
 
 /// Refuses a device that is mounted, a part of another device, swapped on or opened for itself alone.
-pub fn must_be_unused(device: &Device) -> Result<(), StepFailure> {
+pub fn must_be_unused(device: &Device) -> Result<(), Failure> {
     let name = device.path.display();
     let has = |directory: &Path, is_one: &dyn Fn(&Path) -> bool| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -82,14 +80,14 @@ fn open_alone(path: &Path) -> io::Result<File> {
 }
 
 /// Asks `blkid`, and looks itself where that finds nothing.
-pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, StepFailure> {
+pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, Failure> {
     let path = device.path.display().to_string();
     // Low-level, past any cache; only what is looked at, since but the last lines are kept.
     let words = [
         "-p", "-o", "export", "-s", "TYPE", "-s", "UUID", "-s", "PTTYPE", &path,
     ];
     let timeout = Duration::from_mins(2);
-    let finished = tool::run(context, "blkid", "util-linux", &words, timeout).await?;
+    let finished = tool::run(context.image, "blkid", "util-linux", &words, timeout).await?;
     match finished.code {
         Some(0) => Ok(named(&finished.tail)),
         // Nothing that it knows.
@@ -104,7 +102,7 @@ pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, St
         Some(8) => Ok(Content::Other(
             "several things at once, to the probes".to_owned(),
         )),
-        _ => Err(StepFailure {
+        _ => Err(Failure {
             reason: format!("blkid: {}", finished.how),
             tail: finished.tail,
         }),

@@ -10,7 +10,7 @@ use std::{
 use earmark_manifest::declaration::VolumeDevice;
 use rustix::fs::{major, minor};
 
-use super::super::StepFailure;
+use crate::exec::Failure;
 
 /// Units of `size` in sysfs, whatever the device's own blocks are.
 const SECTOR: u64 = 512;
@@ -32,7 +32,7 @@ pub struct Device {
 
 impl Device {
     /// The device that is declared; none as long as it is not there.
-    pub fn find(declared: &VolumeDevice) -> Result<Option<Self>, StepFailure> {
+    pub fn find(declared: &VolumeDevice) -> Result<Option<Self>, Failure> {
         let path = match declared {
             VolumeDevice::Path(path) => {
                 PathBuf::from(format!("/{}", String::from_utf8_lossy(path.as_bytes())))
@@ -82,7 +82,7 @@ impl Device {
     }
 
     /// Waits until the device has all that was written.
-    pub fn sync(&self) -> Result<(), StepFailure> {
+    pub fn sync(&self) -> Result<(), Failure> {
         File::open(&self.path)
             .and_then(|device| device.sync_all())
             .map_err(|error| format!("failed to sync '{}': {error}", self.path.display()).into())

@@ -6,7 +6,7 @@ use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{Context, StepFailure, StepResult},
+    super::{Context, Failure, StepResult},
     device::Device,
 };
 use crate::store;
@@ -37,11 +37,7 @@ struct Document {
 
 impl Marker {
     /// For a device that is about to be formatted.
-    pub fn new(
-        context: &Context<'_>,
-        device: &Device,
-        mount: &ImagePath,
-    ) -> Result<Self, StepFailure> {
+    pub fn new(context: &Context<'_>, device: &Device, mount: &ImagePath) -> Result<Self, Failure> {
         let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
             .map_err(|error| format!("failed to get a UUID from the kernel: {error}"))?;
         Ok(Self {

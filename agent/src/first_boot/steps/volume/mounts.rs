@@ -6,9 +6,10 @@ use std::{fs, io, path::Path};
 use earmark_manifest::{declaration::Filesystem, path::ImagePath};
 
 use super::{
-    super::{Context, StepFailure, StepResult, tool},
+    super::{Context, StepResult},
     device::Device,
 };
+use crate::exec::{Failure, systemctl::systemctl};
 
 /// Units until the next boot.
 const UNITS: &str = "/run/systemd/system";
@@ -26,7 +27,7 @@ pub async fn mount(
     write(&name, &unit(device, filesystem, mount))
         .map_err(|error| format!("failed to write '{UNITS}/{name}': {error}"))?;
     // No reload: systemd looks for a unit again that it did not find before.
-    tool::systemctl(context, &["start", "--", &name]).await?;
+    systemctl(context.image, &["start", "--", &name]).await?;
     let table = table()?;
     let found = at(&table, mount).map(|found| (found.number, found.options));
     let is_as_declared = found.is_some_and(|(number, options)| {
@@ -39,7 +40,7 @@ pub async fn mount(
 }
 
 /// The device that is mounted there; an error if it is something without one.
-pub fn device_at(mount: &ImagePath) -> Result<Option<(u32, u32)>, StepFailure> {
+pub fn device_at(mount: &ImagePath) -> Result<Option<(u32, u32)>, Failure> {
     let table = table()?;
     Ok(at(&table, mount).and_then(|found| found.number))
 }
@@ -94,7 +95,7 @@ fn unit_name(mount: &ImagePath) -> String {
     name + ".mount"
 }
 
-fn table() -> Result<String, StepFailure> {
+fn table() -> Result<String, Failure> {
     fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| format!("failed to read '/proc/self/mountinfo': {error}").into())
 }

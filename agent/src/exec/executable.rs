@@ -15,7 +15,7 @@ use earmark_manifest::{crypto::Sha256, entry::Owner, path::ImagePath};
 use earmark_scan::program::{self, Format};
 use rustix::fs::StatVfsMountFlags;
 
-use super::steps::{Context, StepFailure};
+use super::{Failure, SealedImage};
 
 /// A program of the image, ready to be run.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ struct Interpreter {
 
 impl Executable {
     /// Opens `path` beneath the root and compares it with the signed tree, and its interpreter, too.
-    pub fn open(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
-        let executable = Self::open_one(context, path)?;
+    pub fn open(image: SealedImage<'_>, path: &ImagePath) -> Result<Self, Failure> {
+        let executable = Self::open_one(image, path)?;
         let (interpreter, argument) = match executable.format()? {
             Format::Elf => return Ok(executable),
             Format::Script {
@@ -45,7 +45,7 @@ impl Executable {
                 argument,
             } => (interpreter, argument),
         };
-        let interpreter = Self::interpreter(context, path, &interpreter, argument)?;
+        let interpreter = Self::interpreter(image, path, &interpreter, argument)?;
         if matches!(interpreter.program.format()?, Format::Script { .. }) {
             return Err(format!(
                 "'{path}' is run by '{}', which is a script, too",
@@ -82,14 +82,14 @@ impl Executable {
         self.interpreter.as_ref().map(|_| self.file.as_fd())
     }
 
-    fn open_one(context: &Context<'_>, path: &ImagePath) -> Result<Self, StepFailure> {
+    fn open_one(image: SealedImage<'_>, path: &ImagePath) -> Result<Self, Failure> {
         let called = path.clone();
-        let (path, sealed) = context.sealed.find(path)?;
+        let (path, sealed) = image.sealed.find(path)?;
         if sealed.owner.mode & 0o111 == 0 {
             let mode = sealed.owner.mode;
             return Err(format!("'{path}' may not be run: its mode is {mode:04o}").into());
         }
-        let (mut file, size) = context
+        let (mut file, size) = image
             .root
             .open_regular(&path)
             .map_err(|error| error.to_string())?;
@@ -125,8 +125,8 @@ impl Executable {
     }
 
     /// Reads the format of the open file, from its beginning.
-    fn format(&self) -> Result<Format, StepFailure> {
-        let fail = |problem: &str| StepFailure::from(format!("'{}': {problem}", self.path));
+    fn format(&self) -> Result<Format, Failure> {
+        let fail = |problem: &str| Failure::from(format!("'{}': {problem}", self.path));
         let mut start = Vec::new();
         let mut file = &self.file;
         file.rewind()
@@ -137,19 +137,19 @@ impl Executable {
     }
 
     fn interpreter(
-        context: &Context<'_>,
+        image: SealedImage<'_>,
         script: &ImagePath,
         program: &str,
         argument: Option<String>,
-    ) -> Result<Interpreter, StepFailure> {
-        let fail = |problem: String| StepFailure::from(format!("'{script}': {problem}"));
+    ) -> Result<Interpreter, Failure> {
+        let fail = |problem: String| Failure::from(format!("'{script}': {problem}"));
         let named = |text: &str| {
             ImagePath::from_absolute(text.as_bytes())
                 .map_err(|error| fail(format!("its interpreter: {error}")))
         };
         let is_env = program.ends_with("/env");
         if !is_env {
-            let program = Self::open_one(context, &named(program)?)?;
+            let program = Self::open_one(image, &named(program)?)?;
             return Ok(Interpreter {
                 program: Box::new(program),
                 argument,
@@ -159,8 +159,8 @@ impl Executable {
             .map_err(|problem| fail(problem.to_owned()))?;
         for directory in program::ENV_PATH {
             let path = named(&format!("{directory}/{name}"))?;
-            if context.sealed.find(&path).is_ok() {
-                let program = Box::new(Self::open_one(context, &path)?);
+            if image.sealed.find(&path).is_ok() {
+                let program = Box::new(Self::open_one(image, &path)?);
                 return Ok(Interpreter {
                     program,
                     argument: None,
@@ -175,7 +175,7 @@ impl Executable {
 
 /// Refuses a file whose owner or mode is not the signed one. The kernel would look at the mode of a program, but not
 /// of a script, which its interpreter only reads.
-fn has_owner(file: &File, path: &ImagePath, signed: Owner) -> Result<(), StepFailure> {
+fn has_owner(file: &File, path: &ImagePath, signed: Owner) -> Result<(), Failure> {
     let stat = rustix::fs::fstat(file)
         .map_err(|errno| format!("failed to look at the owner of '{path}': {errno}"))?;
     let found = Owner {

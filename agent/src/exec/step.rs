@@ -8,8 +8,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use super::{descendants, output::Output};
-use crate::first_boot::executable::Executable;
+use super::{descendants, executable::Executable, output::Output};
 
 /// Program of a step, and how to run it.
 #[derive(Debug, Clone, Copy)]
