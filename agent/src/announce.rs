@@ -2,7 +2,7 @@
 
 use earmark_scan::{Report, Root};
 
-use crate::{console, grants, journal, state::StateDirectory, summary};
+use crate::{console, grants, journal, state::StateDirectory, status::summary};
 
 /// Tells all of them. One that cannot be told takes nothing from the others, nor from the verdict.
 pub fn announce(root: &Root, report: &Report) {

@@ -17,8 +17,8 @@ use crate::{
     exit::Exit,
     instance,
     policy::Policy,
-    record,
     remote::{Remote, Trouble},
+    status::record,
 };
 
 /// Runtime directory of fetched documents. The service manager makes it; `earmark-follow` and `earmark-grants` read it.

@@ -22,11 +22,16 @@ use anyhow::{Context as _, Result};
 use earmark_manifest::declaration::{Declaration, OnFailure};
 use earmark_scan::{Root, verify::Verdict};
 
-pub use self::show::Shown;
 use self::{journal::Journal, perform::Outcome};
 use crate::{
-    cli::FirstBootArgs, console, exec::live, exit::Exit, journal as system_journal, policy::Policy,
-    record, root_record::RootRecord, summary,
+    cli::FirstBootArgs,
+    console,
+    exec::live,
+    exit::Exit,
+    journal as system_journal,
+    policy::Policy,
+    root_record::RootRecord,
+    status::{model::FirstBootStatus, record, summary},
 };
 
 /// Shows what first boot did, or carries it out.
@@ -68,7 +73,7 @@ fn keep(root: &Root, policy: &Policy, outcome: &Result<Outcome>) -> Result<()> {
     };
     // One that cannot be read is the outcome's to tell.
     let journal = Journal::read(root).ok().flatten();
-    let shown = Shown::after(declaration, journal.as_ref(), outcome);
+    let shown = FirstBootStatus::after(declaration, journal.as_ref(), outcome);
     record::keep_first_boot(root, shown)
 }
 

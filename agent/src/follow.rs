@@ -23,15 +23,22 @@ use earmark_manifest::{
 };
 use earmark_scan::{Root, seal};
 
-pub use self::judge::{Following, State};
 use self::{
     judge::{Brought, Host},
     kept::{Kept, Store},
     react::Moment,
 };
 use crate::{
-    cli::FollowArgs, exec::live, exit::Exit, grants, host, policy::Policy, record,
+    cli::FollowArgs,
+    exec::live,
+    exit::Exit,
+    grants, host,
+    policy::Policy,
     state::StateDirectory,
+    status::{
+        model::{ChannelState, ChannelStatus},
+        record,
+    },
 };
 
 /// Path of the channel document that was fetched.
@@ -59,7 +66,7 @@ pub fn run(args: &FollowArgs) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Result<Following> {
+fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Result<ChannelStatus> {
     let trust = seal::read_trust(root)?;
     let image = &declared.statement().image;
     let name = name(&channel.url);
@@ -103,7 +110,13 @@ fn floor(root: &Root, channel: &Channel) -> Result<u64> {
 
 /// Decides what is to be done and when. If that is now, it counts as done from here on: it is on the disk before
 /// it happens, since what halts a host must not halt it at each start.
-fn is_due(root: &Root, kept: &mut Kept, state: State, channel: &Channel, host: &Host<'_>) -> bool {
+fn is_due(
+    root: &Root,
+    kept: &mut Kept,
+    state: ChannelState,
+    channel: &Channel,
+    host: &Host<'_>,
+) -> bool {
     let moment = Moment {
         host: &this_host(root),
         manifest: host.manifest,
@@ -171,7 +184,7 @@ fn name(url: &Location) -> Option<ChannelName> {
 }
 
 /// A line for the journal, if it says something that was not said before.
-fn tell(following: &Following, before: Option<&Following>) {
+fn tell(following: &ChannelStatus, before: Option<&ChannelStatus>) {
     if let Some(problem) = &following.problem
         && before.is_none_or(|before| before.problem.as_ref() != Some(problem))
     {

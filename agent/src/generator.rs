@@ -27,7 +27,9 @@ use std::{
 use earmark_scan::Root;
 use rustix::fs::OFlags;
 
-use crate::{cmdline::CommandLine, exit::Exit, grants::Opened, policy::Policy, summary::clean};
+use crate::{
+    cmdline::CommandLine, exit::Exit, grants::Opened, policy::Policy, status::summary::clean,
+};
 
 pub use check::violations;
 

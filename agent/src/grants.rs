@@ -35,7 +35,7 @@ use self::{
 pub use self::{
     instance::of as instance,
     opened::{Opened, Progress},
-    taint::{Taint, taints},
+    taint::taints,
     tell::{Event, tell},
 };
 use crate::state::StateDirectory;

@@ -21,7 +21,7 @@ use crate::{
     files,
     imds::{self, IdentityDocument, Imds, InstanceId},
     policy::Policy,
-    record::Status,
+    status::model::Status,
 };
 
 /// Directory of the answers. The service manager makes it, for the group of those who need them.

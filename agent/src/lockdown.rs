@@ -33,12 +33,7 @@ use anyhow::Result;
 use earmark_manifest::declaration::{Declaration, Lock, LockName};
 use earmark_scan::Root;
 
-pub use self::{
-    cloud_init::violation as cloud_init_violation,
-    item::{Declared, LockState},
-    packages::answer,
-    tell::{LockRecord, LockdownState},
-};
+pub use self::{cloud_init::violation as cloud_init_violation, packages::answer};
 use self::{
     item::{Item, Measured},
     look::Look,

@@ -51,7 +51,6 @@ mod journal;
 mod lockdown;
 mod parameters;
 mod policy;
-mod record;
 mod remote;
 mod report;
 mod root_record;
@@ -59,7 +58,6 @@ mod run;
 mod state;
 mod status;
 mod store;
-mod summary;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -89,7 +87,7 @@ fn main() -> ExitCode {
         cli::Command::Lockdown(args) => lockdown::run(&args),
         cli::Command::Report(args) => report::run(&args),
         cli::Command::Run(args) => run::run(&args),
-        cli::Command::Status(args) => status::run(&args),
+        cli::Command::Status(args) => status::run(&args, report::sinks),
         cli::Command::Verify(args) => verify::run(&args),
     };
     result.unwrap_or_else(|error| {

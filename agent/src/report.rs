@@ -25,15 +25,18 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 
-pub use self::state::SinkState;
 use self::{
     deliver::{Delivery, Moment},
     spool::Spool,
     state::State,
 };
 use crate::{
-    cli::ReportArgs, exit::Exit, files, host, instance, output, policy::Policy, record,
-    remote::Remote, summary::clean,
+    cli::ReportArgs,
+    exit::Exit,
+    files, host, instance, output,
+    policy::Policy,
+    remote::Remote,
+    status::{model::SinkStatus, record, summary::clean},
 };
 
 /// Directory of the files that do not outlive a boot: the state of the sinks, and the metrics.
@@ -122,7 +125,7 @@ fn side_by_side<'scope, F: FnOnce() + Send + 'scope>(
 }
 
 /// Returns the state of each sink in this boot, by its URL; empty before the first report.
-pub fn sinks(root: &Root) -> BTreeMap<String, SinkState> {
+pub fn sinks(root: &Root) -> BTreeMap<String, SinkStatus> {
     let run = files::open_directory(root, RUN);
     run.map_or_else(|_| BTreeMap::new(), |run| State::read(&run).sinks)
 }
@@ -161,7 +164,7 @@ fn bring(
     made: Option<&[u8]>,
 ) -> bool {
     let role = instance::role(root);
-    let mut sinks: Vec<(&Sink, SinkState)> = Vec::new();
+    let mut sinks: Vec<(&Sink, SinkStatus)> = Vec::new();
     for sink in &declared.to {
         let known = state.sinks.remove(sink.as_str()).unwrap_or_default();
         sinks.push((sink, known));

@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     host,
-    lockdown::LockdownState,
-    record::{self, Status},
     state::StateDirectory,
+    status::{
+        model::{LockdownStatus, Status},
+        record,
+    },
 };
 
 const NAME: &str = "record.json";
@@ -35,7 +37,7 @@ pub struct RootRecord {
     /// The instance that first boot was for, if nothing about that was in doubt.
     pub instance: Option<String>,
     /// The locks, as they were last measured.
-    pub lockdown: Option<LockdownState>,
+    pub lockdown: Option<LockdownStatus>,
 }
 
 impl RootRecord {
@@ -54,7 +56,7 @@ impl RootRecord {
 }
 
 /// Keeps how the locks were measured, with what else root knows of this boot.
-pub fn keep_lockdown(root: &Root, lockdown: LockdownState) -> Result<()> {
+pub fn keep_lockdown(root: &Root, lockdown: LockdownStatus) -> Result<()> {
     let Some(mut record) = RootRecord::read(root) else {
         // Without a verification of root's there is nothing to decide.
         return Ok(());
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
     use crate::testing::TestRoot;
 
-    fn lockdown(is_enforced: bool) -> LockdownState {
+    fn lockdown(is_enforced: bool) -> LockdownStatus {
         let state = serde_json::json!({ "is_enforced": is_enforced, "locks": [] });
         serde_json::from_value(state).unwrap()
     }
@@ -117,7 +119,7 @@ mod tests {
     fn verified(root: &TestRoot, verdict: Verdict) {
         let mut report = Report::undecided("nothing".to_owned());
         report.verdict = verdict;
-        record::keep(&root.open(), &report, None).unwrap();
+        record::keep(&root.open(), &report, None, Vec::new()).unwrap();
     }
 
     #[test]
@@ -133,7 +135,13 @@ mod tests {
         // Somebody who can write the public record says that all is well.
         root.remove(layout::STATUS);
         verified(&root, Verdict::Verified);
-        record::keep_lockdown(&root.open(), lockdown(true), Some("i-0".to_owned())).unwrap();
+        record::keep_lockdown(
+            &root.open(),
+            lockdown(true),
+            Some("i-0".to_owned()),
+            Vec::new(),
+        )
+        .unwrap();
         assert_eq!(RootRecord::read(&root.open()), Some(known.clone()));
         // The control: root's own word counts.
         keep_lockdown(&root.open(), lockdown(true)).unwrap();

@@ -25,11 +25,11 @@ use crate::{
     cli::RunArgs,
     exec::{self, Ended, Program},
     exit::Exit,
-    host,
+    grants, host,
     policy::Policy,
-    record,
     state::StateDirectory,
-    summary, verify,
+    status::{record, summary},
+    verify,
 };
 
 /// Most that a background verification reads a second, if the declaration does not say: half of what a
@@ -201,7 +201,7 @@ impl<'a> Service<'a> {
                 (last.image, last.manifest, last.signers);
         }
         verify::complete(self.root, &Policy::of(self.root), &mut report);
-        if let Err(error) = record::keep(self.root, &report, None) {
+        if let Err(error) = record::keep(self.root, &report, None, grants::taints(self.root)) {
             complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
         }
         announce(self.root, &report);

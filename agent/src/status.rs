@@ -1,6 +1,9 @@
 //! The stage `status`: shows the record of the last verification.
 
+pub mod model;
+pub mod record;
 mod screen;
+pub mod summary;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -8,24 +11,23 @@ use anyhow::Result;
 use earmark_scan::{Report, Root, verify::Verdict};
 use serde::Serialize;
 
-use crate::{
-    cli::StatusArgs,
-    exit::Exit,
-    host, output,
-    record::{self, Status},
-    report::{self, SinkState},
-};
+use self::model::{SinkStatus, Status};
+use crate::{cli::StatusArgs, exit::Exit, host, output};
 
 /// The record, and what came of telling others of it.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
     status: &'a Status,
-    sinks: &'a BTreeMap<String, SinkState>,
+    sinks: &'a BTreeMap<String, SinkStatus>,
 }
 
-/// Shows the last verification. The exit code is its verdict's, if it was made in this boot.
-pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+/// Shows the last verification, and the sinks of reports, which `sinks` reads. The exit code is its verdict's, if it was
+/// made in this boot.
+pub fn run(
+    args: &StatusArgs,
+    sinks: impl FnOnce(&Root) -> BTreeMap<String, SinkStatus>,
+) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
     let Some(status) = record::read(&root)? else {
         complain!(
@@ -36,7 +38,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     };
     // A root that is not running has no boot that the record could be of.
     let report = &status.report;
-    let sinks = report::sinks(&root);
+    let sinks = sinks(&root);
     let is_of_this_boot = !root.is_live() || host::is_this_boot(report.boot_id.as_deref());
     output::write(&if args.common.json {
         let shown = Shown {

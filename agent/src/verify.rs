@@ -19,7 +19,8 @@ use crate::{
     cmdline::{CommandLine, Judgement},
     generator, grants, host, lockdown,
     policy::Policy,
-    record, status,
+    status,
+    status::record,
     throttle::Throttle,
 };
 
@@ -35,7 +36,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     complete(&root, &policy, &mut report);
     // A full disk or a read-only one must not turn one verdict into another.
     let instance = args.boot.then(|| instance(&root, &policy)).flatten();
-    if let Err(error) = record::keep(&root, &report, instance) {
+    if let Err(error) = record::keep(&root, &report, instance, grants::taints(&root)) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
     if args.boot {

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::summary::clean;
+use crate::status::summary::clean;
 
 /// A step's output in the journal is at most this long, with what stands before each line: lines without
 /// anything in them are a flood, too.

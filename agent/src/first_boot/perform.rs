@@ -23,7 +23,7 @@ use crate::{
     host,
     imds::Imds,
     parameters::{self, Values},
-    record, summary,
+    status::{record, summary},
 };
 
 /// A wait of the boot that is longer than this is told.

@@ -1,54 +1,26 @@
 //! `earmark-agent first-boot`: what ran, when, how long, with what result, and what is next.
 
-use std::{borrow::Cow, fmt::Write, process::ExitCode};
+use std::{fmt::Write, process::ExitCode};
 
 use anyhow::Result;
 use earmark_manifest::declaration::Declaration;
 use earmark_scan::Root;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Journal,
     journal::{StepRecord, StepState},
     perform::Outcome,
 };
-use crate::{exit::Exit, host, output, policy::Policy, record, summary::clean};
-
-/// Summary of first boot, in the status and in output. Its JSON is schema 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// 1.
-    pub schema: u32,
-    /// `nothing declared`, `not begun`, `not finished`, `done`, `failed` or `undecided`.
-    pub state: Cow<'static, str>,
-    /// The instance that it is of.
-    pub instance: Option<String>,
-    /// The image that it is of.
-    pub manifest: Option<String>,
-    /// The instance whose disk this one began with.
-    pub cloned_from: Option<String>,
-    /// Each declared step.
-    pub steps: Vec<ShownStep>,
-    /// The step that is next.
-    pub next: Option<String>,
-    /// Reason for which it did not come to its end in this boot, in lines; empty if there is none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problem: Vec<String>,
-    /// Notes that stopped nothing, such as a value that is another one now.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-/// A step, and what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShownStep {
-    name: String,
-    state: Cow<'static, str>,
-    attempts: u32,
-    time: Option<u64>,
-    milliseconds: Option<u64>,
-    reason: Option<String>,
-}
+use crate::{
+    exit::Exit,
+    host, output,
+    policy::Policy,
+    status::{
+        model::{FirstBootStatus, StepStatus},
+        record,
+        summary::clean,
+    },
+};
 
 /// Shows it. The exit code is 12 if it failed, 11 if it cannot be told.
 pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
@@ -64,7 +36,7 @@ pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
             return Ok(Exit::Undecided.into());
         }
     };
-    let mut shown = Shown::of(declaration, journal.as_ref());
+    let mut shown = FirstBootStatus::of(declaration, journal.as_ref());
     if let Some(last) = last_run(root) {
         shown.recall(last);
     }
@@ -84,13 +56,13 @@ pub(super) fn run(root: &Root, json: bool) -> Result<ExitCode> {
 
 /// Reads what the run of this boot left beside its journal, which has steps alone: that a value is another one now, or
 /// the reason for which it came to no step.
-fn last_run(root: &Root) -> Option<Shown> {
+fn last_run(root: &Root) -> Option<FirstBootStatus> {
     let status = record::read(root).ok().flatten()?;
     let is_current = !root.is_live() || host::is_this_boot(status.report.boot_id.as_deref());
     status.first_boot.filter(|_| is_current)
 }
 
-impl Shown {
+impl FirstBootStatus {
     /// Adds what a run told of the same image.
     fn recall(&mut self, last: Self) {
         if self.manifest.is_some() && last.manifest != self.manifest {
@@ -103,12 +75,12 @@ impl Shown {
     }
 
     pub(super) fn of(declaration: &Declaration, journal: Option<&Journal>) -> Self {
-        let steps: Vec<ShownStep> = declaration
+        let steps: Vec<StepStatus> = declaration
             .first_boot
             .iter()
             .map(|step| {
                 let record = journal.and_then(|journal| journal.step(&step.name));
-                ShownStep::of(step.name.as_str(), record)
+                StepStatus::of(step.name.as_str(), record)
             })
             .collect();
         let next = steps.iter().find(|step| step.state != "done");
@@ -203,7 +175,7 @@ impl Shown {
     }
 }
 
-impl ShownStep {
+impl StepStatus {
     fn of(name: &str, record: Option<&StepRecord>) -> Self {
         let state = match record.map(|record| record.state) {
             None => "to do",

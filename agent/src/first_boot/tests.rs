@@ -17,10 +17,10 @@ use earmark_scan::{Progress, Root, rendered, seal, verify as check};
 use tempfile::TempDir;
 
 use super::{
-    Shown,
     journal::{Journal, StepState},
     perform::{Outcome, perform},
 };
+use crate::status::model::FirstBootStatus;
 use crate::testing::TestRoot;
 
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -361,7 +361,7 @@ fn a_changed_value_is_told_and_not_applied() {
             assert!(!notes.concat().contains("staging"), "{notes:?}");
             // What 'first-boot --json' shows of it, also when the boot is over.
             let declaration = bench.manifest();
-            let shown = Shown::of(declaration.declaration(), Some(&bench.journal()));
+            let shown = FirstBootStatus::of(declaration.declaration(), Some(&bench.journal()));
             assert_eq!(shown.notes, notes);
         }
         other => panic!("{other:?}"),

@@ -8,10 +8,12 @@ use earmark_manifest::{
     name::{ChannelName, ImageName},
     trust::Trust,
 };
-use serde::{Deserialize, Serialize};
 
-use super::{kept::Kept, react::Pending};
-use crate::host::utc;
+use super::kept::Kept;
+use crate::{
+    host::utc,
+    status::model::{ChannelState, ChannelStatus},
+};
 
 /// Age in seconds beyond which a fetched document is stale: three times of fetching, and some delay.
 const SILENCE: u64 = 20 * 60;
@@ -37,74 +39,6 @@ pub struct Host<'a> {
 /// each five minutes takes nine years for it; a counter near the end of its range would otherwise keep every later
 /// document away for ever.
 pub const STEP: u64 = 1_000_000;
-
-/// Standing of a host in its channel, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It runs what it should.
-    Current,
-    /// Other releases are newer.
-    Behind,
-    /// No host should run what it runs.
-    Revoked,
-    /// The channel does not know what it runs.
-    Unlisted,
-    /// The document that is followed has expired, and no other came.
-    Expired,
-    /// Nothing is known, or nothing came for long.
-    Unreachable,
-}
-
-impl State {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Current,
-        Self::Behind,
-        Self::Revoked,
-        Self::Unlisted,
-        Self::Expired,
-        Self::Unreachable,
-    ];
-
-    /// As reports spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::Behind => "behind",
-            Self::Revoked => "revoked",
-            Self::Unlisted => "unlisted",
-            Self::Expired => "expired",
-            Self::Unreachable => "unreachable",
-        }
-    }
-}
-
-/// Standing of this host in its channel, as status and reports show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Following {
-    /// Most severe applicable state. Precedence: revoked, expired, unreachable, then the place in the channel.
-    pub state: State,
-    /// By how many releases, if it is behind, whatever `state` says.
-    pub behind: Option<usize>,
-    /// Since when, in seconds since 1970.
-    pub since: Option<u64>,
-    /// Reason of the revocation, if it is revoked.
-    pub reason: Option<String>,
-    /// The version that hosts should run.
-    pub latest: Option<String>,
-    /// The counter of the document that is followed.
-    pub counter: Option<u64>,
-    /// Until when that is news.
-    pub expires: Option<u64>,
-    /// Time at which it was last found where it is published, in seconds since 1970.
-    pub fetched: Option<u64>,
-    /// Problem of the last look: a document that is not believed or issued in the future, or a reaction that failed.
-    pub problem: Option<String>,
-    /// Reaction of this host to its standing, if the image declares one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<Pending>,
-}
 
 /// Document that was fetched, as it was found.
 #[derive(Debug)]
@@ -191,14 +125,14 @@ fn refuse_jump(new: VerifiedChannel, from: u64) -> Result<VerifiedChannel, Strin
 }
 
 /// Returns the host's standing by the document that is kept.
-pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> Following {
+pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> ChannelStatus {
     let followed = kept.and_then(|kept| {
         let verified = believed(kept.document.as_bytes(), host).ok()?;
         Some((kept.fetched, verified))
     });
     let Some((fetched, verified)) = followed else {
-        return Following {
-            state: State::Unreachable,
+        return ChannelStatus {
+            state: ChannelState::Unreachable,
             behind: None,
             since: None,
             reason: None,
@@ -214,14 +148,14 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
     let standing = channel.standing(&host.manifest, host.epoch);
     let expires = channel.time.expires();
     let state = match &standing {
-        Standing::Revoked { .. } => State::Revoked,
-        _ if expires <= host.time => State::Expired,
-        _ if host.time.saturating_sub(fetched) > SILENCE => State::Unreachable,
+        Standing::Revoked { .. } => ChannelState::Revoked,
+        _ if expires <= host.time => ChannelState::Expired,
+        _ if host.time.saturating_sub(fetched) > SILENCE => ChannelState::Unreachable,
         // When it was fetched is the host's own note: a time to come would stay news for ever.
-        _ if fetched.saturating_sub(host.time) > AHEAD => State::Unreachable,
-        Standing::Current => State::Current,
-        Standing::Behind { .. } => State::Behind,
-        Standing::Unlisted => State::Unlisted,
+        _ if fetched.saturating_sub(host.time) > AHEAD => ChannelState::Unreachable,
+        Standing::Current => ChannelState::Current,
+        Standing::Behind { .. } => ChannelState::Behind,
+        Standing::Unlisted => ChannelState::Unlisted,
     };
     let (behind, since, reason) = match standing {
         Standing::Behind { releases, since } => (Some(releases), Some(since), None),
@@ -238,7 +172,7 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
             || "it was issued in the future: the clock of this host, or its signer's, is wrong";
         (ahead > AHEAD).then(|| says().to_owned())
     });
-    Following {
+    ChannelStatus {
         state,
         behind,
         since,
@@ -252,15 +186,21 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> F
     }
 }
 
-impl fmt::Display for Following {
+impl fmt::Display for ChannelStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.state {
-            State::Current => f.write_str("current")?,
-            State::Behind => write!(f, "behind by {}", self.behind.unwrap_or_default())?,
-            State::Revoked => write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?,
-            State::Unlisted => f.write_str("unlisted: the channel does not know this release")?,
-            State::Expired => f.write_str("expired: what is known of the channel is over")?,
-            State::Unreachable => match self.fetched {
+            ChannelState::Current => f.write_str("current")?,
+            ChannelState::Behind => write!(f, "behind by {}", self.behind.unwrap_or_default())?,
+            ChannelState::Revoked => {
+                write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?
+            }
+            ChannelState::Unlisted => {
+                f.write_str("unlisted: the channel does not know this release")?
+            }
+            ChannelState::Expired => {
+                f.write_str("expired: what is known of the channel is over")?
+            }
+            ChannelState::Unreachable => match self.fetched {
                 Some(time) => write!(f, "unreachable: last seen {}", utc(time))?,
                 None => f.write_str("unreachable: nothing is known of it")?,
             },
@@ -272,7 +212,7 @@ impl fmt::Display for Following {
             }
         }
         match &self.latest {
-            Some(latest) if self.state != State::Current => {
+            Some(latest) if self.state != ChannelState::Current => {
                 write!(f, "; hosts should run {latest}")
             }
             _ => Ok(()),

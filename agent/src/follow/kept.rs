@@ -8,8 +8,7 @@ use earmark_manifest::{layout, limits, path::ImagePath};
 use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
-use super::react::Pending;
-use crate::store;
+use crate::{status::model::PendingReaction, store};
 
 /// Their names in the agent's state directory.
 const NAMES: [&str; 2] = ["channel.0", "channel.1"];
@@ -27,7 +26,7 @@ pub struct Kept {
     /// In seconds since 1970.
     pub fetched: u64,
     /// Reaction of this host to it, to come or done.
-    pub pending: Option<Pending>,
+    pub pending: Option<PendingReaction>,
 }
 
 /// Copies on the disk.

@@ -5,28 +5,12 @@
 //! together, no more than the declared share acts in an hour. A document that takes it back meanwhile is in time
 //! for the rest of them. Does not protect against clocks that all jump ahead together.
 
+use crate::status::model::{ChannelState, PendingReaction};
 use earmark_manifest::{
     crypto,
     declaration::{Channel, Reaction},
     digest::ManifestDigest,
 };
-use serde::{Deserialize, Serialize};
-
-use super::judge::State;
-
-/// Reaction that is to be done, or was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pending {
-    /// State that it reacts to.
-    pub state: State,
-    /// As the declaration has it, such as `start drain.service`.
-    pub action: String,
-    /// Time from which it is due, in seconds since 1970.
-    pub at: u64,
-    /// Time at which it was done, in seconds since 1970.
-    pub done: Option<u64>,
-}
 
 /// Host that decides, and the time.
 #[derive(Debug)]
@@ -41,10 +25,10 @@ pub struct Moment<'a> {
 }
 
 /// Returns the declared reaction to `Behind` or `Revoked`; any other state is only reported.
-pub const fn reaction(channel: &Channel, state: State) -> &Reaction {
+pub const fn reaction(channel: &Channel, state: ChannelState) -> &Reaction {
     match state {
-        State::Behind => &channel.on_behind,
-        State::Revoked => &channel.on_revoked,
+        ChannelState::Behind => &channel.on_behind,
+        ChannelState::Revoked => &channel.on_revoked,
         // What is over, or not news any more, moves nobody.
         _ => &Reaction::Report,
     }
@@ -52,11 +36,11 @@ pub const fn reaction(channel: &Channel, state: State) -> &Reaction {
 
 /// Returns the reaction that is pending from now on. One that was decided before stays, as long as its reason does.
 pub fn decide(
-    before: Option<Pending>,
-    state: State,
+    before: Option<PendingReaction>,
+    state: ChannelState,
     channel: &Channel,
     moment: &Moment<'_>,
-) -> Option<Pending> {
+) -> Option<PendingReaction> {
     let reaction = reaction(channel, state);
     if *reaction == Reaction::Report {
         return None;
@@ -70,7 +54,7 @@ pub fn decide(
         .time
         .saturating_add(window(percent))
         .saturating_add(jitter);
-    let is_kept = |it: &Pending| {
+    let is_kept = |it: &PendingReaction| {
         let is_same = it.state == state && it.action == action;
         // What was done stays done, also for a clock that went back: a host must not halt at each start.
         is_same && (it.done.is_some() || it.at <= latest)
@@ -80,7 +64,7 @@ pub fn decide(
     }
     let turn = turn(moment, state, percent);
     let wait = turn.saturating_add(moment.chance % jitter);
-    Some(Pending {
+    Some(PendingReaction {
         state,
         action,
         at: moment.time.saturating_add(wait),
@@ -88,7 +72,7 @@ pub fn decide(
     })
 }
 
-impl Pending {
+impl PendingReaction {
     /// Returns whether it is to be done now.
     pub const fn is_due(&self, time: u64) -> bool {
         self.done.is_none() && self.at <= time
@@ -101,7 +85,7 @@ fn window(percent: u64) -> u64 {
 }
 
 /// Returns this host's turn, in seconds from the beginning of the hours that all hosts take together.
-fn turn(moment: &Moment<'_>, state: State, percent: u64) -> u64 {
+fn turn(moment: &Moment<'_>, state: ChannelState, percent: u64) -> u64 {
     let window = window(percent);
     // Another release, another order: it is not always the same hosts that go first.
     let text = format!("{} {} {}", moment.host, moment.manifest, state.name());

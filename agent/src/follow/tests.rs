@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// Where the host stands; nothing, if it could not decide.
-    fn state(&self) -> Option<State> {
+    fn state(&self) -> Option<ChannelState> {
         let root = self.root.open();
         let policy = Policy::of(&root);
         let declared = policy.declared().unwrap();
@@ -106,10 +106,16 @@ impl Bench {
 }
 
 /// None of these lets a revoked release go on as one to run.
-fn is_no_better(state: Option<State>) -> bool {
+fn is_no_better(state: Option<ChannelState>) -> bool {
     match state {
-        Some(State::Current | State::Behind) => false,
-        Some(State::Revoked | State::Unlisted | State::Expired | State::Unreachable) | None => true,
+        Some(ChannelState::Current | ChannelState::Behind) => false,
+        Some(
+            ChannelState::Revoked
+            | ChannelState::Unlisted
+            | ChannelState::Expired
+            | ChannelState::Unreachable,
+        )
+        | None => true,
     }
 }
 
@@ -119,7 +125,7 @@ fn no_lie_in_the_state_makes_a_revoked_host_current() {
         for (name, lie) in LIES {
             let bench = Bench::new();
             bench.bring(FLOOR);
-            assert_eq!(bench.state(), Some(State::Revoked));
+            assert_eq!(bench.state(), Some(ChannelState::Revoked));
             lie(&bench.root, &place);
             assert!(is_no_better(bench.state()), "{place} {name}");
             // Nor in the next boot, before anything was fetched, nor with a replay.
@@ -139,5 +145,5 @@ fn document_from_before_the_image_that_is_planted_in_the_state_is_not_believed()
     // The control: the same from the floor on is.
     let bench = Bench::new();
     bench.plant(FLOOR);
-    assert_eq!(bench.state(), Some(State::Revoked));
+    assert_eq!(bench.state(), Some(ChannelState::Revoked));
 }

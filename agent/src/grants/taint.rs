@@ -4,32 +4,12 @@ use std::fmt;
 
 use earmark_manifest::grant::InstanceName;
 use earmark_scan::Root;
-use serde::{Deserialize, Serialize};
 
 use super::{instance, record::Record};
-use crate::{host::utc, summary::clean};
-
-/// Something that taints an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taint {
-    /// `grant`: locks were opened; or `unknown`: what taints it cannot be read.
-    pub kind: String,
-    /// Of the grant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Locks that were opened.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub locks: Vec<String>,
-    /// Time at which the grant was taken, in seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
-    /// Until when it holds, or when it was closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<u64>,
-    /// Reason that the grant's signer gave; or the error, if the record cannot be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
+use crate::{
+    host::utc,
+    status::{model::Taint, summary::clean},
+};
 
 /// Returns the taints of this instance, from the record on the disk: no boot and no verification takes them away.
 pub fn taints(root: &Root) -> Vec<Taint> {

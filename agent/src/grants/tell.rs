@@ -1,7 +1,7 @@
 //! Tells what became of grants: to the console, the journal, and standard error.
 
 use super::{record::Taken, take::Refused};
-use crate::{console, host::utc, journal, summary::clean};
+use crate::{console, host::utc, journal, status::summary::clean};
 
 /// Event of a look at the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,9 +42,10 @@ use self::{
 };
 use super::{
     cause::Probe,
-    item::{Item, LockState, Seen, Strength, Unseen},
+    item::{Item, Seen, Strength, Unseen},
     look::Look,
 };
+use crate::status::model::LockState;
 
 /// Mount table of PID 1, which services see that start from now on.
 const MOUNTS: &str = "/proc/1/mountinfo";

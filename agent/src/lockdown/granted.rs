@@ -25,8 +25,8 @@ use crate::{
     exit::Exit,
     grants::{self, Event, Opened, Progress},
     policy::Policy,
-    record,
     root_record::RootRecord,
+    status::record,
 };
 
 /// Takes what was brought to this host, opens and shuts what follows, and tells.

@@ -2,74 +2,10 @@
 
 use earmark_manifest::declaration::{Lock, LockName};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::cause::{Cause, Probe};
-
-/// State of a lock or of an item of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LockState {
-    /// This host has nothing that it would shut.
-    NotApplicable,
-    /// Looked at, and shut.
-    Enforced,
-    /// It could not be looked at. That never counts as shut.
-    Unknown,
-    /// Looked at, and open.
-    NotEnforced,
-    /// A grant opens it, whether something was found open or not.
-    Granted,
-}
-
-impl LockState {
-    /// Returns whether nothing is open: shut, or not there.
-    pub const fn is_shut(self) -> bool {
-        matches!(self, Self::Enforced | Self::NotApplicable)
-    }
-
-    /// As reports spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotApplicable => "not-applicable",
-            Self::Enforced => "enforced",
-            Self::Unknown => "unknown",
-            Self::NotEnforced => "not-enforced",
-            Self::Granted => "granted",
-        }
-    }
-
-    /// For people.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::NotApplicable => "not applicable",
-            Self::Enforced => "enforced",
-            Self::Unknown => "UNKNOWN",
-            Self::NotEnforced => "NOT ENFORCED",
-            Self::Granted => "OPEN BY A GRANT",
-        }
-    }
-}
-
-/// Declared state of a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Declared {
-    /// It is to be shut.
-    Deny,
-    /// It is left open.
-    Allow,
-}
-
-impl Declared {
-    /// As a declaration spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deny => "deny",
-            Self::Allow => "allow",
-        }
-    }
-}
+use crate::status::model::{DeclaredLock, LockState};
 
 /// Strength of the enforcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -227,8 +163,8 @@ impl Item {
 pub struct Measured {
     /// Its name.
     pub lock: &'static str,
-    /// Declared state.
-    pub declared: Declared,
+    /// DeclaredLock state.
+    pub declared: DeclaredLock,
     /// Exceptions that stay open although the lock is denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
@@ -250,8 +186,8 @@ impl Measured {
             None => items.iter().map(|item| item.state).max(),
         };
         let (declared, except) = match lock {
-            Lock::Allow => (Declared::Allow, Vec::new()),
-            Lock::Deny { except } => (Declared::Deny, except),
+            Lock::Allow => (DeclaredLock::Allow, Vec::new()),
+            Lock::Deny { except } => (DeclaredLock::Deny, except),
         };
         Self {
             lock: name.name(),
@@ -277,7 +213,7 @@ impl Measured {
 
     /// Returns whether the lock is to be shut.
     pub fn is_denied(&self) -> bool {
-        self.declared == Declared::Deny
+        self.declared == DeclaredLock::Deny
     }
 }
 

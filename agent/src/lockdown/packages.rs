@@ -174,7 +174,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{lockdown::item::LockState, testing::TestRoot};
+    use crate::{status::model::LockState, testing::TestRoot};
 
     const ON_DEBIAN: [&str; 5] = [
         "apt-daily.timer",

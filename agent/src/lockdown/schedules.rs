@@ -173,7 +173,7 @@ fn beneath(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lockdown::item::LockState, testing::TestRoot};
+    use crate::{status::model::LockState, testing::TestRoot};
 
     fn item(root: &TestRoot, name: &str) -> (LockState, String) {
         let root = root.open();

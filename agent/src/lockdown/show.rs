@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::item::{Measured, Strength};
-use crate::{host, output, summary::clean};
+use crate::{host, output, status::summary::clean};
 
 /// Document that is printed. Its JSON is schema 1.
 #[derive(Serialize)]

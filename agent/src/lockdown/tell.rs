@@ -1,66 +1,23 @@
 //! Outcome of the lockdown: for the console, the journal, the record, and the service manager.
 
 use earmark_scan::Root;
-use serde::{Deserialize, Serialize};
 
-use super::item::{Declared, Item, LockState, Measured};
+use super::item::{Item, Measured};
 use crate::{
     console,
     exit::Exit,
     grants, host, journal,
     policy::Policy,
-    record,
     root_record::{self, RootRecord},
-    summary::clean,
+    status::{
+        model::{DeclaredLock, LockStatus, LockdownStatus},
+        record,
+        summary::clean,
+    },
 };
 
 /// Of what is open, on the console.
 const SHOWN: usize = 5;
-
-/// The locks in the record of this boot: each with its state, and what of it is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockdownState {
-    /// True if no policy follows: each lock that is denied is enforced, has nothing that it would shut, is
-    /// opened by a grant, or is open only as others than root can bring about; its own state says which.
-    pub is_enforced: bool,
-    /// Time of the measurement, in seconds since 1970, if the clock told.
-    #[serde(default)]
-    pub time: Option<u64>,
-    /// In the order of the declaration.
-    pub locks: Vec<LockRecord>,
-}
-
-/// A lock in the record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockRecord {
-    /// Its name.
-    pub lock: String,
-    /// Declared state.
-    pub declared: Declared,
-    /// Measured state.
-    pub state: LockState,
-    /// Until when a grant opens it, in seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub granted_until: Option<u64>,
-    /// The items that are open or unknown by root's doing, and what was found; if the lock is denied. The
-    /// policy of the image follows from these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<String>,
-    /// The other items that are open or unknown, with who can bring that about. No policy follows from these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
-}
-
-impl LockRecord {
-    /// Returns whether the lock is to be shut and is not, and others than root can bring all of that about.
-    pub fn is_only_told(&self) -> bool {
-        let is_open = match self.state {
-            LockState::Unknown | LockState::NotEnforced => true,
-            LockState::NotApplicable | LockState::Enforced | LockState::Granted => false,
-        };
-        is_open && self.declared == Declared::Deny && self.open.is_empty() && !self.told.is_empty()
-    }
-}
 
 /// 13 if a lock that is denied is not enforced, and it takes root to bring that about.
 pub(super) fn exit_of(measured: &[Measured]) -> Exit {
@@ -86,7 +43,7 @@ pub(super) fn problems(problems: &[String]) -> Exit {
 /// Tells everybody. The record is written last of what was measured: a run that was cut short leaves
 /// that of another boot or none, never one that says more than was seen.
 pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
-    let state = LockdownState::of(measured);
+    let state = LockdownStatus::of(measured);
     // A host that has no lock to speak of says nothing.
     if measured.iter().any(Measured::is_denied) {
         say(root, policy, &state);
@@ -96,12 +53,12 @@ pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
 
 /// Tells of what has changed since it was last told in this boot; the record has when it was looked at.
 pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
-    let state = LockdownState::of(measured);
+    let state = LockdownStatus::of(measured);
     let told = RootRecord::read(root).and_then(|known| known.lockdown);
     // Anybody may change how a lock that is left open is found to be, and as often as they like: that is no news.
-    let denied = |state: &LockdownState| {
+    let denied = |state: &LockdownStatus| {
         let locks = state.locks.iter();
-        let locks = locks.filter(|lock| lock.declared == Declared::Deny);
+        let locks = locks.filter(|lock| lock.declared == DeclaredLock::Deny);
         locks.cloned().collect::<Vec<_>>()
     };
     if told.is_none_or(|told| denied(&told) != denied(&state)) {
@@ -110,7 +67,7 @@ pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
     keep(root, policy, state);
 }
 
-fn say(root: &Root, policy: &Policy, state: &LockdownState) {
+fn say(root: &Root, policy: &Policy, state: &LockdownStatus) {
     let image = record::image(root);
     let open: Vec<String> = state
         .locks
@@ -154,21 +111,21 @@ fn say(root: &Root, policy: &Policy, state: &LockdownState) {
     }
 }
 
-fn keep(root: &Root, policy: &Policy, state: LockdownState) {
+fn keep(root: &Root, policy: &Policy, state: LockdownStatus) {
     let platform = policy.declaration().map(|declared| declared.image.platform);
     let instance = platform.and_then(|platform| grants::instance(root, platform));
     let instance = instance.map(|name| name.to_string());
     if let Err(error) = root_record::keep_lockdown(root, state.clone()) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
-    if let Err(error) = record::keep_lockdown(root, state, instance) {
+    if let Err(error) = record::keep_lockdown(root, state, instance, grants::taints(root)) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
 }
 
-impl LockdownState {
+impl LockdownStatus {
     fn of(measured: &[Measured]) -> Self {
-        let locks = measured.iter().map(|lock| LockRecord {
+        let locks = measured.iter().map(|lock| LockStatus {
             lock: lock.lock.to_owned(),
             declared: lock.declared,
             state: lock.state,
@@ -253,7 +210,7 @@ mod tests {
             ),
         ] {
             let measured = [measured(lock, seen)];
-            let state = LockdownState::of(&measured);
+            let state = LockdownStatus::of(&measured);
             assert_eq!(state.locks[0].open, found);
             assert_eq!(state.is_enforced, found.is_empty());
             assert!(!state.locks[0].is_only_told());
@@ -273,9 +230,12 @@ mod tests {
         let told = "remote_access: a: 0 (anybody can cause it: told, no policy)";
         let others = [measured(vec![open(Probe::PortsOfOthers)])];
         assert_eq!(exit_of(&others), Exit::Done);
-        let state = LockdownState::of(&others);
+        let state = LockdownStatus::of(&others);
         assert!(state.is_enforced && state.locks[0].is_only_told());
-        assert_eq!(state.locks[0].state, LockState::NotEnforced);
+        assert_eq!(
+            state.locks[0].state,
+            crate::status::model::LockState::NotEnforced
+        );
         assert_eq!(
             (&*state.locks[0].open, &*state.locks[0].told),
             (&[][..], &[told.to_owned()][..])
@@ -286,7 +246,7 @@ mod tests {
             open(Probe::PortsOfRoot),
         ])];
         assert_eq!(exit_of(&both), Exit::Lockdown);
-        let state = LockdownState::of(&both);
+        let state = LockdownStatus::of(&both);
         assert!(!state.is_enforced && !state.locks[0].is_only_told());
         assert_eq!(state.locks[0].open, ["remote_access: a: 0"]);
         assert_eq!(state.locks[0].told, [told]);

@@ -8,8 +8,8 @@ use std::{
 
 use earmark_manifest::report::Report;
 
-use super::{spool::Spool, state::SinkState};
-use crate::remote::Trouble;
+use super::spool::Spool;
+use crate::{remote::Trouble, status::model::SinkStatus};
 
 /// The first wait after a failure; each one after it is twice as long, up to the longest.
 const FIRST_WAIT: u64 = 30;
@@ -31,7 +31,7 @@ pub struct Moment {
 /// Delivery of reports to one sink.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    pub state: &'a mut SinkState,
+    pub state: &'a mut SinkStatus,
     pub moment: &'a Moment,
 }
 

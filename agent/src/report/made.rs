@@ -8,10 +8,11 @@ use earmark_scan::{Root, verify};
 use serde::Deserialize;
 
 use crate::{
-    follow::Following,
-    grants, host, instance,
-    lockdown::{Declared, LockdownState},
-    record::{self, Status},
+    host, instance,
+    status::{
+        model::{self, ChannelStatus, DeclaredLock, LockdownStatus, Status},
+        record,
+    },
 };
 
 /// Makes a report of this host's present state. `dropped` reports did not reach a sink.
@@ -76,16 +77,16 @@ pub fn lasting(report: &Report) -> Report {
     report
 }
 
-fn locks(state: &LockdownState) -> BTreeMap<String, String> {
+fn locks(state: &LockdownStatus) -> BTreeMap<String, String> {
     let denied = state.locks.iter();
     denied
-        .filter(|lock| lock.declared == Declared::Deny)
+        .filter(|lock| lock.declared == DeclaredLock::Deny)
         .map(|lock| (lock.lock.clone(), lock.state.name().to_owned()))
         .collect()
 }
 
 /// The locks that nobody but others than root keeps from being shut.
-fn told(state: &LockdownState) -> BTreeSet<String> {
+fn told(state: &LockdownStatus) -> BTreeSet<String> {
     let told = state.locks.iter().filter(|lock| lock.is_only_told());
     told.map(|lock| lock.lock.clone()).collect()
 }
@@ -93,7 +94,7 @@ fn told(state: &LockdownState) -> BTreeSet<String> {
 fn taints(status: &Status) -> Vec<Taint> {
     let taints = status.taints.iter();
     taints
-        .map(|taint: &grants::Taint| Taint {
+        .map(|taint: &model::Taint| Taint {
             kind: taint.kind.clone(),
             id: taint.id.clone(),
             locks: taint.locks.clone(),
@@ -103,7 +104,7 @@ fn taints(status: &Status) -> Vec<Taint> {
         .collect()
 }
 
-fn channel(following: &Following) -> ChannelState {
+fn channel(following: &ChannelStatus) -> ChannelState {
     ChannelState {
         state: following.state.name().to_owned(),
         behind: following

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use earmark_manifest::declaration::Report as Declared;
 
-use super::state::{SinkState, State};
-use crate::{follow, lockdown, record::Status};
+use super::state::State;
+use crate::status::model::{ChannelState, ChannelStatus, DeclaredLock, SinkStatus, Status};
 
 /// All of it. Without a record there is nothing but the sinks.
 pub fn render(status: Option<&Status>, declared: &Declared, state: &State) -> String {
@@ -20,7 +20,7 @@ pub fn render(status: Option<&Status>, declared: &Declared, state: &State) -> St
             Some((labels, state.sinks.get(sink.as_str())?))
         })
     };
-    let mut counts = |name, kind, help, value: &dyn Fn(&SinkState) -> Option<u64>| {
+    let mut counts = |name, kind, help, value: &dyn Fn(&SinkStatus) -> Option<u64>| {
         text.family(name, kind, help);
         for (labels, sink) in sinks() {
             if let Some(value) = value(sink) {
@@ -111,7 +111,7 @@ fn host(text: &mut Text, status: &Status) {
         for lock in state
             .locks
             .iter()
-            .filter(|lock| lock.declared == lockdown::Declared::Deny)
+            .filter(|lock| lock.declared == DeclaredLock::Deny)
         {
             text.sample(
                 name,
@@ -132,8 +132,8 @@ fn host(text: &mut Text, status: &Status) {
     }
 }
 
-fn channel(text: &mut Text, channel: &follow::Following) {
-    let all = follow::State::ALL.map(follow::State::name);
+fn channel(text: &mut Text, channel: &ChannelStatus) {
+    let all = ChannelState::ALL.map(ChannelState::name);
     let help = "Where this host stands by the channel of its image.";
     text.states(
         "earmark_channel_state",

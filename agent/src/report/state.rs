@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::{files, status::model::SinkStatus};
 
 const NAME: &str = "state.json";
 const BOUND: u64 = 256 * 1024;
@@ -19,28 +19,7 @@ pub struct State {
     /// Time at which it was made, in seconds since the boot.
     pub made: Option<u64>,
     /// By their URLs.
-    pub sinks: BTreeMap<String, SinkState>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SinkState {
-    /// Reports that it took.
-    pub sent: u64,
-    /// Times that it did not.
-    pub failed: u64,
-    /// Reports that it will never get.
-    pub dropped: u64,
-    /// Times in a row.
-    pub in_a_row: u32,
-    /// Time of the next attempt, in seconds since the boot.
-    pub next: u64,
-    /// Time at which it last took a report, in seconds since 1970.
-    pub last: Option<u64>,
-    /// Size of the reports that wait for it, in bytes.
-    pub spooled: u64,
-    /// Cause of the last failure; none after a success.
-    pub problem: Option<String>,
+    pub sinks: BTreeMap<String, SinkStatus>,
 }
 
 impl State {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::summary::clean;
+use crate::status::summary::clean;
 
 /// Socket of the service manager for notifications; none if nobody asked.
 #[derive(Debug)]

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use earmark_scan::{Report, verify::Verdict};
 
 use crate::{
-    first_boot::Shown,
-    grants::Taint,
     host,
-    lockdown::{Declared, LockRecord, LockState, LockdownState},
-    record::Status,
-    report::SinkState,
-    summary::{clean, image},
+    status::{
+        model::{
+            DeclaredLock, FirstBootStatus, LockState, LockStatus, LockdownStatus, SinkStatus,
+            Status, Taint,
+        },
+        summary::{clean, image},
+    },
 };
 
 /// Findings that are listed.
@@ -25,7 +26,7 @@ const WIDTH: usize = 80;
 /// The screen of a status, as of `now`.
 pub fn render(
     status: &Status,
-    sinks: &BTreeMap<String, SinkState>,
+    sinks: &BTreeMap<String, SinkStatus>,
     now: Option<u64>,
     is_of_this_boot: bool,
 ) -> String {
@@ -93,10 +94,10 @@ pub fn render(
 }
 
 /// Each state with its locks, and what of those that are denied is open.
-fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
+fn locks(screen: &mut Screen, lockdown: &LockdownStatus, now: Option<u64>) {
     let mut label = "Locks";
-    let allowed = |lock: &&LockRecord| lock.declared == Declared::Allow;
-    let mut row = |words: &str, locks: Vec<&LockRecord>| {
+    let allowed = |lock: &&LockStatus| lock.declared == DeclaredLock::Allow;
+    let mut row = |words: &str, locks: Vec<&LockStatus>| {
         let names: Vec<&str> = locks.iter().map(|lock| lock.lock.as_str()).collect();
         if !names.is_empty() {
             screen.row(label, &format!("{words}: {}", names.join(", ")));
@@ -136,7 +137,7 @@ fn locks(screen: &mut Screen, lockdown: &LockdownState, now: Option<u64>) {
 }
 
 /// Shows the places that reports go to: what each took last, or why it takes none.
-fn reports(screen: &mut Screen, sinks: &BTreeMap<String, SinkState>, now: Option<u64>) {
+fn reports(screen: &mut Screen, sinks: &BTreeMap<String, SinkStatus>, now: Option<u64>) {
     let mut label = "Reports";
     for (url, sink) in sinks.iter().take(SHOWN) {
         let took = match (sink.last, now) {
@@ -170,7 +171,7 @@ fn taints(screen: &mut Screen, taints: &[Taint]) {
     }
 }
 
-fn first_boot(screen: &mut Screen, shown: &Shown) {
+fn first_boot(screen: &mut Screen, shown: &FirstBootStatus) {
     let steps = match shown.steps.len() {
         1 => "1 step".to_owned(),
         steps => format!("{steps} steps"),

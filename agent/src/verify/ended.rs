@@ -10,7 +10,13 @@ use earmark_scan::{
     verify::{self, Place, Verdict},
 };
 
-use crate::{announce::announce, exit::Exit, policy::Policy, record, summary};
+use crate::{
+    announce::announce,
+    exit::Exit,
+    grants,
+    policy::Policy,
+    status::{record, summary},
+};
 
 /// End of a service, in the words of its manager (`systemd.exec`, "Environment Variables Set").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +89,7 @@ fn tell(root: &Root, problem: &str) {
 }
 
 fn keep(root: &Root, report: &Report) {
-    if let Err(error) = record::keep(root, report, None) {
+    if let Err(error) = record::keep(root, report, None, grants::taints(root)) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
 }

@@ -146,7 +146,7 @@ impl Bench {
         last
     }
 
-    fn stands(&self, versions: &[&str]) -> Following {
+    fn stands(&self, versions: &[&str]) -> ChannelStatus {
         let (kept, problem) = self.brought(&[self.document(5, versions)]);
         stand(kept.as_ref(), problem, &self.host(5))
     }
@@ -155,18 +155,21 @@ impl Bench {
 #[test]
 fn a_host_stands_where_the_document_says() {
     let bench = Bench::new();
-    assert_eq!(bench.stands(&["1"]).state, State::Current);
+    assert_eq!(bench.stands(&["1"]).state, ChannelState::Current);
     let behind = bench.stands(&["1", "2", "3"]);
-    assert_eq!((behind.state, behind.behind), (State::Behind, Some(2)));
+    assert_eq!(
+        (behind.state, behind.behind),
+        (ChannelState::Behind, Some(2))
+    );
     assert_eq!(
         (behind.since, behind.latest.as_deref()),
         (Some(START + 2), Some("3"))
     );
     let revoked = bench.stands(&["1!", "2"]);
-    assert_eq!(revoked.state, State::Revoked);
+    assert_eq!(revoked.state, ChannelState::Revoked);
     assert_eq!(revoked.reason.as_deref(), Some("it leaks"));
-    assert_eq!(bench.stands(&["2"]).state, State::Unlisted);
-    assert_eq!(bench.stands(&[]).state, State::Unlisted);
+    assert_eq!(bench.stands(&["2"]).state, ChannelState::Unlisted);
+    assert_eq!(bench.stands(&[]).state, ChannelState::Unlisted);
 }
 
 #[test]
@@ -178,9 +181,9 @@ fn what_is_known_gets_old() {
         host.time += later;
         stand(kept.as_ref(), None, &host).state
     };
-    assert_eq!(state(&["1"], SILENCE), State::Current);
-    assert_eq!(state(&["1"], SILENCE + 1), State::Unreachable);
-    assert_eq!(state(&["1"], 30 * DAY), State::Expired);
+    assert_eq!(state(&["1"], SILENCE), ChannelState::Current);
+    assert_eq!(state(&["1"], SILENCE + 1), ChannelState::Unreachable);
+    assert_eq!(state(&["1"], 30 * DAY), ChannelState::Expired);
     // A note that says that it was fetched in time to come would stay news for ever.
     let fetched = |ahead: u64| {
         let (kept, _) = bench.brought(&[bench.document(5, &["1"])]);
@@ -188,12 +191,12 @@ fn what_is_known_gets_old() {
         kept.fetched = bench.host(5).time + ahead;
         stand(Some(&kept), None, &bench.host(5)).state
     };
-    assert_eq!(fetched(AHEAD), State::Current);
-    assert_eq!(fetched(AHEAD + 1), State::Unreachable);
+    assert_eq!(fetched(AHEAD), ChannelState::Current);
+    assert_eq!(fetched(AHEAD + 1), ChannelState::Unreachable);
     // What is revoked stays so, however old the news.
-    assert_eq!(state(&["1!"], 90 * DAY), State::Revoked);
+    assert_eq!(state(&["1!"], 90 * DAY), ChannelState::Revoked);
     let nothing = stand(None, Some("no answer in time".to_owned()), &bench.host(5));
-    assert_eq!(nothing.state, State::Unreachable);
+    assert_eq!(nothing.state, ChannelState::Unreachable);
     assert_eq!(nothing.problem.as_deref(), Some("no answer in time"));
 }
 
@@ -204,7 +207,7 @@ fn a_document_of_the_future_is_followed_and_told() {
         let (kept, problem) = bench.brought(&[bench.document(5, &["1!", "2"])]);
         let following = stand(kept.as_ref(), problem, &bench.host(host_day));
         // Whoever's clock is wrong: what is revoked stays so.
-        assert_eq!(following.state, State::Revoked);
+        assert_eq!(following.state, ChannelState::Revoked);
         following.problem.unwrap_or_default()
     };
     assert_eq!(says(5), "");
@@ -323,7 +326,10 @@ fn counter_that_jumps_is_refused_and_a_higher_floor_recovers() {
 fn revoked_release_is_not_named_as_what_hosts_should_run() {
     let bench = Bench::new();
     let revoked = bench.stands(&["1!"]);
-    assert_eq!((revoked.state, &revoked.latest), (State::Revoked, &None));
+    assert_eq!(
+        (revoked.state, &revoked.latest),
+        (ChannelState::Revoked, &None)
+    );
     assert_eq!(revoked.to_string(), "REVOKED: it leaks");
     let replaced = bench.stands(&["1!", "2"]);
     assert_eq!(

@@ -18,12 +18,12 @@ fn channel(more: &str) -> Channel {
 const DRAINS: &str = "on_revoked = { start = \"drain.service\" }\n";
 
 fn decided(
-    before: Option<Pending>,
-    state: State,
+    before: Option<PendingReaction>,
+    state: ChannelState,
     channel: &Channel,
     host: &str,
     time: u64,
-) -> Option<Pending> {
+) -> Option<PendingReaction> {
     let moment = Moment {
         host,
         manifest: ManifestDigest::of_payload(b"1"),
@@ -36,19 +36,19 @@ fn decided(
 #[test]
 fn nothing_is_done_but_what_is_declared_for_what_is_known_to_be_so() {
     let drains = channel(DRAINS);
-    for state in State::ALL {
+    for state in ChannelState::ALL {
         let found = decided(None, state, &drains, "a", NOW);
-        assert_eq!(found.is_some(), state == State::Revoked, "{state:?}");
+        assert_eq!(found.is_some(), state == ChannelState::Revoked, "{state:?}");
         assert_eq!(decided(None, state, &channel(""), "a", NOW), None);
     }
     let halts = channel("on_behind = \"halt\"\n");
     assert_eq!(
-        decided(None, State::Behind, &halts, "a", NOW)
+        decided(None, ChannelState::Behind, &halts, "a", NOW)
             .unwrap()
             .action,
         "halt"
     );
-    assert_eq!(decided(None, State::Revoked, &halts, "a", NOW), None);
+    assert_eq!(decided(None, ChannelState::Revoked, &halts, "a", NOW), None);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
         let mut hours = std::collections::BTreeMap::new();
         for host in 0..hosts {
             let host = format!("i-{host:017x}");
-            let at = decided(None, State::Revoked, &channel, &host, NOW)
+            let at = decided(None, ChannelState::Revoked, &channel, &host, NOW)
                 .unwrap()
                 .at;
             *hours.entry((at - NOW) / 3_600).or_insert(0_u64) += 1;
@@ -79,16 +79,24 @@ fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
 #[test]
 fn a_turn_later_than_any_is_decided_anew() {
     let drains = channel(DRAINS);
-    let first = decided(None, State::Revoked, &drains, "a", NOW).unwrap();
-    let forged = Pending {
+    let first = decided(None, ChannelState::Revoked, &drains, "a", NOW).unwrap();
+    let forged = PendingReaction {
         at: u64::MAX,
         ..first.clone()
     };
-    let kept = |before: &Pending| decided(Some(before.clone()), State::Revoked, &drains, "a", NOW);
+    let kept = |before: &PendingReaction| {
+        decided(
+            Some(before.clone()),
+            ChannelState::Revoked,
+            &drains,
+            "a",
+            NOW,
+        )
+    };
     assert_eq!(kept(&forged), Some(first.clone()));
     assert_eq!(kept(&first), Some(first));
     // With a clock that went back, what was done is not done again.
-    let done = Pending {
+    let done = PendingReaction {
         done: Some(NOW),
         ..forged
     };
@@ -98,27 +106,45 @@ fn a_turn_later_than_any_is_decided_anew() {
 #[test]
 fn what_was_decided_stays_as_long_as_its_reason_and_is_done_once() {
     let drains = channel(DRAINS);
-    let first = decided(None, State::Revoked, &drains, "a", NOW).unwrap();
+    let first = decided(None, ChannelState::Revoked, &drains, "a", NOW).unwrap();
     // Neither a later document nor a reboot puts it off.
-    let again = decided(Some(first.clone()), State::Revoked, &drains, "a", NOW + 500);
+    let again = decided(
+        Some(first.clone()),
+        ChannelState::Revoked,
+        &drains,
+        "a",
+        NOW + 500,
+    );
     assert_eq!(again.as_ref(), Some(&first));
     assert!(!first.is_due(first.at - 1) && first.is_due(first.at));
     // One that takes it back is in time.
     assert_eq!(
-        decided(Some(first.clone()), State::Current, &drains, "a", NOW + 500),
+        decided(
+            Some(first.clone()),
+            ChannelState::Current,
+            &drains,
+            "a",
+            NOW + 500
+        ),
         None
     );
-    let done = Pending {
+    let done = PendingReaction {
         done: Some(first.at),
         ..first.clone()
     };
     assert!(!done.is_due(first.at + 1));
     assert_eq!(
-        decided(Some(done.clone()), State::Revoked, &drains, "a", NOW + 500),
+        decided(
+            Some(done.clone()),
+            ChannelState::Revoked,
+            &drains,
+            "a",
+            NOW + 500
+        ),
         Some(done.clone())
     );
     // Another image of the same host, which declares something else, decides anew.
     let halts = channel("on_revoked = \"halt\"\n");
-    let anew = decided(Some(done), State::Revoked, &halts, "a", NOW + 500).unwrap();
+    let anew = decided(Some(done), ChannelState::Revoked, &halts, "a", NOW + 500).unwrap();
     assert_eq!((anew.action.as_str(), anew.done), ("halt", None));
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::status::model::LockState;
+use crate::testing::TestRoot;
 
 const PASSWD: &str = "\
 root:x:0:0:root:/root:/bin/bash

@@ -15,7 +15,7 @@ use rustix::mount::{
 };
 
 use super::*;
-use crate::lockdown::item::LockState;
+use crate::status::model::LockState;
 
 const INSIDE: &str = "EARMARK_TEST_INSIDE";
 const NAME: &str = "lockdown::filesystems::privileged::privileged_the_lock_holds_on_real_mounts";

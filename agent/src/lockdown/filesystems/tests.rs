@@ -6,7 +6,7 @@ use super::{
     plan::Operation::{self, Bind, Restrict},
     *,
 };
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::testing::TestRoot;
 
 /// A cloud image: one file system, another for the boot loader, and what systemd mounts.
 const BOOTED: &str = "\

@@ -11,7 +11,7 @@ use std::{
 use earmark_scan::Root;
 
 use super::*;
-use crate::lockdown::item::LockState;
+use crate::status::model::LockState;
 
 const INSIDE: &str = "EARMARK_TEST_INSIDE";
 const NAME: &str = "lockdown::imds::privileged::privileged_only_root_reaches_the_service";

@@ -4,13 +4,11 @@ use super::{
     rule::Place,
     *,
 };
+use crate::status::model::LockState;
 use crate::{
-    lockdown::{
-        item::LockState,
-        netlink::{
-            Progress,
-            message::{DONE, ERROR, INTERRUPTED, SEQUENCE, attributes, messages},
-        },
+    lockdown::netlink::{
+        Progress,
+        message::{DONE, ERROR, INTERRUPTED, SEQUENCE, attributes, messages},
     },
     testing::TestRoot,
 };

@@ -183,7 +183,7 @@ mod tests {
     use earmark_manifest::declaration::Declaration;
 
     use super::*;
-    use crate::{lockdown::item::LockState, testing::TestRoot};
+    use crate::{status::model::LockState, testing::TestRoot};
 
     const ASKED: &str = "# Python\n:python3.11:M::\\xa7\\x0d\\x0d\\x0a::/usr/bin/python3.11:\n\
         :jar:E::jar::/usr/bin/jexec:\n:qemu:M:0:\\x7fELF\\x02:\\xff\\xff\\xff\\xff\\x00:/usr/bin/qemu:OCF\n";

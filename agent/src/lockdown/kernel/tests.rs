@@ -1,7 +1,8 @@
 use std::{cell::RefCell, fs};
 
 use super::{settings::Right, *};
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::status::model::LockState;
+use crate::testing::TestRoot;
 
 /// As a distribution leaves it.
 const OPEN: &[(&str, &str)] = &[

@@ -1,7 +1,8 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::status::model::LockState;
+use crate::testing::TestRoot;
 
 fn found(root: &TestRoot, unit: &str) -> String {
     let root = root.open();

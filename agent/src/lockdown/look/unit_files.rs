@@ -7,10 +7,11 @@ use rustix::fs::FileType;
 use super::{
     super::{
         cause::Probe,
-        item::{Item, LockState, Seen, Strength, Unseen},
+        item::{Item, Seen, Strength, Unseen},
     },
     Look,
 };
+use crate::status::model::LockState;
 
 /// Directories in which systemd looks for a unit, in its order.
 const PLACES: [&str; 12] = [

@@ -20,9 +20,11 @@ use earmark_scan::Root;
 use crate::{
     exec,
     exit::Exit,
-    lockdown::{Declared, LockState, LockdownState},
-    record,
-    summary::clean,
+    status::{
+        model::{DeclaredLock, LockState, LockdownStatus},
+        record,
+        summary::clean,
+    },
 };
 
 /// Programs that understand the same.
@@ -187,11 +189,11 @@ fn locked_image() -> Option<String> {
     is_denied.then(|| record::image(&root))
 }
 
-fn denies(lockdown: &LockdownState) -> bool {
+fn denies(lockdown: &LockdownStatus) -> bool {
     let mut locks = lockdown.locks.iter();
     locks.any(|lock| {
         lock.lock == "packages"
-            && lock.declared == Declared::Deny
+            && lock.declared == DeclaredLock::Deny
             && lock.state != LockState::Granted
     })
 }

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::status::model::LockState;
+use crate::testing::TestRoot;
 
 /// The names of ways in that a declaration can leave open.
 const WORDS: [&str; 4] = ["sshd", "ec2-instance-connect", "amazon-ssm-agent", "getty"];

@@ -11,7 +11,7 @@ use crate::testing::TestRoot;
 /// A sink, and a host that reports to it every five minutes.
 struct Bench {
     root: TestRoot,
-    state: SinkState,
+    state: SinkStatus,
     uptime: u64,
     taken: RefCell<Vec<String>>,
 }
@@ -37,7 +37,7 @@ impl Bench {
         fs::create_dir_all(root.open().path().join("var/lib/earmark/report")).unwrap();
         Self {
             root,
-            state: SinkState::default(),
+            state: SinkStatus::default(),
             uptime: 0,
             taken: RefCell::default(),
         }

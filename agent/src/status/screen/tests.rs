@@ -351,14 +351,14 @@ fn places_for_reports_say_what_they_took_last_or_why_they_take_none() {
         taints: Vec::new(),
         instance: None,
     };
-    let fresh = SinkState {
+    let fresh = SinkStatus {
         last: Some(1_795_392_010),
-        ..SinkState::default()
+        ..SinkStatus::default()
     };
-    let down = SinkState {
+    let down = SinkStatus {
         problem: Some("status 503\u{1b}[2J".to_owned()),
         spooled: 3_072,
-        ..SinkState::default()
+        ..SinkStatus::default()
     };
     let sinks = [
         ("https://reports.example.com/", fresh),

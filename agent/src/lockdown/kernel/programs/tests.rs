@@ -1,7 +1,8 @@
 use earmark_manifest::declaration::Declaration;
 
 use super::*;
-use crate::{lockdown::item::LockState, testing::TestRoot};
+use crate::status::model::LockState;
+use crate::testing::TestRoot;
 
 fn host() -> TestRoot {
     let root = TestRoot::bare();

@@ -4,43 +4,16 @@
 use anyhow::{Context, Result};
 use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
-use serde::{Deserialize, Serialize};
 
-use crate::{
-    first_boot::Shown,
-    follow::Following,
-    grants::{self, Taint},
-    lockdown::LockdownState,
-    state::StateDirectory,
+use super::{
+    model::{ChannelStatus, FirstBootStatus, LockdownStatus, Status, Taint},
     summary,
 };
+use crate::state::StateDirectory;
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;
 const NAME: &str = "status.json";
-
-/// The state of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// The last verification.
-    #[serde(flatten)]
-    pub report: Report,
-    /// Result of first boot, if the image declares steps and they were come to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_boot: Option<Shown>,
-    /// The locks, as they were last measured in this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lockdown: Option<LockdownState>,
-    /// Standing in the channel that its image names, as of this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<Following>,
-    /// Name of this instance, if this boot could tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
-    /// Changes to this instance that its image does not declare, kept for its whole life.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub taints: Vec<Taint>,
-}
 
 /// Reads the record beneath the root, if there is one.
 pub fn read(root: &Root) -> Result<Option<Status>> {
@@ -64,8 +37,14 @@ pub fn image(root: &Root) -> String {
     }
 }
 
-/// Keeps a report as the record, unless the record of this boot says more; and which instance this is, if it is known.
-pub fn keep(root: &Root, report: &Report, instance: Option<String>) -> Result<()> {
+/// Keeps a report as the record, unless the record of this boot says more; the name of this instance, if it is known;
+/// and what taints it.
+pub fn keep(
+    root: &Root,
+    report: &Report,
+    instance: Option<String>,
+    taints: Vec<Taint>,
+) -> Result<()> {
     let directory = StateDirectory::open(root)?;
     directory.wait_for_turn();
     // What cannot be read says nothing.
@@ -83,20 +62,26 @@ pub fn keep(root: &Root, report: &Report, instance: Option<String>) -> Result<()
         lockdown: old.as_ref().and_then(|old| old.lockdown.clone()),
         channel: old.as_ref().and_then(|old| old.channel.clone()),
         instance: instance.or_else(|| old.and_then(|old| old.instance)),
-        taints: Vec::new(),
+        taints,
     };
-    write(root, &directory, status)
+    write(&directory, &status)
 }
 
 /// Adds how first boot went to the record of this boot.
-pub fn keep_first_boot(root: &Root, first_boot: Shown) -> Result<()> {
+pub fn keep_first_boot(root: &Root, first_boot: FirstBootStatus) -> Result<()> {
     add(root, |status| status.first_boot = Some(first_boot))
 }
 
-/// Adds how the locks are to the record of this boot, and which instance it is.
-pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<String>) -> Result<()> {
+/// Adds the state of the locks to the record of this boot, the name of this instance, and what taints it by now.
+pub fn keep_lockdown(
+    root: &Root,
+    lockdown: LockdownStatus,
+    instance: Option<String>,
+    taints: Vec<Taint>,
+) -> Result<()> {
     add(root, |status| {
         status.lockdown = Some(lockdown);
+        status.taints = taints;
         if instance.is_some() {
             status.instance = instance;
         }
@@ -104,7 +89,7 @@ pub fn keep_lockdown(root: &Root, lockdown: LockdownState, instance: Option<Stri
 }
 
 /// Adds where this host stands to the record of this boot.
-pub fn keep_channel(root: &Root, channel: Following) -> Result<()> {
+pub fn keep_channel(root: &Root, channel: ChannelStatus) -> Result<()> {
     add(root, |status| status.channel = Some(channel))
 }
 
@@ -113,12 +98,11 @@ fn add(root: &Root, change: impl FnOnce(&mut Status)) -> Result<()> {
     directory.wait_for_turn();
     let mut status = read(root)?.context("no verification is on record")?;
     change(&mut status);
-    write(root, &directory, status)
+    write(&directory, &status)
 }
 
-fn write(root: &Root, directory: &StateDirectory, mut status: Status) -> Result<()> {
-    status.taints = grants::taints(root);
-    let bytes = serde_json::to_vec_pretty(&status).context("failed to write the record")?;
+fn write(directory: &StateDirectory, status: &Status) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(status).context("failed to write the record")?;
     directory.replace(NAME, &bytes)
 }
 
@@ -164,9 +148,9 @@ mod tests {
     fn kept(old: &Report, new: &Report) -> bool {
         let root = TestRoot::bare();
         let read = || read(&root.open()).unwrap().unwrap().report;
-        keep(&root.open(), old, None).unwrap();
+        keep(&root.open(), old, None, Vec::new()).unwrap();
         assert_eq!(read(), *old);
-        keep(&root.open(), new, None).unwrap();
+        keep(&root.open(), new, None, Vec::new()).unwrap();
         let found = read();
         assert!(found == *old || found == *new);
         found == *new
@@ -217,16 +201,28 @@ mod tests {
             "schema": 1, "state": "done", "instance": null, "manifest": null,
             "cloned_from": null, "steps": [], "next": null
         });
-        let shown: Shown = serde_json::from_value(shown).unwrap();
+        let shown: FirstBootStatus = serde_json::from_value(shown).unwrap();
         assert!(keep_first_boot(&root.open(), shown.clone()).is_err());
-        keep(&root.open(), &report("critical", Verdict::Partial), None).unwrap();
+        keep(
+            &root.open(),
+            &report("critical", Verdict::Partial),
+            None,
+            Vec::new(),
+        )
+        .unwrap();
         assert_eq!(first_boot(), None);
         keep_first_boot(&root.open(), shown.clone()).unwrap();
-        keep(&root.open(), &report("full", Verdict::Verified), None).unwrap();
+        keep(
+            &root.open(),
+            &report("full", Verdict::Verified),
+            None,
+            Vec::new(),
+        )
+        .unwrap();
         assert_eq!(first_boot(), Some(shown));
         let mut next = report("critical", Verdict::Partial);
         next.boot_id = Some("another".to_owned());
-        keep(&root.open(), &next, None).unwrap();
+        keep(&root.open(), &next, None, Vec::new()).unwrap();
         assert_eq!(first_boot(), None);
     }
 
@@ -234,7 +230,13 @@ mod tests {
     fn which_instance_it_is_is_kept_as_long_as_its_boot() {
         let root = TestRoot::bare();
         let kept = |report: &Report, instance: Option<&str>| {
-            keep(&root.open(), report, instance.map(str::to_owned)).unwrap();
+            keep(
+                &root.open(),
+                report,
+                instance.map(str::to_owned),
+                Vec::new(),
+            )
+            .unwrap();
             read(&root.open()).unwrap().and_then(|kept| kept.instance)
         };
         let this = Some("i-0123456789abcdef0");
@@ -254,7 +256,13 @@ mod tests {
         root.write("/run/earmark/status.json", b"{\"schema\": 1");
         let error = read(&root.open()).unwrap_err().to_string();
         assert!(error.contains("/run/earmark/status.json"), "{error}");
-        keep(&root.open(), &report("full", Verdict::Verified), None).unwrap();
+        keep(
+            &root.open(),
+            &report("full", Verdict::Verified),
+            None,
+            Vec::new(),
+        )
+        .unwrap();
         assert!(read(&root.open()).unwrap().is_some());
     }
 }
