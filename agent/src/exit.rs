@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use earmark_scan::ScanError;
 use rustix::io::Errno;
 
-use crate::{imds::ImdsError, store::UnknownFormat};
+use crate::{platform::imds::ImdsError, store::UnknownFormat};
 
 /// Reason for the program's end; each has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use earmark_scan::Root;
 use crate::{
     cli::FetchArgs,
     exit::Exit,
-    instance,
+    platform::instance,
     policy::Policy,
     remote::{Remote, Trouble},
     status::record,

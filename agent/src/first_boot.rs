@@ -7,7 +7,6 @@
 mod accounts;
 mod bindings;
 mod credentials;
-pub mod identity;
 mod journal;
 mod kept;
 mod perform;

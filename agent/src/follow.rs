@@ -32,7 +32,7 @@ use crate::{
     cli::FollowArgs,
     exec::live,
     exit::Exit,
-    grants, host,
+    host, platform,
     policy::Policy,
     state::StateDirectory,
     status::{
@@ -153,7 +153,7 @@ fn act(root: &Root, reaction: &Reaction) -> Result<()> {
 /// only as long as this boot.
 fn this_host(root: &Root) -> String {
     // By root's word: whoever could choose it would choose when this host acts.
-    let of = |platform| grants::instance(root, platform);
+    let of = |platform| platform::instance_name(root, platform);
     let named = of(Platform::Ec2).or_else(|| of(Platform::File));
     let named = named.map(|name| name.to_string());
     named.or_else(host::boot_id).unwrap_or_default()

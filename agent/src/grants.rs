@@ -9,7 +9,6 @@
 //! a grant that still holds in again (tier T0).
 
 mod clock;
-mod instance;
 mod opened;
 mod record;
 mod taint;
@@ -33,12 +32,11 @@ use self::{
     take::{Host, Refused},
 };
 pub use self::{
-    instance::of as instance,
     opened::{Opened, Progress},
     taint::taints,
     tell::{Event, tell},
 };
-use crate::state::StateDirectory;
+use crate::{platform, state::StateDirectory};
 
 /// Result of a look at the grants.
 #[derive(Debug, Default)]
@@ -92,7 +90,7 @@ pub fn opened_now(root: &Root, declared: &VerifiedDeclaration) -> BTreeMap<LockN
 
 fn open_now(root: &Root, declared: &VerifiedDeclaration) -> BTreeMap<GrantedLock, u64> {
     let found = || {
-        let instance = instance::of(root, declared.declaration().image.platform)?;
+        let instance = platform::instance_name(root, declared.declaration().image.platform)?;
         let record = Record::read(root).ok()??;
         let trust = seal::read_trust(root).ok()?;
         let now = Reading::now(root).after(record.clock.as_ref())?;
@@ -122,7 +120,7 @@ fn try_look(
     }
     let mut now = Now::default();
     now.events.extend(problems.into_iter().map(Event::Problem));
-    let instance = instance::of(root, declared.declaration().image.platform)
+    let instance = platform::instance_name(root, declared.declaration().image.platform)
         .ok_or("no grant is believed: this host cannot tell which instance it is")?;
     let before = of_this_instance(root, record, instance, &mut now)?;
     let trust = seal::read_trust(root).map_err(|error| error.to_string())?;

@@ -45,11 +45,10 @@ mod generator;
 mod grants;
 mod host;
 mod http;
-mod imds;
-mod instance;
 mod journal;
 mod lockdown;
 mod parameters;
+mod platform;
 mod policy;
 mod remote;
 mod report;
@@ -83,7 +82,7 @@ fn main() -> ExitCode {
         cli::Command::Fetch(args) => fetch::run(&args),
         cli::Command::FirstBoot(args) => first_boot::run(&args),
         cli::Command::Follow(args) => follow::run(&args),
-        cli::Command::Instance(args) => instance::run(&args),
+        cli::Command::Instance(args) => platform::instance::run(&args),
         cli::Command::Lockdown(args) => lockdown::run(&args),
         cli::Command::Report(args) => report::run(&args),
         cli::Command::Run(args) => run::run(&args),

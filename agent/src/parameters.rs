@@ -23,7 +23,7 @@ use earmark_manifest::{
 use earmark_scan::{Root, ScanError};
 
 use self::{file::Found, gathering::Gathering};
-use crate::imds::{self, Imds, ImdsError};
+use crate::platform::imds::{self, Imds, ImdsError};
 
 /// The value of each parameter that has one.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use earmark_scan::Root;
 use reqwest::{Client, Method, StatusCode};
 
 use self::https::{Answer, exchange};
-use crate::{files, instance::Role};
+use crate::{files, platform::instance::Role};
 
 /// An answer to a put is not of interest but for its status; an error of S3 has a code in it.
 const ANSWER: usize = 64 * 1024;

@@ -33,7 +33,8 @@ use self::{
 use crate::{
     cli::ReportArgs,
     exit::Exit,
-    files, host, instance, output,
+    files, host, output,
+    platform::instance,
     policy::Policy,
     remote::Remote,
     status::{model::SinkStatus, record, summary::clean},

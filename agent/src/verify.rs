@@ -17,7 +17,7 @@ use crate::{
     announce::announce,
     cli::VerifyArgs,
     cmdline::{CommandLine, Judgement},
-    generator, grants, host, lockdown,
+    generator, grants, host, lockdown, platform,
     policy::Policy,
     status,
     status::record,
@@ -62,7 +62,7 @@ pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
 /// comes no further, and its owner has to know it by its name.
 fn instance(root: &Root, policy: &Policy) -> Option<String> {
     let platform = policy.declaration()?.image.platform;
-    grants::instance(root, platform).map(|name| name.to_string())
+    platform::instance_name(root, platform).map(|name| name.to_string())
 }
 
 /// Before first boot is only what the boot's own verification is. A record of this boot that says that first

@@ -12,7 +12,6 @@ use earmark_scan::Root;
 
 use super::{
     bindings::Bindings,
-    identity::{self, Instance},
     journal::{Journal, StepState},
     kept::KeptValues,
     steps::{self, Context},
@@ -21,8 +20,11 @@ use crate::{
     console,
     exec::{Failure, SealedImage, sealed::SealedFiles},
     host,
-    imds::Imds,
     parameters::{self, Values},
+    platform::{
+        identity::{self, Instance},
+        imds::Imds,
+    },
     status::{record, summary},
 };
 

@@ -5,9 +5,10 @@ use std::fmt;
 use earmark_manifest::grant::InstanceName;
 use earmark_scan::Root;
 
-use super::{instance, record::Record};
+use super::record::Record;
 use crate::{
     host::utc,
+    platform,
     status::{model::Taint, summary::clean},
 };
 
@@ -40,7 +41,7 @@ pub fn taints(root: &Root) -> Vec<Taint> {
 }
 
 fn is_another(root: &Root, name: &InstanceName) -> bool {
-    instance::of_kind(root, name).is_some_and(|this| this != *name)
+    platform::instance_name_like(root, name).is_some_and(|this| this != *name)
 }
 
 fn unknown(problem: String) -> Taint {

@@ -6,7 +6,7 @@ use super::item::{Item, Measured};
 use crate::{
     console,
     exit::Exit,
-    grants, host, journal,
+    grants, host, journal, platform,
     policy::Policy,
     root_record::{self, RootRecord},
     status::{
@@ -113,7 +113,7 @@ fn say(root: &Root, policy: &Policy, state: &LockdownStatus) {
 
 fn keep(root: &Root, policy: &Policy, state: LockdownStatus) {
     let platform = policy.declaration().map(|declared| declared.image.platform);
-    let instance = platform.and_then(|platform| grants::instance(root, platform));
+    let instance = platform.and_then(|platform| platform::instance_name(root, platform));
     let instance = instance.map(|name| name.to_string());
     if let Err(error) = root_record::keep_lockdown(root, state.clone()) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use earmark_manifest::declaration::Declaration;
 
 use super::{GatherError, Values, gather};
-use crate::{imds::server::Instance, testing::TestRoot};
+use crate::{platform::imds::server::Instance, testing::TestRoot};
 
 /// One of each type.
 const PARAMETERS: &str = r#"

@@ -7,7 +7,7 @@ use super::{
     Trouble,
     sign::{Signed, sign},
 };
-use crate::{host, instance::Role};
+use crate::{host, platform::instance::Role};
 
 /// A request that the instance's role signed.
 pub fn request(

@@ -6,7 +6,7 @@
 use earmark_manifest::crypto::{hmac_sha256, sha256};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{host, instance::Role};
+use crate::{host, platform::instance::Role};
 
 /// Parts of a request that are signed.
 #[derive(Debug)]

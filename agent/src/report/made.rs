@@ -8,7 +8,8 @@ use earmark_scan::{Root, verify};
 use serde::Deserialize;
 
 use crate::{
-    host, instance,
+    host,
+    platform::instance,
     status::{
         model::{self, ChannelStatus, DeclaredLock, LockdownStatus, Status},
         record,

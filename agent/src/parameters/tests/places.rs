@@ -6,7 +6,7 @@ use earmark_manifest::declaration::Declaration;
 
 use super::{GatherError, Values, declared, gather, gathered, of_user_data, problems, text};
 use crate::{
-    imds::server::{Instance, Server, reply},
+    platform::imds::server::{Instance, Server, reply},
     testing::TestRoot,
 };
 

@@ -5,7 +5,7 @@ use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    imds::{self, IdentityDocument, Imds},
+    platform::imds::{self, IdentityDocument, Imds},
     store,
 };
 

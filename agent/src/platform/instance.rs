@@ -19,7 +19,7 @@ use crate::{
     cli::InstanceArgs,
     exit::Exit,
     files,
-    imds::{self, IdentityDocument, Imds, InstanceId},
+    platform::imds::{self, IdentityDocument, Imds, InstanceId},
     policy::Policy,
     status::model::Status,
 };
@@ -177,7 +177,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::{imds::server::Instance, testing::TestRoot};
+    use crate::{platform::imds::server::Instance, testing::TestRoot};
 
     const CREDENTIALS: &str = r#"{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIA",
         "SecretAccessKey": "hidden", "Token": "token==", "Expiration": "2026-11-24T02:43:00Z"}"#;
