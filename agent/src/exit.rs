@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use earmark_scan::ScanError;
 use rustix::io::Errno;
 
-use crate::{platform::imds::ImdsError, store::UnknownFormat};
+use crate::{host::store::UnknownFormat, platform::imds::ImdsError};
 
 /// Reason for the program's end; each has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,14 +23,12 @@ use earmark_scan::{Root, verify::Verdict};
 
 use self::{journal::Journal, perform::Outcome};
 use crate::{
+    boot::policy::Policy,
     cli::FirstBootArgs,
-    console,
     exec::live,
     exit::Exit,
-    journal as system_journal,
-    policy::Policy,
-    root_record::RootRecord,
-    status::{model::FirstBootStatus, record, summary},
+    host::{console, journal as system_journal},
+    status::{model::FirstBootStatus, record, root_record::RootRecord, summary},
 };
 
 /// Shows what first boot did, or carries it out.

@@ -1,5 +1,15 @@
 //! Facts of the running host: container or not, boot id, clocks.
 
+pub mod console;
+pub mod file_size;
+pub mod files;
+pub mod journal;
+#[macro_use]
+pub mod output;
+pub mod state;
+pub mod store;
+pub mod throttle;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The inode of the initial PID namespace: `PROC_PID_INIT_INO` of the kernel.

@@ -38,7 +38,7 @@ use self::{
     item::{Item, Measured},
     look::Look,
 };
-use crate::{cli::LockdownArgs, exec::live, exit::Exit, grants, policy::Policy};
+use crate::{boot::policy::Policy, cli::LockdownArgs, exec::live, exit::Exit, fleet::grants};
 
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {

@@ -25,54 +25,37 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 
-use lockdown::answer;
-
 #[macro_use]
-mod output;
+mod host;
 
-mod announce;
+mod boot;
 mod cli;
-mod cmdline;
-mod console;
 mod exec;
 mod exit;
-mod fetch;
-mod file_size;
-mod files;
 mod first_boot;
-mod follow;
-mod generator;
-mod grants;
-mod host;
-mod http;
-mod journal;
+mod fleet;
 mod lockdown;
 mod parameters;
 mod platform;
-mod policy;
-mod remote;
-mod report;
-mod root_record;
 mod run;
-mod state;
 mod status;
-mod store;
 #[cfg(test)]
 mod testing;
-mod throttle;
-mod units;
-mod verify;
+mod transport;
+
+use boot::{generator, verify};
+use fleet::{fetch, follow, report};
 
 fn main() -> ExitCode {
-    file_size::survive();
+    host::file_size::survive();
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default();
     if name == generator::NAME {
         return generator::run(&arguments.collect::<Vec<OsString>>());
     }
-    if answer::is_answered(name) {
-        return answer::run(name, &arguments.collect::<Vec<OsString>>());
+    if lockdown::answer::is_answered(name) {
+        return lockdown::answer::run(name, &arguments.collect::<Vec<OsString>>());
     }
     let command = match cli::Cli::try_parse() {
         Ok(cli) => cli.command,

@@ -10,7 +10,7 @@ pub mod instance;
 use earmark_manifest::{declaration::Platform, grant::InstanceName};
 use earmark_scan::Root;
 
-use crate::root_record::RootRecord;
+use crate::status::root_record::RootRecord;
 
 /// Returns the name of this instance, if this host can tell without asking anybody.
 ///

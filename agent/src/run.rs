@@ -21,15 +21,13 @@ use self::{
     watch::{Next, Outcome, Watch},
 };
 use crate::{
-    announce::announce,
+    boot::{announce::announce, policy::Policy, verify},
     cli::RunArgs,
     exec::{self, Ended, Program},
     exit::Exit,
-    grants, host,
-    policy::Policy,
-    state::StateDirectory,
+    fleet::grants,
+    host::{self, state::StateDirectory},
     status::{record, summary},
-    verify,
 };
 
 /// Most that a background verification reads a second, if the declaration does not say: half of what a

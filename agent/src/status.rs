@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod record;
+pub mod root_record;
 mod screen;
 pub mod summary;
 
@@ -12,7 +13,11 @@ use earmark_scan::{Report, Root, verify::Verdict};
 use serde::Serialize;
 
 use self::model::{SinkStatus, Status};
-use crate::{cli::StatusArgs, exit::Exit, host, output};
+use crate::{
+    cli::StatusArgs,
+    exit::Exit,
+    host::{self, output},
+};
 
 /// The record, and what came of telling others of it.
 #[derive(Serialize)]

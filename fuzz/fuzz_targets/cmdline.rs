@@ -7,17 +7,17 @@
 use earmark_manifest::cmdline::{SignedLine, words};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../agent/src/cmdline/harmful.rs"]
+#[path = "../../agent/src/boot/cmdline/harmful.rs"]
 mod harmful;
-#[path = "../../agent/src/cmdline/known.rs"]
+#[path = "../../agent/src/boot/cmdline/known.rs"]
 mod known;
 #[allow(
     dead_code,
     reason = "the fuzz target does not ask all that the agent does"
 )]
-#[path = "../../agent/src/cmdline/rules.rs"]
+#[path = "../../agent/src/boot/cmdline/rules.rs"]
 mod rules;
-#[path = "../../agent/src/cmdline/tokens.rs"]
+#[path = "../../agent/src/boot/cmdline/tokens.rs"]
 mod tokens;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,7 @@
 //! First-boot steps that could not run: refused before anything is signed, since a host would only find out
 //! at its first boot, and stop there.
 //!
-//! The agent runs sealed programs alone and follows links as they were signed (`agent/src/first_boot`); the
+//! The agent runs sealed programs alone and follows links as they were signed (`agent/src/exec`); the
 //! same is asked here of what was just measured. A program may still fail for reasons of its own.
 
 use earmark_manifest::{

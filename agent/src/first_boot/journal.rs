@@ -11,7 +11,7 @@ use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use super::kept::KeptValues;
-use crate::store;
+use crate::host::store;
 
 /// Its name in the agent's state directory.
 const NAME: &str = "first-boot.journal";

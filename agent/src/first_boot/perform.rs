@@ -17,9 +17,8 @@ use super::{
     steps::{self, Context},
 };
 use crate::{
-    console,
     exec::{Failure, SealedImage, sealed::SealedFiles},
-    host,
+    host::{self, console},
     parameters::{self, Values},
     platform::{
         identity::{self, Instance},

@@ -12,9 +12,9 @@ use super::{
     perform::Outcome,
 };
 use crate::{
+    boot::policy::Policy,
     exit::Exit,
-    host, output,
-    policy::Policy,
+    host::{self, output},
     status::{
         model::{FirstBootStatus, StepStatus},
         record,

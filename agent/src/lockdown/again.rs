@@ -9,7 +9,7 @@ use earmark_manifest::verify::VerifiedDeclaration;
 use earmark_scan::Root;
 
 use super::{look::Look, measure, tell};
-use crate::{exit::Exit, grants, policy::Policy};
+use crate::{boot::policy::Policy, exit::Exit, fleet::grants};
 
 /// A process or a control group that goes while it is looked at may leave something unknown. What is open
 /// is still open after so long, and a host is not put into quarantine for less.

@@ -12,7 +12,7 @@ use super::{
     item::{Item, Seen, Strength, Unseen},
     look::Look,
 };
-use crate::policy::Policy;
+use crate::boot::policy::Policy;
 
 /// Checks that cloud-init is kept from user-data, where that is declared. The check runs before cloud-init
 /// starts: on a host where it fails, whoever sets user-data runs commands as root.

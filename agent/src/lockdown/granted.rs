@@ -21,12 +21,10 @@ use super::{
     units::{self, Units},
 };
 use crate::{
-    announce,
+    boot::{announce, policy::Policy},
     exit::Exit,
-    grants::{self, Event, Opened, Progress},
-    policy::Policy,
-    root_record::RootRecord,
-    status::record,
+    fleet::grants::{self, Event, Opened, Progress},
+    status::{record, root_record::RootRecord},
 };
 
 /// Takes what was brought to this host, opens and shuts what follows, and tells.

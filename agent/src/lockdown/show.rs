@@ -6,7 +6,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::item::{Measured, Strength};
-use crate::{host, output, status::summary::clean};
+use crate::{
+    host::{self, output},
+    status::summary::clean,
+};
 
 /// Document that is printed. Its JSON is schema 1.
 #[derive(Serialize)]

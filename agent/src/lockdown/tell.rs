@@ -4,14 +4,15 @@ use earmark_scan::Root;
 
 use super::item::{Item, Measured};
 use crate::{
-    console,
+    boot::policy::Policy,
     exit::Exit,
-    grants, host, journal, platform,
-    policy::Policy,
-    root_record::{self, RootRecord},
+    fleet::grants,
+    host::{self, console, journal},
+    platform,
     status::{
         model::{DeclaredLock, LockStatus, LockdownStatus},
         record,
+        root_record::{self, RootRecord},
         summary::clean,
     },
 };

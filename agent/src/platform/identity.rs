@@ -5,8 +5,8 @@ use earmark_scan::{Root, state};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    host::store,
     platform::imds::{self, IdentityDocument, Imds},
-    store,
 };
 
 /// The firmware's id of this machine, which does not lie on the disk.

@@ -16,11 +16,11 @@ use earmark_scan::Root;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    boot::policy::Policy,
     cli::InstanceArgs,
     exit::Exit,
-    files,
+    host::files,
     platform::imds::{self, IdentityDocument, Imds, InstanceId},
-    policy::Policy,
     status::model::Status,
 };
 

@@ -9,7 +9,7 @@ use super::{
     model::{ChannelStatus, FirstBootStatus, LockdownStatus, Status, Taint},
     summary,
 };
-use crate::state::StateDirectory;
+use crate::host::state::StateDirectory;
 
 /// A record is at most this long: a hundred violations and a hundred doubts, each with long paths.
 const BOUND: usize = 8 * 1024 * 1024;

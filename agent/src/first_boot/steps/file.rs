@@ -9,7 +9,7 @@ use earmark_scan::rendered::{self, RenderedFile};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use super::{Context, StepResult};
-use crate::{exec::Failure, first_boot::accounts, store};
+use crate::{exec::Failure, first_boot::accounts, host::store};
 
 /// A file as it is declared.
 #[derive(Debug)]

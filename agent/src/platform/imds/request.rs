@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, StatusCode};
 
 use super::ImdsError;
-use crate::http::{causes, innermost};
+use crate::transport::http::{causes, innermost};
 
 /// Failure of one attempt.
 pub(super) enum Fault {

@@ -19,7 +19,7 @@ use super::{
     ImdsError,
     request::{Fault, send},
 };
-use crate::http::{self, innermost};
+use crate::transport::http::{self, innermost};
 
 /// The service is on the same machine, and answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);

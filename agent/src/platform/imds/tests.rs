@@ -148,7 +148,10 @@ async fn a_name_is_never_looked_up() {
 fn a_proxy_of_the_environment_is_not_asked() {
     // A test cannot change the environment that the others run in.
     let output = std::process::Command::new("/proc/self/exe")
-        .args(["--exact", "platform::imds::tests::what_ec2_answers_is_taken"])
+        .args([
+            "--exact",
+            "platform::imds::tests::what_ec2_answers_is_taken",
+        ])
         .envs(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].map(|name| (name, nothing())))
         .env_remove("no_proxy")
         .env_remove("NO_PROXY")

@@ -9,7 +9,7 @@ use super::{
     super::{Context, Failure, StepResult},
     device::Device,
 };
-use crate::store;
+use crate::host::store;
 
 const NAME: &str = "formatting.json";
 const PATH: &str = "/var/lib/earmark/formatting.json";
