@@ -12,7 +12,6 @@ use crate::{
 
 /// A distribution whose path classes are curated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
 pub enum Profile {
     /// Amazon Linux 2023.
     #[serde(rename = "amazon-linux-2023")]

@@ -305,7 +305,12 @@ impl<'a> Judge<'a> {
                 );
             }
             Node::Regular(_) => return true,
-            _ => {}
+            Node::Directory
+            | Node::Symlink(_)
+            | Node::CharDevice(_)
+            | Node::BlockDevice(_)
+            | Node::Fifo
+            | Node::Socket => {}
         }
         false
     }

@@ -32,7 +32,6 @@ pub struct Plan<'a> {
 
 /// Reason why a root could not be measured.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum MeasureError {
     /// The walk as a whole failed.
     #[error("{0}")]
@@ -316,7 +315,7 @@ fn entry(
                 links,
             }))
         }
-        other => other,
+        other @ (Node::Directory | Node::Fifo | Node::Socket) => other,
     };
     with(node, Some(seen.stat.owner()), xattrs)
 }

@@ -22,7 +22,6 @@ use crate::{Root, ScanError};
 
 /// The cause that there is nothing to verify with. Each is a doubt but the last, which is a verdict.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SealError {
     /// A file is missing or cannot be read.
     #[error("{0}")]

@@ -88,7 +88,6 @@ pub enum Verdict {
 
 /// Reason why there is no verdict on the tree.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Stop {
     /// The seal is there, and not believed.
     Refused(Refusal),

@@ -22,7 +22,6 @@ pub struct Violation {
 /// Kinds of violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum ViolationKind {
     /// It is not in the tree, and no rule lets it appear.
     Added,

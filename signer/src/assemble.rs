@@ -243,7 +243,7 @@ fn measuring_failed(error: &MeasureError) -> Failure {
     let (exit, problems) = match error {
         MeasureError::Unfit(problems) => (Exit::Usage, problems.as_slice()),
         MeasureError::Unreadable(problems) => (Exit::Undecided, problems.as_slice()),
-        other => {
+        other @ MeasureError::Scan(_) => {
             return Failure::new(
                 Exit::Undecided,
                 format!("failed to measure the root: {other}"),

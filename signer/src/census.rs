@@ -145,16 +145,18 @@ impl Counts {
             Node::Regular(_) => self.files += 1,
             Node::Directory => self.directories += 1,
             Node::Symlink(_) => self.links += 1,
-            _ => self.other += 1,
+            Node::CharDevice(_) | Node::BlockDevice(_) | Node::Fifo | Node::Socket => {
+                self.other += 1;
+            }
         }
     }
 }
 
 fn content_bytes(entry: &Entry) -> u64 {
-    match &entry.node {
-        Node::Regular(Some(content)) => content.size,
-        _ => 0,
-    }
+    let Node::Regular(Some(content)) = &entry.node else {
+        return 0;
+    };
+    content.size
 }
 
 impl fmt::Display for Census {

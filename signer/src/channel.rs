@@ -64,7 +64,12 @@ pub fn refused(location: &Location, refusal: &ChannelRefusal) -> Failure {
         ChannelRefusal::Older { .. } => {
             failure.next("somebody put an old document back; look into the history of the store")
         }
-        _ => failure,
+        ChannelRefusal::Envelope(_)
+        | ChannelRefusal::Statement(_)
+        | ChannelRefusal::Image { .. }
+        | ChannelRefusal::Name { .. }
+        | ChannelRefusal::Other { .. }
+        | _ => failure,
     }
 }
 

@@ -106,15 +106,20 @@ fn read_bounded(
 /// caller (2), a full or broken disk is not (11).
 pub fn unwritable(error: &io::Error) -> Exit {
     use io::ErrorKind as Kind;
-    match error.kind() {
+    let is_of_the_place = matches!(
+        error.kind(),
         Kind::NotFound
-        | Kind::NotADirectory
-        | Kind::IsADirectory
-        | Kind::AlreadyExists
-        | Kind::InvalidFilename
-        | Kind::PermissionDenied
-        | Kind::ReadOnlyFilesystem => Exit::Usage,
-        _ => Exit::Undecided,
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::AlreadyExists
+            | Kind::InvalidFilename
+            | Kind::PermissionDenied
+            | Kind::ReadOnlyFilesystem
+    );
+    if is_of_the_place {
+        Exit::Usage
+    } else {
+        Exit::Undecided
     }
 }
 

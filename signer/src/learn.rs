@@ -124,10 +124,6 @@ fn cannot_compare(stop: &Stop) -> Failure {
         Stop::Refused(refusal) => (Exit::NotVerified, refusal.to_string()),
         Stop::Tree(problem) => (Exit::NotVerified, problem.clone()),
         Stop::Unreadable(problem) => (Exit::Undecided, problem.clone()),
-        _ => (
-            Exit::Internal,
-            "of a kind that is not known here".to_owned(),
-        ),
     };
     Failure::new(exit, format!("failed to compare the root: {why}"))
 }

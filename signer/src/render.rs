@@ -137,7 +137,7 @@ pub fn facts(declaration: &Declaration) -> Vec<Fact> {
         ] {
             let share = match reaction {
                 Reaction::Report => String::new(),
-                _ => format!(
+                Reaction::Halt | Reaction::Start(_) => format!(
                     "; {} % of the fleet an hour, each up to {} later",
                     channel.share.percent(),
                     channel.jitter
@@ -221,7 +221,6 @@ fn step_text(step: &Step) -> String {
             let grow = if *grow { ", grown to the device" } else { "" };
             format!("mount {device} on {mount}, with a new {kind} file system if it is blank{grow}")
         }
-        _ => "something that this version of earmark does not know".to_owned(),
     };
     text.push_str(match step.interrupted {
         Interrupted::Fail => "; fails if a crash cut it short",

@@ -118,7 +118,11 @@ impl Programs<'_> {
             }
             return Err(match rules.class_of(&resolved) {
                 PathClass::Sealed => format!("'{path}' is not in the image"),
-                class => {
+                class @ (PathClass::Mutable
+                | PathClass::Generated
+                | PathClass::Rendered
+                | PathClass::State
+                | PathClass::Seal) => {
                     format!("'{path}' is {class}, and not in the image: expected a sealed file")
                 }
             });

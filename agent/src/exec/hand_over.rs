@@ -31,10 +31,8 @@ pub fn hand_over(name: &OsStr, arguments: &[OsString]) -> ExitCode {
     };
     let error = Command::new(&program).arg0(name).args(arguments).exec();
     complain!("{}: {error}", program.display());
-    match error.kind() {
-        ErrorKind::NotFound => NOT_FOUND.into(),
-        _ => NOT_RUN.into(),
-    }
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    if is_missing { NOT_FOUND } else { NOT_RUN }.into()
 }
 
 /// The next program of this name behind our own link: one before it could be a wrapper that led here,

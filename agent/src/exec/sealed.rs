@@ -58,7 +58,13 @@ impl SealedFiles {
                     }
                 }
                 Node::Symlink(Some(target)) => sealed.links.insert(entry.path, target),
-                _ => {}
+                Node::Regular(None)
+                | Node::Symlink(None)
+                | Node::Directory
+                | Node::CharDevice(_)
+                | Node::BlockDevice(_)
+                | Node::Fifo
+                | Node::Socket => {}
             }
         }
         Ok(sealed)

@@ -114,12 +114,15 @@ fn start(run: &StepRun<'_>) -> Result<Child, String> {
     let spawned = command.spawn();
     // No other program that this one starts has a use for it.
     let _ = keep(FdFlags::CLOEXEC);
-    spawned.map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(
-            "the kernel does not run '{}': {error}; is it on a file system that is mounted noexec?",
-            run.executable.path()
-        ),
-        _ => format!("'{}' could not be started: {error}", run.executable.path()),
+    spawned.map_err(|error| {
+        let path = run.executable.path();
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            format!(
+                "the kernel does not run '{path}': {error}; is it on a file system that is mounted noexec?"
+            )
+        } else {
+            format!("'{path}' could not be started: {error}")
+        }
     })
 }
 

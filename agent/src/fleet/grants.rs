@@ -58,7 +58,7 @@ pub fn look(root: &Root, declared: &VerifiedDeclaration, opened: &mut Opened) ->
     // What cannot be done now cannot be done a minute later, mostly.
     now.events.retain(|event| match event {
         Event::Problem(problem) => opened.is_unheard_of(problem),
-        _ => true,
+        Event::Opened(_) | Event::Closed(_) | Event::Refused { .. } => true,
     });
     now
 }

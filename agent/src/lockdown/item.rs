@@ -163,7 +163,7 @@ impl Item {
 pub struct Measured {
     /// Its name.
     pub lock: &'static str,
-    /// DeclaredLock state.
+    /// Declared state.
     pub declared: DeclaredLock,
     /// Exceptions that stay open although the lock is denied.
     #[serde(skip_serializing_if = "Vec::is_empty")]

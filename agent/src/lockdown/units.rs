@@ -49,7 +49,11 @@ pub(super) fn masks(lock: LockName, except: &[String]) -> Vec<&'static str> {
         LockName::Packages => packages::masks(),
         LockName::RemoteAccess => remote_access::masks(except),
         LockName::Schedules => schedules::masks(),
-        _ => Vec::new(),
+        LockName::Accounts
+        | LockName::CloudInit
+        | LockName::Filesystems
+        | LockName::Imds
+        | LockName::Kernel => Vec::new(),
     }
 }
 

@@ -153,7 +153,7 @@ fn typed(kind: &ParameterKind, text: &str) -> toml::Value {
             .ok()
             .filter(|number: &i64| number.to_string() == text)
             .map(toml::Value::Integer),
-        _ => None,
+        ParameterKind::Enum(_) | ParameterKind::String { .. } | ParameterKind::Url => None,
     };
     value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }

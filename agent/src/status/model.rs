@@ -91,7 +91,7 @@ pub struct LockdownStatus {
 pub struct LockStatus {
     /// Its name.
     pub lock: String,
-    /// DeclaredLock state.
+    /// Declared state.
     pub declared: DeclaredLock,
     /// Measured state.
     pub state: LockState,
@@ -121,7 +121,7 @@ impl LockStatus {
     }
 }
 
-/// ChannelState of a lock or of an item of it.
+/// State of a lock or of an item of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockState {
@@ -166,7 +166,7 @@ impl LockState {
     }
 }
 
-/// DeclaredLock state of a lock.
+/// Declared state of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeclaredLock {
@@ -258,7 +258,7 @@ pub struct ChannelStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PendingReaction {
-    /// ChannelState that it reacts to.
+    /// State that it reacts to.
     pub state: ChannelState,
     /// As the declaration has it, such as `start drain.service`.
     pub action: String,
@@ -290,7 +290,7 @@ pub struct Taint {
     pub reason: Option<String>,
 }
 
-/// ChannelState of a sink in this boot.
+/// State of a sink in this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkStatus {
     /// Reports that it took.

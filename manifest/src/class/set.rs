@@ -215,7 +215,13 @@ impl RuleSet {
                     }
                     // Harmless, and natural where a profile and a declaration meet.
                     RuleKind::Class(PathClass::State) => continue,
-                    kind => RuleError::BeneathState {
+                    kind @ (RuleKind::Class(
+                        PathClass::Sealed
+                        | PathClass::Mutable
+                        | PathClass::Generated
+                        | PathClass::Rendered,
+                    )
+                    | RuleKind::Critical) => RuleError::BeneathState {
                         kind: kind.name(),
                         rule: rule.pattern.clone(),
                         state: state.pattern.clone(),

@@ -38,7 +38,6 @@ pub struct Step {
 
 /// Effect of a step.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Action {
     /// A program of the image runs to its end with status 0. No shell.
     Command {
@@ -175,7 +174,10 @@ pub(super) fn check(
         }
         let usual = match action {
             Action::Command { .. } => Interrupted::Fail,
-            _ => Interrupted::Retry,
+            Action::File { .. }
+            | Action::Hostname { .. }
+            | Action::Unit { .. }
+            | Action::Volume { .. } => Interrupted::Retry,
         };
         steps.push(Step {
             name: document.name.into_inner(),

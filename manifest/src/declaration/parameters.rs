@@ -22,7 +22,6 @@ pub struct Parameter {
 
 /// Kind of a parameter: the values that it accepts.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ParameterKind {
     /// `true` or `false`.
     Bool,

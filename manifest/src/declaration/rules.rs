@@ -119,7 +119,11 @@ pub(super) fn collect(
                 | RuleError::StateOverSeal(rule)
                 | RuleError::Attributes { rule, .. }
                 | RuleError::LetsGo { rule, .. } => vec![rule],
-                _ => vec![],
+                RuleError::NoOwner(_)
+                | RuleError::Pattern(..)
+                | RuleError::Seal
+                | RuleError::TooMany
+                | RuleError::Unreadable(_) => vec![],
             };
             let span = about
                 .iter()

@@ -45,7 +45,13 @@ pub(super) fn push(text: &mut String, entry: &Entry) {
                 None => text.push_str(ABSENT),
             }
         }
-        node => {
+        node @ (Node::Regular(None)
+        | Node::Directory
+        | Node::Symlink(_)
+        | Node::CharDevice(_)
+        | Node::BlockDevice(_)
+        | Node::Fifo
+        | Node::Socket) => {
             text.push_str("- ");
             match node {
                 Node::Symlink(Some(target)) if **target == *ABSENT.as_bytes() => {
@@ -55,7 +61,13 @@ pub(super) fn push(text: &mut String, entry: &Entry) {
                 Node::CharDevice(Some(device)) | Node::BlockDevice(Some(device)) => {
                     text.push_str(&format!("{}:{}", device.major, device.minor));
                 }
-                _ => text.push_str(ABSENT),
+                Node::Regular(_)
+                | Node::Directory
+                | Node::Symlink(None)
+                | Node::CharDevice(None)
+                | Node::BlockDevice(None)
+                | Node::Fifo
+                | Node::Socket => text.push_str(ABSENT),
             }
             text.push_str(" - -");
         }

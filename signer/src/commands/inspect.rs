@@ -116,7 +116,7 @@ impl Args {
         });
         let tree = match source.kind {
             Kind::Manifest => None,
-            _ => Some(Census::of(&source.tree()?)),
+            Kind::Root | Kind::Seal | Kind::Tree => Some(Census::of(&source.tree()?)),
         };
         let inspection = Inspection {
             kind: source.kind,
@@ -227,7 +227,13 @@ impl fmt::Display for Inspection {
                     Section::FirstBoot => {
                         writeln!(f, "  {number}. {}: {}", plain(&fact.name), fact.text)?;
                     }
-                    _ => writeln!(f, "  {:<14} {}", plain(&fact.name), fact.text)?,
+                    Section::Image
+                    | Section::Verification
+                    | Section::Parameters
+                    | Section::Lockdown
+                    | Section::Fleet => {
+                        writeln!(f, "  {:<14} {}", plain(&fact.name), fact.text)?;
+                    }
                 }
             }
             writeln!(f)?;

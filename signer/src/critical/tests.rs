@@ -40,8 +40,8 @@ fn with(root: &Path, make: impl FnOnce(&Measured<'_>, Vec<Rule>) -> Vec<Rule>) -
     let root = Root::open(root).unwrap();
     let entries = measure::measure(&root, &plan).unwrap();
     let measured = Measured::new(&root, &rules, &entries);
-    let made = make(&measured, derive(&measured));
-    rules.clone().with(made).unwrap()
+    let added = make(&measured, derive(&measured));
+    rules.clone().with(added).unwrap()
 }
 
 #[track_caller]

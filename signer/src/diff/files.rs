@@ -170,12 +170,20 @@ fn fields(entry: &Entry, links: &HashMap<LinkGroup, &ImagePath>) -> Vec<(&'stati
         | Node::BlockDevice(Some(Device { major, minor })) => {
             fields.push(("device", format!("{major}:{minor}")));
         }
-        _ => {}
+        Node::Regular(None)
+        | Node::Symlink(None)
+        | Node::CharDevice(None)
+        | Node::BlockDevice(None)
+        | Node::Directory
+        | Node::Fifo
+        | Node::Socket => {}
     }
     for xattr in &entry.xattrs {
         let text = match xattr.name {
             XattrName::Capability => capability::describe(&xattr.value),
-            _ => Escaped(&xattr.value).to_string(),
+            XattrName::Selinux | XattrName::AclAccess | XattrName::AclDefault => {
+                Escaped(&xattr.value).to_string()
+            }
         };
         fields.push((xattr.name.name(), text));
     }

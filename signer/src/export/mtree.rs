@@ -110,7 +110,8 @@ fn push_rule(lines: &mut Lines, rule: &Rule, tree: &Tree) -> bool {
         RuleKind::Class(PathClass::State) => "type=dir ignore optional",
         RuleKind::Class(PathClass::Generated) if rule.attributes.types.is_some() => return false,
         RuleKind::Class(PathClass::Generated | PathClass::Rendered) => "type=file optional",
-        _ => return true,
+        RuleKind::Class(PathClass::Sealed | PathClass::Mutable | PathClass::Seal)
+        | RuleKind::Critical => return true,
     };
     let text = rule.pattern.to_string();
     let Ok(bytes) = escape::decode(text.as_bytes()) else {

@@ -74,7 +74,7 @@ fn mount(disk: &Disk, volume: &Volume, options: &str, at: &Path) -> Outcome<()> 
         .map_err(|failure| failure.context(format!("failed to mount {volume}")))
         .or_next(|| match found.kind {
             Kind::Xfs => format!("dmesg says why; where it is the log: {UNCLEAN}"),
-            _ => "dmesg says why".to_owned(),
+            Kind::Ext4 | Kind::Vfat => "dmesg says why".to_owned(),
         })?;
     Ok(())
 }

@@ -188,11 +188,18 @@ pub fn refuse_twins(volumes: &[Volume], taken: &Volume) -> Outcome<()> {
     let is_same = |one: &str, other: &str| !one.is_empty() && one == other;
     for volume in volumes.iter().filter(|volume| *volume != taken) {
         let (found, own) = (&volume.partition, &taken.partition);
-        let shared = match &volume.content {
-            Content::FileSystem(other) if is_same(&other.uuid, &root.uuid) => "UUID",
-            Content::FileSystem(other) if is_same(&other.label, &root.label) => "label",
-            _ if is_same(&found.uuid, &own.uuid) => "UUID in the table",
-            _ => continue,
+        let other = match &volume.content {
+            Content::FileSystem(other) => Some(other),
+            Content::Other(_) | Content::Unknown => None,
+        };
+        let shared = if other.is_some_and(|other| is_same(&other.uuid, &root.uuid)) {
+            "UUID"
+        } else if other.is_some_and(|other| is_same(&other.label, &root.label)) {
+            "label"
+        } else if is_same(&found.uuid, &own.uuid) {
+            "UUID in the table"
+        } else {
+            continue;
         };
         return Err(Failure::new(
             Exit::Undecided,
@@ -223,9 +230,10 @@ fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<b
 pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
     mounts::refuse_writers(disk)?;
     tree::open(disk, &volume.partition).map_err(|error| {
-        let next = match error.kind() {
-            ErrorKind::ResourceBusy => mounts::UNCLEAN,
-            _ => READ_IT_YOURSELF,
+        let next = if error.kind() == ErrorKind::ResourceBusy {
+            mounts::UNCLEAN
+        } else {
+            READ_IT_YOURSELF
         };
         let message = format!("failed to read {volume}: {error}");
         Failure::new(Exit::Undecided, message).next(next)

@@ -170,13 +170,11 @@ mod tests {
         };
         scrypt.cost_parameter = 1 << 20;
         assert!(Encrypted::parse(&key.to_der().unwrap()).is_ok());
-        let Some(scrypt) = (match &mut key.encryption_algorithm {
-            EncryptionScheme::Pbes2(Parameters {
-                kdf: Kdf::Scrypt(scrypt),
-                ..
-            }) => Some(scrypt),
-            _ => None,
-        }) else {
+        let EncryptionScheme::Pbes2(Parameters {
+            kdf: Kdf::Scrypt(scrypt),
+            ..
+        }) = &mut key.encryption_algorithm
+        else {
             panic!("scrypt")
         };
         scrypt.cost_parameter = 1 << 40;

@@ -71,9 +71,11 @@ impl Key {
                 format!("{uri} is neither an Ed25519 nor a P-256 key"),
             )
         })?;
-        let id = found.iter().find_map(|attribute| match attribute {
-            Attribute::Id(id) if !id.is_empty() => Some(id.as_slice()),
-            _ => None,
+        let id = found.iter().find_map(|attribute| {
+            let Attribute::Id(id) = attribute else {
+                return None;
+            };
+            (!id.is_empty()).then_some(id.as_slice())
         });
         let public = one(&session, uri, ObjectClass::PUBLIC_KEY, id, "public key").or_next(|| {
             "store the public key beside the private one, with the same id: it is what signatures are \
@@ -82,9 +84,11 @@ impl Key {
         })?;
         let public = attributes(&session, uri, public, &[AttributeType::EcPoint])?
             .iter()
-            .find_map(|attribute| match attribute {
-                Attribute::EcPoint(point) => Some(der::public(algorithm, point)),
-                _ => None,
+            .find_map(|attribute| {
+                let Attribute::EcPoint(point) = attribute else {
+                    return None;
+                };
+                Some(der::public(algorithm, point))
             })
             .context("its public key has no point")
             .and_then(|key| Ok(key?))
@@ -258,9 +262,12 @@ fn attributes(
 }
 
 fn algorithm(attribute: &Attribute) -> Option<Algorithm> {
-    match attribute {
-        Attribute::KeyType(KeyType::EC) => Some(Algorithm::P256),
-        Attribute::KeyType(KeyType::EC_EDWARDS) => Some(Algorithm::Ed25519),
+    let Attribute::KeyType(kind) = attribute else {
+        return None;
+    };
+    match *kind {
+        KeyType::EC => Some(Algorithm::P256),
+        KeyType::EC_EDWARDS => Some(Algorithm::Ed25519),
         _ => None,
     }
 }

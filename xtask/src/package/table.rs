@@ -231,9 +231,11 @@ mod tests {
         let packaged: Vec<String> = PACKAGES
             .iter()
             .flat_map(|package| package.items)
-            .filter_map(|item| match item.source {
-                Source::File(source) if source.starts_with("systemd/") => Some(source.to_owned()),
-                _ => None,
+            .filter_map(|item| {
+                let Source::File(source) = item.source else {
+                    return None;
+                };
+                source.starts_with("systemd/").then(|| source.to_owned())
             })
             .collect();
         assert_eq!(packaged.iter().cloned().collect::<BTreeSet<_>>(), there);

@@ -75,7 +75,7 @@ pub fn check() -> Result<String> {
     let root = crate::workspace()?;
     let mut doc = Doc::default();
     for name in CRATES {
-        doc.walk(&root, &root.join(name))?;
+        doc.walk(root, &root.join(name))?;
     }
     let (found, lines) = (doc.openers.len(), doc.lines);
     if doc.is_within() {

@@ -34,6 +34,6 @@ fn seconds(step: &Step) -> u64 {
     match &step.action {
         Action::Command { timeout, .. } => timeout.duration().as_secs().saturating_add(GRACE),
         Action::Volume { .. } => VOLUME,
-        _ => SHORT,
+        Action::File { .. } | Action::Hostname { .. } | Action::Unit { .. } => SHORT,
     }
 }

@@ -192,13 +192,13 @@ impl fmt::Display for ChannelStatus {
             ChannelState::Current => f.write_str("current")?,
             ChannelState::Behind => write!(f, "behind by {}", self.behind.unwrap_or_default())?,
             ChannelState::Revoked => {
-                write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?
+                write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?;
             }
             ChannelState::Unlisted => {
-                f.write_str("unlisted: the channel does not know this release")?
+                f.write_str("unlisted: the channel does not know this release")?;
             }
             ChannelState::Expired => {
-                f.write_str("expired: what is known of the channel is over")?
+                f.write_str("expired: what is known of the channel is over")?;
             }
             ChannelState::Unreachable => match self.fetched {
                 Some(time) => write!(f, "unreachable: last seen {}", utc(time))?,

@@ -30,7 +30,10 @@ pub const fn reaction(channel: &Channel, state: ChannelState) -> &Reaction {
         ChannelState::Behind => &channel.on_behind,
         ChannelState::Revoked => &channel.on_revoked,
         // What is over, or not news any more, moves nobody.
-        _ => &Reaction::Report,
+        ChannelState::Current
+        | ChannelState::Unlisted
+        | ChannelState::Expired
+        | ChannelState::Unreachable => &Reaction::Report,
     }
 }
 

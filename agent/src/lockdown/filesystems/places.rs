@@ -75,7 +75,10 @@ impl Places {
             .collect();
         let volume = |action: &Action| match action {
             Action::Volume { mount, .. } => Some(mount.clone()),
-            _ => None,
+            Action::Command { .. }
+            | Action::File { .. }
+            | Action::Hostname { .. }
+            | Action::Unit { .. } => None,
         };
         let volumes = declaration.first_boot.iter();
         Ok(Self {

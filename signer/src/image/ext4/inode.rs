@@ -184,10 +184,9 @@ impl Inode {
 
     fn read_size(&self, fs: &Ext4) -> io::Result<u64> {
         let (low, high) = (self.fields().u32(0x4), self.fields().u32(0x6c));
-        let is_long = match self.kind() {
-            FileType::Directory => fs.superblock.has_large_directories,
-            kind => kind == FileType::RegularFile,
-        };
+        let kind = self.kind();
+        let is_long = kind == FileType::RegularFile
+            || kind == FileType::Directory && fs.superblock.has_large_directories;
         let size = if is_long {
             u64::from(high) << 32 | u64::from(low)
         } else {
