@@ -1,6 +1,6 @@
-//! Curated path classes, one data file for each distribution.
+//! Curated path classes, one data file for each distribution: `profiles/NAME.toml`, listed by `build.rs`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     accounts::Accounts,
@@ -10,18 +10,25 @@ use crate::{
     name::AccountName,
 };
 
+// `NAMES`, and `FILES` with the text of each.
+include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
+
+/// Profiles on top of each other, at most.
+const DEPTH: usize = 4;
+
 /// A distribution whose path classes are curated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Profile {
-    /// Amazon Linux 2023.
-    #[serde(rename = "amazon-linux-2023")]
-    AmazonLinux2023,
-    /// Debian 12.
-    #[serde(rename = "debian-12")]
-    Debian12,
-    /// Ubuntu 24.04.
-    #[serde(rename = "ubuntu-24.04")]
-    Ubuntu2404,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    name: &'static str,
+    text: &'static str,
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Self::all().find(|profile| profile.name == name);
+        found.ok_or_else(|| de::Error::unknown_variant(&name, NAMES))
+    }
 }
 
 /// A rule and why it is there.
@@ -98,34 +105,36 @@ pub struct ProfileError {
 }
 
 impl Profile {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::AmazonLinux2023, Self::Debian12, Self::Ubuntu2404];
+    /// All of them, in the order of their names.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FILES.iter().map(|&(name, text)| Self { name, text })
+    }
 
     /// As the declaration spells it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::AmazonLinux2023 => "amazon-linux-2023",
-            Self::Debian12 => "debian-12",
-            Self::Ubuntu2404 => "ubuntu-24.04",
-        }
+        self.name
     }
 
-    /// Its rules, in their order.
+    /// Its rules, in their order, after those of the profile that it is based on.
     pub fn rules(self) -> Result<Vec<ReasonedRule>, ProfileError> {
-        let text = match self {
-            Self::AmazonLinux2023 => include_str!("../profiles/amazon-linux-2023.toml"),
-            Self::Debian12 => include_str!("../profiles/debian-12.toml"),
-            Self::Ubuntu2404 => include_str!("../profiles/ubuntu-24.04.toml"),
-        };
+        self.rules_within(DEPTH)
+    }
+
+    fn rules_within(self, depth: usize) -> Result<Vec<ReasonedRule>, ProfileError> {
         let fail = |problem: String| ProfileError {
-            profile: self.name(),
+            profile: self.name,
             problem,
         };
-        let document: Document = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
+        let document: Document =
+            toml::from_str(self.text).map_err(|error| fail(error.to_string()))?;
         if document.profile != self {
             return Err(fail("names another profile".to_owned()));
         }
-        let mut rules = Vec::new();
+        let mut rules = match (document.base, depth.checked_sub(1)) {
+            (None, _) => Vec::new(),
+            (Some(base), Some(depth)) => base.rules_within(depth)?,
+            (Some(_), None) => return Err(fail("is based on itself".to_owned())),
+        };
         for rule in document.rule {
             let pattern = Pattern::parse(rule.path.as_bytes())
                 .map_err(|error| fail(format!("'{}': {error}", rule.path)))?;
@@ -383,6 +392,8 @@ pub fn critical_rules() -> Result<Vec<ReasonedRule>, ProfileError> {
 #[serde(deny_unknown_fields)]
 struct Document {
     profile: Profile,
+    /// The profile whose rules come first.
+    base: Option<Profile>,
     rule: Vec<RuleDocument>,
 }
 
@@ -419,7 +430,7 @@ mod tests {
 
     #[test]
     fn every_profile_resolves_and_every_rule_has_its_reason() {
-        for profile in Profile::ALL {
+        for profile in Profile::all() {
             let rules = profile.rules().unwrap();
             for rule in &rules {
                 let said = rule.reason.len() >= 20 && rule.reason.ends_with('.');
@@ -435,8 +446,29 @@ mod tests {
     }
 
     #[test]
+    fn profile_that_is_based_on_another_has_its_rules_first() {
+        let rules = |name| {
+            let profile = Profile::all().find(|profile| profile.name == name);
+            let rules = profile.unwrap().rules().unwrap();
+            rules
+                .iter()
+                .map(|rule| rule.rule.clone())
+                .collect::<Vec<_>>()
+        };
+        let (older, newer) = (rules("debian-12"), rules("debian-13"));
+        assert!(newer.len() > older.len());
+        assert_eq!(newer[..older.len()], older);
+        let round = Profile {
+            name: "debian-13",
+            text: "profile = \"debian-13\"\nbase = \"debian-13\"\nrule = []\n",
+        };
+        // The one that is found by its name is another text, and the one that it is based on is there.
+        assert!(round.rules().is_err());
+    }
+
+    #[test]
     fn no_profile_frees_what_decides_who_may_run_what() {
-        for profile in Profile::ALL {
+        for profile in Profile::all() {
             let rules = profile
                 .rules()
                 .unwrap()

@@ -153,6 +153,21 @@ impl Host {
         rest: &str,
         bake: impl FnOnce(&Overlay),
     ) -> Self {
+        let profile = match variable {
+            "EARMARK_ROOT_DEBIAN_13" => "debian-13",
+            _ => "debian-12",
+        };
+        Self::profiled(variable, (profile, gate), policy, rest, bake)
+    }
+
+    /// The same, with another profile, whatever the root is.
+    pub fn profiled(
+        variable: &str,
+        (profile, gate): (&str, &str),
+        policy: &str,
+        rest: &str,
+        bake: impl FnOnce(&Overlay),
+    ) -> Self {
         let host = Self {
             image: Overlay::new(variable),
             more: Vec::new(),
@@ -174,7 +189,7 @@ impl Host {
                 symlink(Path::new("..").join(name), system.join(wants).join(name)).unwrap();
             }
         }
-        host.seal(gate, policy, rest);
+        host.seal(profile, gate, policy, rest);
         host
     }
 
@@ -203,7 +218,7 @@ impl Host {
         self.image.at(path)
     }
 
-    fn seal(&self, gate: &str, policy: &str, rest: &str) {
+    fn seal(&self, profile: &str, gate: &str, policy: &str, rest: &str) {
         // A lock that is not declared is denied.
         let locks = if rest.contains("[lockdown]") {
             ""
@@ -212,7 +227,7 @@ impl Host {
         };
         let spec = format!(
             "[image]\nname = \"host\"\nplatform = \"file\"\n\
-             [tree]\nprofile = \"debian-12\"\nstate = [\"/srv/data\", \"/srv/volume\"]\n\
+             [tree]\nprofile = \"{profile}\"\nstate = [\"/srv/data\", \"/srv/volume\"]\n\
              [verify]\ngate = \"{gate}\"\non_failure = \"{policy}\"\n{rest}{locks}"
         );
         fs::write(self.image.beside("earmark.toml"), spec).unwrap();

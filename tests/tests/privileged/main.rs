@@ -22,6 +22,7 @@ mod others;
 mod overlay_seal;
 mod packages;
 mod place;
+mod profile;
 mod report;
 mod rpm;
 mod server;

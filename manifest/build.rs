@@ -1,0 +1,36 @@
+//! Lists the profiles in `profiles/`, so that a new one is one file.
+
+use std::{env, fs, path::Path};
+
+fn main() {
+    let directory =
+        Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("cargo says it")).join("profiles");
+    println!("cargo::rerun-if-changed={}", directory.display());
+    let mut names: Vec<String> = fs::read_dir(&directory)
+        .expect("the directory of profiles")
+        .map(|entry| entry.expect("a profile").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_str()
+                .expect("UTF-8")
+                .to_owned()
+        })
+        .collect();
+    names.sort_unstable();
+    let rows: String = names
+        .iter()
+        .map(|name| {
+            format!("(\"{name}\", include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/profiles/{name}.toml\"))),\n")
+        })
+        .collect();
+    let text = format!(
+        "const NAMES: &[&str] = &{names:?};\nconst FILES: &[(&str, &str)] = &[\n{rows}];\n"
+    );
+    let out = Path::new(&env::var_os("OUT_DIR").expect("cargo says it")).join("profiles.rs");
+    fs::write(out, text).expect("the list of profiles");
+}
