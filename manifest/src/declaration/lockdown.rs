@@ -29,7 +29,7 @@ impl Default for Lock {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lockdown {
-    remote_access: Exceptions<Allowed>,
+    remote_access: Option<Exceptions<Allowed>>,
     packages: Plain,
     filesystems: Exceptions<Writable>,
     kernel: Exceptions<Modules>,
@@ -64,7 +64,12 @@ impl Lockdown {
     /// All locks in the order in which they are declared and shown.
     pub fn locks(&self) -> [(LockName, Lock); 8] {
         [
-            (LockName::RemoteAccess, self.remote_access.lock()),
+            (
+                LockName::RemoteAccess,
+                self.remote_access
+                    .as_ref()
+                    .map_or_else(Lock::default, Exceptions::lock),
+            ),
             (LockName::Packages, self.packages.lock()),
             (LockName::Filesystems, self.filesystems.lock()),
             (LockName::Kernel, self.kernel.lock()),
@@ -77,6 +82,11 @@ impl Lockdown {
 }
 
 impl Lockdown {
+    /// Returns whether the declaration says anything of `remote_access`. Without a word, nobody logs in.
+    pub fn declares_remote_access(&self) -> bool {
+        self.remote_access.is_some()
+    }
+
     /// Shuts a lock, without exceptions.
     pub(crate) fn shut(&mut self, name: LockName) {
         match name {
@@ -86,7 +96,7 @@ impl Lockdown {
             LockName::Imds => self.imds = Plain::Deny,
             LockName::Kernel => self.kernel = Exceptions::default(),
             LockName::Packages => self.packages = Plain::Deny,
-            LockName::RemoteAccess => self.remote_access = Exceptions::default(),
+            LockName::RemoteAccess => self.remote_access = Some(Exceptions::default()),
             LockName::Schedules => self.schedules = Plain::Deny,
         }
     }

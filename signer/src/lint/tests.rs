@@ -340,6 +340,22 @@ fn a_key_is_found_whatever_its_class_and_by_each_of_its_names() {
 }
 
 #[test]
+fn remote_access_that_is_declared_locks_nobody_out() {
+    let bench = Bench::new(&[File("usr/sbin/sshd", "x\n")]);
+    let is_found = |spec: &str| {
+        let report = bench.lint_with(spec);
+        let mut findings = report.findings.iter();
+        findings.any(|found| found.rule.id == "locks-out-login")
+    };
+    assert!(is_found(SPEC));
+    assert!(is_found(&format!("{SPEC}[lockdown]\nkernel = \"deny\"\n")));
+    for declared in ["\"deny\"", "\"allow\"", "{ allow = [\"sshd\"] }"] {
+        let spec = format!("{SPEC}[lockdown]\nremote_access = {declared}\n");
+        assert!(!is_found(&spec), "{declared}");
+    }
+}
+
+#[test]
 fn a_declared_command_line_is_not_missing() {
     let bench = Bench::new(&[File("usr/lib/modules/6.1/vmlinuz", "x\n")]);
     let is_found = |spec: &str| {

@@ -81,6 +81,24 @@ pub fn command_line(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
+/// Ways to log in that the lockdown shuts because nothing was declared of them.
+pub fn login(image: &Image<'_>, sink: &mut Sink) {
+    const SERVERS: [&str; 3] = [
+        "usr/sbin/sshd",
+        "usr/bin/amazon-ssm-agent",
+        "usr/bin/ssm-agent-worker",
+    ];
+    let is_declared = |(declared, _): (&Declaration, _)| declared.lockdown.declares_remote_access();
+    if image.declared.is_none_or(is_declared) {
+        return;
+    }
+    let found = SERVERS.iter().find_map(|path| image.get(path));
+    if let Some(server) = found.filter(|seen| seen.has_content()) {
+        let found = "is shut from the next boot on: earmark.toml has no [lockdown] remote_access";
+        sink.push(Draft::new(server.path, found));
+    }
+}
+
 /// cloud-init that would take code from user-data.
 pub fn user_data(image: &Image<'_>, sink: &mut Sink) {
     if image.declared.is_none() || image.allows(LockName::CloudInit) {

@@ -414,4 +414,13 @@ pub static RULES: &[Rule] = &[
         fixable: false,
         look: agent::command_line,
     },
+    Rule {
+        id: "locks-out-login",
+        level: Warn,
+        what: "sshd or the SSM agent, and no [lockdown] remote_access",
+        why: "A lock that is not declared is shut: from the next boot on, nobody logs in to a host of this image.",
+        fix: "Declare [lockdown] remote_access: \"deny\" if that is meant, \"allow\" or { allow = [\"sshd\"] } if not.",
+        fixable: false,
+        look: agent::login,
+    },
 ];

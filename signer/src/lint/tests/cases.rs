@@ -466,4 +466,10 @@ pub(super) const CASES: &[Case] = &[
         &[File("boot/vmlinuz-6.1.0", "x\n")],
         &[File("boot/config-6.1.0", "x\n")],
     ),
+    case(
+        "locks-out-login",
+        "/usr/sbin/sshd",
+        &[File("usr/sbin/sshd", "x\n")],
+        &[File("usr/bin/ssh", "x\n")],
+    ),
 ];
