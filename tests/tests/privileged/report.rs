@@ -221,6 +221,11 @@ fn verified(bench: &Bench) {
 fn report(bench: &Bench, code: i32) -> Value {
     let run = bench.agent(&["report", "--once", "--root", "root"]);
     assert_eq!(run.code, code, "{}", run.err);
+    state_of_sinks(bench)
+}
+
+/// State of the sinks, as the last run left it.
+fn state_of_sinks(bench: &Bench) -> Value {
     let state = fs::read(bench.root().join("run/earmark-report/state.json")).unwrap();
     let state: Value = serde_json::from_slice(&state).unwrap();
     state["sinks"].clone()
@@ -351,11 +356,12 @@ fn privileged_reports_and_channels_are_in_buckets_too() {
     // The server says now and then that it is busy, and is asked again.
     let asked = (0..5).find(|_| host.agent(&["report", "--once", "--root", "root"]).code == 0);
     let asked = u64::try_from(asked.expect("it never took a report")).unwrap();
-    let sinks = report(&host, 0);
+    // Not by one more report: a second later it is another one, which is refused at first.
+    let sinks = state_of_sinks(&host);
     let sink = &sinks["s3://releases/reports/web/"];
     assert_eq!(
         (&sink["sent"], &sink["spooled"]),
-        (&(4 + asked).into(), &0.into()),
+        (&(3 + asked).into(), &0.into()),
         "{sinks}"
     );
 
