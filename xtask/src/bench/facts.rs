@@ -23,8 +23,8 @@ pub struct Facts {
     versions: Vec<String>,
     /// Of the sealed root: bytes of `tree.zst` and the number of its entries.
     tree: Option<(u64, u64)>,
-    /// Seconds to hash the critical content on all cores.
-    critical_s: Option<f64>,
+    /// Critical content: its files and its bytes.
+    critical: Option<(u64, u64)>,
 }
 
 const VERSIONS: &[&str] = &[
@@ -90,7 +90,7 @@ impl Facts {
             )?)?,
             versions: versions.collect::<Result<_>>()?,
             tree: None,
-            critical_s: None,
+            critical: None,
         })
     }
 
@@ -104,7 +104,7 @@ impl Facts {
         let report: Verification = serde_json::from_str(&shell(verify, variables)?)
             .context("failed to understand what the agent reports as JSON")?;
         self.tree = Some((tree_bytes, report.counts.entries));
-        self.critical_s = Some(self.hash_s(report.counts.bytes_read));
+        self.critical = Some((report.counts.files_read, report.counts.bytes_read));
         Ok(())
     }
 
@@ -112,8 +112,20 @@ impl Facts {
         self.hash_s(self.bytes)
     }
 
+    /// Seconds to hash the critical content on all cores.
     pub fn critical_hash_s(&self) -> Option<f64> {
-        self.critical_s
+        self.critical.map(|(_, bytes)| self.hash_s(bytes))
+    }
+
+    /// Critical content in words, beside all of it.
+    pub fn critical_markdown(&self) -> Option<String> {
+        let (files, bytes) = self.critical?;
+        Some(format!(
+            "{files} of {} files, {:.2} of {:.2} GB",
+            self.files,
+            float(bytes) / 1e9,
+            float(self.bytes) / 1e9
+        ))
     }
 
     pub fn tree_bytes_per_entry(&self) -> Option<f64> {
@@ -160,6 +172,7 @@ struct Verification {
 #[derive(Deserialize)]
 struct Counts {
     entries: u64,
+    files_read: u64,
     bytes_read: u64,
 }
 

@@ -9,6 +9,9 @@ use crate::bench::sample::{Sample, Spread, spread};
 /// The samples of each contestant that ran, in the order of the table.
 pub type Results = Vec<(&'static Contestant, Vec<Sample>)>;
 
+/// The gate critical of revision 5a08be272c1a on this root and this kind of machine, as the benchmarks of then have it.
+const BY_HAND: &str = "| a list by hand (revision 5a08be272c1a, measured then, which left out what runs before ready) | 0.32 | 0.80 |\n";
+
 /// Warm and cold results, and what the numbers must be read with.
 #[derive(Debug)]
 pub struct Report {
@@ -27,6 +30,7 @@ impl Report {
         text += &table("Warm page cache", &self.warm);
         text += &table("Cold: page cache dropped before each run", &self.cold);
         text += &self.bound_markdown();
+        text += &self.critical_markdown();
         text += &self.claims_markdown();
         text += &self.lines_markdown();
         text
@@ -48,6 +52,27 @@ impl Report {
              bare walk: **{bound:.2} s** warm.\n\n",
             self.facts.hash_all_s()
         )
+    }
+
+    /// The cost of the derived critical set beside that of the list by hand that was before it, which only a past
+    /// revision can be measured with.
+    fn critical_markdown(&self) -> String {
+        let Some(content) = self.facts.critical_markdown() else {
+            return String::new();
+        };
+        let seconds = |results| median(results, contestants::CRITICAL);
+        let mut text = format!(
+            "## The gate critical\n\nThe set is derived from the image ([ADR 15](adr/0015-derived-critical-set.md)): \
+             {content} of this root.\n\n| | warm s | cold s |\n|---|---|---|\n"
+        );
+        let cell = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let _ = writeln!(
+            text,
+            "| derived | {} | {} |",
+            cell(seconds(&self.warm)),
+            cell(seconds(&self.cold))
+        );
+        text + BY_HAND + "\n"
     }
 
     fn claims_markdown(&self) -> String {
