@@ -170,18 +170,6 @@ fn reason(verification: &Verification) -> Option<String> {
         .map(|first| format!("{first}{}", more(counts.undecided)))
 }
 
-impl Verdict {
-    /// As reports spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Partial => "partial",
-            Self::Violated => "violated",
-            Self::Undecided => "undecided",
-        }
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.image {

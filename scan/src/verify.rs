@@ -13,6 +13,8 @@ use earmark_manifest::{
     verify::{self, Refusal, VerifiedDeclaration, VerifiedManifest},
 };
 
+pub use earmark_manifest::report::Verdict;
+
 use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
     ahead::ahead,
@@ -70,20 +72,6 @@ impl Place {
             Self::Running | Self::BeforeFirstBoot { is_live: true }
         )
     }
-}
-
-/// Verdict on a root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It is the image that was signed, to the last byte.
-    Verified,
-    /// Nothing is wrong with what the gate covers; content beyond it was not read.
-    Partial,
-    /// It is not the image that was signed.
-    Violated,
-    /// That could not be decided.
-    Undecided,
 }
 
 /// Reason why there is no verdict on the tree.

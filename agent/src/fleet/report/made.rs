@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow};
-use earmark_manifest::report::{BootId, ChannelState, Ec2, Image, Report, Taint, Verdict};
-use earmark_scan::{Root, verify};
+use earmark_manifest::report::{BootId, ChannelState, Ec2, Image, Report, Taint};
+use earmark_scan::Root;
 use serde::Deserialize;
 
 use crate::{
@@ -44,12 +44,7 @@ pub fn report(root: &Root, dropped: u64) -> Result<Report> {
         image: image.transpose()?,
         manifest: verified.manifest.clone(),
         tier: verified.tier.clone(),
-        verdict: match verified.verdict {
-            verify::Verdict::Verified => Verdict::Verified,
-            verify::Verdict::Partial => Verdict::Partial,
-            verify::Verdict::Violated => Verdict::Violated,
-            verify::Verdict::Undecided => Verdict::Undecided,
-        },
+        verdict: verified.verdict,
         gate: verified.gate.clone(),
         reason: verified.reason.clone(),
         verified_at: verified.time,
@@ -92,32 +87,54 @@ fn told(state: &LockdownStatus) -> BTreeSet<String> {
     told.map(|lock| lock.lock.clone()).collect()
 }
 
+/// The taints of the status without their reasons, which are for people on the host.
 fn taints(status: &Status) -> Vec<Taint> {
     let taints = status.taints.iter();
     taints
-        .map(|taint: &model::Taint| Taint {
-            kind: taint.kind.clone(),
-            id: taint.id.clone(),
-            locks: taint.locks.clone(),
-            from: taint.from,
-            until: taint.until,
+        .map(|taint| {
+            let model::Taint {
+                kind,
+                id,
+                locks,
+                from,
+                until,
+                reason: _,
+            } = taint.clone();
+            Taint {
+                kind,
+                id,
+                locks,
+                from,
+                until,
+            }
         })
         .collect()
 }
 
-fn channel(following: &ChannelStatus) -> ChannelState {
+/// The channel of the status without the reaction, which is the host's own affair.
+fn channel(status: &ChannelStatus) -> ChannelState {
+    let ChannelStatus {
+        state,
+        behind,
+        since,
+        reason,
+        latest,
+        counter,
+        expires,
+        fetched,
+        problem,
+        pending: _,
+    } = status.clone();
     ChannelState {
-        state: following.state.name().to_owned(),
-        behind: following
-            .behind
-            .map(|releases| u64::try_from(releases).unwrap_or(u64::MAX)),
-        since: following.since,
-        reason: following.reason.clone(),
-        latest: following.latest.clone(),
-        counter: following.counter,
-        expires: following.expires,
-        fetched: following.fetched,
-        problem: following.problem.clone(),
+        state: state.name().to_owned(),
+        behind: behind.map(|releases| u64::try_from(releases).unwrap_or(u64::MAX)),
+        since,
+        reason,
+        latest,
+        counter,
+        expires,
+        fetched,
+        problem,
     }
 }
 
