@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed_and_fits_a_terminal() {
+    fn cli_definition_is_valid_and_help_fits_80_columns() {
         let mut command = Cli::command();
         command.clone().debug_assert();
         let names: Vec<String> = command
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_insecure_switch() {
+    fn cli_long_options_match_the_reviewed_list() {
         let long: Vec<String> = Cli::command()
             .get_subcommands()
             .flat_map(|sub| {

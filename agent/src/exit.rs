@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_of_the_host_is_undecided_and_a_fault_of_the_program_is_internal() {
+    fn exit_code_is_undecided_for_host_faults_and_internal_for_bugs() {
         for errno in [
             Errno::NOSPC,
             Errno::DQUOT,

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn utc_formats_calendar_dates_including_leap_years() {
         for (seconds, expected) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399, "2000-02-28 23:59:59 UTC"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_another_pid_namespace_and_no_file() {
+    fn container_is_detected_by_pid_namespace_and_not_by_marker_file() {
         let root = tempfile::tempdir().unwrap();
         let namespaces = root.path().join("proc/self/ns");
         std::fs::create_dir_all(&namespaces).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_short() {
+    fn age_is_shown_in_the_largest_whole_unit() {
         for (seconds, expected) in [
             (0, "0 seconds"),
             (1, "1 second"),

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_looked_up_and_numbers_are_taken() {
+    fn owner_resolves_account_names_and_accepts_numeric_ids() {
         let accounts = Accounts::parse(
             b"root:x:0:0::/:/bin/sh\nweb:x:990:991::/:\nbad:x:y:0::/:\n",
             b"root:x:0:\nlog:x:4:web\n",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_number_of_an_absent_group_is_used_unless_another_group_has_it() {
+    fn reserved_gid_of_an_absent_group_is_used_unless_already_assigned() {
         let keys: AccountName = "ssh_keys".parse().unwrap();
         let of = |group: &[u8]| Accounts::parse(b"", group).group_or(&keys, 101).unwrap();
         assert_eq!(of(b"ssh_keys:x:998:\n"), Some(998));

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_over_the_whole_root_is_refused() {
+    fn pattern_over_whole_root_or_malformed_is_refused() {
         for (text, error) in [
             ("/", PatternError::WholeRoot),
             ("/**", PatternError::WholeRoot),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_have_one_spelling() {
+    fn rule_attributes_accept_only_the_canonical_form() {
         for line in [
             "generated /etc/a type=dfl mode=640 uid=0 gid=101",
             "generated /etc/a* gid=4294967295",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_do_not_go_with_the_class_are_refused() {
+    fn rule_attributes_invalid_for_the_class_are_refused() {
         for line in [
             "mutable /etc/a type=f",
             "mutable /etc/a type=dfl",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_over_earmarks_own_files_or_what_starts_them_is_refused() {
+    fn rule_unprotecting_earmark_or_its_startup_files_is_refused() {
         for line in [
             "mutable /usr/lib/earmark/**",
             "state /usr/lib/earmark/extra",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mutable_rule_before_a_generated_one_is_for_what_was_sealed() {
+    fn mutable_rule_before_generated_one_sets_the_class_when_sealed() {
         let set = rules(&["mutable /etc/a", "generated /etc/a", "generated /etc/b"]).unwrap();
         assert_eq!(set.class_of(&path("/etc/a")), PathClass::Generated);
         assert_eq!(set.class_when_sealed(&path("/etc/a")), PathClass::Mutable);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_meet_where_one_path_matches_both() {
+    fn overlapping_patterns_are_detected_in_either_order() {
         let pattern = |text: &str| Pattern::parse(text.as_bytes()).unwrap();
         for (left, right, meet) in [
             ("/a/b", "/a/b", true),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn later_rules_win_whether_literal_or_not() {
+    fn later_rule_wins_whether_literal_or_wildcard() {
         let set = rules(&[
             "mutable /etc/*.conf",
             "sealed /etc/a.conf",
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seal_keeps_its_class_whatever_is_declared() {
+    fn seal_class_cannot_be_changed_by_declared_rules() {
         let set = rules(&[
             "critical /usr/lib/earmark/**",
             "sealed /usr/lib/earmark/trust.toml",
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_beneath_state_is_refused_rather_than_ignored() {
+    fn rule_beneath_state_is_refused_rather_than_ignored() {
         for rule in [
             "sealed /var/lib/dpkg",
             "critical /var/lib/x/**",
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_do_not_take_exponential_time() {
+    fn wildcard_match_with_many_stars_is_not_exponential() {
         assert!(!wildcard_matches(
             &b"a*".repeat(64),
             &[b'a'; 250][..].iter().map(|_| b'b').collect::<Vec<_>>()

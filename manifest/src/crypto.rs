@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_algorithms_round_trip() {
+    fn ed25519_and_p256_keys_round_trip_and_verify() {
         for algorithm in [Algorithm::Ed25519, Algorithm::P256] {
             let der = PrivateKey::generate_pkcs8(algorithm).unwrap();
             let private = PrivateKey::from_pkcs8(&der).unwrap();
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_or_extended_key_is_malformed() {
+    fn truncated_or_extended_key_is_malformed() {
         let der = PrivateKey::generate_pkcs8(Algorithm::P256).unwrap();
         let spki = PrivateKey::from_pkcs8(&der)
             .unwrap()

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_has_one_spelling() {
+    fn sha256_digest_accepts_only_its_canonical_form() {
         let digest = crate::crypto::sha256(b"earmark");
         assert_eq!(Sha256Digest::from_hex(digest.hex().as_bytes()), Ok(digest));
         assert_eq!(Sha256Digest::from_prefixed(&digest.to_string()), Ok(digest));

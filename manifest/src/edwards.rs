@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn small_numbers_are_told_apart() {
+    fn on_curve_check_matches_reference_for_small_y() {
         // Worked out with Python's integers: pow(u * v, (p - 1) // 2, p) for y = 2 to 20.
         let on_curve: Vec<u8> = (2..=20).filter(|y| is_on_curve(&small(*y))).collect();
         assert_eq!(on_curve, [3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 19]);
     }
 
     #[test]
-    fn the_base_point_is_on_its_curve() {
+    fn ed25519_base_point_is_on_the_curve() {
         // y = 4/5, RFC 8032, section 5.1.
         let mut y = [0x66; 32];
         y[0] = 0x58;

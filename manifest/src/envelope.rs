@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_that_of_the_specification() {
+    fn dsse_pae_matches_the_specification_vector() {
         // The test vector of the DSSE protocol document.
         let message = pae("http://example.com/HelloWorld", b"hello world");
         assert_eq!(
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_round_trips_and_signing_twice_does_not_grow_it() {
+    fn envelope_round_trips_and_repeated_signing_adds_nothing() {
         let (first, second) = (key(Algorithm::Ed25519), key(Algorithm::P256));
         let mut envelope = Envelope::sign(b"{}".to_vec(), &first).unwrap();
         let once = envelope.to_json();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_made_elsewhere_gets_in_if_it_verifies() {
+    fn external_signature_is_attached_only_if_valid() {
         let (first, second) = (key(Algorithm::Ed25519), key(Algorithm::P256));
         let (public, other) = (first.public().unwrap(), second.public().unwrap());
         let signature = first.sign(&Envelope::message(b"{}")).unwrap();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_is_refused() {
+    fn truncated_envelope_is_refused() {
         let bytes = Envelope::sign(b"{}".to_vec(), &key(Algorithm::Ed25519))
             .unwrap()
             .to_json();

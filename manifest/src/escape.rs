@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_bytes_never_reach_a_terminal() {
+    fn escape_encodes_control_bytes_and_decodes_back() {
         let shown = Escaped(b"a\n\x1b[2J\xffb\\ c").to_string();
         assert_eq!(shown, r"a\x0a\x1b[2J\xffb\x5c\x20c");
         assert_eq!(decode(shown.as_bytes()).unwrap(), b"a\n\x1b[2J\xffb\\ c");
     }
 
     #[test]
-    fn each_name_has_one_spelling() {
+    fn escape_decoder_refuses_non_canonical_forms() {
         for other in [
             r"\x61", r"\x0A", r"\x", r"\x0", r"\n", "\n", " ", "\u{e9}", r"a\",
         ] {

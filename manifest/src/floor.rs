@@ -239,7 +239,7 @@ mod tests {
         remote_access = { allow = [\"sshd\"] }\nfilesystems = { writable = [\"/srv/a \\\"b\\u00e4\"] }\n";
 
     #[test]
-    fn a_floor_reads_back_as_it_was_written() {
+    fn floor_round_trips_through_toml() {
         let floor = Floor::of(&sample(), &declaration(STRICT), 7);
         let text = floor.to_toml().unwrap();
         assert_eq!(Floor::parse(text.as_bytes()), Ok(floor.clone()));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_being_below_the_floor_is_refused() {
+    fn floor_check_refuses_lower_epoch_other_image_and_weaker_policy() {
         let floor = Floor::of(&sample(), &declaration(STRICT), 7);
         let check = |rest: &str| floor.check(&sample(), &declaration(rest));
         assert_eq!(check(STRICT), Ok(()));

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_the_book_at_every_boundary() {
+    fn verity_digest_matches_reference_at_every_block_boundary() {
         let data: Vec<u8> = (0..BLOCK * 128 * 3 + 17)
             .map(|at| u8::try_from(at * 7 % 251).unwrap())
             .collect();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_may_come_as_its_digest() {
+    fn verity_digest_from_leaf_hashes_matches_reference() {
         for size in [0, 5, BLOCK, BLOCK + 1, BLOCK * 128, BLOCK * 130 + 5] {
             let data = vec![9; size];
             let mut hasher = VerityHasher::new();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_file_has_the_digest_that_fsverity_prints() {
+    fn verity_digest_of_empty_file_matches_fsverity_utils() {
         // fsverity digest (fsverity-utils 1.5) of an empty file.
         assert_eq!(
             digest(b"", 1),

@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_serde_lets_pass_is_refused() {
+    fn json_duplicate_keys_trailing_data_and_deep_nesting_are_refused() {
         for (text, says) in [
             (r#"{"a":1,"a":2}"#, "duplicate key 'a'"),
             (r#"{"a":1,"\u0061":2}"#, "duplicate key 'a'"),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where() {
+    fn json_error_names_the_field_path() {
         let mut object = parse(br#"{"a":{"b":-1}, "c\n":0}"#)
             .unwrap()
             .object()

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hold_what_their_pattern_says() {
+    fn names_are_validated_against_their_pattern() {
         for good in ["web", "0", "a.b_c-d", &"a".repeat(64)] {
             assert!(good.parse::<ImageName>().is_ok(), "{good}");
         }

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_leave_the_root_is_no_path() {
+    fn image_path_refuses_malformed_and_escaping_paths() {
         for (bytes, error) in [
             (&b"/etc"[..], PathError::Absolute),
             (b"", PathError::EmptyComponent),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn beneath_is_by_component() {
+    fn is_beneath_compares_whole_components() {
         let path = |text: &str| ImagePath::from_absolute(text.as_bytes()).unwrap();
         assert!(path("/srv/data/x").is_beneath(&path("/srv/data")));
         assert!(path("/srv/data").is_beneath(&path("/srv/data")));
@@ -183,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_never_panics_and_keeps_the_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn image_path_parsing_never_panics_and_preserves_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(path) = ImagePath::from_relative(&bytes) {
                 prop_assert_eq!(path.as_bytes(), &bytes[..]);
                 let mut absolute = b"/".to_vec();
@@ -193,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn a_child_joins_back_to_its_parent(names in proptest::collection::vec("[a-z\\x01. ]{1,8}", 1..6)) {
+        fn joined_child_path_has_its_base_as_parent(names in proptest::collection::vec("[a-z\\x01. ]{1,8}", 1..6)) {
             let mut path = ImagePath::root();
             for name in &names {
                 let Ok(child) = path.join(name.as_bytes()) else { return Ok(()); };

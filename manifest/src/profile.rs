@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn profile_that_is_based_on_another_has_its_rules_first() {
+    fn derived_profile_lists_base_rules_first() {
         let rules = |name| {
             let profile = Profile::all().find(|profile| profile.name == name);
             let rules = profile.unwrap().rules().unwrap();
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn no_profile_frees_what_decides_who_may_run_what() {
+    fn no_profile_unseals_privilege_startup_or_program_paths() {
         for profile in Profile::all() {
             let rules = profile
                 .rules()

@@ -399,14 +399,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_payload_parses_to_the_statement_it_was() {
+    fn statement_round_trips_through_payload() {
         let payload = sample().to_payload().unwrap();
         assert_eq!(Statement::parse(&payload), Ok(sample()));
         assert_eq!(sample().to_payload().unwrap(), payload);
     }
 
     #[test]
-    fn a_command_line_is_part_of_the_payload() {
+    fn statement_payload_contains_the_command_line() {
         let mut statement = sample();
         let cmdline = "root=UUID=* ro ?quiet -- a".parse().unwrap();
         statement.boot = Some(BootRecord { cmdline });
@@ -417,7 +417,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_statement_that_is_too_long_is_refused_with_what_to_shorten() {
+    fn oversized_statement_is_refused_naming_the_field_to_shorten() {
         let mut statement = sample();
         // Each quote takes two bytes in JSON.
         let cmdline = "\"".repeat(limits::CMDLINE).parse().unwrap();
@@ -427,7 +427,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_largest_statement_fits() {
+    fn largest_statement_fits_the_payload_limit() {
         let long: BuildText = "x".repeat(256).parse().unwrap();
         let mut statement = sample();
         statement.image.name = "n".repeat(64).parse().unwrap();
@@ -443,7 +443,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_field_more_or_less_or_other_is_refused() {
+    fn statement_with_extra_missing_or_invalid_field_is_refused() {
         let payload = String::from_utf8(sample().to_payload().unwrap()).unwrap();
         for (from, to, says) in [
             (

@@ -76,14 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_quoted_cannot_drive_a_terminal() {
+    fn toml_error_escapes_terminal_control_characters() {
         let (line, column, problem) = locate("a\nb = ", 4, "unknown field `\u{1b}[2J\u{202e}`\n");
         assert_eq!((line, column), (2, 3));
         assert_eq!(problem, "unknown field `\\u{1b}[2J\\u{202e}`");
     }
 
     #[test]
-    fn an_array_is_no_table() {
+    fn toml_array_is_refused_where_a_table_is_expected() {
         #[derive(Debug, serde::Deserialize)]
         struct Both {
             #[expect(dead_code, reason = "only read")]

@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(entries in proptest::collection::vec(entry(), 0..12)) {
+        fn tree_round_trips_through_writer_and_reader(entries in proptest::collection::vec(entry(), 0..12)) {
             let mut entries = entries;
             entries.push(root());
             entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -119,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn an_order_other_than_that_of_the_bytes_is_refused(names in proptest::collection::vec("[a-z/.-]{1,6}", 2..6)) {
+        fn tree_writer_refuses_entries_not_in_byte_order(names in proptest::collection::vec("[a-z/.-]{1,6}", 2..6)) {
             let mut entries: Vec<Entry> = names
                 .iter()
                 .filter_map(|name| ImagePath::from_relative(name.as_bytes()).ok())
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn hard_link_groups_are_numbered_and_whole() {
+    fn tree_writer_refuses_malformed_hard_link_groups() {
         let content = Content {
             size: 1,
             sha256: crypto::sha256(b"x"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_tree_is_none() {
+    fn empty_tree_is_refused_and_root_alone_is_accepted() {
         assert!(write(&rules(), &[]).is_err());
         let root_alone = write(&rules(), &[root()]).unwrap();
         assert_eq!(read_back(&root_alone.stored).unwrap(), [root()]);

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trust_file_round_trips() {
+    fn trust_file_round_trips() {
         let keys = vec![
             key(&[Purpose::Image, Purpose::Channel]),
             key(&[Purpose::Image, Purpose::Channel]),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_that_cannot_be_met_or_need_not_be_is_refused() {
+    fn trust_refuses_invalid_threshold_duplicate_key_and_empty_key_list() {
         let (image, both) = (
             key(&[Purpose::Image]),
             key(&[Purpose::Image, Purpose::Grant]),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_small_order_is_refused_when_the_file_is_read() {
+    fn trust_file_with_small_order_key_is_refused() {
         let mut identity = [0; 32];
         identity[0] = 1;
         let text = format!(

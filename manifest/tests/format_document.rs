@@ -42,7 +42,7 @@ fn with_newline(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_example_is_true() {
+fn format_document_examples_match_the_implementation() {
     let document = document();
     let mut examples = examples(&document);
     let mut example = |name: &str| {
@@ -154,7 +154,7 @@ fn example_line(tree: &[u8], path: &str) -> String {
 }
 
 #[test]
-fn the_table_of_limits_is_that_of_the_source() {
+fn format_document_limits_table_matches_the_source() {
     let limits: BTreeMap<&str, u64> = [
         ("PAYLOAD", limits::PAYLOAD),
         ("ENVELOPE", limits::ENVELOPE),
@@ -210,7 +210,7 @@ fn the_table_of_limits_is_that_of_the_source() {
 }
 
 #[test]
-fn the_table_of_recorded_words_is_that_of_the_source() {
+fn format_document_recorded_words_table_matches_the_source() {
     let document = document();
     for row in earmark_manifest::cmdline::PER_DISK {
         let line = format!("| `{}` | `{}` | {} |\n", row.begins, row.signed, row.why);

@@ -27,7 +27,7 @@ fn golden() -> (SealBytes, Trust) {
 }
 
 #[test]
-fn the_seal_of_version_1_verifies() {
+fn golden_v1_seal_verifies() {
     let (seal, trust) = golden();
     let verified = verify(seal.clone(), &trust).unwrap();
     let (_, expected) = good();
@@ -41,7 +41,7 @@ fn the_seal_of_version_1_verifies() {
 
 /// Checks that today's signer writes, from the same image, no signed byte that differs.
 #[test]
-fn the_seal_of_version_1_is_what_is_written_today() {
+fn golden_v1_seal_is_reproduced_by_the_current_writer() {
     let (seal, trust) = golden();
     assert_eq!(seal.declaration, DECLARATION.as_bytes());
     let text = zstd::bulk::decompress(&seal.tree, 1 << 20).unwrap();
@@ -69,7 +69,7 @@ fn the_seal_of_version_1_is_what_is_written_today() {
 
 /// `earmark inspect` and every report name an image by this.
 #[test]
-fn the_manifest_digest_is_that_of_the_payload_alone() {
+fn manifest_digest_covers_only_the_payload() {
     let (mut seal, trust) = golden();
     let digest = verify(seal.clone(), &trust).unwrap().digest();
     let mut envelope = Envelope::parse(&seal.envelope).unwrap();

@@ -125,19 +125,19 @@ fn channels() -> impl Strategy<Value = Channel> {
 
 proptest! {
     #[test]
-    fn a_channel_is_read_as_it_was_written(channel in channels()) {
+    fn channel_round_trips_through_payload(channel in channels()) {
         let payload = channel.to_payload().unwrap();
         prop_assert_eq!(Channel::parse(&payload).unwrap(), channel);
     }
 
     #[test]
-    fn a_grant_is_read_as_it_was_written(grant in grants()) {
+    fn grant_round_trips_through_payload(grant in grants()) {
         let payload = grant.to_payload().unwrap();
         prop_assert_eq!(Grant::parse(&payload).unwrap(), grant);
     }
 
     #[test]
-    fn an_envelope_is_read_as_it_was_written(payload in vec(any::<u8>(), 0..4000), both: bool) {
+    fn envelope_round_trips_through_json(payload in vec(any::<u8>(), 0..4000), both: bool) {
         let mut envelope = Envelope::sign(payload.clone(), &private("image-a")).unwrap();
         if both {
             envelope.add_signature(&private("image-b")).unwrap();
@@ -150,14 +150,14 @@ proptest! {
     }
 
     #[test]
-    fn a_statement_is_read_as_it_was_written(statement in statements()) {
+    fn statement_round_trips_through_payload(statement in statements()) {
         let payload = statement.to_payload().unwrap();
         prop_assert_eq!(Statement::parse(&payload), Ok(statement.clone()));
         prop_assert_eq!(statement.to_payload().unwrap(), payload);
     }
 
     #[test]
-    fn a_trust_file_is_read_as_it_was_written(
+    fn trust_threshold_is_validated_and_trust_file_round_trips(
         purposes in vec(proptest::sample::subsequence(vec!["image", "channel", "grant"], 1..=3), 1..=4),
         threshold in 0usize..6,
         image in option::of("[a-z0-9][a-z0-9._-]{0,63}"),
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn no_parser_panics(bytes in vec(any::<u8>(), 0..300)) {
+    fn parsers_do_not_panic_on_arbitrary_bytes(bytes in vec(any::<u8>(), 0..300)) {
         let _ = Envelope::parse(&bytes);
         let _ = Statement::parse(&bytes);
         let _ = Trust::parse(&bytes);
@@ -199,7 +199,7 @@ fn parts(seal: &mut SealBytes) -> [(&'static str, &mut Vec<u8>); 3] {
 /// Every bit of every file. What a bit of `manifest.json` may do is change a keyid, which nothing
 /// depends on, or the kind of white space between tokens.
 #[test]
-fn one_flipped_bit_anywhere_is_refused() {
+fn seal_with_any_flipped_bit_outside_keyids_is_refused() {
     let (seal, trust) = good();
     verify_whole(seal.clone(), &trust).unwrap();
     let envelope = Envelope::parse(&seal.envelope).unwrap();
@@ -228,7 +228,7 @@ fn one_flipped_bit_anywhere_is_refused() {
 }
 
 #[test]
-fn every_truncation_is_refused() {
+fn truncated_seal_is_refused() {
     let (seal, trust) = good();
     for part in 0..3 {
         let length = parts(&mut seal.clone())[part].1.len();
@@ -241,7 +241,7 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn every_extension_is_refused() {
+fn seal_with_trailing_data_is_refused() {
     let (seal, trust) = good();
     for part in 0..3 {
         for byte in 0..=255 {
@@ -257,7 +257,7 @@ fn every_extension_is_refused() {
 
 /// A tree whose digest is not looked at first: what the reader alone does about broken files.
 #[test]
-fn every_truncation_of_a_tree_is_refused_by_its_reader() {
+fn truncated_tree_is_refused_by_its_reader() {
     let stored = bytes("golden/v1/tree.zst");
     let read = |stored: &[u8]| {
         earmark_manifest::tree::read(stored)

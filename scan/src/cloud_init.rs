@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_cloud_init_needs_no_switch() {
+    fn image_without_active_cloud_init_needs_no_switch() {
         assert_eq!(found(&[]), None);
         let disabled = ("etc/cloud/cloud-init.disabled", "");
         assert_eq!(found(&[(BIN, ""), disabled]), None);
     }
 
     #[test]
-    fn the_switches_are_there_whole_and_nothing_undoes_them() {
+    fn cloud_init_switches_missing_partial_or_overridden_are_reported() {
         let switches = switches();
         let ours = (OURS, switches.as_str());
         assert_eq!(found(&[(BIN, ""), ours]), None);

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_is_counted_and_its_first_paths_are_kept_beside_the_others() {
+    fn findings_flood_of_one_kind_is_counted_and_does_not_displace_others() {
         let mut findings = Findings::new(Bound::REPORTED);
         for number in (0..5_000).rev() {
             let at = format!("/srv/{number:05}");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn long_findings_are_bounded_by_their_bytes_and_one_is_always_kept() {
+    fn long_findings_are_bounded_in_bytes_but_one_is_always_retained() {
         let mut findings = Findings::new(Bound::REPORTED);
         let long = "x".repeat(300 * 1024);
         for number in 0..10 {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_kept_for_who_asks_for_all() {
+    fn unbounded_findings_retain_every_violation() {
         let mut findings = Findings::new(Bound::ALL);
         for number in 0..5_000 {
             findings.violation(violation(&format!("/{number}"), ViolationKind::Added, ""));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_in_doubt_beneath_a_doubt_and_everywhere_once_doubts_are_dropped() {
+    fn path_is_in_doubt_beneath_a_doubt_and_everywhere_once_doubts_are_dropped() {
         let mut findings = Findings::new(Bound::REPORTED);
         findings.doubt(Doubt::new(&path("/srv"), "open it", "permission denied"));
         assert!(findings.casts_doubt_on(&path("/srv/x")));

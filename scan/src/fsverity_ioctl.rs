@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_that_pass_the_question_on_are_not_believed() {
+    fn fsverity_is_trusted_only_on_enforcing_file_systems() {
         // FUSE, overlayfs, tmpfs, NFS, 9p.
         for magic in [0x6573_5546, 0x794c_7630, 0x0102_1994, 0x6969, 0x0102_1997] {
             assert!(!is_enforcing(magic), "{magic:x}");

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_counts_as_a_shell_would_have_it() {
+    fn os_release_last_assignment_wins_and_quotes_are_stripped() {
         let identity =
             parse("NAME=x\nIMAGE_ID=old\nIMAGE_ID=\"web\"\nIMAGE_VERSION='1.2'\nIMAGE_IDX=no\n");
         assert_eq!(

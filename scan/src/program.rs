@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_line_is_read_as_the_kernel_does() {
+    fn shebang_is_parsed_as_the_kernel_does() {
         let script = |interpreter: &str, argument: Option<&str>| {
             Ok(Format::Script {
                 interpreter: interpreter.to_owned(),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn env_names_one_program() {
+    fn env_shebang_accepts_only_one_program_name() {
         assert_eq!(named_by_env(Some("sh")), Ok("sh"));
         for bad in [
             None,

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn is_what_ring_says_at_every_length() {
+    fn sha256_matches_ring_at_every_length() {
         let Some(pair) = pair() else { return };
         for length in (0..700).chain([4096, 65_535, 1_000_003]) {
             let bytes = message(length, length as u64);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn two_streams_do_not_touch_each_other() {
+    fn paired_sha256_streams_match_ring_independently() {
         let Some(pair) = pair() else { return };
         for (left, right) in [
             (64, 64),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_a_message_counts_in_either_stream() {
+    fn every_message_bit_affects_only_its_own_sha256_stream() {
         let Some(pair) = pair() else { return };
         let other = message(256, 3);
         let mut changed = message(256, 4);

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_that_others_could_write_is_not_believed() {
+    fn state_file_writable_by_others_linked_or_oversized_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let own = directory.path().join("var/lib/earmark");
         let root = Root::open(directory.path()).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_state_is_the_owner_of_the_root() {
+    fn state_of_another_owner_or_world_writable_is_refused() {
         let text = |uid, mode, owner| problem(uid, mode, owner).map(|error| error.to_string());
         assert_eq!(text(0, 0o100_600, 0), None);
         assert!(text(33, 0o100_600, 0).unwrap().contains("user 33"));

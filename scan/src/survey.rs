@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beneath_state_is_met_by_who_asks_for_it_and_is_in_no_tree() {
+    fn survey_lists_state_contents_only_for_image_reach_and_never_in_the_tree() {
         let mut entries = Vec::new();
         with(Reach::Tree, |survey| {
             assert!(!paths(survey).contains(&"/srv/data/deep/s".to_owned()));
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inspector_sees_each_small_file_once_whether_it_is_measured_or_not() {
+    fn inspector_sees_each_small_file_once_measured_or_not() {
         let expected = [
             "/etc/a 1xa",
             "/etc/empty 0x",
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_missed_unless_it_was_free_to_go() {
+    fn removed_file_is_reported_missing_unless_beneath_state() {
         let (directory, rules) = root();
         let root = Root::open(directory.path()).unwrap();
         let plan = Plan {

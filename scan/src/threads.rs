@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_stack_is_an_error_of_this_kernel() {
+    fn thread_with_impossible_stack_size_fails_to_spawn() {
         assert!(impossible().spawn(|| ()).is_err());
         assert!(Builder::new().spawn(|| ()).is_ok());
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_whole_by_all_threads_by_some_and_by_none() {
+    fn work_completes_with_all_some_or_no_threads() {
         assert_eq!(sum(4, 0), (4, 4, 500_500));
         assert_eq!(sum(2, 3), (2, 2, 500_500));
         assert_eq!(sum(0, 4), (0, 1, 500_500));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_without_threads_work_after_the_caller_has_fed_them() {
+    fn workers_without_threads_run_at_join_on_queued_input() {
         let (sender, receiver) = mpsc::channel::<u32>();
         let receiver = Mutex::new(receiver);
         let receiver = &receiver;

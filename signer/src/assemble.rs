@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_recorded_time_is_seconds_or_an_error() {
+    fn source_date_epoch_is_decimal_seconds_or_a_usage_error() {
         let read = |text: &str| source_date_epoch(Some(text.into()));
         assert_eq!(source_date_epoch(None).unwrap(), None);
         assert_eq!(read("").unwrap(), None);

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn clap_command_passes_debug_assert() {
         Cli::command().debug_assert();
     }
 

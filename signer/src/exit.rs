@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_why_and_what_next() {
+    fn failure_message_has_context_cause_and_next_step() {
         let failure = Err::<(), _>(std::io::Error::other("disk on fire"))
             .context("failed to read 'x'")
             .exits(Exit::Undecided)

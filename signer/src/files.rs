@@ -362,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_over_its_bound_is_refused_not_truncated() {
+    fn oversized_or_irregular_file_is_refused_not_truncated() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
         fs::write(&path, b"1234").unwrap();
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_is_replaced_whole_or_not_at_all() {
+    fn replace_leaves_no_temporary_file_and_create_new_refuses_existing_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
         assert!(create_new(&path, 0o600, b"old").is_ok());
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_neither_replaced_nor_written_to() {
+    fn replace_refuses_links_pipes_and_directories() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("file"), b"old").unwrap();

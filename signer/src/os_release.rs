@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_is_as_once_and_reads_back() {
+    fn os_release_stamp_is_idempotent_and_reads_back() {
         for text in [
             "",
             "\n",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_out_of_the_root_is_not_followed() {
+    fn os_release_link_out_of_root_is_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let (name, version) = ("web".parse().unwrap(), "1".parse().unwrap());
         std::fs::create_dir_all(directory.path().join("etc")).unwrap();

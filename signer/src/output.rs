@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_for_people() {
+    fn sizes_counts_and_times_are_human_readable() {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(2 * 1024 * 1024 * 1024), "2.0 GiB");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_cannot_drive_a_terminal() {
+    fn printed_path_escapes_terminal_controls() {
         assert_eq!(
             plain("z\u{fc}rich 1\u{202e}x\n"),
             "z\u{fc}rich 1\\u{202e}x\\u{a}"

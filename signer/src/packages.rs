@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn merged_directories_are_found_by_their_old_names() {
+    fn package_paths_resolve_merged_usr_aliases() {
         let aliases = Aliases(vec![(b"bin".to_vec(), b"usr/bin".to_vec())]);
         let mut packages = Packages::default();
         let coreutils = packages.add("coreutils".to_owned(), "9.1");

@@ -292,7 +292,7 @@ packages = "allow"
 "#;
 
     #[test]
-    fn a_declaration_is_told_in_words() {
+    fn declaration_facts_are_rendered_in_plain_words_without_secrets() {
         let declaration = Declaration::parse(DECLARATION.as_bytes()).unwrap();
         let facts = facts(&declaration);
         let text = |section, name: &str| {

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_counts_and_everything_is_bounded() {
+    fn command_failure_is_reported_and_output_and_time_are_bounded() {
         assert_eq!(shell("echo $LC_ALL $HOME").unwrap(), "C\n");
         let failed = shell("echo why >&2; exit 3").unwrap_err();
         assert!(

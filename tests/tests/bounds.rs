@@ -130,7 +130,7 @@ fn deep_levels_each_with_many_names_are_violated_within_bounds() {
 }
 
 #[test]
-fn every_sealed_file_changed_is_counted_and_few_are_kept() {
+fn all_changed_entries_are_counted_within_memory_bound() {
     let bench = Bench::new();
     let target = "/x".repeat(2_000);
     for number in 0..3_000 {
@@ -150,7 +150,7 @@ fn every_sealed_file_changed_is_counted_and_few_are_kept() {
 }
 
 #[test]
-fn seal_files_of_any_size_cost_no_memory_and_are_not_verified() {
+fn inflated_seal_files_are_refused_within_memory_bound() {
     let sparse = |root: &Path, name: &str, size: u64| {
         let path = root.join("usr/lib/earmark/seal").join(name);
         let file = File::options().write(true).open(path).unwrap();

@@ -55,7 +55,7 @@ fn bench() -> Bench {
 }
 
 #[test]
-fn a_channel_goes_from_release_to_release_and_back() {
+fn channel_promote_revoke_and_rollback_sequence_verifies() {
     let bench = bench();
     let said = promote(&bench, "1.4.3", &["--dry-run"]).must(0).out;
     for part in [
@@ -110,7 +110,7 @@ fn a_channel_goes_from_release_to_release_and_back() {
 }
 
 #[test]
-fn nobody_is_made_to_sign_what_somebody_else_put_there() {
+fn promote_refuses_to_resign_an_untrusted_document() {
     let bench = bench();
     let good = fs::read(bench.path(AT)).unwrap();
     bench.keygen("other");
@@ -173,7 +173,7 @@ fn nobody_is_made_to_sign_what_somebody_else_put_there() {
 }
 
 #[test]
-fn what_hosts_would_refuse_is_not_written() {
+fn invalid_channel_command_is_refused_and_leaves_the_document_unchanged() {
     let bench = bench();
     let before = fs::read(bench.path(AT)).unwrap();
     bench.keygen("second");
@@ -278,7 +278,7 @@ fn what_hosts_would_refuse_is_not_written() {
 }
 
 #[test]
-fn a_document_that_is_over_is_told_and_renewed() {
+fn expired_channel_is_reported_and_can_be_renewed() {
     let bench = bench();
     promote(&bench, "1.4.2", &["--expires", "1s"]).must(0);
     std::thread::sleep(std::time::Duration::from_millis(2_100));
@@ -297,7 +297,7 @@ fn a_document_that_is_over_is_told_and_renewed() {
 }
 
 #[test]
-fn a_release_is_what_was_signed() {
+fn promote_records_the_manifest_digest_of_a_trusted_seal_only() {
     let bench = Bench::new();
     bench.keygen("c");
     let trust = [

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use earmark_tests::{Bench, SPEC, program, run, run_with};
 
 #[test]
-fn what_is_missing_is_undecided_and_never_verified() {
+fn missing_seal_file_trust_file_or_floor_is_undecided_at_every_gate() {
     let sealed = Bench::sealed();
     for path in [
         "usr/lib/earmark/trust.toml",
@@ -34,7 +34,7 @@ fn what_is_missing_is_undecided_and_never_verified() {
 }
 
 #[test]
-fn a_seal_that_does_not_match_is_refused_at_every_gate() {
+fn tampered_seal_file_is_a_violation_at_every_gate() {
     let sealed = Bench::sealed();
     for (path, at) in [
         ("usr/lib/earmark/seal/manifest.json", 40),
@@ -56,7 +56,7 @@ fn a_seal_that_does_not_match_is_refused_at_every_gate() {
 }
 
 #[test]
-fn a_trust_file_that_cannot_be_used_is_never_a_pass() {
+fn invalid_trust_file_is_undecided() {
     let sealed = Bench::sealed();
     for (from, to) in [
         ("threshold = 1", "threshold = 0"),
@@ -76,7 +76,7 @@ fn a_trust_file_that_cannot_be_used_is_never_a_pass() {
 }
 
 #[test]
-fn only_a_trusted_key_with_the_purpose_counts_and_each_key_once() {
+fn trust_file_accepts_only_keys_with_matching_purpose_image_and_threshold() {
     let bench = Bench::sealed();
     bench.keygen("second");
     let verify = |trust: &[&str]| {
@@ -150,7 +150,7 @@ fn only_a_trusted_key_with_the_purpose_counts_and_each_key_once() {
 }
 
 #[test]
-fn measure_sign_and_install_work_apart_with_two_keys_of_two_kinds() {
+fn separate_measure_sign_and_install_meet_a_threshold_of_two_algorithms() {
     let bench = Bench::new();
     bench
         .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
@@ -250,7 +250,7 @@ fn sealing_twice_gives_the_same_bytes_and_another_version_names_its_parent() {
 }
 
 #[test]
-fn a_seal_that_fails_leaves_the_root_as_it_was() {
+fn failed_seal_leaves_the_root_unchanged() {
     let bench = Bench::sealed();
     bench.keygen("stranger");
     bench.write("usr/bin/web", b"changed since\n");
@@ -294,7 +294,7 @@ fn a_seal_that_fails_leaves_the_root_as_it_was() {
 }
 
 #[test]
-fn an_image_whose_cloud_init_would_run_user_data_is_not_sealed() {
+fn seal_refuses_an_image_whose_cloud_init_runs_user_data() {
     const SWITCHES: &str = "etc/cloud/cloud.cfg.d/99-earmark.cfg";
     let bench = Bench::new();
     bench.write("usr/bin/cloud-init", b"");
@@ -320,7 +320,7 @@ fn an_image_whose_cloud_init_would_run_user_data_is_not_sealed() {
 }
 
 #[test]
-fn the_live_root_is_not_sealed_by_mistake() {
+fn seal_of_the_live_root_requires_the_live_flag() {
     let bench = Bench::new();
     let refused = bench.earmark(&[
         "seal",
@@ -342,7 +342,7 @@ fn the_live_root_is_not_sealed_by_mistake() {
 }
 
 #[test]
-fn the_status_is_that_of_the_last_verification() {
+fn status_reports_the_last_verification() {
     let bench = Bench::sealed();
     bench.verify().must(0);
     let status = bench
@@ -367,7 +367,7 @@ fn the_status_is_that_of_the_last_verification() {
 }
 
 #[test]
-fn a_wrong_command_line_is_usage() {
+fn invalid_command_line_is_a_usage_error() {
     let bench = Bench::new();
     for args in [
         &["verify", "--gate", "off"][..],

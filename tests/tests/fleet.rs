@@ -38,7 +38,7 @@ fn host<'a>(status: &'a Value, id: &str) -> (&'a str, &'a str) {
 }
 
 #[test]
-fn every_host_is_counted_once() {
+fn fleet_status_counts_each_host_in_exactly_one_state() {
     let fleet = fleet();
     fleet.revoke("1.4.0", "it forgets its sessions");
     let mut listed = Vec::new();
@@ -138,7 +138,7 @@ fn every_host_is_counted_once() {
 }
 
 #[test]
-fn what_it_ends_with_is_what_it_found() {
+fn fleet_status_exit_code_follows_fail_on() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.5.0", json!({}));
     fleet
@@ -174,7 +174,7 @@ fn what_it_ends_with_is_what_it_found() {
 }
 
 #[test]
-fn a_fleet_that_was_not_seen_is_not_good() {
+fn fleet_status_without_hosts_exits_undecided_and_never_shows_good() {
     let fleet = fleet();
     let said = fleet.status(&[]).must(11);
     assert!(said.err.contains("no host was seen"), "{}", said.err);
@@ -221,7 +221,7 @@ fn a_fleet_that_was_not_seen_is_not_good() {
 }
 
 #[test]
-fn only_a_channel_that_is_trusted_says_what_is_current() {
+fn fleet_status_refuses_an_untrusted_channel() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.5.0", json!({}));
     let with = |words: &[&str]| fleet.earmark(&[&["--reports", "reports"], words].concat());
@@ -255,7 +255,7 @@ fn only_a_channel_that_is_trusted_says_what_is_current() {
 }
 
 #[test]
-fn what_hosts_leave_in_the_directory_harms_nobody() {
+fn hostile_report_files_are_counted_unusable_and_escaped_in_output() {
     let fleet = fleet();
     let good = fleet.report(&instance(1), "1.5.0", json!({}));
     let reports = fleet.bench.path("reports");
@@ -317,7 +317,7 @@ fn what_hosts_leave_in_the_directory_harms_nobody() {
 }
 
 #[test]
-fn hosts_are_grouped_by_what_is_asked_for() {
+fn fleet_hosts_are_grouped_by_region_and_autoscaling_group() {
     let fleet = fleet();
     let described = |number: u64, zone: &str, asg: &str| {
         json!({"InstanceId": instance(number), "ImageId": "ami-0123456789abcdef0", "State": {"Name": "running"},
@@ -368,7 +368,7 @@ fn hosts_are_grouped_by_what_is_asked_for() {
 }
 
 #[test]
-fn a_page_is_written_whole_and_needs_nothing_beside_it() {
+fn fleet_html_page_is_self_contained() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.4.1", json!({}));
     let said = fleet
@@ -386,7 +386,7 @@ fn a_page_is_written_whole_and_needs_nothing_beside_it() {
 }
 
 #[test]
-fn a_roll_out_ends_when_all_is_current_and_stops_when_it_goes_wrong() {
+fn fleet_watch_ends_when_all_hosts_are_current_and_stops_above_the_violation_limit() {
     let fleet = fleet();
     for number in 1..=20 {
         fleet.report(&instance(number), "1.5.0", json!({}));
@@ -434,7 +434,7 @@ fn a_roll_out_ends_when_all_is_current_and_stops_when_it_goes_wrong() {
 }
 
 #[test]
-fn a_roll_out_is_followed_while_it_goes_on() {
+fn fleet_watch_follows_new_reports_and_refuses_an_older_channel() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.4.1", json!({}));
     let child = fleet.start("watch", &["--every", "1s", "--until", "current"]);
@@ -459,7 +459,7 @@ fn a_roll_out_is_followed_while_it_goes_on() {
 }
 
 #[test]
-fn who_breaks_a_view_off_has_the_terminal_back() {
+fn fleet_watch_restores_the_terminal_on_ctrl_c() {
     let fleet = fleet();
     fleet.report(&instance(1), "1.4.1", json!({}));
     // Once the view is there, Ctrl-C is typed at its terminal.

@@ -77,7 +77,7 @@ fn older_seal_in_the_place_of_the_newer_is_refused_at_every_gate() {
 }
 
 #[test]
-fn floor_of_another_image_refuses_the_seal_and_a_missing_one_leaves_it_undecided() {
+fn floor_of_another_image_refuses_the_seal_and_a_missing_floor_is_undecided() {
     let bench = Bench::sealed();
     bench.verify().must(0);
     let floor = fs::read_to_string(bench.root().join(FLOOR)).unwrap();
@@ -150,7 +150,7 @@ fn install_places_the_floor_of_a_bundle() {
 }
 
 #[test]
-fn floor_has_the_counter_of_the_channel_and_keeps_it() {
+fn floor_channel_counter_is_recorded_and_preserved_by_reseal() {
     let bench = Bench::new();
     bench.keygen("channel");
     fs::remove_file(bench.path("trust.toml")).unwrap();
@@ -219,7 +219,7 @@ fn architecture_is_read_from_the_image_and_a_contradiction_is_refused() {
 }
 
 #[test]
-fn manifest_for_another_machine_than_the_root_is_a_violation() {
+fn manifest_of_another_architecture_than_the_root_is_a_violation() {
     let bench = Bench::new();
     fs::create_dir_all(bench.root().join("usr/lib/systemd")).unwrap();
     let own = if cfg!(target_arch = "x86_64") {

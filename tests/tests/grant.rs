@@ -32,7 +32,7 @@ fn inspect(bench: &Bench, trust: &[&str]) -> Value {
 }
 
 #[test]
-fn a_grant_takes_the_image_from_the_declaration_beside_it_and_is_shown() {
+fn grant_takes_its_image_from_the_declaration_and_inspect_reports_trust() {
     let bench = bench();
     let said = grant(&bench, &["--lock", "remote_access", "--for", "1h"]);
     let said = said.must(0).out;
@@ -58,7 +58,7 @@ fn a_grant_takes_the_image_from_the_declaration_beside_it_and_is_shown() {
 }
 
 #[test]
-fn a_threshold_is_met_by_as_many_keys() {
+fn grant_threshold_requires_as_many_signatures() {
     let bench = bench();
     let trust = ["--trust", "two.toml"];
     let words = ["--lock", "imds", "--for", "30m"];
@@ -70,7 +70,7 @@ fn a_threshold_is_met_by_as_many_keys() {
 }
 
 #[test]
-fn what_could_open_nothing_is_not_signed() {
+fn ungrantable_lock_or_invalid_grant_option_is_refused() {
     let bench = bench();
     for (words, says) in [
         (

@@ -5,7 +5,7 @@ use std::fs;
 use earmark_tests::{Bench, SPEC};
 
 #[test]
-fn what_is_not_fit_is_neither_sealed_nor_measured_until_it_is_mended() {
+fn lint_error_blocks_seal_and_measure_until_fixed() {
     let bench = Bench::new();
     bench.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n");
     let lint = |more: &[&str]| {
@@ -46,7 +46,7 @@ fn what_is_not_fit_is_neither_sealed_nor_measured_until_it_is_mended() {
 }
 
 #[test]
-fn lint_lists_its_rules_and_refuses_a_waiver_of_none() {
+fn lint_lists_rules_and_refuses_a_waiver_of_an_unknown_rule() {
     let bench = Bench::new();
     let rules = bench.earmark(&["lint", "--list", "--json"]).must(0).json();
     assert!(rules["rules"].as_array().unwrap().len() >= 25);
@@ -68,7 +68,7 @@ fn lint_lists_its_rules_and_refuses_a_waiver_of_none() {
 }
 
 #[test]
-fn what_a_booted_host_taught_makes_the_next_image_verify_once_it_has_a_reason() {
+fn learned_rule_requires_a_reason_and_lets_the_next_image_verify() {
     let before = Bench::sealed();
     let booted = before.copy();
     booted.write("etc/adjtime", b"0.0 0 0.0\n");

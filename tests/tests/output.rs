@@ -42,7 +42,7 @@ fn benches() -> [Bench; 2] {
 }
 
 #[test]
-fn output_that_fails_changes_no_exit_code() {
+fn agent_output_failure_does_not_change_the_exit_code() {
     let benches = benches();
     let codes: Vec<Vec<i32>> = benches
         .iter()
@@ -78,7 +78,7 @@ fn output_that_fails_changes_no_exit_code() {
 }
 
 #[test]
-fn low_limits_end_with_a_documented_code() {
+fn agent_under_low_rlimits_exits_with_a_documented_code() {
     let [bench, _] = benches();
     let limited = |limit: &str, arguments: &[&str]| -> Run {
         let agent = program("earmark-agent");

@@ -105,7 +105,7 @@ fn record(bench: &Bench) -> String {
 }
 
 #[test]
-fn the_service_completes_the_verification_and_ends_when_asked() {
+fn agent_service_completes_the_verification_and_stops_on_sigterm() {
     let bench = sealed("gate = \"critical\"\nrate = \"64GiB\"\nevery = \"1d\"");
     bench.agent(&["verify", "--root", "root"]).must(0);
     assert_eq!(record(&bench), "partial");
@@ -122,7 +122,7 @@ fn the_service_completes_the_verification_and_ends_when_asked() {
 }
 
 #[test]
-fn under_report_it_says_what_is_wrong_and_stays() {
+fn agent_service_under_report_names_the_violation_and_keeps_running() {
     let bench = sealed("gate = \"critical\"");
     let mut service = Service::start(&bench);
     service.wait_for("VERIFIED");
@@ -137,7 +137,7 @@ fn under_report_it_says_what_is_wrong_and_stays() {
 }
 
 #[test]
-fn under_quarantine_it_asks_for_the_policy_once() {
+fn agent_service_under_quarantine_triggers_the_policy_once() {
     for (path, content, code) in [
         ("usr/share/web/config.toml.j2", Some("changed\n"), 10),
         ("usr/lib/earmark/seal/tree.zst", None, 11),
@@ -164,7 +164,7 @@ fn under_quarantine_it_asks_for_the_policy_once() {
 
 /// Whoever can kill the process that verifies does not get the policy carried out by it.
 #[test]
-fn a_verification_that_is_killed_is_no_verdict() {
+fn killed_background_verification_leaves_the_verdict_unchanged() {
     let bench = sealed("gate = \"critical\"\nrate = \"64KiB\"\non_failure = \"halt\"");
     bench.agent(&["verify", "--root", "root"]).must(0);
     let mut service = Service::start(&bench);
@@ -177,7 +177,7 @@ fn a_verification_that_is_killed_is_no_verdict() {
 }
 
 #[test]
-fn a_rate_holds_a_verification_back_and_changes_nothing_else() {
+fn rate_limit_slows_the_verification_without_changing_the_verdict() {
     let bench = sealed("gate = \"full\"\nevery = \"1d\"");
     let start = Instant::now();
     let run = bench

@@ -19,7 +19,7 @@ fn resealed() -> (Bench, Bench) {
 }
 
 #[test]
-fn verify_without_keys_to_believe_is_a_usage_error() {
+fn verify_without_a_trust_option_is_a_usage_error() {
     let (good, _) = resealed();
     let refused = good.command("verify --root root").must(2);
     for part in ["--trust FILE", "--own-trust"] {
@@ -35,7 +35,7 @@ fn verify_without_keys_to_believe_is_a_usage_error() {
 }
 
 #[test]
-fn root_that_anybody_resealed_is_told_from_the_one_that_ci_sealed() {
+fn root_resealed_with_another_key_is_refused_and_own_trust_warns() {
     let (good, bad) = resealed();
     let with_keys = "verify --root root --trust trust.toml --json";
     let verified = good.command(with_keys).must(0).json();
@@ -105,7 +105,7 @@ fn root_that_anybody_resealed_is_told_from_the_one_that_ci_sealed() {
 }
 
 #[test]
-fn everything_is_read_unless_less_is_asked_for_by_name() {
+fn offline_verify_reads_everything_unless_a_lower_gate_is_named() {
     let bench = Bench::new();
     let critical = SPEC.replace("gate = \"full\"", "gate = \"critical\"");
     fs::write(bench.path("earmark.toml"), critical).unwrap();
@@ -144,7 +144,7 @@ fn everything_is_read_unless_less_is_asked_for_by_name() {
 }
 
 #[test]
-fn difference_of_seals_says_nothing_of_roots_that_it_did_not_read() {
+fn diff_of_seals_states_that_signatures_and_roots_were_not_checked() {
     let old = Bench::sealed();
     let new = old.copy();
     new.write("usr/bin/web", b"#!/bin/evil\n");
@@ -183,7 +183,7 @@ fn difference_of_seals_says_nothing_of_roots_that_it_did_not_read() {
 }
 
 #[test]
-fn lint_of_nothing_is_undecided() {
+fn lint_of_an_empty_root_is_undecided() {
     let bench = Bench::new();
     fs::create_dir(bench.path("empty")).unwrap();
     let nothing = bench.command("lint --root empty").must(11);
@@ -202,7 +202,7 @@ fn lint_of_nothing_is_undecided() {
 }
 
 #[test]
-fn seal_file_over_its_bound_does_not_match_and_a_missing_one_is_a_doubt() {
+fn oversized_seal_file_is_a_violation_and_a_missing_one_is_undecided() {
     let sealed = Bench::sealed();
     let both = |bench: &Bench, code: i32, at: &str| {
         for run in [
@@ -378,7 +378,7 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
 }
 
 #[test]
-fn output_that_nobody_reads_changes_no_exit_code() {
+fn signer_output_failure_does_not_change_the_exit_code() {
     let bench = Bench::sealed();
     let bad = bench.copy();
     bad.write("usr/bin/web", b"another\n");

@@ -237,7 +237,7 @@ const PATHS: &[&str] = &[
 ];
 
 #[test]
-fn no_lie_in_the_record_of_rendered_files_makes_a_verdict_better() {
+fn forged_rendered_record_never_silently_improves_a_verdict() {
     let honest = booted();
     let control = Seen::of(&honest);
     let all = (control.agent, control.boot, control.offline);
@@ -337,7 +337,7 @@ fn make(path: &Path) {
 }
 
 #[test]
-fn no_form_of_a_file_of_the_state_makes_a_verdict_better() {
+fn malformed_state_file_never_improves_a_verdict() {
     let honest = booted();
     fs::create_dir_all(honest.root().join("run/earmark")).unwrap();
     let mut files: Vec<String> = layout::STATE_FILES
@@ -380,7 +380,7 @@ fn no_form_of_a_file_of_the_state_makes_a_verdict_better() {
 }
 
 #[test]
-fn a_forged_status_does_not_outlive_a_verification() {
+fn forged_status_is_replaced_by_the_next_verification() {
     let bench = booted();
     bench.write("usr/bin/evil", SHELL);
     bench.verify().must(10);
@@ -400,7 +400,7 @@ fn a_forged_status_does_not_outlive_a_verification() {
 }
 
 #[test]
-fn a_state_directory_that_others_can_write_to_is_undecided() {
+fn state_directory_writable_by_others_is_undecided() {
     let bench = booted();
     bench.verify().must(0);
     for mode in [0o777, 0o731, 0o713] {

@@ -17,7 +17,7 @@ fn bench(template: &[u8], more: &str) -> Bench {
 }
 
 #[test]
-fn template_with_text_that_can_be_anything_is_not_sealed() {
+fn template_with_unescaped_text_or_invalid_syntax_is_not_sealed() {
     for (template, more, says) in [
         (
             "a = \"{{ motto }}\"\n",
@@ -64,7 +64,7 @@ fn template_with_text_that_can_be_anything_is_not_sealed() {
 }
 
 #[test]
-fn template_that_no_host_would_use_is_not_sealed() {
+fn missing_unsealed_non_utf8_or_oversized_template_is_refused() {
     let missing = bench(b"", "");
     fs::remove_file(missing.root().join(TEMPLATE)).expect("a template");
     let mutable = bench(b"a\n", "");

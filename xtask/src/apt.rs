@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_format() {
+    fn one_line_apt_sources_are_parsed_and_switched_to_the_target_suite() {
         let text = "# a\ndeb [arch=amd64 trusted=yes] http://m/debian trixie main contrib # x\n\
             deb-src http://m/debian trixie main\ndeb http://m/other stable main\n\
             deb\thttp://m/debian-security trixie-security main\n";
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn deb822_format() {
+    fn deb822_apt_sources_are_parsed_and_switched_to_the_target_suite() {
         let text = "Types: deb deb-src\n# a comment\nURIs: http://m/debian\nSuites: trixie\n \
             trixie-updates trixie-backports\nComponents: main\n\nEnabled: no\nTypes: deb\n\
             URIs: http://m/x\nSuites: trixie\nComponents: main\n";
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn codename_of_this_release() {
+    fn os_release_codename_is_parsed() {
         assert_eq!(
             os_release_codename("A=1\nVERSION_CODENAME=trixie\n").as_deref(),
             Some("trixie")

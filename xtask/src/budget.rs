@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_counts_once() {
+    fn distinct_crates_counts_each_crate_version_once() {
         let tree = "a v0.1.0 (/a)\nb v1.0.0\nb v2.0.0\nb v1.0.0 (*)\nc v1.0.0 (proc-macro)\n\n";
         assert_eq!(distinct_crates(tree), 4);
     }

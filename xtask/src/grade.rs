@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_grades_of_a_document_are_replaced() {
+    fn grades_section_of_hardening_document_is_located() {
         let document = format!("a\n{BEGIN}b\n{END}c\n");
         assert_eq!(around(&document), Some(("a\n", "c\n")));
         assert_eq!(around("a\n"), None);

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_needs_is_read_from_its_headers() {
+    fn needed_libraries_and_glibc_versions_are_parsed_from_headers() {
         let headers = "\
  0x0000000000000001 (NEEDED)             Shared library: [libgcc_s.so.1]
  0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]

@@ -239,13 +239,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_can_be_pasted_into_a_shell() {
+    fn printed_command_line_is_quoted_for_a_shell() {
         let run = Run::new("printf").args(["%s\\n", "it's"]).env("A", "b c");
         assert_eq!(run.line(), r"A='b c' printf '%s\n' 'it'\''s'");
     }
 
     #[test]
-    fn failure_is_an_error_that_names_the_command() {
+    fn failed_command_error_names_the_command() {
         let error = Run::words("sh -c false").quiet().step().unwrap_err();
         assert!(
             error.to_string().contains("`sh -c false` failed"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_returned() {
+    fn command_output_is_returned() {
         assert_eq!(Run::words("echo a").quiet().output().unwrap(), "a\n");
     }
 }

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifest_of_another_machine_is_a_violation() {
+    fn manifest_of_another_architecture_is_a_violation() {
         let own = Architecture::of_this_program().unwrap();
         let other = match own {
             Architecture::X86_64 => Architecture::Aarch64,

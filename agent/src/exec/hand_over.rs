@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_of_the_name_is_found_and_never_this_program() {
+    fn hand_over_finds_the_next_program_of_the_name_and_never_itself() {
         let root = TempDir::new().unwrap();
         let at = |path: &str| root.path().join(path);
         let program = |path: &str, mode| {

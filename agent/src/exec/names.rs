@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_is_taken_once_and_in_its_order() {
+    fn getent_addresses_are_deduplicated_in_order() {
         let said = "192.0.2.2       STREAM releases.example.com\n\
                     192.0.2.2       DGRAM\n\
                     192.0.2.2       RAW\n\
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_systems_own_names_are_known_and_options_are_none() {
+    async fn resolver_finds_localhost_and_refuses_option_like_names() {
         let found = addresses("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
         assert!(addresses("--help").await.is_err());

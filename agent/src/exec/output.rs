@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn the_last_lines_are_kept_clean_and_a_flood_is_dropped() {
+    async fn step_output_tail_is_sanitized_and_a_flood_is_dropped() {
         // What is kept of it is seen in the test's own output, and so is made short.
         let label = "step 'test' ".repeat(40);
         for line in [&"x".repeat(WIDTH)[..], ""] {

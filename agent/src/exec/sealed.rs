@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_as_they_were_signed_and_never_out_of_the_image() {
+    fn sealed_path_lookup_follows_signed_links_within_the_image() {
         let mut sealed = SealedFiles::default();
         let file = SealedFile {
             sha256: earmark_manifest::crypto::sha256(b""),

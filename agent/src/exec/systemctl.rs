@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_read_from_its_own_file_or_from_its_template() {
+    fn instance_unit_uses_its_own_file_then_its_template() {
         let files = |unit| files(unit).collect::<Vec<_>>();
         assert_eq!(files("web.service"), ["web.service"]);
         assert_eq!(

@@ -188,7 +188,7 @@ fn command(name: &str, more: &str) -> String {
 }
 
 #[test]
-fn each_step_is_done_once_and_what_it_wrote_verifies() {
+fn first_boot_runs_each_step_once_and_rendered_files_verify() {
     let bench = Bench::new(&[COUNT], &(RENDER.to_owned() + &command("count", "")));
     assert_eq!(bench.violations(), Vec::<String>::new());
     assert_eq!(done(&bench.perform()), 2);
@@ -210,7 +210,7 @@ fn each_step_is_done_once_and_what_it_wrote_verifies() {
 }
 
 #[test]
-fn a_crash_at_any_place_repeats_nothing_and_skips_nothing() {
+fn first_boot_after_a_crash_retries_the_started_step_only_if_declared() {
     for (interrupted, again) in [("", false), ("interrupted = \"retry\"\n", true)] {
         let steps = command("count", "") + interrupted;
         let bench = Bench::new(&[COUNT], &steps);
@@ -246,7 +246,7 @@ fn a_crash_at_any_place_repeats_nothing_and_skips_nothing() {
 }
 
 #[test]
-fn a_power_cut_while_a_file_is_written_is_no_violation() {
+fn half_rendered_file_after_a_power_cut_is_no_violation_before_first_boot() {
     let bench = Bench::new(&[], RENDER);
     assert_eq!(done(&bench.perform()), 1);
     // Its record says pending, and the file is there in part, under the name that it has until then.
@@ -286,7 +286,7 @@ fn a_power_cut_while_a_file_is_written_is_no_violation() {
 }
 
 #[test]
-fn a_journal_that_is_not_as_it_was_written_stops_everything() {
+fn damaged_journal_stops_first_boot() {
     let bench = Bench::new(&[COUNT], &command("count", ""));
     assert_eq!(done(&bench.perform()), 1);
     let good = fs::read(bench.root.at(JOURNAL)).unwrap();
@@ -315,7 +315,7 @@ fn a_journal_that_is_not_as_it_was_written_stops_everything() {
 }
 
 #[test]
-fn a_disk_of_another_instance_is_a_clone_and_starts_afresh() {
+fn journal_of_another_instance_marks_a_clone_and_repeats_first_boot() {
     let bench = Bench::new(&[COUNT], &command("count", ""));
     assert_eq!(done(&bench.perform()), 1);
     let mut journal = bench.journal();
@@ -345,7 +345,7 @@ fn a_disk_of_another_instance_is_a_clone_and_starts_afresh() {
 }
 
 #[test]
-fn a_changed_value_is_told_and_not_applied() {
+fn changed_parameter_value_is_reported_and_not_applied() {
     let bench = Bench::new(&[COUNT], &(command("count", "") + RENDER));
     assert_eq!(done(&bench.perform()), 2);
     let out = bench.out.path().display();
@@ -374,7 +374,7 @@ fn a_changed_value_is_told_and_not_applied() {
 }
 
 #[test]
-fn values_are_text_whatever_they_look_like() {
+fn hostile_parameter_value_is_passed_as_plain_text() {
     let bench = Bench::new(&[COUNT], &(command("count", "") + RENDER));
     let out = bench.out.path().display();
     let hostile = r#"$(touch \"$1\"/pwned); `id`; {{ token }} & | > < %s \\ end"#;
@@ -391,7 +391,7 @@ fn values_are_text_whatever_they_look_like() {
 }
 
 #[test]
-fn quoted_text_stays_one_value_of_the_file() {
+fn toml_filter_renders_hostile_text_as_one_value() {
     let bench = Bench::with_template("free = {{ free | toml }}\nlast = true\n", RENDER);
     let out = bench.out.path().display();
     let hostile = "x\"\nadmin = true\n[y]\n'$(id)'\t\\";
@@ -418,7 +418,7 @@ fn quoted_text_stays_one_value_of_the_file() {
 }
 
 #[test]
-fn a_template_is_strict() {
+fn invalid_or_changed_template_fails_the_step() {
     for (template, says) in [
         ("{{ token }}", "'token' has no value"),
         ("{{ tokem }}", "'tokem' is not declared"),
@@ -452,7 +452,7 @@ fn a_template_is_strict() {
 }
 
 #[test]
-fn a_secret_is_a_file_in_memory_as_long_as_its_step_runs() {
+fn secret_is_passed_as_an_in_memory_file_and_removed_after_its_step() {
     let script = "#!/bin/sh -e\ndir=$2$CREDENTIALS_DIRECTORY\nls -ld \"$dir\" \"$dir\"/token > \"$1\"/modes\n\
                   cat \"$dir\"/token > \"$1\"/token\n(env; echo \"$@\") > \"$1\"/seen\n";
     let steps = command("uses", ", secrets = [\"token\"]");

@@ -184,7 +184,7 @@ mod tests {
     ];
 
     #[test]
-    fn message_ids_are_what_the_journal_takes_and_differ() {
+    fn journal_message_ids_are_valid_and_unique() {
         for id in IDS {
             let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
             assert!(id.len() == 32 && id.bytes().all(hex), "{id}");
@@ -197,7 +197,7 @@ mod tests {
 
     /// An entry without a text, or a text without an entry, helps nobody.
     #[test]
-    fn the_catalog_has_a_text_for_each_message_and_no_other() {
+    fn journal_catalog_has_exactly_one_entry_per_message_id() {
         let catalog = include_str!("../../../systemd/earmark.catalog");
         let mut listed: Vec<&str> = catalog
             .lines()

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_format_is_told_from_damage() {
+    fn store_distinguishes_unknown_format_from_damage() {
         const MAGIC: &str = "earmark-x-1 ";
         let bytes = to_bytes(MAGIC, &7_u64).unwrap();
         assert_eq!(parse::<u64>(MAGIC, &bytes).unwrap(), 7);

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_pays_for_the_rate_whoever_reads() {
+    fn throttle_enforces_the_rate_and_accumulates_no_unused_quota() {
         let throttle = Throttle::new("64KiB".parse().unwrap());
         let now = Instant::now();
         let waits: Vec<u128> = (0..4)

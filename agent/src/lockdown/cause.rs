@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_shows_the_table() {
+    fn lockdown_document_matches_the_table_of_probes() {
         let document = include_str!("../../../docs/lockdown.md");
         let (_, rest) = document.split_once(BEGIN).expect("the table's begin");
         let (shown, _) = rest.split_once(END).expect("the table's end");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lock_has_rows_and_a_policy_follows_from_root_alone() {
+    fn probe_table_covers_every_lock_and_only_root_leads_to_a_policy() {
         for (name, _) in earmark_manifest::declaration::Lockdown::default().locks() {
             let mut rows = TABLE.iter().filter(|row| row.locks.contains(&name));
             assert!(rows.any(|row| row.probe.cause() == Cause::Root), "{name:?}");

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn cloud_init_without_its_switches_is_a_violation_unless_it_is_allowed() {
+    fn cloud_init_without_its_switches_is_a_violation_unless_allowed() {
         let image = |declared| {
             let root = TestRoot::declared(declared);
             root.write("/usr/bin/cloud-init", b"");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_as_its_weakest_item_and_unknown_is_not_enforced() {
+    fn lock_state_is_that_of_its_weakest_item_and_unknown_without_items() {
         let shut = || Seen::Shut(Strength::Reversible, String::new());
         let open = || Seen::Open(String::new());
         let absent = || Seen::Absent(String::new());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_a_grant_opens_is_never_enforced_and_one_that_is_allowed_needs_none() {
+    fn granted_lock_is_not_enforced_and_allowed_lock_ignores_grants() {
         let measured = |lock, granted| {
             let shut = Seen::Shut(Strength::Reversible, String::new());
             let items = vec![Item::new(Probe::UserIds, "a", "b", "c", shut)];
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_follows_from_what_needs_root_alone() {
+    fn open_item_leads_to_a_policy_only_if_its_cause_is_root() {
         let measured = |rows: &[Probe], seen: fn() -> Seen| {
             let item = |row: &Probe| Item::new(*row, "a", "b", "c", seen());
             let items = rows.iter().map(item).collect();

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_has_to_be_masked_and_what_is_not_there_does_not() {
+    fn packages_lock_requires_masks_for_installed_units_only() {
         let all = |state| ON_DEBIAN.map(|unit| (unit.to_owned(), state));
         let root = debian();
         assert_eq!(states(&root), all(LockState::NotEnforced));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_package_manager_that_is_there_has_to_be_answered_for() {
+    fn installed_package_manager_without_a_stand_in_command_is_open() {
         let root = TestRoot::bare();
         let seen = || {
             let root = root.open();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unit_is_named_once_and_a_timer_with_its_service() {
+    fn packages_masks_are_unique_and_pair_each_timer_with_its_service() {
         let all = masks();
         let different = all.iter().copied().collect::<BTreeSet<_>>();
         assert_eq!(different.len(), all.len());

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_shut_with_the_masks_and_empty_spools() {
+    fn schedules_lock_is_enforced_with_masks_and_empty_spools() {
         let root = debian();
         assert_eq!(state(&root), LockState::Enforced);
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_a_spool_is_counted_and_not_shown() {
+    fn spool_entries_are_counted_and_not_shown() {
         let root = debian();
         let jobs = b"* * * * * root /tmp/secret\n";
         root.write("/var/spool/cron/crontabs/alice", jobs);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn users_that_linger_and_timers_that_nobody_sealed_are_found() {
+    fn lingering_users_and_runtime_timers_are_found() {
         let root = debian();
         root.write("/var/lib/systemd/linger/alice", b"");
         assert_eq!(item(&root, "lingering users"), open("alice"));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schedules_of_the_image_are_its_own() {
+    fn crontabs_and_timers_of_the_image_leave_the_lock_enforced() {
         let root = debian();
         root.write(
             "/etc/cron.d/sysstat",

@@ -84,7 +84,7 @@ mod tests {
     };
 
     #[test]
-    fn a_lock_has_its_items_beneath_it_and_nothing_drives_the_terminal() {
+    fn lockdown_table_lists_items_per_lock_and_replaces_control_characters() {
         let shut = Seen::Shut(Strength::UntilReboot, "1".to_owned());
         let open = Seen::Open("\x1b[2J".to_owned());
         let items = vec![

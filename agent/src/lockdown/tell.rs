@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lock_that_is_denied_and_open_or_unknown_is_enough() {
+    fn denied_lock_that_is_open_or_unknown_is_not_enforced_and_sets_the_exit_code() {
         let shut = || Seen::Shut(Strength::Reversible, "1".to_owned());
         let open = || Seen::Open("0".to_owned());
         let hidden = || Seen::Hidden("no".to_owned());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn open_item_of_another_cause_than_root_is_told_and_has_no_exit_code() {
+    fn open_item_of_a_cause_other_than_root_is_reported_without_exit_code() {
         let open = |row| Item::new(row, "a", "b", "c", Seen::Open("0".to_owned()));
         let measured = |items| Measured::new(LockName::RemoteAccess, Lock::default(), items, None);
         let told = "remote_access: a: 0 (anybody can cause it: told, no policy)";

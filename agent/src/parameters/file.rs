@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_users_file_is_unfit() {
+    fn values_file_owned_by_another_user_is_unfit() {
         let mut stat = rustix::fs::stat("/").unwrap();
         stat.st_mode = 0o100_600;
         for (uid, owner, is_fit) in [(0, 0, true), (0, 7, true), (7, 7, true), (8, 7, false)] {

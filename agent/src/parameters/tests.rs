@@ -73,7 +73,7 @@ fn problems(result: Result<Values, GatherError>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_type_is_taken_as_it_is() {
+async fn user_data_values_of_every_type_are_read() {
     let values = of_user_data(
         r#"
         # A comment, and a document by hand.
@@ -111,7 +111,7 @@ async fn each_type_is_taken_as_it_is() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_is_said_at_once_and_without_the_values() {
+async fn parameter_problems_are_all_reported_without_the_values() {
     let found = problems(
         of_user_data(
             r#"
@@ -157,7 +157,7 @@ async fn all_that_is_wrong_is_said_at_once_and_without_the_values() {
 }
 
 #[tokio::test]
-async fn a_value_is_data_and_stays_as_it_is() {
+async fn parameter_value_with_shell_or_template_syntax_is_unchanged() {
     for value in [
         "$(reboot) `reboot` ; reboot | reboot & reboot > /etc/passwd",
         "{{ token }} {% raw %} ${token} %{token} %s %n",
@@ -190,7 +190,7 @@ fn toml_text(parameters: &toml::Table) -> String {
 }
 
 #[tokio::test]
-async fn control_characters_and_what_is_too_long_are_refused() {
+async fn parameter_value_overlong_or_with_control_characters_is_refused() {
     for (value, class) in [
         ("a\0b", "text with control characters"),
         ("\x1b[2J", "text with control characters"),

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_firmware_is_asked_first_and_only_ids_are_taken() {
+    fn host_identity_prefers_firmware_uuid_and_ignores_invalid_ids() {
         const UUID: &str = "sys/devices/virtual/dmi/id/product_uuid";
         let root = TestRoot::bare();
         assert_eq!(of(&root), None);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_for_one_group_and_only_asked_for_where_they_are_needed() {
+    fn role_credentials_are_fetched_only_for_s3_and_not_world_readable() {
         let root = root();
         let (iam, said) = asked(&root, "https://reports.test/", Some(("web", CREDENTIALS)));
         assert_eq!((iam, said.as_str()), (vec![], ""));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_role_is_not_asked_for_nor_shown() {
+    fn malformed_role_or_credentials_are_refused_and_not_shown() {
         for (bad, says) in [
             (("../../user-data", CREDENTIALS), "the name of one role"),
             (("a\nb", CREDENTIALS), "the name of one role"),

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_arrive_one_by_one_at_a_path_and_at_an_abstract_name() {
+    fn notify_sends_messages_to_path_and_abstract_sockets() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let name = format!("earmark-test-{}", std::process::id());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_need_listen() {
+    fn notify_to_missing_or_invalid_socket_does_not_fail() {
         for name in ["", "relative", "/nowhere/at/all"] {
             let notify = Notify::new(address(OsStr::new(name)), None);
             notify.ready();

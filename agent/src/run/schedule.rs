@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_spread_over_a_tenth_and_are_never_early() {
+    fn schedule_spreads_over_a_tenth_of_the_interval_and_is_never_early() {
         let every = Duration::from_hours(24);
         let times: Vec<Duration> = (0..200).map(|_| spread(every)).collect();
         assert!(

@@ -140,7 +140,7 @@ mod tests {
     const POLICIES: [OnFailure; 3] = [OnFailure::Report, OnFailure::Quarantine, OnFailure::Halt];
 
     #[test]
-    fn it_completes_what_the_boot_left() {
+    fn watch_completes_missing_or_partial_boot_verification() {
         for policy in POLICIES {
             assert_eq!(begin(policy, None, false), Next::Verify);
             let partial = record(Verdict::Partial, "critical");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_is_asked_for_once() {
+    fn watch_requests_the_failure_policy_only_once() {
         for policy in [OnFailure::Quarantine, OnFailure::Halt] {
             for code in [10, 11] {
                 let mut watch = Watch::new(policy, None);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn under_report_it_stays_and_finds_all_that_is_wrong() {
+    fn watch_under_report_policy_verifies_fully_and_does_not_exit() {
         let mut watch = Watch::new(OnFailure::Report, None);
         let violated = record(Verdict::Violated, "critical");
         assert_eq!(watch.begin(Some(&violated), false), Next::Verify);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_tried_again_for_ever_told_once_and_never_the_policys() {
+    fn crashed_verification_is_retried_forever_and_reported_once() {
         let died = Outcome::Died("killed".to_owned());
         let mut watch = Watch::new(OnFailure::Halt, None);
         let mut told = 0;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_repeated_as_often_as_declared() {
+    fn watch_repeats_verification_at_the_declared_interval() {
         let every = Duration::from_hours(1);
         let mut watch = Watch::new(OnFailure::Report, Some(every));
         for outcome in [Outcome::Passed, Outcome::Refused(10)] {

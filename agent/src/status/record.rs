@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrower_look_hides_nothing_and_takes_nothing_away() {
+    fn narrower_verification_does_not_replace_a_wider_or_graver_record() {
         use Verdict::{Partial, Undecided, Verified, Violated};
         let old = |verdict| report("full", verdict);
         assert!(!kept(&old(Verified), &report("signature", Partial)));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verification_that_stopped_covers_nothing() {
+    fn aborted_verification_replaces_a_partial_but_not_a_violated_record() {
         let mut stopped = report("full", Verdict::Undecided);
         stopped.manifest = None;
         stopped.counts.entries = 0;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn another_boot_begins_anew() {
+    fn record_is_replaced_in_another_or_unknown_boot() {
         let old = report("full", Verdict::Violated);
         let mut new = report("signature", Verdict::Partial);
         new.boot_id = Some("another".to_owned());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn how_first_boot_went_is_kept_as_long_as_its_boot() {
+    fn first_boot_status_persists_only_within_its_boot() {
         let root = TestRoot::bare();
         let first_boot = || read(&root.open()).unwrap().unwrap().first_boot;
         let shown = serde_json::json!({
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn which_instance_it_is_is_kept_as_long_as_its_boot() {
+    fn instance_id_persists_only_within_its_boot() {
         let root = TestRoot::bare();
         let kept = |report: &Report, instance: Option<&str>| {
             keep(
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_said_and_then_replaced() {
+    fn malformed_status_record_is_reported_and_then_replaced() {
         let root = TestRoot::bare();
         assert!(read(&root.open()).unwrap().is_none());
         root.write("/run/earmark/status.json", b"{\"schema\": 1");

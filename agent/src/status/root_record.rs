@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn public_record_is_believed_once_and_never_after_root_has_its_own() {
+    fn public_record_is_ignored_once_a_root_record_exists() {
         let root = TestRoot::bare();
         assert_eq!(RootRecord::read(&root.open()), None);
         keep_lockdown(&root.open(), lockdown(true)).unwrap();

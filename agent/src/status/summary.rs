@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_which_image_what_and_why_and_stays_one_line() {
+    fn summary_names_image_verdict_and_reason_in_one_bounded_line() {
         let mut report = Report::undecided("failed to open '/a\n\x1b[31m'".to_owned());
         report.policy = Some("halt".to_owned());
         assert_eq!(

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_in_the_name_of_its_server_where_it_can_be() {
+    fn s3_uses_virtual_hosted_address_where_the_bucket_allows() {
         for (object, region, expected) in [
             (
                 object("reports", None),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_a_word_or_not_shown() {
+    fn s3_error_code_is_shown_only_if_a_plain_word() {
         let body = b"<?xml version=\"1.0\"?><Error><Code>SlowDown</Code></Error>";
         assert!(has_code(body, "SlowDown") && !has_code(body, "NoSuchBucket"));
         assert_eq!(code(body), " SlowDown");

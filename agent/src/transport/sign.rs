@@ -109,7 +109,7 @@ mod tests {
 
     /// Compares with the signatures that botocore 1.43.106 (`S3SigV4Auth`) makes.
     #[test]
-    fn signatures_are_those_of_botocore() {
+    fn sigv4_signatures_match_botocore() {
         let server = "reports.s3.eu-central-1.amazonaws.com";
         let path = "/web/i-0123456789abcdef0.a.json";
         let headers = signed("PUT", server, path, Some("token=="), b"{}\n");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_are_no_header_are_an_error_and_no_credential_is_shown() {
+    fn malformed_credentials_are_refused_and_no_credential_is_shown() {
         let role = Role {
             key: "A\nB".to_owned(),
             secret: "hidden".to_owned(),

@@ -76,7 +76,7 @@ fn verified(channel: &Channel) -> VerifiedChannel {
 }
 
 #[test]
-fn a_payload_parses_to_the_channel_it_was() {
+fn channel_round_trips_through_payload() {
     let empty = Channel {
         releases: Releases::none(),
         ..channel(1, vec![])
@@ -88,7 +88,7 @@ fn a_payload_parses_to_the_channel_it_was() {
 }
 
 #[test]
-fn a_channel_is_believed_from_a_key_with_its_purpose_alone() {
+fn channel_is_accepted_only_from_a_key_with_channel_purpose() {
     let key = key();
     let document = signed(&sample(), &key);
     let believed = verify_channel(&document, &trust(None, &key, &[Purpose::Channel])).unwrap();
@@ -113,7 +113,7 @@ fn a_channel_is_believed_from_a_key_with_its_purpose_alone() {
 }
 
 #[test]
-fn a_channel_is_of_one_image_and_has_one_name() {
+fn channel_of_another_image_or_name_is_refused() {
     let key = key();
     let document = signed(&sample(), &key);
     let of = |image| verify_channel(&document, &trust(Some(image), &key, &[Purpose::Channel]));
@@ -127,7 +127,7 @@ fn a_channel_is_of_one_image_and_has_one_name() {
 }
 
 #[test]
-fn a_counter_never_goes_back_and_is_that_of_one_document() {
+fn channel_counter_rollback_or_reuse_is_refused() {
     let seen = verified(&sample()).seen();
     assert!(verified(&sample()).after(seen).is_ok());
     let newer = channel(6, vec![release("1.4.2", 4)]);
@@ -141,7 +141,7 @@ fn a_counter_never_goes_back_and_is_that_of_one_document() {
 }
 
 #[test]
-fn a_host_stands_where_its_manifest_does() {
+fn standing_is_current_behind_revoked_or_unlisted_by_manifest() {
     let stands = |channel: &Channel, version| channel.standing(&manifest(version), 3);
     let sample = sample();
     assert_eq!(stands(&sample, "1.4.2"), Standing::Current);
@@ -175,7 +175,7 @@ fn a_host_stands_where_its_manifest_does() {
 }
 
 #[test]
-fn releases_have_an_order_and_a_floor() {
+fn releases_out_of_order_duplicate_or_below_epoch_are_refused() {
     let refused = |releases, epoch| Releases::new(releases, epoch).unwrap_err().to_string();
     let (one, two) = (release("1", 1), release("2", 2));
     assert!(Releases::new(vec![one.clone(), two.clone()], 3).is_ok());
@@ -203,7 +203,7 @@ fn releases_have_an_order_and_a_floor() {
 }
 
 #[test]
-fn a_document_is_good_for_a_time() {
+fn channel_validity_must_be_positive_and_bounded() {
     assert!(ChannelTime::new(10, 11).is_ok());
     assert!(ChannelTime::new(10, 10 + limits::CHANNEL_SECONDS).is_ok());
     for (issued, expires) in [(10, 10), (10, 9), (0, u64::MAX)] {
@@ -212,7 +212,7 @@ fn a_document_is_good_for_a_time() {
 }
 
 #[test]
-fn the_largest_channel_fits() {
+fn largest_channel_fits_its_limits() {
     let releases =
         (1..=limits::RELEASES as u64).map(|counter| release(&counter.to_string(), counter));
     let channel = channel(limits::RELEASES as u64, releases.collect());
@@ -228,7 +228,7 @@ fn the_largest_channel_fits() {
 }
 
 #[test]
-fn amis_are_named_in_one_way() {
+fn ami_id_accepts_only_the_canonical_form() {
     for good in ["ami-01234567", "ami-0123456789abcdef0"] {
         assert!(good.parse::<AmiId>().is_ok(), "{good}");
     }

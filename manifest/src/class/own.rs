@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_own_path_is_a_pattern() {
+    fn every_own_path_parses_as_a_pattern() {
         // One that did not parse would be a path that nobody protects.
         for own in OWN {
             assert!(Pattern::parse(own.as_bytes()).is_ok(), "{own}");

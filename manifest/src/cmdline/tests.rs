@@ -29,7 +29,7 @@ fn signed_words_in_any_order_are_accepted() {
 }
 
 #[test]
-fn each_difference_is_named() {
+fn cmdline_comparison_lists_unknown_and_missing_words() {
     let good = "root=UUID=1 ro console=tty0 console=ttyS0,115200 quiet";
     differs(SIGNED, good.as_bytes(), &[], &[]);
     differs(
@@ -59,7 +59,7 @@ fn each_difference_is_named() {
 }
 
 #[test]
-fn quotes_and_other_bytes_pass_only_where_they_are_signed() {
+fn cmdline_quotes_and_special_bytes_match_only_if_signed() {
     for bad in [
         &b"root=UUID=\"1 ro"[..],
         b"root=UUID='1 ro",
@@ -79,7 +79,7 @@ fn quotes_and_other_bytes_pass_only_where_they_are_signed() {
 }
 
 #[test]
-fn words_after_the_separator_are_arguments_and_stay_there() {
+fn cmdline_words_do_not_match_across_the_separator() {
     differs("ro -- splash", b"ro -- splash", &[], &[]);
     differs("ro -- splash", b"ro splash --", &["splash"], &["splash"]);
     differs("ro splash", b"ro -- splash", &["--", "splash"], &["splash"]);
@@ -156,7 +156,7 @@ fn malformed_lines_are_refused() {
 }
 
 #[test]
-fn recorded_lines_have_wildcards_for_each_disk_and_match_their_origin() {
+fn recorded_line_wildcards_per_disk_values_and_matches_its_origin() {
     let booted = b"BOOT_IMAGE=/boot/vmlinuz-6.1 root=PARTUUID=ab-01 ro console=ttyS0,115200 \
                    initrd=\\EFI\\initrd.img resume=UUID=1 x=\"a b\"\n";
     let recorded = SignedLine::recorded(booted).unwrap();

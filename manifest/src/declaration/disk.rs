@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn disk_regions_are_named_with_a_reason_or_a_digest() {
+    fn disk_regions_require_a_known_name_and_a_reason_or_digest() {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let good = format!(
             "[[disk.ignore]]\nregion = \"esp\"\nreason = \"unused\"\n\

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_name_is_one_of_the_list() {
+    fn filter_names_round_trip_and_unknown_ones_are_refused() {
         for filter in ALL {
             assert_eq!(filter.to_string().parse(), Ok(filter));
         }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiver_names_a_rule_and_says_why() {
+    fn lint_waiver_requires_a_rule_id_and_a_reason() {
         let good = "[[lint.allow]]\nrule = \"logs\"\npath = \"/var/log/**\"\nreason = \"kept\"\n";
         let declared = parse(good).unwrap();
         let waiver = &declared.lint[0];
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signer_can_say_where_a_rule_is_named() {
+    fn lint_rule_error_gives_line_and_column() {
         let text = "[image]\nname = \"web\"\nplatform = \"file\"\n[[lint.allow]]\nreason = \"x\"\nrule = \"no-such\"\n";
         let declared = Declaration::parse(text.as_bytes()).unwrap();
         let error = Declaration::error_at(text.as_bytes(), declared.lint[0].at, "no such rule");

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_put_beneath_a_directory_and_beside_a_document() {
+    fn location_beneath_appends_to_directory_and_replaces_document_name() {
         let https = |url: &str| Place::Https(url.to_owned());
         let document = location("https://releases.example.com/web/stable.json");
         assert_eq!(
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_signed_or_sent_in_one_spelling_is_refused() {
+    fn ambiguous_or_malformed_location_is_refused() {
         for bad in [
             "",
             "web",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_and_a_region_are_of_objects() {
+    fn s3_endpoint_must_be_an_https_origin_and_only_for_s3() {
         let region: Region = "eu-central-1".parse().unwrap();
         let with = |url: &str, endpoint: &str| {
             check_s3(

@@ -55,7 +55,7 @@ url = "https://releases.example.com/web/stable.json"
 "#;
 
 #[test]
-fn the_example_of_the_design_parses() {
+fn example_declaration_parses_to_the_expected_values() {
     let declaration = Declaration::parse(GOOD.as_bytes()).unwrap();
     assert_eq!(declaration.image.epoch, 3);
     assert_eq!(declaration.verify.on_failure, OnFailure::Quarantine);
@@ -90,7 +90,7 @@ fn the_example_of_the_design_parses() {
 }
 
 #[test]
-fn rules_of_a_tree_may_add_critical_ones_alone_to_the_declared_ones() {
+fn tree_rules_may_add_only_critical_rules_to_declared_ones() {
     let text = b"[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nmutable = [\"/etc/motd\"]\n";
     let declaration = Declaration::parse(text).unwrap();
     let declared = declaration.rule_set().unwrap();
@@ -123,7 +123,7 @@ fn rules_of_a_tree_may_add_critical_ones_alone_to_the_declared_ones() {
 }
 
 #[test]
-fn defaults_are_the_documented_ones() {
+fn declaration_defaults_are_the_documented_ones() {
     let declaration =
         Declaration::parse(b"[image]\nname = \"web\"\nplatform = \"file\"\n").unwrap();
     assert_eq!(
@@ -144,7 +144,7 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
-fn a_running_host_is_verified_as_often_and_as_gently_as_declared() {
+fn verify_interval_and_rate_are_parsed() {
     let text = GOOD.replacen(
         "on_failure",
         "every = \"6h\"\nrate = \"20MiB\"\non_failure",
@@ -156,7 +156,7 @@ fn a_running_host_is_verified_as_often_and_as_gently_as_declared() {
 }
 
 #[test]
-fn values_come_from_where_the_image_says() {
+fn value_sources_default_by_platform_and_follow_declared_order() {
     let from = |text: &str| {
         let declaration = Declaration::parse(text.as_bytes());
         declaration.map(|declaration| declaration.values.from)
@@ -184,7 +184,7 @@ fn values_come_from_where_the_image_says() {
 
 /// Each wrong value, the line and column that are named, and what would be right.
 #[test]
-fn each_wrong_value_is_refused_at_its_place() {
+fn invalid_declaration_value_is_refused_with_line_and_column() {
     for (from, to, place, says) in [
         ("epoch = 3", "epoch = -3", (4, 9), "u64"),
         ("epoch = 3", "epoch = \"3\"", (4, 9), "u64"),
@@ -509,7 +509,7 @@ fn each_wrong_value_is_refused_at_its_place() {
 }
 
 #[test]
-fn what_is_no_text_is_refused_with_its_place() {
+fn non_utf8_oversized_empty_or_deeply_nested_declaration_is_refused() {
     let error = Declaration::parse(b"[image]\nname = \"\xff\"").unwrap_err();
     assert_eq!((error.line, error.column), (2, 9));
     assert!(Declaration::parse(&vec![b'#'; limits::DECLARATION + 1]).is_err());
@@ -533,7 +533,7 @@ fn with_text(parameter: &str, step: &str) -> Result<Declaration, DeclarationErro
 }
 
 #[test]
-fn text_without_a_pattern_reaches_no_step_unquoted() {
+fn text_parameter_without_pattern_is_refused_unquoted_in_a_step() {
     for (step, place) in [
         (
             "command = { argv = [\"/bin/a\", \"--x={{ motto }}\"] }",
@@ -580,7 +580,7 @@ fn text_without_a_pattern_reaches_no_step_unquoted() {
 }
 
 #[test]
-fn template_file_takes_text_with_a_pattern_or_a_filter() {
+fn template_file_requires_a_pattern_or_filter_for_text() {
     let check = |parameter: &str, template: &str| {
         let declared = with_text(parameter, "unit = { start = [\"a.service\"] }").unwrap();
         declared.check_template(&template.parse().unwrap())
@@ -608,7 +608,7 @@ fn template_file_takes_text_with_a_pattern_or_a_filter() {
 }
 
 #[test]
-fn value_of_one_line_has_no_control_character() {
+fn single_line_value_refuses_control_characters() {
     let kind = |parameter: &str| {
         let declared = with_text(parameter, "unit = { start = [\"a.service\"] }").unwrap();
         let parameters = declared.parameters.into_values();
@@ -655,7 +655,7 @@ fn value_of_one_line_has_no_control_character() {
 }
 
 #[test]
-fn time_for_values_is_bounded_and_has_a_default() {
+fn values_timeout_is_bounded_and_has_a_default() {
     let read = |values: &str| {
         let text = format!("[image]\nname = \"web\"\nplatform = \"ec2\"\n{values}");
         Declaration::parse(text.as_bytes()).map(|declared| declared.values)

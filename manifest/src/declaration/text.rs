@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_has_a_unit_and_bounds_and_is_shown_as_it_is_written() {
+    fn byte_rate_requires_unit_and_bounds_and_round_trips() {
         for text in ["64KiB", "20MiB", "1GiB", "1025KiB", "64GiB"] {
             assert_eq!(text.parse::<ByteRate>().unwrap().to_string(), text);
         }

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_a_path_or_an_ebs_volume() {
+    fn volume_device_accepts_only_dev_path_or_ebs_volume_id() {
         let path = "/dev/nvme1n1".parse::<VolumeDevice>().unwrap();
         assert!(matches!(path, VolumeDevice::Path(_)), "{path}");
         let ebs = "vol-0123456789abcdef0".parse::<VolumeDevice>().unwrap();

@@ -40,7 +40,7 @@ fn signed(payload: Vec<u8>, keys: &[&PrivateKey]) -> Vec<u8> {
 }
 
 #[test]
-fn a_payload_parses_to_the_grant_it_was() {
+fn grant_round_trips_through_payload() {
     let every = Grant {
         manifest: Some(ManifestDigest::of_payload(b"manifest")),
         locks: GrantedLock::ALL.into(),
@@ -55,7 +55,7 @@ fn a_payload_parses_to_the_grant_it_was() {
 }
 
 #[test]
-fn a_grant_is_believed_from_enough_keys_with_its_purpose_alone() {
+fn grant_is_accepted_only_from_enough_keys_with_grant_purpose() {
     let (one, two, image) = (key(), key(), key());
     let payload = sample().to_payload().unwrap();
     let one_of = trust(1, &[(&one, &[Purpose::Grant]), (&image, &[Purpose::Image])]);
@@ -74,7 +74,7 @@ fn a_grant_is_believed_from_enough_keys_with_its_purpose_alone() {
 }
 
 #[test]
-fn a_manifest_is_no_grant_and_a_grant_no_manifest_even_by_a_key_for_both() {
+fn grant_and_manifest_are_not_interchangeable_under_one_key() {
     let key = key();
     let both = trust(1, &[(&key, &[Purpose::Grant, Purpose::Image])]);
     let manifest = statement::tests::sample().to_payload().unwrap();
@@ -88,7 +88,7 @@ fn a_manifest_is_no_grant_and_a_grant_no_manifest_even_by_a_key_for_both() {
 }
 
 #[test]
-fn a_trust_file_of_another_image_refuses_it() {
+fn grant_is_refused_by_trust_file_of_another_image() {
     let key = key();
     let pem = crate::trust::public_pem(&key.public().unwrap());
     let of = |image: &str| {
@@ -102,7 +102,7 @@ fn a_trust_file_of_another_image_refuses_it() {
 }
 
 #[test]
-fn a_grant_lasts_a_day_at_most_and_is_not_over_before_it_begins() {
+fn grant_validity_must_be_positive_and_bounded() {
     assert!(GrantTime::new(10, 10 + limits::GRANT_SECONDS).is_ok());
     assert!(GrantTime::new(10, 11).is_ok());
     for (issued, expires) in [
@@ -116,7 +116,7 @@ fn a_grant_lasts_a_day_at_most_and_is_not_over_before_it_begins() {
 }
 
 #[test]
-fn instances_are_named_in_one_way() {
+fn instance_name_accepts_only_the_canonical_form() {
     for good in [
         "i-01234567",
         "i-0123456789abcdef0",
@@ -141,7 +141,7 @@ fn instances_are_named_in_one_way() {
 }
 
 #[test]
-fn what_cannot_be_opened_on_a_running_host_says_why() {
+fn lock_that_cannot_be_granted_is_refused_with_the_reason() {
     for lock in GrantedLock::ALL {
         assert_eq!(lock.name().parse(), Ok(lock));
     }

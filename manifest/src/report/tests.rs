@@ -37,7 +37,7 @@ fn ec2(bytes: usize) -> Ec2 {
 }
 
 #[test]
-fn a_report_is_one_line_and_reads_as_it_was_written() {
+fn report_is_one_line_and_round_trips() {
     let line = report().to_line().unwrap();
     assert_eq!(
         line.iter().position(|byte| *byte == b'\n'),
@@ -51,7 +51,7 @@ fn a_report_is_one_line_and_reads_as_it_was_written() {
 }
 
 #[test]
-fn what_a_newer_agent_says_more_passes_and_what_is_no_report_does_not() {
+fn report_accepts_unknown_fields_and_refuses_malformed_input() {
     let text = String::from_utf8(report().to_line().unwrap()).unwrap();
     let with = |changed: &str, to: &str| {
         assert!(text.contains(changed), "{changed}");
@@ -83,7 +83,7 @@ fn what_a_newer_agent_says_more_passes_and_what_is_no_report_does_not() {
 }
 
 #[test]
-fn a_report_stays_short_and_says_what_it_left_out() {
+fn oversized_report_is_trimmed_to_the_limit_and_counts_omissions() {
     let mut full = report();
     full.reason = Some("é".repeat(5_000));
     full.taints = vec![taint(); 9];

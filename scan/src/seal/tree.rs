@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn tree_on_disk_is_read_as_often_as_asked_and_has_its_digest() {
+    fn tree_on_disk_can_be_reread_and_matches_its_digest() {
         let (file, bytes) = stored();
         let (tree, digest) = on_disk(&file);
         assert_eq!(digest, crypto::sha256(&bytes));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn tree_that_changes_between_readings_gives_none_of_the_changed_piece() {
+    fn tree_changed_between_reads_yields_no_changed_piece() {
         for place in [0, PIECE as u64 + 5, 2 * PIECE as u64 + 76] {
             let (file, bytes) = stored();
             let (tree, _) = on_disk(&file);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn tree_that_is_cut_or_grows_between_readings_is_what_it_was_or_an_error() {
+    fn tree_truncated_between_reads_fails_and_appended_data_is_ignored() {
         let (file, bytes) = stored();
         let (tree, _) = on_disk(&file);
         file.as_file().set_len(PIECE as u64 + 9).unwrap();

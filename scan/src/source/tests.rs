@@ -90,7 +90,7 @@ fn source_walk_is_in_the_order_of_the_paths() {
 }
 
 #[test]
-fn hostile_directories_are_doubts_and_end() {
+fn source_walk_reports_hostile_directories_and_terminates() {
     for (entries, doubt) in [
         (
             vec![(&b"a"[..], 3), (b"a", 4)],
@@ -132,7 +132,7 @@ fn hostile_directories_are_doubts_and_end() {
 }
 
 #[test]
-fn more_names_than_can_be_kept_are_a_doubt() {
+fn directory_with_too_many_names_is_reported_as_a_doubt() {
     #[derive(Debug)]
     struct Wide(u64);
     impl Source for Wide {
@@ -224,7 +224,7 @@ impl Visitor for Shallow {
 }
 
 #[test]
-fn directory_that_the_visitor_passes_is_not_listed() {
+fn directory_skipped_by_the_visitor_is_not_listed() {
     // Whoever lists '/a' has a doubt to tell.
     let fake = Fake(
         [

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_bring_every_name_once_and_in_order() {
+    fn directory_parts_yield_every_name_once_in_order() {
         let names: Vec<CString> = (0..150_000_u32)
             .map(|number| {
                 let name = format!("{:0>40}", number.wrapping_mul(2_654_435_761));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_comes_twice_is_brought_once_and_told() {
+    fn duplicate_directory_name_is_yielded_once_and_reported() {
         let name = CString::new("a").unwrap();
         let mut part = Part {
             names: Vec::new(),

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_line_wins_and_a_root_at_hand_has_none_of_its_own() {
+    fn declared_cmdline_takes_precedence_and_offline_root_records_none() {
         let directory = tempfile::tempdir().unwrap();
         let declared = |boot: &str| declared(boot);
         for root in [directory.path(), std::path::Path::new("/")] {
@@ -86,7 +86,7 @@ mod tests {
 
     /// Of the machine that the tests run on, or of none if that is a container.
     #[test]
-    fn the_live_root_has_the_line_that_it_was_booted_with() {
+    fn live_root_records_booted_cmdline() {
         let root = Root::open(std::path::Path::new("/")).unwrap();
         let line = std::fs::read(LINE).unwrap();
         match record(&root, &declared("")) {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_signed_is_refused() {
+    fn cmdline_with_unsignable_byte_is_refused() {
         recorded(b"root=UUID=1 ro\n").unwrap();
         let error = format!("{:#}", recorded(b"a=\xff\n").unwrap_err());
         assert!(error.contains("0xff"), "{error}");

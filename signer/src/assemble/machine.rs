@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn architecture_is_that_of_the_first_process() {
+    fn architecture_is_read_from_init_and_conflicting_option_is_refused() {
         use Architecture::{Aarch64, X86_64};
         for (machine, architecture, other) in [(62, X86_64, Aarch64), (183, Aarch64, X86_64)] {
             assert_eq!(decided(Some(machine), None), Ok(architecture));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn architecture_of_a_root_without_a_first_process_has_to_be_said() {
+    fn architecture_option_is_required_for_a_root_without_init() {
         assert_eq!(
             decided(None, Some(Architecture::Aarch64)),
             Ok(Architecture::Aarch64)

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_host_and_its_link_are_near() {
+    fn only_loopback_and_metadata_endpoints_are_near() {
         for (uri, near) in [
             ("http://127.0.0.1:4566/", true),
             ("http://localhost/", true),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_to_other_hosts_in_the_clear() {
+    fn plain_http_to_remote_host_is_refused() {
         let http = Http::new().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();

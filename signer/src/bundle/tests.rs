@@ -62,7 +62,7 @@ fn key() -> SigningKey {
 }
 
 #[test]
-fn what_was_written_is_read_and_each_changed_file_is_refused() {
+fn unsigned_bundle_round_trips_and_detects_changed_or_missing_file() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");
     good("1").write(&out).unwrap();
@@ -94,7 +94,7 @@ fn what_was_written_is_read_and_each_changed_file_is_refused() {
 }
 
 #[test]
-fn rules_that_nobody_reviewed_are_not_signed() {
+fn bundle_with_undeclared_class_rules_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut rules: Vec<Rule> = Declaration::parse(DECLARATION.as_bytes())
         .unwrap()
@@ -114,7 +114,7 @@ fn rules_that_nobody_reviewed_are_not_signed() {
 }
 
 #[test]
-fn signatures_are_added_and_those_of_another_statement_are_removed() {
+fn signatures_accumulate_on_one_statement_and_are_dropped_for_another() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path();
     let (first, second) = (key(), key());

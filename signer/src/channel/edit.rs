@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_is_a_document_that_can_be_read() {
+    fn promote_rollback_and_revoke_produce_parsable_channels() {
         let channel = promoted(&["1", "2"]);
         assert_eq!(
             (channel.counter, versions(&channel)),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_goes_to_a_release_that_may_run() {
+    fn rollback_requires_a_listed_unrevoked_release_above_the_epoch_floor() {
         let channel = promoted(&["1", "2"]);
         let to =
             |channel: &Channel, version: &str| rollback(channel, &version.parse().unwrap(), on(9));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_goes_up_alone_and_with_a_release_on_it() {
+    fn epoch_floor_never_decreases_and_binds_the_promoted_release() {
         let channel = promoted(&["1"]);
         let raised = promote(&channel, candidate("2", 4), Some(4), on(2)).unwrap();
         assert_eq!(raised.releases.minimum_epoch(), 4);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_one_image_everywhere() {
+    fn promote_merges_regions_and_refuses_conflicting_images() {
         let channel = promoted(&["1"]);
         let ami = |region: &str, ami: &str| (region.parse().unwrap(), ami.parse().unwrap());
         let with = |version: &str, of: &str, amis| Candidate {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_behind_does_not_take_time_back() {
+    fn channel_issue_time_never_decreases_if_the_clock_is_behind() {
         let channel = promoted(&["1", "2"]);
         let late = promote(&channel, candidate("3", 3), None, on(0)).unwrap();
         assert_eq!(late.time.issued(), channel.time.issued());

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_run_counts_with_all_its_regions() {
+    fn packer_manifest_yields_last_run_with_all_regions() {
         let old = build("a", "amazon-ebs", "eu-west-1:ami-00000000");
         let new = build(
             "b",
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_one_image_is_refused() {
+    fn packer_run_with_conflicting_or_malformed_builds_is_refused() {
         let one = build("b", "amazon-ebs", "eu-west-1:ami-01234567");
         let mut other = build("b", "qemu", "VM");
         other["custom_data"]["version"] = "1.4.3".into();

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_is_at_a_path_or_a_url() {
+    fn channel_location_accepts_path_file_https_and_s3_only() {
         let parse = |text: &str| text.parse::<Location>();
         for (text, channel) in [
             ("web/stable.json", Some("stable")),

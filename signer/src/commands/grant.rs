@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_granted_is_refused_with_its_reason() {
+    fn grant_of_invalid_lock_instance_or_duration_is_refused_with_reason() {
         const ID: &str = "i-0123456789abcdef0";
         assert!(parse("remote_access", ID, "1h").is_ok());
         for (lock, instance, length, says) in [

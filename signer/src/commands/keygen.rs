@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_public_key_is_named_after_the_private_one() {
+    fn public_key_path_derives_from_private_key_path() {
         for (private, public) in [
             ("release.key", "release.pub"),
             ("a/b.key", "a/b.pub"),

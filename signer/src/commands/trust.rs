@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn purposes_follow_the_path() {
+    fn key_argument_parses_purposes_and_refuses_invalid_ones() {
         let parse = |text: &str| text.parse::<KeyArgument>();
         let key = parse("a.pub:image,channel").unwrap();
         assert_eq!(key.path, Path::new("a.pub"));

@@ -88,7 +88,7 @@ fn program_of_a_unit_is_critical_with_its_modules_and_data() {
 }
 
 #[test]
-fn image_is_critical_as_a_whole_where_that_reads_a_quarter_more_at_most() {
+fn whole_image_is_critical_if_that_reads_at_most_a_quarter_more() {
     let (more, most) = ("x".repeat(25), "x".repeat(26));
     let program = "x".repeat(100);
     let files = |other| [("usr/bin/a", &*program), ("srv/data/b", other)];
@@ -120,7 +120,7 @@ fn directory_that_no_pattern_can_name_leaves_the_critical_set_as_it_is() {
 }
 
 #[test]
-fn helpers_of_a_command_are_critical_also_where_nothing_names_it() {
+fn helpers_of_a_command_are_critical_even_if_unreferenced() {
     let root = root(&[
         ("usr/sbin/dhcpcd", "\x7fELF"),
         ("usr/lib/dhcpcd/dhcpcd-run-hooks", ""),
@@ -251,7 +251,7 @@ fn libraries_and_loader_of_a_program_are_critical() {
 }
 
 #[test]
-fn damaged_program_names_nothing_and_does_not_fail() {
+fn elf_reader_survives_damage_and_ignores_non_elf() {
     let whole = fs::read(std::env::current_exe().unwrap()).unwrap();
     let directory = TempDir::new().unwrap();
     let at = directory.path().join("x");
@@ -270,7 +270,7 @@ fn damaged_program_names_nothing_and_does_not_fail() {
 }
 
 #[test]
-fn too_many_files_become_rules_of_directories() {
+fn critical_files_above_the_rule_limit_collapse_to_directories() {
     let paths: Vec<ImagePath> = (0..RULES + 10)
         .map(|n| {
             let directory = if n < 20 { "a" } else { "b" };

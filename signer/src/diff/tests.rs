@@ -65,7 +65,7 @@ fn difference(old: &[Entry], new: &[Entry]) -> Difference {
 }
 
 #[test]
-fn every_field_that_changed_is_named() {
+fn diff_names_every_changed_field() {
     let capability = Xattr {
         name: XattrName::Capability,
         value: [1u32 << 25 | 1, 1 << 13, 0, 0, 0]
@@ -121,7 +121,7 @@ fn shifted_numbers_of_hard_links_are_no_change() {
 }
 
 #[test]
-fn ten_thousand_changes_stay_readable_and_nothing_is_lost() {
+fn large_diff_is_abbreviated_in_text_and_complete_in_json() {
     let many = |text: &str| -> Vec<Entry> {
         (10_000..20_000)
             .map(|number| file(&format!("/opt/{number}"), text))
@@ -138,7 +138,7 @@ fn ten_thousand_changes_stay_readable_and_nothing_is_lost() {
 }
 
 #[test]
-fn rules_are_compared_with_their_order() {
+fn rule_diff_reports_changes_and_reordering() {
     let tree = |rules: &[&str]| {
         let rules = rules
             .iter()
@@ -169,7 +169,7 @@ fn rules_are_compared_with_their_order() {
 }
 
 #[test]
-fn a_name_cannot_leave_its_cell() {
+fn hostile_path_is_escaped_in_markdown_diff() {
     let new = [Entry {
         path: ImagePath::from_relative(b"a`|<b>\n").unwrap(),
         ..file("/x", "x")

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_and_libraries_are_listed_and_odd_names_are_not() {
+    fn fapolicyd_lists_programs_and_libraries_and_skips_names_with_spaces() {
         let exported = export(&tree(vec![
             with_mode(file(b"usr/bin/a b"), 0o755),
             file(b"usr/lib/libx.so.1"),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_words_of_plain_characters() {
+    fn mtree_escapes_special_bytes_in_names() {
         let (lines, _) = spec(vec![file(b"a b#\n*[\xff\\")], &[]);
         assert_eq!(
             lines[1],
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_appear_is_optional() {
+    fn mtree_marks_generated_and_state_paths_optional() {
         let entries = vec![
             directory(b"etc"),
             file(b"etc/x1"),

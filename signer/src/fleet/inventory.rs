@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_and_lists_are_read() {
+    fn inventory_accepts_ec2_pages_and_id_lists() {
         let text = format!("{}\n{}", page("i-1", "running"), page("i-2", "stopped"));
         let inventory = parse(&text).unwrap();
         let one = inventory.get("i-1").unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_no_inventory_is_refused() {
+    fn truncated_or_malformed_inventory_is_refused() {
         let mut more = page("i-1", "running");
         more["NextToken"] = "x".into();
         let whole = format!("{more}{}", page("i-2", "running"));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_in_a_region() {
+    fn region_is_derived_from_availability_zone() {
         for (zone, expected) in [
             ("eu-central-1a", Some("eu-central-1")),
             ("us-west-2-lax-1a", Some("us-west-2")),

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_state_has_its_name_and_its_place() {
+    fn host_states_round_trip_by_name_and_sort_by_precedence() {
         for (index, state) in State::ALL.into_iter().enumerate() {
             assert_eq!(state as usize, index);
             assert_eq!(state.name().parse(), Ok(state));

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_and_the_content_say_the_same() {
+    fn image_format_must_match_a_raw_or_qcow2_extension() {
         for (name, is_qcow2, good) in [
             ("a.raw", false, true),
             ("a.raw", true, false),

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fstab_says_what_belongs_where() {
+    fn fstab_maps_mount_points_to_partitions_and_options() {
         let fstab = "# a comment\nLABEL=/ / xfs defaults 0 1\n\
             UUID=1234-ABCD /boot/efi vfat defaults,umask=0077,shortname=x,uid=root 0 1\n\
             PARTUUID=PART-2\t/boot ext4 ro,umask=0 0 2\n";
@@ -222,13 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_line_the_type_says_it() {
+    fn missing_fstab_line_falls_back_to_partition_type() {
         let both = found("", &["/boot", "/boot/efi"]).unwrap();
         assert_eq!(both.iter().map(|one| one.1).collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]
-    fn what_is_not_clear_is_an_error() {
+    fn ambiguous_or_unresolvable_fstab_source_is_refused() {
         for (fstab, path) in [
             ("/dev/nvme0n1p2 /boot ext4", "/boot"),
             ("UUID=none /boot ext4", "/boot"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_space_is_a_space() {
+    fn fstab_octal_escape_is_decoded_and_invalid_escape_is_literal() {
         assert_eq!(unescaped(r"a\040b\\x\9"), br"a b\\x\9");
     }
 }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mount_is_read_only_and_harmless() {
+    fn image_mounts_are_read_only_nosuid_nodev_noexec() {
         for (kind, more, end) in [
             (
                 Kind::Ext4,

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn qcow2_that_needs_another_file_is_refused() {
+    fn qcow2_with_unsupported_feature_or_external_file_is_refused() {
         assert_eq!(problem(|_| ()), "good: 1048576");
         for (at, value, why) in [
             (15, 104, "backing file"),

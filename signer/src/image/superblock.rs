@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_known_by_its_magic() {
+    fn file_systems_are_recognized_by_magic() {
         let fat = with(&[
             (510, &[0x55, 0xaa]),
             (82, b"FAT32   "),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn xfs_superblock_is_screened_before_the_kernel_reads_it() {
+    fn xfs_superblock_with_invalid_field_or_checksum_is_refused() {
         let mut good = vec![0; 4096];
         for (at, bytes) in [
             (0, &b"XFSB"[..]),

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_comes_back_with_its_passphrase_alone() {
+    fn encrypted_key_opens_only_with_its_passphrase() {
         for algorithm in [Algorithm::Ed25519, Algorithm::P256] {
             let der = PrivateKey::generate_pkcs8(algorithm).unwrap();
             let public = PrivateKey::from_pkcs8(&der).unwrap().public().unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cannot_ask_for_all_memory() {
+    fn scrypt_cost_above_memory_limit_is_refused() {
         let der = PrivateKey::generate_pkcs8(Algorithm::Ed25519).unwrap();
         let (_, der) = trust::decode_pem(encrypt(&der, b"x").unwrap().as_bytes()).unwrap();
         let mut key = EncryptedPrivateKeyInfoOwned::from_der(&der).unwrap();

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_passphrase_is_the_first_line_without_its_end() {
+    fn passphrase_is_first_line_without_line_ending() {
         for (file, passphrase) in [
             (&b"secret"[..], &b"secret"[..]),
             (b"secret\n", b"secret"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_passphrase_is_none() {
+    fn empty_exposed_or_missing_passphrase_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("passphrase");
         let args = PassphraseArgs {

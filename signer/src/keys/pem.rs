@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_other_kinds_are_refused_with_the_command_that_converts_them() {
+    fn unsupported_key_pem_is_refused_with_next_step() {
         let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
         let old = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n";
         for (pem, cause, next) in [

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_paths_or_variables() {
+    fn key_source_parses_file_env_pkcs11_and_kms() {
         let parse = |text: &str| text.parse::<KeySource>();
         assert_eq!(parse("a/b.key"), Ok(KeySource::File("a/b.key".into())));
         assert_eq!(parse("./env:X"), Ok(KeySource::File("./env:X".into())));

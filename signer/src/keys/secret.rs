@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sticky_directory_is_as_good_as_its_owner() {
+    fn sticky_directory_is_trusted_only_if_owned_by_root_or_user() {
         let place = |mode, uid| Place {
             path: PathBuf::from("/x"),
             mode,
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn pipe_has_no_mode_to_be_refused_by() {
+    fn key_from_pipe_is_accepted_without_mode_check() {
         let (reader, _writer) = io::pipe().unwrap();
         let path = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
         assert!(open(&path, "private key").is_ok());

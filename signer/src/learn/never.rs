@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_code_or_lets_somebody_in_is_never_proposed() {
+    fn code_and_access_paths_are_never_proposed() {
         let never = Never::new();
         // A pattern that does not parse would be a hole.
         assert_eq!(never.0.len(), PLACES.len());

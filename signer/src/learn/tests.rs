@@ -130,7 +130,7 @@ impl Lesson {
 }
 
 #[test]
-fn a_host_that_changed_only_what_it_may_teaches_nothing() {
+fn allowed_changes_yield_no_proposal() {
     let host = Host::sealed();
     host.write("etc/resolv.conf", "nameserver 192.0.2.1\n");
     host.write("var/lib/new/x", "x");
@@ -144,7 +144,7 @@ fn a_host_that_changed_only_what_it_may_teaches_nothing() {
 }
 
 #[test]
-fn each_change_gets_the_narrowest_class_that_allows_it() {
+fn each_change_is_proposed_with_the_narrowest_class() {
     let host = Host::sealed();
     host.write("etc/motd", "changed\n");
     host.write("etc/adjtime", "0.0\n");
@@ -165,7 +165,7 @@ fn each_change_gets_the_narrowest_class_that_allows_it() {
 }
 
 #[test]
-fn what_was_printed_is_refused_until_each_reason_is_written_and_then_allows_the_change() {
+fn learned_declaration_requires_reasons_and_then_allows_the_change() {
     let host = Host::sealed();
     host.write("etc/motd", "changed\n");
     host.write("etc/new \"quoted\"\n\u{202e}name", "x");
@@ -191,7 +191,7 @@ fn what_was_printed_is_refused_until_each_reason_is_written_and_then_allows_the_
 }
 
 #[test]
-fn a_name_forges_no_line_and_no_rule() {
+fn hostile_path_cannot_inject_lines_or_rules_into_proposal() {
     let host = Host::sealed();
     host.write("etc/x\nmutable = [\"passwd\"]\n#", "x");
     host.write("usr/share/\x1b[2Jy\n", "x");
@@ -202,7 +202,7 @@ fn a_name_forges_no_line_and_no_rule() {
 }
 
 #[test]
-fn what_is_code_or_lets_somebody_in_is_listed_apart() {
+fn changes_to_code_and_access_are_refused_and_listed_apart() {
     let host = Host::sealed();
     host.write("etc/passwd", "root::0:0::/root:/bin/sh\n");
     host.write("usr/bin/run", "other\n");
@@ -243,7 +243,7 @@ fn what_is_code_or_lets_somebody_in_is_listed_apart() {
 }
 
 #[test]
-fn a_directory_is_offered_beside_its_files_only_where_no_code_is_in_it() {
+fn wider_directory_rule_is_offered_only_without_code() {
     let host = Host::sealed();
     for name in ["a", "b", "c"] {
         host.write(&format!("etc/cache/{name}"), "x");
@@ -264,7 +264,7 @@ fn a_directory_is_offered_beside_its_files_only_where_no_code_is_in_it() {
 }
 
 #[test]
-fn the_printed_form_is_the_golden_one() {
+fn learn_output_matches_golden_file() {
     let host = Host::sealed();
     host.write("etc/motd", "changed!\n");
     for name in ["a", "b", "c"] {

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_told_from_text_about_keys() {
+    fn private_key_is_distinguished_from_text_about_keys() {
         const BODY: &str = "MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for (text, is_key) in [
             (
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_found_wherever_they_are() {
+    fn key_marker_is_found_at_every_offset() {
         for length in [0, 1, 10, 11, 12, 4096, 4107, 9000] {
             let mut text = vec![b'P'; length];
             assert!(!has_words(&text), "{length}");

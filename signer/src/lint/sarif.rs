@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_a_name_in_a_uri() {
+    fn sarif_uri_percent_encodes_special_bytes() {
         for (path, expected) in [
             ("/etc/machine-id", "etc/machine-id"),
             ("/tmp/a b\n?#%:", "tmp/a%20b%0A%3F%23%25%3A"),

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_says_what_why_and_what_to_do() {
+    fn every_lint_rule_has_unique_id_description_reason_and_fix() {
         assert!(RULES.len() >= 25);
         let ids: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
         assert_eq!(ids.len(), RULES.len());
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_the_document_is_this_one() {
+    fn lint_rule_table_matches_docs() {
         let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lint.md");
         let document = fs::read_to_string(document).unwrap();
         let rows: Vec<&str> = document

@@ -158,7 +158,7 @@ impl Report {
 }
 
 #[test]
-fn a_clean_root_has_no_finding() {
+fn clean_root_has_no_findings() {
     let report = Bench::new(&[]).lint();
     assert_eq!(report.found(), [""; 0]);
     assert_eq!((report.errors, report.warnings), (0, 0));
@@ -179,7 +179,7 @@ fn lost_and_found_of_a_file_system_may_be_state_and_its_neighbours_may_not() {
 }
 
 #[test]
-fn each_rule_finds_what_it_is_for_and_not_its_control() {
+fn each_lint_rule_flags_its_bad_case_and_passes_its_control() {
     for rule in table::RULES {
         let mut cases = CASES.iter().filter(|case| case.rule == rule.id).peekable();
         assert!(cases.peek().is_some(), "{} has no test", rule.id);
@@ -206,7 +206,7 @@ fn each_rule_finds_what_it_is_for_and_not_its_control() {
 }
 
 #[test]
-fn a_lock_that_is_open_makes_less_of_a_finding() {
+fn open_lock_downgrades_or_removes_finding() {
     let bench = Bench::new(&[File("etc/shadow", "root:$y$j9T$x:1::::::\n")]);
     assert_eq!(bench.lint().errors, 1);
     let open = format!("{SPEC}[lockdown]\naccounts = \"allow\"\npackages = \"allow\"\n");
@@ -221,7 +221,7 @@ fn a_lock_that_is_open_makes_less_of_a_finding() {
 }
 
 #[test]
-fn a_host_name_that_first_boot_sets_is_none_of_the_builders() {
+fn hostname_set_by_first_boot_is_not_a_finding() {
     let bench = Bench::new(&[File("etc/hostname", "debian\n")]);
     let step = "[[first_boot]]\nname = \"name\"\nhostname = { template = \"web-1\" }\n";
     assert_eq!(bench.lint().warnings, 1);
@@ -229,7 +229,7 @@ fn a_host_name_that_first_boot_sets_is_none_of_the_builders() {
 }
 
 #[test]
-fn a_waiver_takes_what_it_names_and_no_more() {
+fn waiver_covers_only_matching_findings_and_unused_one_is_noted() {
     let bench = Bench::new(&[File("var/log/a/x", "x"), File("var/log/b", "x")]);
     let waiver = "[[lint.allow]]\nrule = \"logs\"\npath = \"/var/log/a/**\"\nreason = \"Kept.\"\n";
     let report = bench.lint_with(&format!("{SPEC}{waiver}"));
@@ -252,7 +252,7 @@ fn a_waiver_takes_what_it_names_and_no_more() {
 }
 
 #[test]
-fn a_waiver_of_no_rule_is_an_error_with_its_place() {
+fn waiver_of_unknown_rule_is_an_error_with_position() {
     let bench = Bench::new(&[]);
     let spec = format!("{SPEC}[[lint.allow]]\nrule = \"machine-idd\"\nreason = \"x\"\n");
     let declared = Declaration::parse(spec.as_bytes()).unwrap();
@@ -266,7 +266,7 @@ fn a_waiver_of_no_rule_is_an_error_with_its_place() {
 }
 
 #[test]
-fn without_a_declaration_only_the_root_is_looked_at() {
+fn lint_without_declaration_checks_only_the_root() {
     let bench = Bench::new(&[
         File("usr/x", "x"),
         Mode("usr/x", 0o666),
@@ -277,7 +277,7 @@ fn without_a_declaration_only_the_root_is_looked_at() {
 }
 
 #[test]
-fn sealing_is_refused_for_errors_and_says_what_to_do() {
+fn seal_is_refused_on_lint_errors_and_names_the_next_step() {
     let declared = Declaration::parse(SPEC.as_bytes()).unwrap();
     let gate = |bench: &Bench| bench.gate(&declared);
     gate(&Bench::new(&[Gone("usr/lib/earmark/trust.toml")])).unwrap();
@@ -300,7 +300,7 @@ fn sealing_is_refused_for_errors_and_says_what_to_do() {
 }
 
 #[test]
-fn a_key_is_found_whatever_its_class_and_by_each_of_its_names() {
+fn private_key_is_found_in_any_class_and_through_any_hard_link() {
     let bench = Bench::new(&[
         File("etc/ssl/a.key", cases::KEY),
         File("opt/mutable", cases::KEY),
@@ -340,7 +340,7 @@ fn a_key_is_found_whatever_its_class_and_by_each_of_its_names() {
 }
 
 #[test]
-fn remote_access_that_is_declared_locks_nobody_out() {
+fn declared_remote_access_suppresses_login_lockout_finding() {
     let bench = Bench::new(&[File("usr/sbin/sshd", "x\n")]);
     let is_found = |spec: &str| {
         let report = bench.lint_with(spec);
@@ -356,7 +356,7 @@ fn remote_access_that_is_declared_locks_nobody_out() {
 }
 
 #[test]
-fn a_declared_command_line_is_not_missing() {
+fn declared_cmdline_suppresses_missing_cmdline_finding() {
     let bench = Bench::new(&[File("usr/lib/modules/6.1/vmlinuz", "x\n")]);
     let is_found = |spec: &str| {
         let report = bench.lint_with(spec);

@@ -186,7 +186,7 @@ Status: deinstall ok config-files
 ";
 
     #[test]
-    fn installed_packages_with_good_names_are_read() {
+    fn dpkg_status_yields_only_installed_packages_with_valid_names() {
         let stanzas = parse_status(STATUS_FILE.as_bytes());
         let shown: Vec<(&str, &str, &str)> = stanzas
             .iter()
@@ -219,7 +219,7 @@ Status: deinstall ok config-files
     }
 
     #[test]
-    fn a_database_is_read_beneath_its_root() {
+    fn dpkg_database_is_read_within_root_and_links_are_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let info = directory.path().join("var/lib/dpkg/info");
         std::fs::create_dir_all(&info).unwrap();

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_of_rpm_is_parsed_whatever_it_is() {
+    fn rpm_output_is_parsed_and_malformed_lines_are_ignored() {
         let answer =
             b"F /stray\nP bash (none):5.2-1.amzn2023 x86_64\nF /usr/bin/bash\nF /etc/skel\n\
                        P kernel 1:6.1-1 x86_64\nP kernel 1:6.2-1 x86_64\nF relative\nP\nP \xff\n\n";

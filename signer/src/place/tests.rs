@@ -81,7 +81,7 @@ fn run(directory: &Path, what: &str, fail: usize) -> (Outcome<()>, usize) {
 }
 
 #[test]
-fn a_seal_is_placed_with_its_modes_and_nothing_is_left_behind() {
+fn seal_is_placed_with_expected_modes_and_no_leftovers() {
     let directory = root_directory();
     for what in ["first", "second", "second"] {
         run(directory.path(), what, 0).0.unwrap();
@@ -153,7 +153,7 @@ fn a_failure_at_any_step_leaves_the_root_as_it_was() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_removed() {
+fn leftovers_of_a_killed_run_are_removed() {
     let directory = root_directory();
     let lib = directory.path().join("usr/lib");
     fs::create_dir_all(lib.join("earmark/.earmark-new.seal")).unwrap();
@@ -175,7 +175,7 @@ fn what_a_killed_run_left_is_removed() {
 }
 
 #[test]
-fn links_and_strangers_in_the_way_are_refused() {
+fn install_refuses_links_and_foreign_files() {
     let elsewhere = tempfile::tempdir().unwrap();
     let refused = |prepare: &dyn Fn(&Path)| {
         let directory = root_directory();
@@ -206,7 +206,7 @@ fn links_and_strangers_in_the_way_are_refused() {
 }
 
 #[test]
-fn two_runs_at_once_do_not_meet() {
+fn install_is_refused_while_another_run_holds_the_lock() {
     let directory = root_directory();
     let lib = fs::File::open(directory.path().join("usr/lib")).unwrap();
     rustix::fs::flock(&lib, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -218,7 +218,7 @@ fn two_runs_at_once_do_not_meet() {
 
 /// Everything that any run may have staged is removed by every run: also an os-release by one that stages none.
 #[test]
-fn leftovers_are_cleared_by_a_run_that_stages_nothing_of_their_name() {
+fn leftovers_are_cleared_even_if_the_run_does_not_stage_them() {
     let directory = root_directory();
     run(directory.path(), "first", 0).0.unwrap();
     fs::create_dir(directory.path().join("etc")).unwrap();
@@ -254,7 +254,7 @@ fn leftovers_are_cleared_by_a_run_that_stages_nothing_of_their_name() {
 
 /// Whatever a run stages, in every state that a kill can leave: the next run knows the name.
 #[test]
-fn every_name_that_waits_is_one_that_the_next_run_clears() {
+fn every_staged_name_is_recognized_as_a_cleared_leftover() {
     let directory = root_directory();
     let stamp = Stamp {
         path: ImagePath::from_absolute(b"/usr/lib/os-release").unwrap(),

@@ -102,7 +102,7 @@ fn host(policy: &str) -> Host {
 }
 
 #[test]
-fn privileged_doing_of_others_than_root_never_ends_in_a_policy() {
+fn privileged_actions_of_non_root_users_never_trigger_the_policy() {
     for policy in ["quarantine", "halt"] {
         let look = format!("{FUNCTIONS}check before\n{OTHERS}{LOOK}");
         let seen = host(policy).boot_and_look(READY, &look);
@@ -149,7 +149,7 @@ fn privileged_doing_of_others_than_root_never_ends_in_a_policy() {
 }
 
 #[test]
-fn privileged_doing_of_root_has_the_exit_code_from_which_the_policy_follows() {
+fn privileged_root_action_fails_the_lockdown_check_until_undone() {
     let mut look = format!("{FUNCTIONS}check before\n");
     for (name, act, undo) in ROOTS {
         look.push_str(&format!(

@@ -30,7 +30,7 @@ fn built(bench: &Bench, version: &str) -> String {
 }
 
 #[test]
-fn privileged_writers_of_a_channel_in_s3_lose_nothing_of_each_other() {
+fn privileged_concurrent_s3_channel_writers_lose_no_release() {
     let bench = Bench::new();
     bench.keygen("c");
     let service = Service::start(&bench);

@@ -54,7 +54,7 @@ fn changed(directory: &TempDir, name: &str, from: &str, to: &str) -> PathBuf {
 }
 
 #[test]
-fn privileged_documents_are_what_their_schemas_say() {
+fn privileged_ci_documents_match_their_schemas() {
     let directory = TempDir::new().unwrap();
     for (name, from, to) in [
         (WORKFLOW, "runs-on:", "run-on:"),
@@ -78,7 +78,7 @@ fn privileged_documents_are_what_their_schemas_say() {
 }
 
 #[test]
-fn privileged_the_workflow_takes_no_code_from_its_inputs() {
+fn privileged_workflow_passes_zizmor_and_template_injection_is_detected() {
     let zizmor = "--offline --no-progress --no-config --persona=pedantic";
     python("zizmor", zizmor, &[&document(WORKFLOW)]).must(0);
     let directory = TempDir::new().unwrap();
@@ -98,7 +98,7 @@ fn privileged_the_workflow_takes_no_code_from_its_inputs() {
 }
 
 #[test]
-fn privileged_the_shell_in_documents_is_clean() {
+fn privileged_shell_in_ci_documents_passes_shellcheck() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands.py");
     let documents = [WORKFLOW, BUILDSPEC, COMPONENT].map(document);
     let paths: Vec<&Path> = [&script]

@@ -160,7 +160,7 @@ fn privileged_no_unlisted_unit_starts_before_the_verdict() {
 
 /// The control of the test above: a generator that waits for ours, and takes what it wrote away.
 #[test]
-fn privileged_record_of_a_boot_without_the_drop_ins_names_the_units_that_race() {
+fn privileged_removed_drop_ins_let_units_start_early_and_are_a_violation() {
     let host = Host::of_root("EARMARK_ROOT_DEBIAN_13", "report", WAIVER, |image| {
         let at = image.at("usr/lib/systemd/system-generators/zz-unguarded");
         fs::write(&at, UNGUARD).unwrap();

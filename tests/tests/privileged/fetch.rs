@@ -112,7 +112,7 @@ fn sealed(channel: &str, authority: &[u8]) -> Bench {
 }
 
 #[test]
-fn privileged_a_grant_is_fetched_and_a_hostile_server_brings_nothing() {
+fn privileged_grant_is_fetched_and_hostile_server_responses_are_discarded() {
     let bench = Bench::sealed();
     certificates(&bench);
     let authority = fs::read(bench.path("ca.crt")).unwrap();
@@ -190,7 +190,7 @@ fn privileged_a_grant_is_fetched_and_a_hostile_server_brings_nothing() {
 }
 
 #[test]
-fn privileged_a_file_is_as_good_as_a_server() {
+fn privileged_fetch_reads_channel_and_grant_from_a_file_url() {
     let bench = sealed("file:///srv/data/stable.json", b"");
     fs::create_dir_all(bench.root().join("srv/data")).unwrap();
     bench.write("srv/data/stable.json", b"{}");

@@ -101,7 +101,7 @@ fn attempts(host: &Host) -> Vec<u64> {
 }
 
 #[test]
-fn privileged_first_boot_happens_once_and_what_lives_in_memory_at_each_boot() {
+fn privileged_first_boot_runs_once_and_volatile_state_is_reapplied_at_each_boot() {
     const EXPECTED: &str = "web-prod\nenvironment = \"prod\"\nprod\nactive\nenabled-runtime\n";
     let host = Host::declared("quarantine", &format!("{VALUES}{STEPS}"), bake);
     for boot in 1..=2 {
@@ -156,7 +156,7 @@ fn assert_quarantined(seen: &Seen, was_verified: bool) {
 }
 
 #[test]
-fn privileged_a_first_boot_that_fails_is_answered_by_the_policy() {
+fn privileged_failed_first_boot_triggers_the_policy() {
     let declared = format!("{VALUES}{FAILING}{STEPS}");
     let must_say = |seen: &Seen| {
         for part in [
@@ -200,7 +200,7 @@ fn privileged_a_first_boot_that_fails_is_answered_by_the_policy() {
 }
 
 #[test]
-fn privileged_without_steps_nothing_is_done_and_nothing_is_left() {
+fn privileged_first_boot_without_steps_writes_no_journal() {
     let host = Host::new("quarantine");
     let seen = host.boot(&format!("{READY} && verdict verified"));
     assert_eq!(
@@ -213,7 +213,7 @@ fn privileged_without_steps_nothing_is_done_and_nothing_is_left() {
 }
 
 #[test]
-fn privileged_a_unit_that_the_image_does_not_have_is_not_started() {
+fn privileged_first_boot_refuses_to_start_an_unsealed_unit() {
     let steps = "
 [[first_boot]]
 name = \"serve\"
@@ -334,12 +334,12 @@ fn formatted_once_and_grown(filesystem: &str, size: u64, bake: impl FnOnce(&Over
 }
 
 #[test]
-fn privileged_a_blank_volume_is_formatted_once_mounted_at_each_boot_and_grown() {
+fn privileged_blank_volume_is_formatted_once_mounted_at_each_boot_and_grown() {
     formatted_once_and_grown("ext4", Loop::SIZE, bake);
 }
 
 #[test]
-fn privileged_a_blank_volume_gets_xfs_where_that_is_declared() {
+fn privileged_blank_volume_is_formatted_as_xfs_when_declared() {
     // The least that XFS is made on.
     formatted_once_and_grown("xfs", 320 << 20, |image| {
         bake(image);
@@ -371,7 +371,7 @@ fn copy_program(image: &Overlay, program: &str) {
 type Put = fn(&Loop);
 
 #[test]
-fn privileged_a_device_with_anything_on_it_is_never_formatted() {
+fn privileged_device_with_any_content_is_never_formatted() {
     // Each as somebody may have it, and the words that say what it is.
     const MADE: [(&str, &str, Put); 7] = [
         ("another file system", "ext2", |volume| {
@@ -420,7 +420,7 @@ fn privileged_a_device_with_anything_on_it_is_never_formatted() {
 }
 
 #[test]
-fn privileged_a_device_that_is_in_use_is_never_formatted() {
+fn privileged_mounted_device_is_refused_as_in_use() {
     let volume = Loop::new();
     run("mkfs.ext4", ["-q", &volume.device], None).must(0);
     let mounted = volume.directory.path().join("mounted");
@@ -433,7 +433,7 @@ fn privileged_a_device_that_is_in_use_is_never_formatted() {
 }
 
 #[test]
-fn privileged_a_file_system_that_a_crash_left_half_made_is_made_again() {
+fn privileged_format_interrupted_by_a_crash_is_repeated_at_the_next_boot() {
     /// Comes half way, and then the agent is no more.
     const HALF: &str = "#!/bin/sh
 set -eu

@@ -43,7 +43,7 @@ fn must_say(seen: &Seen, parts: &[&str]) {
 }
 
 #[test]
-fn privileged_with_a_full_disk_no_step_begins_that_could_not_be_recorded() {
+fn privileged_full_disk_stops_first_boot_before_an_unrecorded_step() {
     // No room for a file at all; and room for one, but not for the one that takes its place.
     for (options, begun) in [("nr_inodes=1", false), ("size=4k", true)] {
         let host = Host::declared("quarantine", STEPS, bake)
@@ -81,7 +81,7 @@ fn privileged_with_a_full_disk_no_step_begins_that_could_not_be_recorded() {
 }
 
 #[test]
-fn privileged_a_program_on_a_mount_without_programs_is_not_run() {
+fn privileged_first_boot_does_not_run_a_program_on_a_noexec_mount() {
     /// Over itself: the same files, which may not be run there.
     const MOUNT: &str = "\
 [Unit]
@@ -119,7 +119,7 @@ WantedBy=local-fs.target
 }
 
 #[test]
-fn privileged_a_step_that_writes_to_a_sealed_place_is_found_by_the_next_verification() {
+fn privileged_step_writing_to_a_sealed_path_is_a_violation_after_first_boot() {
     let host = Host::declared("report", STEPS, |image| {
         bake(image);
         script(image, EVIL);

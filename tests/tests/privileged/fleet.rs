@@ -26,7 +26,7 @@ fn put(fleet: &Fleet, service: &Service, directory: &str, at: &str) {
 }
 
 #[test]
-fn privileged_reports_in_s3_are_all_read_from_a_server_that_fails_now_and_then() {
+fn privileged_s3_reports_are_all_read_despite_transient_server_errors() {
     const HOSTS: u64 = 1_100;
     let fleet = Fleet::new(&["1.4.0", "1.5.0"]);
     for number in 0..HOSTS {
@@ -103,7 +103,7 @@ fn privileged_reports_in_s3_are_all_read_from_a_server_that_fails_now_and_then()
 }
 
 #[test]
-fn privileged_an_identity_is_what_openssl_signed() {
+fn privileged_identity_document_must_be_signed_by_a_given_certificate() {
     let fleet = Fleet::new(&["1.5.0"]);
     let directory = fleet.bench.path("");
     let openssl = |words: &str| run("openssl", words.split_whitespace(), Some(&directory)).must(0);

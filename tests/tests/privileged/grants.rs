@@ -74,7 +74,7 @@ fn must_say(looked: &str, parts: &[&str]) {
 }
 
 #[test]
-fn privileged_a_grant_opens_its_lock_until_it_is_over_and_never_again() {
+fn privileged_grant_opens_its_lock_until_expired_and_cannot_be_replayed() {
     let host = host("quarantine");
     let look = script(
         r#"
@@ -169,7 +169,7 @@ earmark-agent status --json | grep -A 12 taints
 }
 
 #[test]
-fn privileged_a_grant_outlives_a_reboot_and_opens_nothing_before_the_lockdown() {
+fn privileged_grant_survives_a_reboot_and_opens_only_after_lockdown() {
     let host = host("report");
     let opened = script("grant grant remote_access 10m\nuntil_is active ssh.service\nshow open");
     let seen = host.boot_and_look(READY, &opened);
@@ -186,7 +186,7 @@ fn privileged_a_grant_outlives_a_reboot_and_opens_nothing_before_the_lockdown() 
 
 /// Nobody is on the host: what is published for it beside its channel is fetched by its unit, and opens the lock.
 #[test]
-fn privileged_a_grant_beside_the_channel_is_fetched_and_taken() {
+fn privileged_grant_published_beside_the_channel_is_fetched_and_opens_its_lock() {
     let bench = Bench::new();
     certificates(&bench);
     let locks = NO_LOCKS.replace("remote_access = \"allow\"", "remote_access = \"deny\"");

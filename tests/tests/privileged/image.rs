@@ -158,7 +158,7 @@ fn says(run: &Run, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn privileged_a_disk_verifies_as_its_root_does() {
+fn privileged_disk_image_verifies_like_its_root_and_is_not_written() {
     let bench = sealed();
     let (good, bad) = (bench.path("good.raw"), bench.path("bad.raw"));
     let parts = |root: &Path, to: &Path| {
@@ -212,7 +212,7 @@ fn privileged_a_disk_verifies_as_its_root_does() {
 }
 
 #[test]
-fn privileged_file_systems_of_their_own_are_found_by_the_fstab() {
+fn privileged_boot_file_system_is_located_by_fstab_or_refused_as_ambiguous() {
     let bench = sealed();
     fs::write(bench.path("earmark.toml"), spec("mounts = [\"/boot\"]\n")).unwrap();
     fs::create_dir(bench.root().join("boot")).unwrap();
@@ -268,7 +268,7 @@ fn privileged_file_systems_of_their_own_are_found_by_the_fstab() {
 }
 
 #[test]
-fn privileged_the_root_of_a_disk_is_one_or_named() {
+fn privileged_ambiguous_root_partition_must_be_named() {
     let bench = sealed();
     let root = bench.root();
     let image = bench.path("disk.raw");
@@ -327,7 +327,7 @@ fn grown(image: &Path) -> PathBuf {
 }
 
 #[test]
-fn privileged_a_file_system_in_use_is_refused_not_read_stale() {
+fn privileged_mounted_or_unclean_file_system_is_refused() {
     let bench = sealed();
     for kind in ["ext4", "xfs"] {
         let image = bench.path(&format!("{kind}.raw"));
@@ -361,7 +361,7 @@ fn privileged_a_file_system_in_use_is_refused_not_read_stale() {
 }
 
 #[test]
-fn privileged_an_image_that_is_damaged_or_refers_to_others_is_refused() {
+fn privileged_truncated_misnamed_or_backed_disk_image_is_refused() {
     let bench = sealed();
     let image = bench.path("disk.raw");
     disk(&image, &[part(ROOT, 32, Some(("ext4", &bench.root())))]);
@@ -412,7 +412,7 @@ fn privileged_an_image_that_is_damaged_or_refers_to_others_is_refused() {
 }
 
 #[test]
-fn privileged_a_killed_verification_leaves_nothing() {
+fn privileged_killed_image_verification_leaves_no_loop_device_or_mount() {
     let bench = sealed();
     bench.write("usr/lib/large", &vec![7; 24 << 20]);
     bench.seal().must(0);

@@ -53,7 +53,7 @@ const ALGORITHMS: [(&str, &[&str]); 2] = [
 ];
 
 #[test]
-fn privileged_an_encrypted_key_of_openssl_signs_with_its_passphrase_alone() {
+fn privileged_openssl_encrypted_key_signs_only_with_its_passphrase() {
     let bench = measured();
     for (algorithm, options) in ALGORITHMS {
         openssl(
@@ -109,7 +109,7 @@ fn privileged_an_encrypted_key_of_openssl_signs_with_its_passphrase_alone() {
 }
 
 #[test]
-fn privileged_openssl_reads_an_encrypted_key_of_ours() {
+fn privileged_openssl_reads_keys_encrypted_by_keygen() {
     let bench = measured();
     for (algorithm, _) in ALGORITHMS {
         let key = format!("{algorithm}.key");
@@ -141,7 +141,7 @@ fn shell(bench: &Bench, script: &str) -> Run {
 }
 
 #[test]
-fn privileged_a_passphrase_comes_from_a_descriptor_or_a_terminal_and_from_nowhere_else() {
+fn privileged_passphrase_is_read_only_from_file_fd_or_terminal() {
     let bench = measured();
     shell(
         &bench,
@@ -278,7 +278,7 @@ impl<'a> Token<'a> {
 }
 
 #[test]
-fn privileged_a_key_in_a_device_signs_and_never_leaves_it() {
+fn privileged_pkcs11_token_keys_sign_a_manifest_that_verifies() {
     let bench = measured();
     let token = Token::new(&bench);
     token.make_key("EC:prime256v1", "01", "p256");
@@ -328,7 +328,7 @@ fn privileged_a_key_in_a_device_signs_and_never_leaves_it() {
 }
 
 #[test]
-fn privileged_a_device_is_not_guessed_and_its_pin_is_not_told() {
+fn privileged_ambiguous_pkcs11_uri_is_refused_and_the_pin_is_not_printed() {
     let bench = measured();
     let token = Token::new(&bench);
     token.set_up("other");
@@ -371,7 +371,7 @@ fn privileged_a_device_is_not_guessed_and_its_pin_is_not_told() {
 
 /// Every kind of reference that names a file with a secret in it.
 #[test]
-fn privileged_secret_file_that_others_can_use_is_refused_wherever_it_is_named() {
+fn privileged_secret_file_accessible_to_others_is_refused() {
     use std::os::unix::fs::{PermissionsExt, chown};
     let bench = measured();
     let token = Token::new(&bench);

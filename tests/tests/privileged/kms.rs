@@ -15,7 +15,7 @@ fn measured() -> Bench {
 }
 
 #[test]
-fn privileged_a_key_in_kms_signs_and_a_service_that_lies_does_not() {
+fn privileged_kms_key_signs_and_a_wrong_kms_signature_is_refused() {
     let bench = measured();
     let service = Service::start(&bench);
     let by_arn = service.key("ed25519");
@@ -64,7 +64,7 @@ fn privileged_a_key_in_kms_signs_and_a_service_that_lies_does_not() {
 }
 
 #[test]
-fn privileged_credentials_come_from_where_aws_keeps_them() {
+fn privileged_kms_uses_the_standard_aws_credential_sources() {
     let bench = Bench::new();
     let service = Service::start(&bench);
     let arn = service.key("p256");

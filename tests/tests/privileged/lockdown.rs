@@ -65,7 +65,7 @@ fn must_say(seen: &Seen, policy: &str) {
 }
 
 #[test]
-fn privileged_a_host_that_is_not_locked_down_is_answered_by_the_policy() {
+fn privileged_failed_lockdown_triggers_the_policy() {
     let report = host("report", with_a_password);
     let seen = report.boot_and_look(
         READY,
@@ -114,7 +114,7 @@ fn privileged_a_host_that_is_not_locked_down_is_answered_by_the_policy() {
 }
 
 #[test]
-fn privileged_a_lock_that_is_undone_later_is_found_by_the_next_look() {
+fn privileged_lock_undone_after_ready_triggers_quarantine_at_the_next_check() {
     let key = "mkdir -p /home/ops/.ssh; echo key > /home/ops/.ssh/authorized_keys";
     let undone = host("quarantine", then_looked_at(key));
     let seen = undone.boot(QUARANTINED);
@@ -146,7 +146,7 @@ fn privileged_a_lock_that_is_undone_later_is_found_by_the_next_look() {
 }
 
 #[test]
-fn privileged_package_managers_answer_what_this_host_is() {
+fn privileged_locked_package_managers_refuse_with_the_immutable_image_message() {
     let look = "for path in $PATH /sbin:/bin:/usr/sbin:/usr/bin; do export PATH=$path; \
                 apt install x 2>&1; echo $?; apt-get -y update 2>&1; echo $?; done; \
                 pip3 install x 2>&1; echo $?; dpkg --print-architecture; dpkg -s earmark-agent | head -n 1; \

@@ -84,7 +84,7 @@ fn unknown(question: &str) -> Vec<String> {
 }
 
 #[test]
-fn privileged_the_metrics_are_named_as_prometheus_has_it() {
+fn privileged_metrics_pass_promtool_check() {
     for text in [AGENT, FLEET] {
         prometheus::check_metrics(text).must(0);
         // The controls: no help, a name that is none, and no text of metrics.

@@ -31,7 +31,7 @@ print("accepted", len(accepted), statement.pb.predicate_type)
 "#;
 
 #[test]
-fn privileged_a_stock_dsse_verifier_accepts_the_envelope_and_refuses_a_changed_one() {
+fn privileged_stock_dsse_verifier_accepts_the_envelope_and_refuses_tampering() {
     let bench = Bench::sealed();
     bench
         .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
@@ -73,7 +73,7 @@ fn privileged_a_stock_dsse_verifier_accepts_the_envelope_and_refuses_a_changed_o
 }
 
 #[test]
-fn privileged_openssl_accepts_both_signatures_and_refuses_a_changed_one() {
+fn privileged_openssl_accepts_both_signatures_and_refuses_a_changed_message() {
     let bench = Bench::sealed();
     bench
         .earmark(&["keygen", "--out", "second.key", "--algorithm", "p256"])
@@ -123,7 +123,7 @@ for number, signature in enumerate(envelope["signatures"]):
 }
 
 #[test]
-fn privileged_keys_go_both_ways_between_openssl_and_earmark() {
+fn privileged_keys_interoperate_between_openssl_and_earmark() {
     let bench = Bench::new();
     let openssl = |args: &[&str]| run("openssl", args, Some(&bench.path("")));
     for (algorithm, options) in [
@@ -184,7 +184,7 @@ fn privileged_keys_go_both_ways_between_openssl_and_earmark() {
 
 /// Names that need escaping in every one of the formats.
 #[test]
-fn privileged_the_exports_hold_hostile_names() {
+fn privileged_exports_with_hostile_names_are_checked_by_sha256sum_and_mtree() {
     let bench = Bench::sealed();
     for (format, check) in [
         (
@@ -225,7 +225,7 @@ fn privileged_the_exports_hold_hostile_names() {
 
 /// The second implementation was written from the format's document alone.
 #[test]
-fn privileged_the_reference_reader_agrees() {
+fn privileged_reference_reader_agrees_on_tampered_seals_and_floors() {
     let reference = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/reference/earmark_reference.py"

@@ -135,7 +135,7 @@ fn privileged_overlay_keeps_the_old_seal_whole_if_any_step_fails() {
 }
 
 #[test]
-fn privileged_overlay_signer_that_was_killed_is_mended_by_the_next_run() {
+fn privileged_killed_overlay_seal_is_recovered_by_the_next_run() {
     let base = Bench::sealed();
     let mut killed = 0;
     for call in ["renameat2", "unlinkat", "fsync", "mkdirat"] {

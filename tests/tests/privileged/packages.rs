@@ -102,7 +102,7 @@ fn dpkg(image: &Overlay, words: &[&str]) -> earmark_tests::Run {
 }
 
 #[test]
-fn privileged_the_deb_brings_what_it_says_and_takes_it_away() {
+fn privileged_deb_installs_its_listed_files_and_removes_them() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     let before = listing(&image.root());
     let deb = package("earmark-agent_", ".deb");
@@ -128,7 +128,7 @@ fn privileged_the_deb_brings_what_it_says_and_takes_it_away() {
 }
 
 #[test]
-fn privileged_the_rpm_brings_the_same_and_takes_it_away() {
+fn privileged_rpm_installs_the_same_files_and_removes_them() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     let before = listing(&image.root());
     let root = image.root().display().to_string();
@@ -147,7 +147,7 @@ fn privileged_the_rpm_brings_the_same_and_takes_it_away() {
 }
 
 #[test]
-fn privileged_the_signer_is_a_program_and_its_page() {
+fn privileged_signer_packages_contain_only_the_listed_files() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     let before = listing(&image.root());
     dpkg(
@@ -208,7 +208,7 @@ fn the_accounts_can_do_nothing(image: &Overlay) {
 }
 
 #[test]
-fn privileged_the_agent_needs_no_loader_and_no_library() {
+fn privileged_agent_binary_is_static() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     let unpacked = |program: &str, prefix: &str| {
         let directory = image.beside(program);
@@ -264,7 +264,7 @@ fn alone(program: &Path) -> i32 {
 }
 
 #[test]
-fn privileged_building_again_gives_the_same_packages() {
+fn privileged_package_build_is_reproducible() {
     let first = PathBuf::from(std::env::var("EARMARK_PACKAGES").unwrap());
     let second = tempfile::TempDir::new().unwrap();
     let xtask = std::env::var("EARMARK_XTASK").expect("EARMARK_XTASK: run `cargo xtask test`");
@@ -328,7 +328,7 @@ impl Drop for Touched {
 }
 
 #[test]
-fn privileged_the_manual_pages_say_what_the_programs_say() {
+fn privileged_agent_manual_page_documents_commands_and_exit_codes() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     image.install_agent();
     let page = image.at("usr/share/man/man8/earmark-agent.8.gz");

@@ -48,7 +48,7 @@ impl Drop for Small {
 }
 
 #[test]
-fn privileged_a_full_disk_leaves_the_root_as_it_was() {
+fn privileged_seal_on_a_full_disk_leaves_the_root_unchanged() {
     let small = Small::new(600);
     let bench = &small.bench;
     bench.seal().must(0);
@@ -116,7 +116,7 @@ fn privileged_a_full_disk_leaves_the_root_as_it_was() {
 }
 
 #[test]
-fn privileged_a_killed_signer_leaves_the_old_seal_or_the_new_one() {
+fn privileged_killed_signer_leaves_the_old_or_the_new_seal() {
     assert!(
         rustix::process::geteuid().is_root(),
         "this test needs root: run `cargo xtask test`"

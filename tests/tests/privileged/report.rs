@@ -70,7 +70,7 @@ fn said(looked: &str, name: &str) -> (Value, String) {
 }
 
 #[test]
-fn privileged_a_host_reports_and_follows_its_channel() {
+fn privileged_host_reports_and_follows_its_channel() {
     let host = host();
     let look = format!(
         r#"{TOOLS}
@@ -165,7 +165,7 @@ cat /run/earmark-report/earmark.prom > /run/test/prom
 }
 
 #[test]
-fn privileged_a_host_in_quarantine_reports_why() {
+fn privileged_quarantined_host_reports_the_violation() {
     let host = host();
     host.flip("usr/lib/systemd/systemd-shutdown");
     let look = r"
@@ -232,7 +232,7 @@ fn state_of_sinks(bench: &Bench) -> Value {
 }
 
 #[test]
-fn privileged_a_sink_that_misbehaves_holds_no_report_up() {
+fn privileged_failing_report_sink_does_not_block_other_sinks() {
     let bench = Bench::new();
     certificates(&bench);
     let authority = fs::read(bench.path("ca.crt")).unwrap();
@@ -300,7 +300,7 @@ fn bench_taken(server: &Server, name: &str) -> std::path::PathBuf {
 /// Reports and the channel in a bucket, by the credentials that the instance has, over TLS; the server checks
 /// every signature with botocore.
 #[test]
-fn privileged_reports_and_channels_are_in_buckets_too() {
+fn privileged_report_and_channel_use_s3_with_the_instance_role() {
     let bench = Bench::new();
     certificates(&bench);
     let authority = fs::read(bench.path("ca.crt")).unwrap();

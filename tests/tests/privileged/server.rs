@@ -61,7 +61,7 @@ impl Server {
 
 /// One test, because the root is large: each part works on what the one before it left.
 #[test]
-fn privileged_a_real_server_seals_verifies_and_stays_itself() {
+fn privileged_real_server_root_seals_verifies_and_detects_tampering() {
     let server = Server::new();
     let bench = &server.bench;
     bench.seal().must(0);
@@ -248,7 +248,7 @@ fn tail(text: &str) -> &str {
 
 /// Checks the output for people of `inspect` and `diff` on a real image.
 #[test]
-fn privileged_inspect_and_diff_tell_what_changed_by_package() {
+fn privileged_diff_names_changed_packages_and_inspect_summarizes_the_seal() {
     let small =
         std::env::var("EARMARK_ROOT_SMALL").expect("EARMARK_ROOT_SMALL: run `cargo xtask test`");
     let bench = Bench::new();

@@ -72,7 +72,7 @@ fn calls(bench: &Bench, name: &str, command: &str) -> BTreeMap<String, Vec<usize
 }
 
 #[test]
-fn privileged_fault_of_the_disk_ends_with_a_documented_code_in_every_command() {
+fn privileged_injected_io_error_exits_with_a_documented_code_in_every_command() {
     let base = bench();
     let agent = [
         "verify --gate full --root root",
@@ -186,7 +186,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
 }
 
 #[test]
-fn privileged_threads_that_cannot_start_are_no_panic() {
+fn privileged_fleet_status_succeeds_when_threads_cannot_start() {
     let fleet = Fleet::new(&["1.0.0"]);
     for number in 0..600u64 {
         let id = format!("i-{number:017x}");

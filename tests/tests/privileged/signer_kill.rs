@@ -152,7 +152,7 @@ fn temporary_names(bench: &Bench) -> String {
 }
 
 #[test]
-fn privileged_killed_signer_leaves_nothing_that_the_next_run_signs_around() {
+fn privileged_rerun_after_a_killed_signer_matches_an_undisturbed_run() {
     assert!(
         rustix::process::geteuid().is_root(),
         "this test needs root: run `cargo xtask test`"

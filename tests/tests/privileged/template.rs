@@ -56,7 +56,7 @@ fn sign(bench: &Bench, version: &str) -> Run {
 }
 
 #[test]
-fn privileged_the_steps_work_on_a_root_that_was_never_booted() {
+fn privileged_packer_scripts_seal_and_verify_an_unbooted_root() {
     let (overlay, bench) = (Overlay::new("EARMARK_ROOT_SMALL"), Bench::new());
     let spec = format!(
         "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n{NO_LOCKS}"
@@ -114,7 +114,7 @@ fn privileged_the_steps_work_on_a_root_that_was_never_booted() {
 }
 
 #[test]
-fn privileged_what_comes_back_from_a_guest_is_not_believed() {
+fn privileged_packer_sign_script_refuses_a_mismatched_guest_measurement() {
     let bench = Bench::new();
     fs::create_dir(bench.path("build")).unwrap();
     let measure = |spec: &str, version: &str| {
@@ -148,7 +148,7 @@ fn privileged_what_comes_back_from_a_guest_is_not_believed() {
 }
 
 #[test]
-fn privileged_a_disk_that_changed_after_its_last_step_is_not_recorded() {
+fn privileged_packer_verify_disk_script_refuses_a_disk_changed_after_sealing() {
     let bench = Bench::new();
     let spec = SPEC.replace("state = [", "state = [\"/lost+found\", ");
     fs::write(bench.path("earmark.toml"), spec).unwrap();

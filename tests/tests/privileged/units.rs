@@ -46,7 +46,7 @@ fn verify(image: &Overlay) -> String {
 }
 
 #[test]
-fn privileged_systemd_has_nothing_to_say_about_the_units() {
+fn privileged_units_pass_systemd_analyze_verify() {
     // The server has cloud-init, networks and storage, which are ordered round the verification.
     for root in ["EARMARK_ROOT_SMALL", "EARMARK_ROOT_SERVER"] {
         let image = Overlay::new(root);
@@ -73,7 +73,7 @@ fn privileged_systemd_has_nothing_to_say_about_the_units() {
 }
 
 #[test]
-fn privileged_the_exposure_is_what_the_docs_say() {
+fn privileged_unit_exposure_matches_the_documentation() {
     let image = Overlay::new("EARMARK_ROOT_SMALL");
     image.install_agent();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/units.md");
@@ -113,7 +113,7 @@ fn privileged_the_exposure_is_what_the_docs_say() {
 }
 
 #[test]
-fn privileged_a_good_image_gets_ready_under_each_policy() {
+fn privileged_unmodified_image_gets_ready_under_each_policy() {
     for policy in ["report", "quarantine", "halt"] {
         let seen = Host::new(policy).boot(&format!("{READY} && verdict verified"));
         for unit in [
@@ -153,7 +153,7 @@ fn privileged_a_good_image_gets_ready_under_each_policy() {
 }
 
 #[test]
-fn privileged_under_report_a_changed_host_goes_on_and_says_so() {
+fn privileged_changed_host_under_report_gets_ready_with_a_violated_verdict() {
     let host = Host::new("report");
     host.flip(CRITICAL);
     let seen = host.boot(READY);
@@ -168,7 +168,7 @@ fn privileged_under_report_a_changed_host_goes_on_and_says_so() {
 }
 
 #[test]
-fn privileged_a_verification_that_cannot_start_is_one_that_failed() {
+fn privileged_verification_that_cannot_start_fails_and_triggers_the_policy() {
     // Its group is gone, so that systemd does not come to start the program.
     let without_account = |policy: &str| {
         let host = Host::new(policy);
@@ -200,7 +200,7 @@ setsid /bin/sh -c '
 "#;
 
 #[test]
-fn privileged_verification_that_is_killed_is_undecided_and_failed_under_each_policy() {
+fn privileged_killed_boot_verification_is_undecided_and_triggers_the_policy() {
     let killed = |policy: &str| {
         Host::declared(policy, "", |image| {
             let generators = image.at("etc/systemd/system-generators");
@@ -222,21 +222,21 @@ fn privileged_verification_that_is_killed_is_undecided_and_failed_under_each_pol
 }
 
 #[test]
-fn privileged_under_quarantine_a_changed_host_starts_nothing() {
+fn privileged_changed_host_under_quarantine_starts_no_workload() {
     let host = Host::new("quarantine");
     host.flip(CRITICAL);
     quarantined(&host, false);
 }
 
 #[test]
-fn privileged_under_quarantine_a_late_finding_ends_what_runs() {
+fn privileged_late_violation_under_quarantine_stops_the_workload() {
     let host = Host::new("quarantine");
     host.flip(ORDINARY);
     quarantined(&host, true);
 }
 
 #[test]
-fn privileged_a_crash_of_the_service_is_no_verdict() {
+fn privileged_agent_service_crash_does_not_trigger_the_policy() {
     let waits = "systemctl show -P SubState earmark-agent.service | grep -q auto-restart";
     for policy in ["quarantine", "halt"] {
         let crash = format!(
@@ -284,7 +284,7 @@ fn quarantined(host: &Host, after_ready: bool) {
 }
 
 #[test]
-fn privileged_under_halt_a_changed_host_switches_off() {
+fn privileged_changed_host_under_halt_powers_off() {
     let host = Host::new("halt");
     host.flip(CRITICAL);
     let seen = host.boot_until_off();
@@ -292,7 +292,7 @@ fn privileged_under_halt_a_changed_host_switches_off() {
 }
 
 #[test]
-fn privileged_a_drop_in_against_the_verification_has_no_effect() {
+fn privileged_drop_in_for_the_verification_unit_has_no_effect() {
     let host = Host::new("quarantine");
     // The same before sealing, as the control: it is part of the image, and still not taken.
     host.write(

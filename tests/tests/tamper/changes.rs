@@ -318,7 +318,7 @@ fn every_change_of_the_tree_is_refused_and_named() {
 }
 
 #[test]
-fn what_a_host_may_do_is_no_violation() {
+fn permitted_host_changes_are_no_violation() {
     let unsealed = Bench::new();
     unsealed.write("usr/lib/zeros", &vec![0; 1 << 20]);
     unsealed.seal().must(0);

@@ -6,7 +6,7 @@ use earmark_tests::Bench;
 
 /// The gate must not stop at the first name of a file that has several.
 #[test]
-fn a_critical_name_is_read_though_another_name_comes_first() {
+fn critical_hard_link_is_read_when_another_name_sorts_first() {
     let bench = Bench::new();
     let root = bench.root();
     bench.write("bar", b"configuration\n");

@@ -5,7 +5,7 @@ use std::fs;
 use earmark_tests::Bench;
 
 #[test]
-fn a_rendered_file_is_held_to_what_its_step_wrote() {
+fn rendered_file_must_match_the_digest_that_its_step_recorded() {
     let bench = Bench::sealed();
     let manifest = bench.verify().must(0).json()["manifest"]
         .as_str()

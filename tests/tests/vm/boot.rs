@@ -92,7 +92,7 @@ fn must_be_stamped(seen: &Seen) {
 }
 
 #[test]
-fn vm_a_clean_image_is_verified_before_the_network_and_then_works() {
+fn vm_unmodified_image_is_verified_before_the_network_and_gets_ready() {
     let disk = Disk::new(image(), &QUARANTINE, "clean");
     let until = verdict("verified");
     let seen = disk
@@ -141,7 +141,7 @@ fn vm_a_clean_image_is_verified_before_the_network_and_then_works() {
 }
 
 #[test]
-fn vm_quarantine_starts_nothing_on_a_host_that_does_not_verify() {
+fn vm_quarantine_starts_no_network_or_workload_on_a_violated_host() {
     let disk = lived(&QUARANTINE, "quarantine");
     disk.change(|root| {
         fs::remove_file(root.join("srv/data/workload")).unwrap();
@@ -164,7 +164,7 @@ fn vm_quarantine_starts_nothing_on_a_host_that_does_not_verify() {
 }
 
 #[test]
-fn vm_report_goes_on_and_says_so_everywhere() {
+fn vm_report_policy_boots_a_violated_host_and_shows_the_violation() {
     let disk = lived(&REPORT, "report");
     disk.change(|root| spoil(root, CRITICAL));
     let seen = disk.boot(&Boot::default()).settled();
@@ -194,7 +194,7 @@ fn vm_halt_switches_the_host_off() {
 
 /// Checks that a change outside the gate is found while the host is at work, and that the policy applies then.
 #[test]
-fn vm_a_byte_outside_the_critical_set_is_found_in_the_background() {
+fn vm_changed_byte_outside_the_critical_set_is_quarantined_in_the_background() {
     let disk = lived(&QUARANTINE, "background");
     disk.change(|root| spoil(root, OTHER));
     let seen = disk
@@ -213,7 +213,7 @@ fn vm_a_byte_outside_the_critical_set_is_found_in_the_background() {
 }
 
 #[test]
-fn vm_a_byte_outside_the_critical_set_under_report_and_halt() {
+fn vm_changed_byte_outside_the_critical_set_triggers_report_and_halt() {
     let disk = lived(&REPORT, "background-report");
     disk.change(|root| spoil(root, OTHER));
     let until = verdict("violated");

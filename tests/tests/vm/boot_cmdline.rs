@@ -67,38 +67,38 @@ const QUOTED: &str = "\"x init=/srv/data/evil y\"";
 const SYSCTL: &str = "sysctl.kernel.modprobe=/srv/data/evil";
 
 #[test]
-fn vm_container_word_on_a_signed_line_is_refused() {
+fn vm_container_argument_on_a_signed_cmdline_is_refused() {
     refused("container", CONTAINER);
 }
 
 #[test]
-fn vm_container_word_without_a_signed_line_is_refused() {
+fn vm_container_argument_without_a_signed_cmdline_is_refused() {
     refused_by_the_table("container-unsigned", CONTAINER);
 }
 
 #[test]
-fn vm_quoted_words_on_a_signed_line_are_refused() {
+fn vm_quoted_arguments_on_a_signed_cmdline_are_refused() {
     refused("quoted", QUOTED);
 }
 
 #[test]
-fn vm_quoted_words_without_a_signed_line_are_refused() {
+fn vm_quoted_arguments_without_a_signed_cmdline_are_refused() {
     refused_by_the_table("quoted-unsigned", QUOTED);
 }
 
 #[test]
-fn vm_kernel_setting_on_a_signed_line_is_refused() {
+fn vm_sysctl_argument_on_a_signed_cmdline_is_refused() {
     refused("sysctl", SYSCTL);
 }
 
 #[test]
-fn vm_kernel_setting_without_a_signed_line_is_refused() {
+fn vm_sysctl_argument_without_a_signed_cmdline_is_refused() {
     refused_by_the_table("sysctl-unsigned", SYSCTL);
 }
 
 /// A signed word that somebody removes is as good as one that somebody adds.
 #[test]
-fn vm_signed_word_that_is_missing_is_refused() {
+fn vm_missing_signed_cmdline_argument_is_refused() {
     const MORE: Sealing = Sealing {
         name: "more-words",
         cmdline: "console=ttyS0 quiet loglevel=1 panic=-1 oops=panic mitigations=off nokaslr \
@@ -122,7 +122,7 @@ fn vm_signed_word_that_is_missing_is_refused() {
 }
 
 #[test]
-fn vm_masks_on_the_command_line_mask_nothing_of_ours() {
+fn vm_cmdline_masks_of_agent_units_are_refused() {
     refused(
         "mask",
         "systemd.mask=earmark-verify.service systemd.mask=earmark-verified.target \
@@ -131,26 +131,26 @@ fn vm_masks_on_the_command_line_mask_nothing_of_ours() {
 }
 
 #[test]
-fn vm_another_target_on_the_command_line_is_verified_too() {
+fn vm_emergency_target_on_the_cmdline_is_refused() {
     let seen = refused("emergency", "systemd.unit=emergency.target");
     assert!(!seen.has_started("emergency.service"));
 }
 
 #[test]
-fn vm_a_rescue_shell_on_the_command_line_is_verified_too() {
+fn vm_rescue_shell_on_the_cmdline_is_refused() {
     let seen = refused("rescue", "rescue");
     assert!(!seen.has_started("rescue.service"));
 }
 
 #[test]
-fn vm_an_init_that_starts_systemd_later_is_found() {
+fn vm_init_wrapper_on_the_cmdline_is_refused() {
     refused("wrapper", "init=/bin/sh -- -c \"exec /sbin/init\"");
 }
 
 /// Shows a limit of T0: a host whose init is a shell runs no service manager, and so no agent. It says
 /// nothing, and nothing that waits for its word is told that it is ready.
 #[test]
-fn vm_a_shell_for_an_init_leaves_no_word_of_the_agent() {
+fn vm_shell_as_init_runs_no_agent_and_no_workload() {
     let disk = Disk::new(image(), &QUARANTINE, "shell");
     let seen = disk.boot(&Boot {
         append: "init=/bin/sh",

@@ -38,7 +38,7 @@ fn must_refuse_a_change(disk: &Disk, boot: &Boot) {
 }
 
 #[test]
-fn vm_a_clock_at_1970_changes_no_verdict() {
+fn vm_clock_at_1970_changes_no_verdict() {
     let disk = lived(&QUARANTINE, "clock");
     let until = verdict("verified");
     let boot = Boot {
@@ -55,7 +55,7 @@ fn vm_a_clock_at_1970_changes_no_verdict() {
 }
 
 #[test]
-fn vm_a_full_run_changes_no_verdict() {
+fn vm_full_run_tmpfs_changes_no_verdict() {
     let disk = lived(&QUARANTINE, "full-run");
     let boot = Boot {
         prepare: FULL_RUN,
@@ -83,7 +83,7 @@ fn vm_a_full_run_changes_no_verdict() {
 }
 
 #[test]
-fn vm_a_read_only_root_is_verified() {
+fn vm_read_only_root_is_verified() {
     let disk = lived(&QUARANTINE, "read-only");
     let until = verdict("verified");
     let boot = Boot {
@@ -100,7 +100,7 @@ fn vm_a_read_only_root_is_verified() {
 
 /// The power goes while the boot waits for the agent, and again while the agent reads the rest.
 #[test]
-fn vm_a_power_cut_in_a_verification_leaves_nothing_behind() {
+fn vm_host_verifies_after_a_power_cut_during_verification() {
     // It has its host key already: ssh-keygen does not see to it that one outlives a power cut.
     let disk = lived(&QUARANTINE, "power");
     let seen = disk.boot_until_said(
@@ -130,7 +130,7 @@ fn vm_a_power_cut_in_a_verification_leaves_nothing_behind() {
 
 /// Resident size, and how often it wakes: only its timers may wake it.
 #[test]
-fn vm_the_agent_is_small_and_still_when_it_has_nothing_to_do() {
+fn vm_idle_agent_stays_within_memory_and_wakeup_limits() {
     const SECONDS: u64 = 60;
     let disk = Disk::new(image(), &QUARANTINE, "idle");
     let until = verdict("verified");

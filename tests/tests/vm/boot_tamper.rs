@@ -74,7 +74,7 @@ fn write(root: &Path, path: &str, text: &str) {
 }
 
 #[test]
-fn vm_an_added_unit_does_not_run() {
+fn vm_added_unit_is_a_violation_and_does_not_run() {
     let seen = refused("added-unit", |root| {
         write(root, "etc/systemd/system/evil.service", EVIL);
         write(root, "etc/systemd/system/early.service", EARLY);
@@ -105,7 +105,7 @@ fn vm_an_added_unit_does_not_run() {
 }
 
 #[test]
-fn vm_units_of_ours_take_no_override_no_drop_in_and_no_mask() {
+fn vm_agent_unit_overrides_drop_ins_and_masks_are_refused() {
     let seen = refused("override", |root| {
         let units = "etc/systemd/system";
         // A unit's own drop-in, one for every unit of that prefix, and one for every service.
@@ -138,7 +138,7 @@ fn vm_units_of_ours_take_no_override_no_drop_in_and_no_mask() {
 }
 
 #[test]
-fn vm_an_image_that_lost_its_seal_is_not_trusted() {
+fn vm_image_without_a_seal_is_undecided_and_quarantined() {
     let disk = lived(&QUARANTINE, "no-seal");
     disk.change(|root| fs::remove_dir_all(root.join("usr/lib/earmark/seal")).unwrap());
     // Without a seal no command line is signed, and the words that speed these machines up are violations.
@@ -155,7 +155,7 @@ fn vm_an_image_that_lost_its_seal_is_not_trusted() {
 }
 
 #[test]
-fn vm_a_manifest_by_another_key_is_refused() {
+fn vm_manifest_signed_by_another_key_is_refused() {
     let forged = image().earmark(&FORGED);
     let seen = refused("other-key", |root| replace(root, "seal", &forged));
     let status = seen.status();
@@ -168,7 +168,7 @@ fn vm_a_manifest_by_another_key_is_refused() {
 }
 
 #[test]
-fn vm_a_manifest_of_another_image_is_refused() {
+fn vm_manifest_of_another_image_is_refused() {
     let other = image().earmark(&OTHER);
     let seen = refused("other-image", |root| replace(root, "seal", &other));
     let status = seen.status();
@@ -201,7 +201,7 @@ fn vm_weaker_seal_of_the_same_image_is_refused_and_does_not_loosen_the_policy() 
 }
 
 #[test]
-fn vm_image_that_lost_its_floor_is_not_trusted() {
+fn vm_image_without_a_floor_is_undecided_and_quarantined() {
     let seen = refused("no-floor", |root| {
         fs::remove_file(root.join("usr/lib/earmark/floor.toml")).unwrap();
     });

@@ -212,7 +212,7 @@ fn with_every_lock(image: &Image) -> [Found; 2] {
 }
 
 #[test]
-fn vm_cloud_init_takes_no_code_from_user_data_and_goes_on_with_its_work() {
+fn vm_cloud_init_runs_no_user_data_code_and_still_configures_the_host() {
     let image = Image::new(Inputs::of_root("EARMARK_ROOT_CLOUD", "images-cloud"));
 
     let (without, with) = std::thread::scope(|threads| {

@@ -294,7 +294,7 @@ fn mebibytes(seen: &Seen) -> u64 {
 }
 
 #[test]
-fn vm_first_boot_of_five_steps_happens_once() {
+fn vm_first_boot_runs_each_of_five_steps_once() {
     let host = Host::new(&RETRY, "first-boot");
     for boot in 1..=2 {
         let seen = host.boot();
@@ -320,7 +320,7 @@ fn vm_first_boot_of_five_steps_happens_once() {
 
 /// Together with the next one at twenty-five points.
 #[test]
-fn vm_power_cuts_in_first_boot_and_steps_that_run_again() {
+fn vm_first_boot_with_retry_completes_after_a_power_cut() {
     let durations = Host::new(&RETRY, "cut-retry").measure();
     let mut interrupted = 0;
     let points: Vec<usize> = (0..POINTS).step_by(2).collect();
@@ -355,7 +355,7 @@ fn vm_power_cuts_in_first_boot_and_steps_that_run_again() {
 }
 
 #[test]
-fn vm_power_cuts_in_first_boot_and_a_step_that_does_not_run_again() {
+fn vm_step_without_retry_begins_at_most_once_across_a_power_cut() {
     let durations = Host::new(&FAIL, "cut-fail").measure();
     let mut failed = 0;
     let points: Vec<usize> = (1..POINTS).step_by(2).collect();
@@ -393,7 +393,7 @@ fn vm_power_cuts_in_first_boot_and_a_step_that_does_not_run_again() {
 }
 
 #[test]
-fn vm_values_come_from_the_metadata_service_at_its_address() {
+fn vm_parameters_come_from_imds_and_a_clone_is_detected() {
     const INSTANCE: &str = "i-0123456789abcdef0";
     let user_data = "[parameters]\nenvironment = \"staging\"\n";
     let imds = Imds::of_instance(INSTANCE, user_data);
@@ -464,7 +464,7 @@ fn vm_values_come_from_the_metadata_service_at_its_address() {
 
 /// A script where values belong is refused before any step, with the way to do it right.
 #[test]
-fn vm_user_data_that_brings_code_is_refused() {
+fn vm_script_in_user_data_is_refused_before_any_step() {
     const SCRIPT: &str = "#!/bin/sh\ntouch /srv/data/evil\n";
     let imds = Imds::of_instance("i-0123456789abcdef0", SCRIPT);
     let host = Host::new(&EC2, "imds-script");

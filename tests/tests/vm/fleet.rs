@@ -74,7 +74,7 @@ fn must_be(status: &Value, state: &str) {
 }
 
 #[test]
-fn vm_a_fleet_is_promoted_revoked_and_rolled_back() {
+fn vm_fleet_follows_promote_revoke_and_rollback() {
     const WRONG: &str = "behind,revoked,violated,silent";
     let fleet = Owner::new(&V1);
     let [first, second, third] = INSTANCES;

@@ -180,7 +180,7 @@ impl Host {
 }
 
 #[test]
-fn vm_the_kernels_fsverity_measurement_is_used_instead_of_reading() {
+fn vm_fsverity_measurement_replaces_reading_the_file() {
     let host = Host::new();
     let console = host.boot("enable", ENABLE);
 

@@ -73,7 +73,7 @@ fn must_be_shut(seen: &Seen, when: &str) {
 }
 
 #[test]
-fn vm_a_grant_opens_what_it_names_over_a_reboot_and_is_shut_in_time() {
+fn vm_grant_opens_its_locks_across_a_reboot_and_closes_when_expired() {
     let disk = Disk::new(image(), &LOCKED, LOCKED.name);
     // The image is made with the disk, and so is the key.
     disk.change(|root| {

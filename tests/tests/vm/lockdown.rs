@@ -183,7 +183,7 @@ fn wrong(open: &Seen, locked: &Seen) -> Vec<String> {
 }
 
 #[test]
-fn vm_what_root_does_to_a_host_fails_where_it_is_locked_down() {
+fn vm_root_actions_fail_or_are_detected_on_a_locked_down_host() {
     let (open, locked) = std::thread::scope(|threads| {
         let open = threads.spawn(|| boot(&OPEN));
         let locked = boot(&LOCKED);

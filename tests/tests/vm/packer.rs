@@ -112,7 +112,7 @@ fn vm_packer_names_a_sealed_file_that_a_later_step_changed() {
 }
 
 #[test]
-fn vm_packer_makes_an_ami_that_says_what_it_is() {
+fn vm_packer_ami_is_tagged_with_image_version_and_manifest() {
     let (bake, ec2) = (Bake::new(), Ec2::start());
     let port = free_port();
     // Packer talks to an EC2 of this machine's, and what that calls an instance is a virtual machine here.
@@ -206,7 +206,7 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn vm_packer_reads_every_source_and_refuses_what_is_wrong() {
+fn vm_packer_templates_validate_and_scripts_pass_shellcheck() {
     let bake = Bake::new();
     for source in ["amazon-ebs", "amazon-ebssurrogate", "qemu"] {
         let disk = bake.path("disk.raw").display().to_string();

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::float_cmp, reason = "the value is exact in binary")]
-    fn the_rate_is_read_from_openssl() {
+    fn openssl_speed_sha256_rate_is_parsed() {
         assert_eq!(
             sha256_rate("+H:65536\n+F:22:sha256:1767000000.00\n").unwrap(),
             1_767_000_000.0

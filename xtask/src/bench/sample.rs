@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::float_cmp, reason = "the values are exact in binary")]
-    fn the_median_is_the_middle() {
+    fn spread_gives_min_median_and_max() {
         let odd = spread(&walls(&[3.0, 1.0, 2.0]), |sample| sample.wall_s);
         assert_eq!((odd.min, odd.median, odd.max), (1.0, 2.0, 3.0));
         assert_eq!(

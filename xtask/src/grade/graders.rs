@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_of_graders_are_read() {
+    fn lynis_and_openscap_reports_are_parsed() {
         let said = "lynis_version=3.0.8\nwarning[]=A-1|x|-|\nsuggestion[]=B-2|y|\n\
             suggestion[]=B-2|z|\nhardening_index=61\n";
         let grade = lynis(said).unwrap();

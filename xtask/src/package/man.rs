@@ -128,7 +128,7 @@ mod tests {
                         verify  Decide\n  help    Print\n\nOptions:\n  -h, --help  Print help\n\nExit codes:\n  0  done\n";
 
     #[test]
-    fn help_has_sections_and_commands() {
+    fn help_text_is_split_into_sections_and_commands() {
         let help = Help(HELP.to_owned());
         assert_eq!(summary(&help), "verifies things");
         assert_eq!(commands(&help), ["status", "verify"]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_is_no_heading() {
+    fn help_sentence_is_not_a_heading_and_leading_dot_is_escaped() {
         assert_eq!(heading("The keys are those of the root:"), None);
         assert_eq!(heading("  Options:"), None);
         assert_eq!(text(".so /etc/shadow"), "\\&.so /etc/shadow");

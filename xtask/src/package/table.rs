@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_file_of_systemd_is_packaged_once() {
+    fn every_systemd_file_is_packaged_exactly_once() {
         let workspace = crate::workspace().unwrap();
         let there: BTreeSet<String> = std::fs::read_dir(workspace.join("systemd"))
             .unwrap()
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_presets_switch_on_what_the_package_switches_on() {
+    fn systemd_preset_enables_exactly_the_package_units() {
         let presets = include_str!("../../../systemd/earmark.preset");
         let enabled: Vec<&str> = presets
             .lines()

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openers_of_doc_lines_alone_are_counted() {
+    fn prose_lint_counts_openers_in_doc_comments_only() {
         let mut doc = Doc::default();
         assert!(!doc.is_within(), "of nothing nothing is known");
         let text = "//! What it is.\n    /// Returns it.\n// What not.\nlet x = \"/// What\";\n///\n/// Whatever.\n/// Who did it.\n";

@@ -181,14 +181,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_read_from_the_test_harness() {
+    fn test_counts_are_parsed_from_harness_output() {
         let line = "test result: ok. 15 passed; 0 failed; 2 ignored; 0 measured; 7 filtered out";
         assert_eq!([number(line, "passed"), number(line, "ignored")], [15, 2]);
         assert_eq!(number("test passed", "passed"), 0);
     }
 
     #[test]
-    fn a_run_without_tests_is_red() {
+    fn step_that_runs_no_test_fails() {
         let nothing = Run::words("echo test result: ok. 0 passed; 0 failed; 0 ignored").quiet();
         assert!(
             counted(nothing)

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_that_bypasses_or_weakens_is_found() {
+    fn cmdline_words_that_bypass_or_weaken_are_found() {
         for word in [
             "init=/bin/sh",
             "init=/lib/systemd/systemd-evil",
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_words_are_left_alone() {
+    fn usual_cmdline_words_are_accepted() {
         for word in [
             "BOOT_IMAGE=/boot/vmlinuz",
             "root=UUID=0",
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_with_a_value_that_no_table_has_is_not_known() {
+    fn cmdline_word_with_a_value_outside_the_tables_is_unknown() {
         for word in [
             "foo=bar",
             "new.module_parameter=1",
@@ -330,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_root_is_found() {
+    fn cmdline_with_a_second_different_root_is_found() {
         assert!(judge_line("root=/dev/vda ro root=/dev/vdb").is_some());
         assert_eq!(judge_line("root=/dev/vda ro root=/dev/vda"), None);
     }
 
     #[test]
-    fn what_a_boot_is_asked_to_start_is_a_unit_by_its_name_only() {
+    fn cmdline_boot_target_must_be_a_valid_unit_name() {
         assert_eq!(target("systemd.unit=a.target").unwrap(), "a.target");
         assert_eq!(
             target("--unit=getty@tty1.service").unwrap(),

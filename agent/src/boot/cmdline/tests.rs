@@ -50,7 +50,7 @@ const SIGNED: Option<&str> = Some("?BOOT_IMAGE=* root=UUID=* ro console=ttyS0,11
 const BOOTED: &str = "root=UUID=1 ro console=ttyS0,115200";
 
 #[test]
-fn a_plain_line_without_a_signed_one_is_good_and_a_word_that_bypasses_is_named() {
+fn unsigned_cmdline_passes_if_plain_and_a_bypassing_word_is_named() {
     let plain = Fixture::new(b"root=/dev/vda1 ro console=ttyS0 quiet\n");
     assert_eq!(plain.found(None), [""; 0]);
     assert_eq!(plain.read().targets(), [""; 0]);
@@ -68,7 +68,7 @@ fn a_plain_line_without_a_signed_one_is_good_and_a_word_that_bypasses_is_named()
 }
 
 #[test]
-fn each_reader_of_an_unsigned_line_is_considered() {
+fn unsigned_cmdline_is_judged_by_the_quoting_rules_of_each_reader() {
     for line in [
         "ro \"x init=/var/lib/evil y\"",
         "ro 'x init=/var/lib/evil y'",
@@ -91,7 +91,7 @@ fn each_reader_of_an_unsigned_line_is_considered() {
 }
 
 #[test]
-fn an_unknown_word_with_a_value_is_a_doubt_without_a_signed_line() {
+fn unknown_cmdline_word_with_a_value_is_a_doubt_without_a_signed_line() {
     let doubts = Fixture::new(b"ro root=/dev/vda new_word=1 quiet").doubts();
     assert_eq!(doubts.len(), 1, "{doubts:?}");
     assert!(doubts[0].contains("new_word=1") && doubts[0].contains("[boot] cmdline"));
@@ -102,7 +102,7 @@ fn an_unknown_word_with_a_value_is_a_doubt_without_a_signed_line() {
 }
 
 #[test]
-fn every_word_that_was_not_signed_is_a_violation() {
+fn unsigned_or_missing_cmdline_word_is_a_violation() {
     assert_eq!(Fixture::new(BOOTED.as_bytes()).found(SIGNED), [""; 0]);
     for (more, found) in [
         ("quiet", "/proc/cmdline quiet"),
@@ -135,7 +135,7 @@ fn every_word_that_was_not_signed_is_a_violation() {
 
 /// systemd writes `/run/systemd/container` because of `container=` on the line.
 #[test]
-fn a_container_is_another_pid_namespace_and_nothing_else() {
+fn container_is_detected_by_its_pid_namespace_only() {
     let line = b"root=/dev/vda1 container=lxc systemd.mask=earmark-verify.service";
     let host = || {
         Fixture::new(line)
@@ -169,7 +169,7 @@ fn a_container_is_another_pid_namespace_and_nothing_else() {
 }
 
 #[test]
-fn words_of_the_firmware_are_judged() {
+fn cmdline_words_of_the_firmware_variable_are_judged() {
     let variable = |text: &str| {
         let units = text.encode_utf16().flat_map(u16::to_le_bytes);
         [7, 0, 0, 0].into_iter().chain(units).collect::<Vec<u8>>()
@@ -200,7 +200,7 @@ fn words_of_the_firmware_are_judged() {
 }
 
 #[test]
-fn arguments_of_the_first_process_are_the_kernels_or_systemds() {
+fn init_argument_not_from_kernel_or_systemd_is_a_violation() {
     let line = format!("{BOOTED} splash");
     let signed = SIGNED.map(|line| format!("{line} splash"));
     let host = |arguments: &[u8]| Fixture::new(line.as_bytes()).with(INIT, arguments);
@@ -230,7 +230,7 @@ fn arguments_of_the_first_process_are_the_kernels_or_systemds() {
 }
 
 #[test]
-fn the_boot_configuration_is_judged() {
+fn bootconfig_entries_are_judged() {
     let host = |text: &[u8]| Fixture::new(BOOTED.as_bytes()).with(BOOTCONFIG, text);
     let comment = b"# Parameters from bootloader:\n# root=UUID=1 ro\n";
     assert_eq!(host(b"").found(SIGNED), [""; 0]);
@@ -251,7 +251,7 @@ fn the_boot_configuration_is_judged() {
 }
 
 #[test]
-fn a_line_that_cannot_be_read_is_a_doubt() {
+fn missing_or_oversized_cmdline_is_a_doubt() {
     let signed: SignedLine = "ro".parse().unwrap();
     let nothing = Fixture(tempfile::tempdir().unwrap());
     for signed in [None, Some(&signed)] {

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reader_has_its_words() {
+    fn cmdline_is_split_by_the_quoting_rules_of_each_reader() {
         let line = "a  \"b c\"=d 'e f'\tg=\\\"h i\\\" \n";
         let read = |at: usize| split(line, READERS[at]);
         assert_eq!(read(0), ["a", "b c=d", "'e", "f'", "g=\\h i\\"]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_in_quotes_is_seen_by_whoever_sees_it() {
+    fn cmdline_word_hidden_by_quotes_or_escapes_is_found() {
         for line in [
             "\"x init=/evil y\"",
             "'x init=/evil y'",

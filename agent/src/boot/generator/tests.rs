@@ -165,7 +165,7 @@ fn listing(early: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_policy_is_what_the_signed_declaration_says() {
+fn generator_policy_follows_the_signed_declaration() {
     let reason = "signed earmark.toml";
     must_write(&sealed(""), &[ALWAYS, REPORT], reason);
     let quarantine = sealed("on_failure = \"quarantine\"");
@@ -176,7 +176,7 @@ fn the_policy_is_what_the_signed_declaration_says() {
 
 /// Steps get the time that they declare, and the network where their values come from it.
 #[test]
-fn first_boot_gets_what_its_steps_need() {
+fn first_boot_unit_gets_the_timeout_and_network_that_its_steps_need() {
     const STEPS: &str = "\
 [verify]
 on_failure = \"quarantine\"
@@ -214,12 +214,12 @@ unit = { start = [\"web.service\"] }
 
 /// In the boot in which a grant opened it, and not while it is being shut.
 #[test]
-fn an_image_that_is_not_sealed_yet_boots_on() {
+fn unsealed_image_boots_with_the_report_policy() {
     must_write(&TestRoot::bare(), &[ALWAYS, REPORT], "neither");
 }
 
 #[test]
-fn taking_the_seal_away_makes_nothing_easier() {
+fn removed_seal_file_leads_to_quarantine() {
     let part = |path: &str| path.rsplit('/').next().unwrap().to_owned();
     for path in [
         "/usr/lib/earmark/trust.toml",
@@ -236,7 +236,7 @@ fn taking_the_seal_away_makes_nothing_easier() {
 }
 
 #[test]
-fn a_seal_that_is_not_believed_is_treated_strictly() {
+fn foreign_or_malformed_seal_file_leads_to_quarantine() {
     let other = sealed("");
     for path in [
         "/usr/lib/earmark/trust.toml",
@@ -253,7 +253,7 @@ fn a_seal_that_is_not_believed_is_treated_strictly() {
 }
 
 #[test]
-fn an_override_or_a_mask_in_etc_changes_nothing() {
+fn unit_override_or_mask_in_etc_does_not_change_generator_output() {
     let root = sealed("on_failure = \"quarantine\"");
     let text = b"[Service]\nExecStart=/bin/true\n";
     root.write("/etc/systemd/system/earmark-verify.service", text);
@@ -266,7 +266,7 @@ fn an_override_or_a_mask_in_etc_changes_nothing() {
 }
 
 #[test]
-fn a_mask_that_the_debug_generator_wrote_is_replaced() {
+fn mask_from_the_debug_generator_is_replaced() {
     let root = sealed("on_failure = \"quarantine\"");
     root.link(&format!("{EARLY}/earmark-verify.service"), "/dev/null");
     root.link(
@@ -277,7 +277,7 @@ fn a_mask_that_the_debug_generator_wrote_is_replaced() {
 }
 
 #[test]
-fn our_units_take_no_drop_ins_from_anywhere() {
+fn foreign_drop_ins_of_earmark_units_are_masked() {
     let root = sealed("on_failure = \"quarantine\"");
     for path in [
         "/etc/systemd/system/earmark-verify.service.d/override.conf",
@@ -337,7 +337,7 @@ earmark-verify.service.requires/never.service -> /dev/null
 }
 
 #[test]
-fn whatever_the_command_line_starts_is_verified_first() {
+fn cmdline_boot_targets_pull_in_verification() {
     let root = sealed("on_failure = \"quarantine\"");
     root.write(
         "/proc/cmdline",
@@ -363,7 +363,7 @@ rescue.target.wants/earmark-verify.service -> ../earmark-verify.service
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_said_and_the_rest_is_written() {
+fn unwritable_generator_directory_is_reported_and_the_rest_is_written() {
     let root = sealed("on_failure = \"quarantine\"");
     root.write(&format!("{EARLY}/sysinit.target.requires"), b"a file");
     let (told, exit) = generate(&root.open(), &root.at(EARLY));
@@ -380,7 +380,7 @@ fn a_directory_that_cannot_be_written_is_said_and_the_rest_is_written() {
 }
 
 #[test]
-fn what_is_changed_in_the_service_managers_view_is_found() {
+fn unit_files_changed_after_the_generator_ran_are_violations() {
     let changed = |change: &dyn Fn(&TestRoot)| {
         let root = sealed("on_failure = \"quarantine\"");
         let early = root.at(EARLY);
@@ -423,7 +423,7 @@ fn what_is_changed_in_the_service_managers_view_is_found() {
 }
 
 #[test]
-fn a_host_on_which_the_generator_did_not_run_says_so() {
+fn missing_generator_output_is_a_violation() {
     let root = sealed("");
     assert!(check(&root).contains(&format!("{EARLY}/earmark-verify.service")));
 }

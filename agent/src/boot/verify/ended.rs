@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn end_without_a_verdict_has_a_problem_and_one_with_a_verdict_has_none() {
+    fn verification_end_is_a_problem_only_without_a_verdict() {
         for (result, code, status, expected) in [
             (
                 "oom-kill",

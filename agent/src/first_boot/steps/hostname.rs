@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_that_every_program_takes() {
+    fn hostname_with_invalid_characters_or_length_is_rejected() {
         let longest = format!("{}.{}", "a".repeat(60), "b".repeat(3));
         for good in ["web", "web-1", "WEB.example.com", "0", &longest] {
             assert_eq!(check(good), Ok(()), "{good}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_program_that_is_not_the_signed_one_is_not_run() {
+fn tampered_step_program_is_not_run() {
     type Tamper = fn(&TestRoot);
     let cases: [(&str, Tamper, &str); 11] = [
         (
@@ -91,7 +91,7 @@ fn chmod(root: &TestRoot, path: &str, mode: u32) {
 }
 
 #[test]
-fn a_file_that_the_kernel_cannot_run_is_not_handed_to_a_shell() {
+fn step_program_without_elf_or_shebang_is_rejected() {
     let good = Bench::new(&[COUNT], &command("count", ""));
     assert_eq!(done(&good.perform()), 1);
     for text in ["echo ran >> \"$1\"/count\n", "", "# !/bin/sh\n"] {
@@ -110,7 +110,7 @@ fn a_file_that_the_kernel_cannot_run_is_not_handed_to_a_shell() {
 }
 
 #[test]
-fn a_step_that_fails_is_named_with_its_status_and_its_last_lines() {
+fn failed_step_is_reported_with_exit_status_and_last_output_lines() {
     let script = "#!/bin/sh\nfor i in 1 2 3 4 5 6; do echo line $i; done; echo bad >&2; exit 3\n";
     let bench = Bench::new(
         &[("fails", script), COUNT],
@@ -132,7 +132,7 @@ fn a_step_that_fails_is_named_with_its_status_and_its_last_lines() {
 }
 
 #[test]
-fn nothing_that_a_step_starts_outlives_it() {
+fn processes_started_by_a_step_are_killed_when_the_step_ends() {
     let daemon = "#!/bin/sh\n( sleep 300 & echo $! > \"$1\"/pid ) > /dev/null 2>&1\n";
     let stubborn = "#!/bin/sh\ntrap '' TERM\necho $$ > \"$1\"/pid\nwhile :; do sleep 1; done\n";
     for (script, more, ends) in [

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_damaged_takes_nothing_away() {
+    fn damaged_channel_copy_is_recovered_from_the_other() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("var/lib/earmark");
         fs::create_dir_all(&state).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_in_one_copy_is_no_reason_to_take_the_other() {
+    fn newer_format_in_one_channel_copy_is_an_error_not_a_fallback() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("var/lib/earmark");
         fs::create_dir_all(&state).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_power_cut_between_the_two_leaves_the_newer_one() {
+    fn power_loss_between_the_two_copies_leaves_the_newer_channel() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("var/lib/earmark");
         fs::create_dir_all(&state).unwrap();

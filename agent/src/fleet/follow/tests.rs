@@ -120,7 +120,7 @@ fn is_no_better(state: Option<ChannelState>) -> bool {
 }
 
 #[test]
-fn no_lie_in_the_state_makes_a_revoked_host_current() {
+fn tampered_state_never_makes_a_revoked_host_current() {
     for place in places() {
         for (name, lie) in LIES {
             let bench = Bench::new();
@@ -138,7 +138,7 @@ fn no_lie_in_the_state_makes_a_revoked_host_current() {
 }
 
 #[test]
-fn document_from_before_the_image_that_is_planted_in_the_state_is_not_believed() {
+fn planted_channel_below_the_image_floor_is_not_believed() {
     let bench = Bench::new();
     bench.plant(FLOOR - 1);
     assert!(is_no_better(bench.state()));

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_whatever_the_clock_is_set_to() {
+    fn grant_clock_never_runs_backwards_across_clock_changes_and_reboots() {
         let then = reading("a", 100, Some(1_000)).after(None).unwrap();
         assert_eq!(then.time, 1_000);
         let after = |now: Reading| now.after(Some(&then)).unwrap().time;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uptime_is_the_kernels() {
+    fn uptime_is_read_from_proc_uptime() {
         let root = TestRoot::bare();
         assert_eq!(uptime(&root.open()), None);
         root.write(UPTIME, b"12345.67 23456.78\n");

@@ -125,7 +125,7 @@ mod tests {
     use crate::testing::TestRoot;
 
     #[test]
-    fn a_lock_stays_on_record_until_it_was_found_shut() {
+    fn opened_lock_stays_on_record_until_confirmed_shut() {
         use GrantedLock::{Imds, RemoteAccess};
         let root = TestRoot::bare();
         let root = root.open();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_opens_nothing() {
+    fn malformed_opened_record_opens_no_lock() {
         let root = TestRoot::bare();
         root.write(PATH, b"{\"locks\":{\"kernel\":\"open\"},\"told\":[]}");
         assert_eq!(Opened::read(&root.open()), Opened::default());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refusal_is_told_once() {
+    fn repeated_refusal_is_reported_once() {
         let mut opened = Opened::default();
         assert!(opened.is_news("a".to_owned()));
         assert!(!opened.is_news("a".to_owned()));

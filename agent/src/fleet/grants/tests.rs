@@ -122,7 +122,7 @@ fn told(now: &Now) -> String {
 }
 
 #[test]
-fn a_host_without_grants_keeps_nothing() {
+fn host_without_grants_writes_no_record() {
     let mut bench = Bench::new();
     let now = bench.look();
     assert!(now.open.is_empty() && now.events.is_empty());
@@ -131,7 +131,7 @@ fn a_host_without_grants_keeps_nothing() {
 }
 
 #[test]
-fn a_grant_opens_what_it_names_until_it_is_over_and_taints_for_ever() {
+fn grant_opens_its_locks_until_expiry_and_taints_permanently() {
     let mut bench = Bench::new();
     let grant = grant();
     bench.bring(DROPPED, &grant);
@@ -154,7 +154,7 @@ fn a_grant_opens_what_it_names_until_it_is_over_and_taints_for_ever() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_holds_nothing_open() {
+fn clock_set_back_does_not_extend_or_reopen_a_grant() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     assert!(is_open(&bench.look()));
@@ -174,7 +174,7 @@ fn a_clock_that_is_set_back_holds_nothing_open() {
 }
 
 #[test]
-fn a_reboot_within_its_time_changes_nothing() {
+fn grant_stays_open_across_reboots_until_expiry() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     assert!(is_open(&bench.look()));
@@ -187,7 +187,7 @@ fn a_reboot_within_its_time_changes_nothing() {
 }
 
 #[test]
-fn a_replay_opens_nothing() {
+fn replayed_grant_opens_no_lock() {
     let mut bench = Bench::new();
     let once = grant();
     bench.bring(DROPPED, &once);
@@ -216,7 +216,7 @@ fn a_replay_opens_nothing() {
 }
 
 #[test]
-fn what_is_not_for_this_host_and_hour_opens_nothing() {
+fn grant_for_another_host_image_version_or_time_opens_no_lock() {
     type Change = fn(&mut Grant);
     let cases: [(Change, &str); 6] = [
         (
@@ -265,7 +265,7 @@ fn what_is_not_for_this_host_and_hour_opens_nothing() {
 }
 
 #[test]
-fn who_did_not_sign_for_this_opens_nothing() {
+fn untrusted_or_malformed_grant_opens_no_lock() {
     let refused = |bench: &mut Bench, says: &str| {
         let now = bench.look();
         assert!(!is_open(&now), "{says}");
@@ -309,7 +309,7 @@ fn who_did_not_sign_for_this_opens_nothing() {
 }
 
 #[test]
-fn a_record_that_is_not_as_it_was_written_opens_nothing_and_taints() {
+fn tampered_grant_record_opens_no_lock_and_taints() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     assert!(is_open(&bench.look()));
@@ -345,7 +345,7 @@ fn a_record_that_is_not_as_it_was_written_opens_nothing_and_taints() {
 }
 
 #[test]
-fn no_lie_in_the_state_opens_a_lock_that_a_grant_no_longer_opens() {
+fn tampered_state_opens_no_lock_without_a_valid_grant() {
     let later = |bench: &mut Bench| bench.look_at("a", 100 + 2 * HOUR, Some(NOW + 2 * HOUR));
     for place in places() {
         for (name, lie) in LIES {
@@ -368,7 +368,7 @@ fn no_lie_in_the_state_opens_a_lock_that_a_grant_no_longer_opens() {
 }
 
 #[test]
-fn what_cannot_be_done_is_told_once() {
+fn unreadable_grant_record_is_reported_once() {
     let mut bench = Bench::new();
     bench.root.write(RECORD, b"nonsense");
     let root = bench.root.open();
@@ -381,7 +381,7 @@ fn what_cannot_be_done_is_told_once() {
 }
 
 #[test]
-fn the_record_of_another_instance_is_put_aside() {
+fn grant_record_of_another_instance_is_set_aside() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     assert!(is_open(&bench.look()));
@@ -403,7 +403,7 @@ fn the_record_of_another_instance_is_put_aside() {
 }
 
 #[test]
-fn without_a_clock_or_a_disk_nothing_opens() {
+fn missing_clock_or_state_directory_opens_no_lock() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     let now = bench.look_at("a", 100, None);
@@ -418,7 +418,7 @@ fn without_a_clock_or_a_disk_nothing_opens() {
 }
 
 #[test]
-fn two_grants_hold_a_lock_open_as_long_as_the_longer() {
+fn overlapping_grants_hold_a_lock_open_until_the_later_expiry() {
     let mut bench = Bench::new();
     bench.bring(DROPPED, &grant());
     let longer = GrantTime::new(NOW, NOW + 2 * HOUR).unwrap();

@@ -51,7 +51,7 @@ fn open(text: &str) -> (LockState, String) {
 }
 
 #[test]
-fn a_host_without_passwords_and_keys_is_shut() {
+fn accounts_lock_without_passwords_and_keys_is_enforced() {
     assert_eq!(state(&host()), LockState::Enforced);
     // A comment and an empty line are no accounts.
     let root = with("\n# nobody\n", "\n");
@@ -59,7 +59,7 @@ fn a_host_without_passwords_and_keys_is_shut() {
 }
 
 #[test]
-fn a_password_that_can_be_used_is_found_and_not_shown() {
+fn usable_or_empty_password_is_found_and_its_hash_is_not_shown() {
     for (passwd, shadow, expected) in [
         ("", "bob:$6$salt$secret:1::::::\n", "usable for bob"),
         ("", "bob:secret:1::::::\n", "usable for bob"),
@@ -95,7 +95,7 @@ fn a_password_that_can_be_used_is_found_and_not_shown() {
 }
 
 #[test]
-fn what_cannot_be_read_or_understood_is_unknown() {
+fn malformed_or_missing_passwd_or_shadow_file_is_unknown() {
     for (passwd, shadow) in [
         ("bob:x:1001:1001::/home/bob\n", ""),
         ("bob:x:1001:1001::/home/bob:/bin/sh:secret\n", ""),
@@ -140,7 +140,7 @@ fn what_cannot_be_read_or_understood_is_unknown() {
 }
 
 #[test]
-fn another_name_for_root_is_found_however_its_id_is_written() {
+fn account_with_user_id_0_is_found_in_any_spelling_of_the_id() {
     let name = "accounts with user id 0";
     assert_eq!(item(&host(), name).0, LockState::Enforced);
     for id in ["0", "00", "+0"] {

@@ -18,7 +18,7 @@ use super::*;
 use crate::status::model::LockState;
 
 const INSIDE: &str = "EARMARK_TEST_INSIDE";
-const NAME: &str = "lockdown::filesystems::privileged::privileged_the_lock_holds_on_real_mounts";
+const NAME: &str = "lockdown::filesystems::privileged::privileged_lockdown_holds_on_real_mounts";
 const DECLARED: &str = "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\n\
     state = [\"/proc\", \"/run\", \"/var/lib/web\", \"/var/log\"]\n\
     mutable = [\"/etc/resolv.conf\"]\n";
@@ -28,7 +28,7 @@ const DECLARED: &str = "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\n\
     clippy::disallowed_methods,
     reason = "starts itself, and no helper can"
 )]
-fn privileged_the_lock_holds_on_real_mounts() {
+fn privileged_lockdown_holds_on_real_mounts() {
     if let Some(root) = env::var_os(INSIDE) {
         return inside(Path::new(&root));
     }

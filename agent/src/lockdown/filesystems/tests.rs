@@ -59,7 +59,7 @@ const NO: MountFlags = MountFlags::NOSUID
 const NO_BUT_DEVICES: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
 
 #[test]
-fn a_path_leads_into_the_uppermost_mount() {
+fn mount_table_resolves_a_path_to_the_uppermost_mount() {
     let table = parse(BOOTED);
     for (of, id) in [
         ("/", 28),
@@ -89,7 +89,7 @@ fn a_path_leads_into_the_uppermost_mount() {
 }
 
 #[test]
-fn a_table_that_is_not_understood_is_refused() {
+fn mount_table_with_malformed_or_too_many_lines_is_rejected() {
     let good = "28 1 259:2 / / rw,relatime shared:1 master:2 - ext4 /dev/sda rw,x=a\\054b";
     assert!(Table::read(good.as_bytes()).is_ok());
     for (from, to) in [
@@ -138,7 +138,7 @@ fn a_table_that_is_not_understood_is_refused() {
 }
 
 #[test]
-fn what_is_written_here_is_not_run_there() {
+fn writable_and_executable_mounts_of_the_same_directory_are_found() {
     let disk = "1 0 8:1 / / ro,relatime - ext4 a rw\n";
     let island = "2 1 8:1 /var/log /var/log rw,noexec - ext4 a rw\n";
     let found = |text: String| parse(&text).written_and_run();
@@ -163,7 +163,7 @@ fn what_is_written_here_is_not_run_there() {
 }
 
 #[test]
-fn islands_come_first_and_the_root_is_read_only_last() {
+fn mount_plan_binds_islands_first_and_makes_root_read_only_last() {
     let islands = ["/srv/my data", "/var/log"];
     let early = planned(BOOTED, &islands, Stage::Islands);
     let expected = [
@@ -184,7 +184,7 @@ fn islands_come_first_and_the_root_is_read_only_last() {
 }
 
 #[test]
-fn what_was_cut_short_is_finished_and_what_is_done_is_left() {
+fn mount_plan_completes_an_interrupted_run_and_skips_finished_steps() {
     // The island is there, and not yet restricted.
     let half = format!("{BOOTED}60 28 259:2 /var/log /var/log rw - ext4 a rw\n");
     let early = planned(&half, &["/var/log"], Stage::Islands);
@@ -205,7 +205,7 @@ fn what_was_cut_short_is_finished_and_what_is_done_is_left() {
 }
 
 #[test]
-fn islands_are_what_is_there_and_declared() {
+fn islands_are_declared_existing_paths_and_missing_directories_are_created() {
     let root = TestRoot::bare();
     for file in [
         "/etc/machine-id",
@@ -255,7 +255,7 @@ fn islands_are_what_is_there_and_declared() {
 }
 
 #[test]
-fn places_are_writable_by_their_class_or_that_of_a_directory_above() {
+fn place_of_a_path_is_its_declared_class_or_that_of_a_parent() {
     let places = places(&["/opt/web", "/var/log/web"]);
     let is = |expected: Place, paths: &[&str]| {
         for of in paths {
@@ -298,7 +298,7 @@ fn places_are_writable_by_their_class_or_that_of_a_directory_above() {
 }
 
 #[test]
-fn an_exception_is_written_and_run_and_shown_as_allowed() {
+fn excepted_directory_stays_writable_and_executable_and_is_shown_as_allowed() {
     let places = places(&["/opt/web", "/var/log/web"]);
     let islands = ["/opt/web", "/var/log", "/var/log/web"].map(path);
     let table = "1 0 8:1 / / rw - ext4 a rw\n9 1 0:9 / /opt/web/inner rw - overlay a rw\n";
@@ -394,7 +394,7 @@ fn each_sealed_directory_and_each_writable_mount_is_an_item() {
 }
 
 #[test]
-fn a_host_of_containers_has_a_table_that_ends() {
+fn filesystems_items_are_bounded_on_a_host_with_many_mounts() {
     let root = TestRoot::bare();
     let mut table = "1 0 8:1 / / ro - ext4 a rw\n".to_owned();
     for id in 10..1000 {
@@ -414,7 +414,7 @@ fn a_host_of_containers_has_a_table_that_ends() {
 }
 
 #[test]
-fn mounts_that_cannot_be_seen_are_unknown() {
+fn missing_or_malformed_mount_table_is_unknown_and_apply_refuses_foreign_mounts() {
     let root = TestRoot::bare();
     let open = root.open();
     let items = probe(&Look::new(&open), &declaration(DECLARED), &[]);

@@ -14,7 +14,7 @@ use super::*;
 use crate::status::model::LockState;
 
 const INSIDE: &str = "EARMARK_TEST_INSIDE";
-const NAME: &str = "lockdown::imds::privileged::privileged_only_root_reaches_the_service";
+const NAME: &str = "lockdown::imds::privileged::privileged_only_root_reaches_imds";
 const SERVICE: &str = "[image]\nname = \"web\"\nplatform = \"ec2\"\n";
 
 #[expect(
@@ -47,7 +47,7 @@ fn itself() -> String {
 }
 
 #[test]
-fn privileged_only_root_reaches_the_service() {
+fn privileged_only_root_reaches_imds() {
     match env::var(INSIDE).as_deref() {
         Err(_) => must(
             "unshare",

@@ -71,7 +71,7 @@ fn everybody_else(family: Family) -> Rule {
 const SERVICE: [u8; 4] = [169, 254, 169, 254];
 
 #[test]
-fn the_rules_that_are_sent_are_those_that_are_looked_for() {
+fn own_routing_rules_are_found_again_and_encoded_as_by_ip_rule() {
     for family in Family::ALL {
         assert_eq!(Rule::place(&ours(family), family), Place::First);
         assert_eq!(Rule::place(&[], family), Place::Missing);
@@ -97,7 +97,7 @@ fn the_rules_that_are_sent_are_those_that_are_looked_for() {
 }
 
 #[test]
-fn only_a_rule_for_everybody_shuts() {
+fn imds_is_shut_only_by_an_unconditional_prohibit_rule() {
     let service = Some((SERVICE, 32));
     let place = |rule: Rule| Rule::place(&[rule], Family::V4);
     assert_eq!(place(rule(PROHIBIT, 0, 0, service, &[])), Place::First);
@@ -120,7 +120,7 @@ fn only_a_rule_for_everybody_shuts() {
 }
 
 #[test]
-fn a_rule_before_it_lets_through_unless_it_is_known_not_to() {
+fn earlier_routing_rule_opens_imds_unless_known_to_be_harmless() {
     let after = |before: Rule| Rule::place(&[before, everybody_else(Family::V4)], Family::V4);
     let priority = attribute(6, &7_u32.to_ne_bytes());
     for harmless in [
@@ -171,7 +171,7 @@ fn a_rule_before_it_lets_through_unless_it_is_known_not_to() {
 }
 
 #[test]
-fn an_answer_is_taken_in_pieces_until_it_is_done() {
+fn netlink_rule_dump_is_read_in_pieces_until_done() {
     let rule = &message::add(Family::V4, Own::Others)[16..];
     let listed = message(NEW_RULE, 2, rule);
     let mut rules = Vec::new();
@@ -203,7 +203,7 @@ fn an_answer_is_taken_in_pieces_until_it_is_done() {
 }
 
 #[test]
-fn hostile_answers_are_refused_and_end() {
+fn truncated_netlink_answer_is_rejected_and_hostile_lengths_terminate() {
     let good = message(NEW_RULE, 2, &message::add(Family::V6, Own::Root)[16..]);
     // Cut short anywhere, it is refused or has nothing in it.
     for length in 0..good.len() {
@@ -232,7 +232,7 @@ fn hostile_answers_are_refused_and_end() {
 }
 
 #[test]
-fn the_network_has_to_be_that_of_the_host() {
+fn imds_lock_outside_the_host_network_namespace_is_unknown() {
     let declared = |platform: &str| {
         let text = format!("[image]\nname = \"web\"\nplatform = \"{platform}\"\n");
         Declaration::parse(text.as_bytes()).unwrap()

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_of_sealed_configuration_are_right_and_any_other_is_open() {
+    fn binfmt_registration_without_matching_sealed_configuration_is_open() {
         let shut = (LockState::Enforced, Vec::<String>::new());
         assert_eq!(seen(&host(ASKED, &REGISTERED), ""), shut);
         assert_eq!(seen(&host(ASKED, &[]), ""), shut);

@@ -50,7 +50,7 @@ fn value(root: &TestRoot, name: &str) -> String {
 }
 
 #[test]
-fn a_setting_is_open_shut_or_not_there() {
+fn kernel_setting_state_and_strength_follow_its_value() {
     use LockState::{Enforced, NotApplicable, NotEnforced, Unknown};
 
     let root = host(OPEN);
@@ -78,7 +78,7 @@ fn a_setting_is_open_shut_or_not_there() {
 }
 
 #[test]
-fn the_lockdown_of_the_kernel_is_known_where_its_file_system_is_mounted() {
+fn kernel_lockdown_level_is_read_from_securityfs() {
     let root = host(OPEN);
     let lockdown = || {
         let item = item(&root, "kernel lockdown");
@@ -119,7 +119,7 @@ fn the_lockdown_of_the_kernel_is_known_where_its_file_system_is_mounted() {
 }
 
 #[test]
-fn values_become_stricter_and_never_looser() {
+fn kernel_settings_become_stricter_and_never_looser() {
     for setting in SETTINGS {
         for found in -2..=5 {
             let right = setting.right;
@@ -138,7 +138,7 @@ fn values_become_stricter_and_never_looser() {
 }
 
 #[test]
-fn modules_are_loaded_first_and_their_door_is_shut_last() {
+fn kernel_plan_loads_missing_modules_and_disables_loading_last() {
     let root = host(OPEN);
     fs::create_dir_all(root.at("/sys/module/br_netfilter")).unwrap();
     let open = root.open();
@@ -158,7 +158,7 @@ fn modules_are_loaded_first_and_their_door_is_shut_last() {
 }
 
 #[test]
-fn what_fails_leaves_the_rest_shut_and_a_second_run_does_nothing() {
+fn kernel_apply_continues_after_a_failure_and_a_second_plan_is_empty() {
     let root = host(OPEN);
     root.write(MODULES_OF_SECURITY, b"capability");
     root.write(LOCKDOWN, b"[none] integrity confidentiality\n");
@@ -206,7 +206,7 @@ fn what_fails_leaves_the_rest_shut_and_a_second_run_does_nothing() {
 }
 
 #[test]
-fn programs_that_nothing_signed_names_are_taken_away() {
+fn kernel_apply_resets_unsigned_helper_programs_and_binfmt_entries() {
     let root = host(OPEN);
     root.write("/proc/sys/kernel/modprobe", b"/tmp/x\n");
     root.write("/proc/sys/kernel/core_pattern", b"|/tmp/x\n");

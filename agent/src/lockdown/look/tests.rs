@@ -10,7 +10,7 @@ fn found(root: &TestRoot, unit: &str) -> String {
 }
 
 #[test]
-fn a_unit_is_shut_if_systemd_finds_a_mask_first_and_nothing_of_it_runs() {
+fn unit_counts_as_shut_only_if_masked_and_not_running() {
     let root = TestRoot::bare();
     assert_eq!(found(&root, "ssh.service"), "no such unit");
     root.write("/usr/lib/systemd/system/ssh.service", b"");
@@ -39,7 +39,7 @@ fn a_unit_is_shut_if_systemd_finds_a_mask_first_and_nothing_of_it_runs() {
 }
 
 #[test]
-fn an_instance_with_a_file_of_its_own_goes_round_the_mask_of_its_template() {
+fn unit_instance_with_its_own_file_is_found_despite_a_masked_template() {
     let root = TestRoot::bare();
     root.write("/usr/lib/systemd/system/getty@.service", b"");
     root.link("/run/systemd/generator.early/getty@.service", "/dev/null");
@@ -53,7 +53,7 @@ fn an_instance_with_a_file_of_its_own_goes_round_the_mask_of_its_template() {
 }
 
 #[test]
-fn units_that_are_not_there_are_one_item() {
+fn absent_units_yield_one_not_applicable_item() {
     let root = TestRoot::bare();
     let names = |root: &TestRoot| {
         let root = root.open();
@@ -75,7 +75,7 @@ fn units_that_are_not_there_are_one_item() {
 }
 
 #[test]
-fn of_many_names_the_first_are_shown_and_none_drives_a_terminal() {
+fn long_name_list_is_shortened_and_control_characters_are_escaped() {
     let names = |count| {
         (0..count)
             .map(|name: usize| name.to_string())
@@ -88,7 +88,7 @@ fn of_many_names_the_first_are_shown_and_none_drives_a_terminal() {
 }
 
 #[test]
-fn privileged_group_within_a_unit_or_of_a_user_says_nothing_about_units() {
+fn privileged_cgroup_nested_in_a_unit_or_owned_by_a_user_is_not_a_running_unit() {
     use std::os::unix::fs::chown;
 
     let root = TestRoot::bare();

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_a_change_is_answered() {
+    fn changing_package_commands_are_classified_as_changes() {
         all_are(
             true,
             &[
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_is_handed_over() {
+    fn package_queries_and_other_commands_are_not_classified_as_changes() {
         all_are(
             false,
             &[
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_one_line_that_names_the_image_and_what_to_do() {
+    fn package_answer_line_names_the_image_and_the_remedy() {
         assert_eq!(
             line(OsStr::new("apt"), "web 1.4.2"),
             "apt: this host is the immutable image web 1.4.2: to change it, bake a new version and \
@@ -332,7 +332,7 @@ mod tests {
 
     /// A name without its link is never asked.
     #[test]
-    fn the_package_has_a_link_for_each_name() {
+    fn package_ships_a_stand_in_link_for_each_command() {
         let table = include_str!("../../../../xtask/src/package/table.rs");
         let linked = |name: &str| table.contains(&format!("stand_in(\"/usr/sbin/{name}\")"));
         for name in names() {
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_says_by_its_record_whether_it_denies_packages() {
+    fn packages_are_denied_as_the_status_record_declares() {
         let lock = |declared: &str| {
             let record = serde_json::json!({ "is_enforced": true, "locks": [
                 { "lock": "packages", "declared": declared, "state": "enforced" },

@@ -53,7 +53,7 @@ fn item(root: &TestRoot, except: &[&str], name: &str) -> Option<Item> {
 }
 
 #[test]
-fn every_unit_is_a_name_of_a_unit_and_of_one_way_only() {
+fn remote_access_masks_are_valid_unit_names_without_duplicates() {
     let all = masks(&[]);
     let different = all.iter().collect::<BTreeSet<_>>();
     assert_eq!(different.len(), all.len());
@@ -66,7 +66,7 @@ fn every_unit_is_a_name_of_a_unit_and_of_one_way_only() {
 }
 
 #[test]
-fn a_word_of_the_declaration_leaves_out_its_own_units_only() {
+fn remote_access_exception_unmasks_only_its_own_units() {
     let all = masks(&[]).into_iter().collect::<BTreeSet<_>>();
     for word in WORDS {
         let left = masks(&words(&[word])).into_iter().collect::<BTreeSet<_>>();
@@ -86,7 +86,7 @@ fn a_word_of_the_declaration_leaves_out_its_own_units_only() {
 }
 
 #[test]
-fn a_host_is_shut_with_the_masks_and_open_without_one_of_them() {
+fn remote_access_is_enforced_with_all_masks_and_open_if_one_is_missing() {
     let root = debian();
     assert_eq!(state_of(&root, &[]), LockState::NotEnforced);
     mask(&root, &[]);
@@ -101,7 +101,7 @@ fn a_host_is_shut_with_the_masks_and_open_without_one_of_them() {
 }
 
 #[test]
-fn what_is_left_open_is_said_to_be() {
+fn remote_access_exception_is_shown_as_allowed() {
     let root = debian();
     mask(&root, &["getty"]);
     assert_eq!(state_of(&root, &["getty"]), LockState::Enforced);
@@ -113,7 +113,7 @@ fn what_is_left_open_is_said_to_be() {
 }
 
 #[test]
-fn what_runs_or_listens_although_it_is_masked_is_found() {
+fn running_masked_unit_or_listening_port_is_not_enforced() {
     let root = debian();
     mask(&root, &[]);
     for group in ["system.slice", "system.slice/ssh.service"] {
@@ -147,7 +147,7 @@ fn what_runs_or_listens_although_it_is_masked_is_found() {
 }
 
 #[test]
-fn keys_that_aws_sends_are_let_in_by_sshd_and_not_by_a_unit() {
+fn ec2_instance_connect_program_is_open_if_only_sshd_is_allowed() {
     let name = "keys by ec2-instance-connect";
     for program in CONNECT {
         let root = debian();
@@ -173,7 +173,7 @@ fn keys_that_aws_sends_are_let_in_by_sshd_and_not_by_a_unit() {
 }
 
 #[test]
-fn listener_of_another_user_than_root_is_told_apart() {
+fn listener_of_another_user_than_root_leads_to_no_policy() {
     let others = "TCP ports 22, 23, 2222, others";
     let roots = "TCP ports 22, 23, 2222, root";
     let listening = |port: &str, user: &str| {

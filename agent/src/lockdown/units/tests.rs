@@ -60,7 +60,7 @@ fn left(root: &TestRoot, remote_access: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_image_enables_of_the_lock_is_started_and_nothing_else() {
+fn units_to_start_are_those_of_the_lock_that_the_image_enables() {
     let host = host();
     let root = host.open();
     let enabled = Look::new(&root).enabled(&units("\"deny\"").names).unwrap();
@@ -79,7 +79,7 @@ fn what_the_image_enables_of_the_lock_is_started_and_nothing_else() {
 }
 
 #[test]
-fn what_runs_or_may_listen_is_stopped() {
+fn units_to_stop_are_those_of_the_lock_that_run_or_may_listen() {
     let root = host();
     let root = root.open();
     let stopped = units("\"deny\"").to_stop(&Look::new(&root));
@@ -88,7 +88,7 @@ fn what_runs_or_may_listen_is_stopped() {
 }
 
 #[test]
-fn who_came_in_goes_out_with_the_grant_and_nobody_else() {
+fn sessions_of_the_lock_are_killed_after_a_grant_and_others_are_spared() {
     let root = host();
     let way = ["getty@tty1.service"];
     let all = [

@@ -3,7 +3,7 @@
 use super::{super::gathering::Gathering, declared, of_user_data, problems};
 
 #[tokio::test]
-async fn user_data_of_other_kinds_is_refused_by_its_name() {
+async fn user_data_of_another_format_is_refused_by_name() {
     let encoded = b"W3BhcmFtZXRlcnNdCmVudmlyb25tZW50ID0gInByb2QiCg==\n";
     for (document, name) in [
         (&b"#!/bin/sh\necho hunter2\n"[..], "a script"),
@@ -69,7 +69,7 @@ async fn user_data_of_other_kinds_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn what_is_not_toml_is_refused_with_its_place_and_not_quoted() {
+async fn invalid_toml_is_refused_with_its_position_and_not_quoted() {
     for (document, place) in [
         ("[parameters]\ntoken = hunter2\n", "line 2, column 9"),
         ("[parameters]\ntoken = \"hunter2\n", "line 2, column"),
@@ -124,7 +124,7 @@ async fn what_is_not_toml_is_refused_with_its_place_and_not_quoted() {
 }
 
 #[tokio::test]
-async fn only_the_one_table_is_taken() {
+async fn user_data_outside_the_parameters_table_is_refused() {
     let found = problems(
         of_user_data("environment = \"prod\"\nparameters = 7\n[first_boot]\ncommand = 1\n").await,
     );
@@ -150,7 +150,7 @@ async fn only_the_one_table_is_taken() {
 }
 
 #[test]
-fn no_change_of_a_byte_brings_a_secret_into_a_message() {
+fn user_data_error_reveals_no_secret_for_any_changed_byte() {
     const GOOD: &[u8] = b"# A comment\n[parameters]\nenvironment = \"prod\"\ntoken = \"hunter2\"\n\
         motto = 'hunter2'\nreplicas = 7\n";
     let declaration = declared("ec2", r#"["user-data"]"#);
@@ -184,7 +184,7 @@ fn no_change_of_a_byte_brings_a_secret_into_a_message() {
 }
 
 #[tokio::test]
-async fn toml_that_looks_like_another_kind_is_taken() {
+async fn toml_resembling_another_format_is_accepted() {
     for document in [
         "parameters.environment = \"prod\"\n",
         "parameters={environment=\"prod\"}\n",

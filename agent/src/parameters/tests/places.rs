@@ -26,7 +26,7 @@ async fn of_file(root: &TestRoot) -> Result<Values, GatherError> {
 }
 
 #[tokio::test]
-async fn a_place_without_values_gives_none() {
+async fn empty_value_sources_report_the_missing_required_parameter() {
     for nothing in ["", " \n\t\n", "# nothing yet\n", "[parameters]\n"] {
         let found = problems(of_user_data(nothing).await);
         assert_eq!(found.len(), 1, "{nothing:?}: {found:?}");
@@ -54,7 +54,7 @@ async fn a_place_without_values_gives_none() {
 }
 
 #[tokio::test]
-async fn the_first_place_that_has_a_value_wins() {
+async fn first_source_with_a_value_wins() {
     let instance = Instance {
         user_data: Some(b"[parameters]\nmotto = \"by user-data\"".to_vec()),
         tags: Some(vec![
@@ -95,7 +95,7 @@ async fn the_first_place_that_has_a_value_wins() {
 }
 
 #[tokio::test]
-async fn a_tag_is_text_that_is_read_as_its_type() {
+async fn tag_text_is_parsed_as_the_declared_type() {
     let values = of_tags(&[
         ("Name", "web-1"),
         ("earmark:environment", "prod"),
@@ -141,7 +141,7 @@ async fn a_tag_is_text_that_is_read_as_its_type() {
 }
 
 #[tokio::test]
-async fn an_image_without_parameters_asks_nobody() {
+async fn image_without_parameters_sends_no_imds_request() {
     let server: Server = Instance::default().serve();
     let text = b"[image]\nname = \"web\"\nplatform = \"ec2\"\n";
     let declaration = Declaration::parse(text).unwrap();
@@ -152,7 +152,7 @@ async fn an_image_without_parameters_asks_nobody() {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_from_the_service_of_another_instance() {
+async fn imds_of_another_instance_supplies_no_values() {
     let root = TestRoot::bare();
     for (name, content) in [
         ("sys_vendor", "Amazon EC2\n"),
@@ -186,7 +186,7 @@ async fn nothing_is_taken_from_the_service_of_another_instance() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_needed_and_not_there_is_an_error() {
+async fn missing_or_disabled_imds_is_an_error_when_needed() {
     let declaration = declared("ec2", r#"["user-data"]"#);
     let error = gather(&TestRoot::bare().open(), &declaration, None).await;
     assert!(matches!(error, Err(GatherError::NoImds)));
@@ -197,7 +197,7 @@ async fn a_service_that_is_needed_and_not_there_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_values_file_is_roots_alone() {
+async fn values_file_writable_by_others_is_refused() {
     const GOOD: &[u8] = b"[parameters]\nenvironment = \"prod\"\n";
     let root = TestRoot::bare();
     assert_eq!(problems(of_file(&root).await).len(), 1);
@@ -232,7 +232,7 @@ async fn a_values_file_is_roots_alone() {
 }
 
 #[tokio::test]
-async fn a_values_file_is_a_file() {
+async fn values_file_that_is_a_link_or_directory_is_refused() {
     let root = TestRoot::bare();
     root.write("/etc/other.toml", b"[parameters]\nenvironment = \"prod\"\n");
     root.link(FILE, "../other.toml");

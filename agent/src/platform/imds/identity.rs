@@ -127,7 +127,7 @@ mod tests {
     const ID: &str = "i-0123456789abcdef0";
 
     #[test]
-    fn an_instance_id_has_one_spelling() {
+    fn instance_id_accepts_only_the_canonical_form() {
         for good in [ID, "i-01234567"] {
             assert_eq!(good.parse::<InstanceId>().unwrap().to_string(), good);
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nitro_instance_knows_its_id_and_no_other_machine_does() {
+    fn dmi_instance_id_is_read_only_on_nitro_instances() {
         let of = |vendor: &str, board: &str, tag: &str| {
             instance_id_from_dmi(&machine(vendor, board, tag).open())
         };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_kept_as_it_was_given() {
+    fn identity_document_is_preserved_verbatim() {
         let text = document("", "");
         let identity = IdentityDocument::parse(text.clone(), Some("MIAG\nCg==\n".into())).unwrap();
         assert_eq!(identity.instance_id.0, ID);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_none_is_refused() {
+    fn malformed_identity_document_is_refused() {
         for (changed, to) in [
             ("i-0123456789abcdef0", "i-no"),
             ("\"i-0123456789abcdef0\"", "7"),

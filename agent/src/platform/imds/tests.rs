@@ -1,5 +1,5 @@
 //! Against a service that is EC2's, and against all that can be in its place. Each refusal has its
-//! control in [`what_ec2_answers_is_taken`].
+//! control in [`imds_client_reads_user_data_tags_and_identity`].
 
 mod hostile;
 
@@ -71,7 +71,7 @@ async fn is_late(imds: &Imds) -> String {
 }
 
 #[tokio::test]
-async fn what_ec2_answers_is_taken() {
+async fn imds_client_reads_user_data_tags_and_identity() {
     let server = instance().serve();
     let imds = server.client(LONG);
     assert_eq!(imds.user_data().await.unwrap().unwrap(), b"[parameters]\n");
@@ -102,7 +102,7 @@ async fn what_ec2_answers_is_taken() {
 }
 
 #[tokio::test]
-async fn without_user_data_and_tags_there_are_none() {
+async fn absent_user_data_and_tags_read_as_none() {
     let imds = Instance::default().serve();
     let imds = imds.client(LONG);
     assert_eq!(imds.user_data().await.unwrap(), None);
@@ -110,7 +110,7 @@ async fn without_user_data_and_tags_there_are_none() {
 }
 
 #[tokio::test]
-async fn the_second_endpoint_answers_where_the_first_does_not() {
+async fn imds_client_falls_back_to_the_second_endpoint() {
     let server = Server::start_at("[::1]:0", |request, stream| {
         instance().answer(request, stream);
     });
@@ -127,7 +127,7 @@ fn nothing() -> String {
 }
 
 #[tokio::test]
-async fn an_absent_service_is_waited_for_until_the_deadline() {
+async fn absent_imds_is_retried_until_the_deadline() {
     let imds = Imds::at(vec![nothing()], SHORT).unwrap();
     let last = is_late(&imds).await;
     assert!(last.contains("no connection: Connection refused"), "{last}");
@@ -137,7 +137,7 @@ async fn an_absent_service_is_waited_for_until_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_name_is_never_looked_up() {
+async fn imds_endpoint_host_name_is_never_resolved() {
     let imds = Imds::at(vec!["http://localhost:1".to_owned()], SHORT).unwrap();
     let last = is_late(&imds).await;
     assert!(last.contains("names are not looked up"), "{last}");
@@ -145,12 +145,12 @@ async fn a_name_is_never_looked_up() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "this very program, as a test")]
-fn a_proxy_of_the_environment_is_not_asked() {
+fn imds_client_ignores_proxy_environment_variables() {
     // A test cannot change the environment that the others run in.
     let output = std::process::Command::new("/proc/self/exe")
         .args([
             "--exact",
-            "platform::imds::tests::what_ec2_answers_is_taken",
+            "platform::imds::tests::imds_client_reads_user_data_tags_and_identity",
         ])
         .envs(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].map(|name| (name, nothing())))
         .env_remove("no_proxy")
@@ -162,7 +162,7 @@ fn a_proxy_of_the_environment_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_renewed_once() {
+async fn refused_imds_token_is_renewed_once() {
     let count = AtomicUsize::new(0);
     let server = but_user_data(move |stream| {
         let status = if count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -184,7 +184,7 @@ async fn a_token_that_is_refused_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_without_a_token() {
+async fn imds_client_requests_nothing_without_a_valid_token() {
     for status in [400, 401, 403, 404, 405, 501] {
         let server = but_token(move |_, stream| reply(stream, status, b""));
         assert!(server.client(SHORT).user_data().await.is_err());
@@ -203,7 +203,7 @@ async fn nothing_is_asked_without_a_token() {
 }
 
 #[tokio::test]
-async fn each_status_has_its_meaning() {
+async fn imds_http_status_maps_to_its_error() {
     for (status, expected) in [
         (403, ImdsError::Off { path: user_data() }),
         (301, ImdsError::Redirected { path: user_data() }),
@@ -241,7 +241,7 @@ async fn each_status_has_its_meaning() {
 }
 
 #[tokio::test]
-async fn a_service_that_speaks_for_another_instance_is_told_apart() {
+async fn imds_of_another_instance_is_refused() {
     let this: InstanceId = ID.parse().unwrap();
     let other: InstanceId = "i-0fedcba9876543210".parse().unwrap();
     let imds = instance().serve().client(LONG);

@@ -43,7 +43,7 @@ fn must_show(report: &Report, is_of_this_boot: bool, expected: &str) {
 }
 
 #[test]
-fn a_host_that_is_as_it_should_be() {
+fn status_screen_of_verified_host_matches_the_expected_text() {
     must_show(
         &report(|_| {}),
         true,
@@ -68,7 +68,7 @@ Do            Nothing.
 }
 
 #[test]
-fn a_host_whose_gate_has_passed() {
+fn status_screen_of_partial_verdict_shows_the_unverified_rest() {
     let report = report(|report| {
         report["verdict"] = "partial".into();
         report["gate"] = "critical".into();
@@ -88,7 +88,7 @@ fn a_host_whose_gate_has_passed() {
 }
 
 #[test]
-fn a_host_that_was_changed() {
+fn status_screen_of_violated_host_lists_first_violations_and_advice() {
     let finding =
         |path: &str| json!({"path": path, "kind": "mode", "expected": "0644", "found": "0666"});
     let report = report(|report| {
@@ -118,7 +118,7 @@ Wrong         7 violations
 }
 
 #[test]
-fn a_boot_that_was_led_round_the_agent() {
+fn status_screen_of_cmdline_violation_advises_booting_signed_words() {
     let report = report(|report| {
         report["verdict"] = "violated".into();
         report["counts"]["violations"] = 1.into();
@@ -137,7 +137,7 @@ fn a_boot_that_was_led_round_the_agent() {
 }
 
 #[test]
-fn a_host_of_which_nothing_is_known() {
+fn status_screen_of_undecided_host_matches_the_expected_text() {
     let mut report = Report::undecided("failed to open '/usr/lib/earmark/trust.toml'".to_owned());
     report.policy = Some("halt".to_owned());
     must_show(
@@ -161,7 +161,7 @@ Do            Read what is wrong, mend it, and run 'earmark-agent verify'. Until
 }
 
 #[test]
-fn a_record_of_an_earlier_boot_is_no_verdict_on_this_one() {
+fn status_screen_of_earlier_boot_record_says_not_verified() {
     let screen = shown(&report(|_| {}), NOW, false);
     assert!(screen.contains("  NOT VERIFIED IN THIS BOOT\n"), "{screen}");
     assert!(
@@ -175,7 +175,7 @@ fn a_record_of_an_earlier_boot_is_no_verdict_on_this_one() {
 }
 
 #[test]
-fn what_a_record_says_cannot_drive_the_terminal() {
+fn status_screen_replaces_terminal_control_characters() {
     let screen = shown(
         &report(|report| report["image"]["name"] = "\u{1b}[2J\nweb".into()),
         NOW,
@@ -213,7 +213,7 @@ fn of_first_boot(more: &serde_json::Value) -> String {
 }
 
 #[test]
-fn first_boot_is_told_with_what_is_to_be_known_of_it() {
+fn status_screen_shows_first_boot_notes() {
     let clone = "this disk began as that of i-0fedcba9876543210: this host is a clone";
     let screen = of_first_boot(&json!({ "notes": [clone] }));
     let rows = "\
@@ -226,7 +226,7 @@ First boot    done, of 1 step
 }
 
 #[test]
-fn a_first_boot_that_failed_says_why_and_what_to_do() {
+fn status_screen_of_failed_first_boot_shows_reason_and_advice() {
     let problem = ["step 'join': exit status 7", "\u{1b}[2Jthe cluster is full"];
     let screen = of_first_boot(&json!({ "state": "failed", "problem": problem }));
     let rows = "\
@@ -242,7 +242,7 @@ First boot    failed, of 1 step
 }
 
 #[test]
-fn the_locks_are_told_by_their_state_and_what_is_open_of_them() {
+fn status_screen_groups_locks_by_state_and_lists_open_items() {
     let lock = |name: &str, declared: &str, state: &str, open: &[&str]| json!({ "lock": name, "declared": declared, "state": state, "open": open });
     let lockdown = json!({
         "is_enforced": false,
@@ -277,7 +277,7 @@ Locks         enforced: packages
 }
 
 #[test]
-fn open_item_that_leads_to_no_policy_is_shown_after_those_that_do_and_asks_for_nothing() {
+fn status_screen_lists_items_without_policy_last_and_without_advice() {
     let told = "accounts: a: b (account can cause it: told, no policy)";
     let screen = |open: &[&str]| {
         let lockdown = json!({
@@ -307,7 +307,7 @@ fn open_item_that_leads_to_no_policy_is_shown_after_those_that_do_and_asks_for_n
 }
 
 #[test]
-fn a_host_that_was_opened_says_so_and_what_opened_it() {
+fn status_screen_of_granted_host_shows_open_lock_and_taint() {
     let lockdown = json!({
         "is_enforced": true,
         "locks": [
@@ -342,7 +342,7 @@ TAINTED       imds opened by a grant, 2026-11-23 00:00:00 UTC to 2026-11-23
 }
 
 #[test]
-fn places_for_reports_say_what_they_took_last_or_why_they_take_none() {
+fn status_screen_shows_last_delivery_or_problem_of_each_report_sink() {
     let status = Status {
         report: report(|_| {}),
         first_boot: None,

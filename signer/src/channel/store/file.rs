@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_many_writers_wins_and_nothing_is_lost() {
+    fn concurrent_channel_writes_have_one_winner_and_leave_no_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("stable.json");
         assert!(read(&path).unwrap().is_none());

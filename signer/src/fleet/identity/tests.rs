@@ -27,7 +27,7 @@ fn check(certificates: &str, document: &str, signature: &str) -> Result<Option<S
 }
 
 #[test]
-fn a_document_that_a_given_certificate_signed_counts_in_every_encoding() {
+fn identity_document_signed_by_given_certificate_is_accepted_in_every_encoding() {
     for (name, signature) in [
         ("definite lengths", include_str!("vectors/der.b64")),
         ("indefinite lengths, as AWS writes it", STREAM),
@@ -54,7 +54,7 @@ fn a_document_that_a_given_certificate_signed_counts_in_every_encoding() {
 }
 
 #[test]
-fn what_else_openssl_signs_does_not_count() {
+fn identity_signature_of_other_key_algorithm_or_form_is_refused() {
     for (name, signature, expected) in [
         (
             "another key",
@@ -100,7 +100,7 @@ fn what_else_openssl_signs_does_not_count() {
 }
 
 #[test]
-fn no_byte_of_it_can_be_another() {
+fn identity_document_rejects_any_changed_byte() {
     let good = BASE64_STANDARD.decode(STREAM).unwrap();
     let key = certificate_key(AWS);
     let believed = |bytes: &[u8]| {
@@ -130,7 +130,7 @@ fn no_byte_of_it_can_be_another() {
 }
 
 #[test]
-fn the_document_is_the_one_that_was_signed_and_of_this_instance() {
+fn identity_document_must_match_signed_content_and_instance() {
     let changed = DOCUMENT.replace("m7i.large", "m7i.xlarge");
     assert_eq!(check(AWS, &changed, STREAM), Err(Unproven::OtherDocument));
     let spaced = format!("{DOCUMENT} ");
@@ -152,7 +152,7 @@ fn the_document_is_the_one_that_was_signed_and_of_this_instance() {
 }
 
 #[test]
-fn certificates_are_of_rsa_and_of_2048_bits() {
+fn invalid_weak_or_excess_identity_certificates_are_refused() {
     let parse = |pem: &str| Certificates::parse(pem.as_bytes());
     for (pem, says) in [
         ("", "no certificate"),

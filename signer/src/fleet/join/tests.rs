@@ -101,7 +101,7 @@ fn state(report: Seen) -> State {
 }
 
 #[test]
-fn where_a_host_stands_is_the_word_of_the_channel() {
+fn host_state_follows_its_release_in_the_channel() {
     let host = only(vec![seen("i-1", 4)], None);
     assert_eq!(
         (host.state, host.version.as_deref()),
@@ -140,7 +140,7 @@ fn where_a_host_stands_is_the_word_of_the_channel() {
 }
 
 #[test]
-fn the_worst_that_is_true_of_a_host_is_said() {
+fn most_severe_host_state_takes_precedence() {
     let with = |own: State, release: u8| {
         let mut seen = seen("i-1", release);
         seen.own = Some((own, "because".into()));
@@ -157,7 +157,7 @@ fn the_worst_that_is_true_of_a_host_is_said() {
 }
 
 #[test]
-fn an_inventory_says_who_is_missed_and_who_has_ended() {
+fn inventory_reports_silent_hosts_and_omits_ended_ones() {
     let inventory = inventory(&[
         ("i-1", "running"),
         ("i-2", "running"),
@@ -211,7 +211,7 @@ fn an_inventory_says_who_is_missed_and_who_has_ended() {
 }
 
 #[test]
-fn without_an_inventory_an_old_report_is_of_no_host() {
+fn stale_report_without_inventory_counts_as_gone() {
     let mut old = seen("i-1", 4);
     old.time = NOW - DAY;
     let joined = joined(vec![old, seen("i-2", 4)], None);
@@ -219,7 +219,7 @@ fn without_an_inventory_an_old_report_is_of_no_host() {
 }
 
 #[test]
-fn a_reboot_is_one_host_and_two_boots_at_once_are_a_clone() {
+fn reboot_is_one_host_and_overlapping_boots_are_a_clone() {
     let boots = |first: (u64, u64), second: (u64, u64)| {
         let boot = |name: &str, (booted, time): (u64, u64)| Seen {
             boot: name.into(),
@@ -261,7 +261,7 @@ fn a_reboot_is_one_host_and_two_boots_at_once_are_a_clone() {
 }
 
 #[test]
-fn who_cannot_tell_its_instance_is_a_host_by_its_boot() {
+fn report_without_instance_id_is_identified_by_boot_id() {
     let nameless = |boot: &str| Seen {
         instance: None,
         boot: boot.into(),

@@ -33,7 +33,7 @@ fn with(field: &str, value: serde_json::Value) -> Result<Seen, String> {
 }
 
 #[test]
-fn a_good_report_is_kept_and_shares_what_others_say_too() {
+fn valid_report_is_accepted_and_repeated_values_are_shared() {
     let mut taker = Taker::new(NOW, None);
     let mut take = || taker.take(&name(), good().to_string().as_bytes()).unwrap();
     let (one, two) = (take(), take());
@@ -46,7 +46,7 @@ fn a_good_report_is_kept_and_shares_what_others_say_too() {
 }
 
 #[test]
-fn what_does_not_count_says_why() {
+fn invalid_report_is_refused_with_reason() {
     for (field, value, says) in [
         ("time", (NOW + 301).into(), "comes in 5 min"),
         (
@@ -74,7 +74,7 @@ fn what_does_not_count_says_why() {
 }
 
 #[test]
-fn what_a_host_says_of_itself_is_no_better_than_it_says() {
+fn self_reported_faults_set_host_state_and_sanitized_reason() {
     let own = |field: &str, value: serde_json::Value| {
         let own = with(field, value).unwrap().own.unwrap();
         (own.0, own.1.into_string())
@@ -133,7 +133,7 @@ fn what_a_host_says_of_itself_is_no_better_than_it_says() {
 }
 
 #[test]
-fn lengths_of_time_are_in_one_unit() {
+fn duration_is_formatted_in_one_unit() {
     for (seconds, said) in [
         (0, "0 s"),
         (119, "119 s"),

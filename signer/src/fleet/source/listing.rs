@@ -110,7 +110,7 @@ mod tests {
 </ListBucketResult>"#;
 
     #[test]
-    fn a_page_says_what_there_is_and_how_it_goes_on() {
+    fn s3_listing_page_yields_objects_and_continuation_token() {
         let page = Page::parse(PAGE.as_bytes()).unwrap();
         assert_eq!(page.next().unwrap().as_deref(), Some("1ueGcx+/=="));
         let objects = page.objects("web/").unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_not_whole_is_an_error() {
+    fn incomplete_or_malformed_s3_listing_is_an_error() {
         for (from, to) in [
             (
                 "<NextContinuationToken>1ueGcx+/==</NextContinuationToken>",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn listing_timestamp_must_be_utc_and_parses_to_unix_seconds() {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("2000-02-29T00:00:00Z", Some(951_782_400)),

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_asked_for_as_much_as_it_takes() {
+    fn request_pace_adapts_to_store_capacity_and_tolerates_rare_failures() {
         const ANY: usize = 1_000_000;
         // It takes its time, and any number at a time.
         assert_eq!(at(100, ANY, ANY, 0), (MOST, MOST));

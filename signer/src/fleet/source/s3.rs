@@ -326,7 +326,7 @@ mod tests {
     use crate::fleet::inventory::Inventory;
 
     #[test]
-    fn what_has_ended_costs_no_request() {
+    fn reports_of_ended_boots_and_instances_are_not_fetched() {
         let object = |name: &str, modified: u64| Object {
             name: name.to_owned(),
             modified,
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_queries_have_one_spelling() {
+    fn s3_query_is_escaped_report_names_are_strict_and_pause_is_jittered() {
         assert_eq!(escaped("web/a+b=="), "web%2Fa%2Bb%3D%3D");
         let boot = "7e1c9c3e-1b7a-4a0e-9d57-0c4fba6f3a11";
         assert!(is_report(&format!("i-0123456789abcdef0.{boot}.json")));

@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 
 #[test]
-fn a_source_is_a_directory_or_a_bucket() {
+fn report_source_accepts_directory_or_s3_url_only() {
     let shown = |text: &str| text.parse::<Source>().map(|source| source.to_string());
     for (text, expected) in [
         ("/srv/reports", "'/srv/reports'"),
@@ -28,7 +28,7 @@ fn a_source_is_a_directory_or_a_bucket() {
 }
 
 #[test]
-fn what_is_named_is_bounded_and_clean() {
+fn named_report_list_is_bounded_sorted_and_escaped() {
     let mut named = Named::default();
     for number in (0..100).rev() {
         named.add(&format!("{number:03}\u{1b}[2J"), "why");
@@ -42,7 +42,7 @@ fn what_is_named_is_bounded_and_clean() {
 }
 
 #[test]
-fn a_directory_is_read_without_following_or_waiting() {
+fn report_directory_reads_regular_files_and_never_follows_or_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let asked = Asked {

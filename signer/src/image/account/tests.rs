@@ -97,7 +97,7 @@ fn range_is_known_only_if_empty_expected_or_ignored() {
 }
 
 #[test]
-fn region_of_a_partition_is_not_the_end_of_a_verified_one() {
+fn partition_region_does_not_match_slack_behind_its_file_system() {
     let mut slack = Range::open(0, 1, "partition 2, behind its file system", &["slack"]);
     slack.partition = Some(2);
     assert!(!slack.is(&"partition-2".parse().unwrap()));

@@ -279,7 +279,7 @@ fn extents_that_loop_overlap_or_lead_outside_are_refused() {
 }
 
 #[test]
-fn lists_of_blocks_are_read_to_their_third_level_and_never_outside() {
+fn block_map_is_read_to_triple_indirection_and_never_out_of_bounds() {
     let mut made = Maker::new();
     let at = made.at(12);
     made.put32(at + 0x20, 0);
@@ -312,7 +312,7 @@ fn lists_of_blocks_are_read_to_their_third_level_and_never_outside() {
 }
 
 #[test]
-fn directories_that_make_no_sense_are_refused() {
+fn malformed_ext4_directories_are_refused() {
     let changed = |at: usize, value: u16| {
         let mut made = Maker::new();
         made.put16(10 * BLOCK + at, value);
@@ -358,7 +358,7 @@ fn directories_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn links_that_two_kernels_could_read_differently_are_refused() {
+fn ambiguous_ext4_symlinks_are_refused() {
     let link = |change: &dyn Fn(&mut Maker, usize)| {
         let mut made = Maker::new();
         let at = made.at(13);
@@ -380,7 +380,7 @@ fn links_that_two_kernels_could_read_differently_are_refused() {
 }
 
 #[test]
-fn index_that_hides_a_name_is_refused() {
+fn htree_index_that_hides_a_name_is_refused() {
     // The root of an index in block 0, and two leaves.
     let make = |second: u32, hash_of_second: u32| {
         let mut made = Maker::new();
@@ -417,7 +417,7 @@ fn index_that_hides_a_name_is_refused() {
 }
 
 #[test]
-fn hashes_of_names_are_those_of_debugfs() {
+fn htree_name_hashes_match_debugfs() {
     let seed = [0x1234_5678, 0x9abc_def0, 0x0fed_cba9, 0x8765_4321];
     for (version, name, expected) in HASHES {
         let hash = hash::Hash::new(version, false, seed).unwrap();

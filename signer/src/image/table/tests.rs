@@ -128,7 +128,7 @@ fn gpt_partitions_and_all_parts_of_the_table_are_found() {
 }
 
 #[test]
-fn gpt_that_two_programs_could_read_differently_is_refused() {
+fn damaged_or_ambiguous_gpt_is_refused() {
     let good = || gpt(&[(40, 99), (200, 299)]);
     assert_eq!(numbers(good()).len(), 2);
     let changed = |at: usize, value: u8| {
@@ -181,7 +181,7 @@ fn gpt_that_two_programs_could_read_differently_is_refused() {
 }
 
 #[test]
-fn cut_disk_is_refused() {
+fn truncated_disk_is_refused_and_grown_disk_is_accepted() {
     let good = gpt(&[(40, 99)]);
     for sectors in [SECTORS - 1, SECTORS / 2, 100] {
         refused(good[..sectors * 512].to_vec(), "cut short");
@@ -198,7 +198,7 @@ fn cut_disk_is_refused() {
 }
 
 #[test]
-fn mbr_with_logical_partitions_is_read_to_its_end() {
+fn mbr_logical_partitions_are_read_and_looping_chain_is_refused() {
     let mut disk = vec![0; SECTORS * 512];
     record(&mut disk, 0, 0x83, 10, 10);
     record(&mut disk, 0, 0x05, 100, 1000);

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_an_id_an_alias_or_an_arn() {
+    fn kms_reference_accepts_key_id_alias_or_arn_only() {
         let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         let alias = "arn:aws-cn:kms:cn-north-1:111122223333:alias/release";
         for (text, region) in [

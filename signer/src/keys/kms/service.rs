@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_are_regional() {
+    fn kms_endpoint_follows_region_and_partition() {
         assert_eq!(
             endpoint("eu-central-1"),
             "https://kms.eu-central-1.amazonaws.com"
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_says_cannot_drive_a_terminal() {
+    fn kms_error_message_is_escaped() {
         let answer = json!({ "__type": "x#NotFoundException", "message": "no\u{1b}[2J key" });
         let said = refusal(400, Some(&answer)).to_string();
         assert_eq!(said, "status 400: NotFoundException: no\\u{1b}[2J key");

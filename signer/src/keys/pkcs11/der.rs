@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_are_minimal() {
+    fn der_integer_encoding_is_minimal() {
         let of = |number: &[u8]| {
             let mut der = Vec::new();
             integer(number, &mut der);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_that_was_taken_apart_verifies_put_together() {
+    fn raw_ecdsa_signature_converts_to_der_and_wrong_length_is_refused() {
         let der = PrivateKey::generate_pkcs8(Algorithm::P256).unwrap();
         let key = PrivateKey::from_pkcs8(&der).unwrap();
         // Often enough that leading zeros and high bits come.
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn points_come_wrapped_or_bare() {
+    fn ec_point_accepts_raw_octet_string_and_bit_string() {
         for algorithm in [Algorithm::Ed25519, Algorithm::P256] {
             let der = PrivateKey::generate_pkcs8(algorithm).unwrap();
             let key = PrivateKey::from_pkcs8(&der).unwrap().public().unwrap();

@@ -163,7 +163,7 @@ mod tests {
     const MODULE: &str = "module-path=/usr/lib/softhsm/libsofthsm2.so";
 
     #[test]
-    fn a_uri_says_which_key_of_which_token() {
+    fn pkcs11_uri_parses_token_object_id_and_pin_source() {
         let uri = Uri::parse(&format!(
             "token=the%20token;object=release;id=%01%aB;type=private?{MODULE}&pin-source=file:/run/pin"
         ))
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_could_be_another_key() {
+    fn unknown_or_invalid_pkcs11_uri_attribute_is_rejected() {
         for (text, says) in [
             (format!("token=x?{MODULE}"), "object=LABEL"),
             ("object=x".to_owned(), "module-path"),

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_never_leads_out_of_the_root() {
+    fn link_target_resolution_stays_within_root() {
         let link = super::super::path("/usr/lib/x");
         for (target, expected) in [
             ("/var/lib/x", "/var/lib/x"),

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_to_test_with_are_those_of_software() {
+    fn test_key_is_an_example_only_in_a_software_test_directory() {
         assert!(is_example(b"usr/lib/python3/dist-packages/x/tests/key.pem"));
         assert!(!is_example(b"etc/test/key.pem") && !is_example(b"usr/lib/testing-tool"));
     }

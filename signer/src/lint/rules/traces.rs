@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_logs_are_told_from_those_that_are_written_to() {
+    fn rotated_logs_are_distinguished_from_active_logs() {
         for name in [
             "syslog.1",
             "dpkg.log.2.gz",

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_found_in_each_kind_of_file() {
+    fn commands_are_extracted_from_units_udev_rules_and_crontabs() {
         let unit =
             "[Service]\nExecStartPre=-/bin/a b\nExecStart = /bin/c \\\n  d\nEnvironment=X=/e\n";
         assert_eq!(unit_commands(unit), ["-/bin/a b", "/bin/c    d"]);

@@ -9,7 +9,7 @@ use super::*;
 const HOSTILE: &[u8] = b"var/log/\n\x1b[31merror machine-id x \"\xff";
 
 #[test]
-fn a_name_forges_no_line_and_drives_no_terminal() {
+fn hostile_name_injects_no_line_or_terminal_escape() {
     let bench = Bench::new(&[File("var/log/x", "")]);
     fs::write(bench.0.path().join(OsStr::from_bytes(HOSTILE)), "x").unwrap();
     fs::write(bench.path("etc/hostname"), "a\x1b[2J\u{202e}b\n").unwrap();
@@ -48,7 +48,7 @@ fn links_are_removed_and_never_followed() {
 }
 
 #[test]
-fn a_directory_that_is_a_link_out_is_not_entered() {
+fn directory_symlink_out_of_root_is_not_entered() {
     let outside = TempDir::new().unwrap();
     fs::create_dir(outside.path().join("log")).unwrap();
     fs::write(outside.path().join("log/x"), "x").unwrap();
@@ -61,7 +61,7 @@ fn a_directory_that_is_a_link_out_is_not_entered() {
 }
 
 #[test]
-fn another_name_of_a_wanted_file_is_not_emptied() {
+fn lint_fix_does_not_empty_hard_linked_file() {
     let bench = Bench::new(&[]);
     fs::hard_link(bench.path("etc/passwd"), bench.path("var/log/x")).unwrap();
     let report = bench.fix();
@@ -75,7 +75,7 @@ fn another_name_of_a_wanted_file_is_not_emptied() {
 }
 
 #[test]
-fn a_pipe_is_never_opened() {
+fn lint_never_opens_pipes() {
     let bench = Bench::new(&[]);
     for path in [
         "etc/hostname",
@@ -95,7 +95,7 @@ fn a_pipe_is_never_opened() {
 }
 
 #[test]
-fn what_is_too_large_to_read_is_unknown_not_clean() {
+fn oversized_file_is_unknown_not_clean() {
     let bench = Bench::new(&[]);
     fs::write(bench.path("etc/hostname"), vec![b'\n'; 1024 * 1024 + 1]).unwrap();
     let report = bench.lint();
@@ -109,7 +109,7 @@ fn what_is_too_large_to_read_is_unknown_not_clean() {
 }
 
 #[test]
-fn sarif_has_what_its_readers_need() {
+fn sarif_log_has_required_rules_locations_and_suppressions() {
     let waiver = "[[lint.allow]]\nrule = \"mail\"\nreason = \"Kept.\"\n";
     let bench = Bench::new(&[File("etc/machine-id", "0123\n"), File("var/mail/root", "x")]);
     let log = sarif(&bench.lint_with(&format!("{SPEC}{waiver}")));

@@ -3,7 +3,7 @@
 use super::{cases::Case, *};
 
 #[test]
-fn what_can_be_repaired_is_and_once() {
+fn fix_repairs_every_fixable_finding_and_is_idempotent() {
     // A finding about the declaration is none of a root's.
     let is_of_root = |case: &&Case| !case.bad.iter().any(|put| matches!(put, Tree(_)));
     for case in CASES.iter().filter(is_of_root) {
@@ -31,7 +31,7 @@ fn what_can_be_repaired_is_and_once() {
 }
 
 #[test]
-fn files_that_are_wanted_stay_and_are_empty() {
+fn fix_empties_required_files_and_preserves_their_modes() {
     let bench = Bench::new(&[
         File("etc/machine-id", "0123\n"),
         Mode("etc/machine-id", 0o444),
@@ -68,7 +68,7 @@ fn files_that_are_wanted_stay_and_are_empty() {
 }
 
 #[test]
-fn what_is_waived_or_declared_as_data_stays() {
+fn fix_leaves_waived_and_declared_data_untouched() {
     let bench = Bench::new(&[
         File("var/log/web/x", "x"),
         File("tmp/x", "x"),
@@ -91,7 +91,7 @@ fn what_is_waived_or_declared_as_data_stays() {
 }
 
 #[test]
-fn data_within_what_is_removed_stays() {
+fn fix_does_not_remove_declared_data_within_a_flagged_directory() {
     let bench = Bench::new(&[File("tmp/a/data/x", "x"), File("root/.cache/keep-1/x", "x")]);
     let data = "\"/srv/data\", \"/root/.cache/keep-*\"";
     let spec = SPEC.replace("\"/srv/data\"", data);

@@ -158,7 +158,7 @@ fn sixty_hosts() -> Fleet {
 }
 
 #[test]
-fn privileged_the_page_is_read_on_a_phone_and_by_dark_and_runs_nothing() {
+fn privileged_fleet_page_fits_phones_and_dark_mode_and_runs_no_script() {
     let fleet = sixty_hosts();
     let page = write_page(&fleet);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/fleet/measure.html");

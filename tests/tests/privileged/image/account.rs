@@ -82,7 +82,7 @@ fn privileged_each_byte_of_a_disk_is_in_one_range() {
 }
 
 #[test]
-fn privileged_disk_with_bytes_nobody_vouches_for_is_not_verified() {
+fn privileged_disk_with_unaccounted_bytes_is_partial_until_ignored_or_expected() {
     let bench = sealed();
     let (good, image) = (bench.path("good.raw"), bench.path("disk.raw"));
     layout(&good, &bench.root());
@@ -130,7 +130,7 @@ fn privileged_disk_with_bytes_nobody_vouches_for_is_not_verified() {
 }
 
 #[test]
-fn privileged_end_of_a_partition_behind_its_file_system_is_looked_at() {
+fn privileged_disk_with_nonzero_partition_slack_is_not_verified() {
     let bench = sealed();
     let image = bench.path("disk.raw");
     let one = bench.path("one");
@@ -148,7 +148,7 @@ fn privileged_end_of_a_partition_behind_its_file_system_is_looked_at() {
 }
 
 #[test]
-fn privileged_declared_regions_are_signed() {
+fn privileged_signed_disk_region_rules_override_the_command_line() {
     let bench = sealed();
     let image = bench.path("disk.raw");
     let seal = |disk: &str| {
@@ -217,7 +217,7 @@ fn privileged_declared_regions_are_signed() {
 }
 
 #[test]
-fn privileged_two_partitions_of_one_name_are_refused() {
+fn privileged_duplicate_file_system_label_or_uuid_is_refused() {
     let bench = sealed();
     let image = bench.path("disk.raw");
     let root = bench.root();
@@ -259,7 +259,7 @@ fn privileged_two_partitions_of_one_name_are_refused() {
 }
 
 #[test]
-fn privileged_root_in_a_volume_that_is_not_read_is_named() {
+fn privileged_unsupported_root_volume_is_named_in_the_error() {
     let bench = sealed();
     let image = bench.path("disk.raw");
     disk(&image, &[part(DATA, 8, None)]);

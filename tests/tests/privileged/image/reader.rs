@@ -32,7 +32,7 @@ fn unprivileged(bench: &Bench, image: &Path) -> Run {
 }
 
 #[test]
-fn privileged_ext4_needs_no_rights_no_mount_and_no_loop_device() {
+fn privileged_ext4_image_verifies_without_root_mount_or_loop_device() {
     let bench = sealed();
     let (image, bad) = (bench.path("disk.raw"), bench.path("bad.raw"));
     disk(&image, &[part(ROOT, 32, Some(("ext4", &bench.root())))]);
@@ -170,7 +170,7 @@ fn privileged_reader_of_ext4_agrees_with_the_kernel() {
 }
 
 #[test]
-fn privileged_real_root_is_the_same_to_this_reader() {
+fn privileged_ext4_reader_verifies_a_real_debian_root() {
     let root = std::env::var("EARMARK_ROOT_SMALL").expect("EARMARK_ROOT_SMALL");
     let bench = sealed();
     let copy = bench.root();
@@ -277,7 +277,7 @@ fn privileged_hostile_file_system_is_refused_and_reaches_no_kernel() {
 }
 
 #[test]
-fn privileged_journal_with_changes_behind_a_clean_mark_is_refused() {
+fn privileged_unreplayed_ext4_journal_marked_clean_is_refused() {
     let bench = sealed();
     let image = bench.path("disk.img");
     file_system("ext4", &bench.root(), &grown(&image));

@@ -47,7 +47,7 @@ fn of(tests: &Value, alert: &str) -> Value {
 }
 
 #[test]
-fn privileged_alerts_say_how_bad_what_and_what_to_do() {
+fn privileged_alerts_have_severity_summary_and_next_step() {
     promtool(&["check", "rules", "alerts.yml"], &ops("prometheus")).must(0);
     let mut document = read("prometheus/alerts.yml");
     for rule in rules(&mut document) {
@@ -126,7 +126,7 @@ fn has_a_control(test: &Value) {
 }
 
 #[test]
-fn privileged_a_loosened_alert_is_noticed() {
+fn privileged_loosened_alert_fails_its_rule_test() {
     // Each of these makes an alert fire for a control.
     let directory = TempDir::new().unwrap();
     let tests = read("prometheus/alerts.test.yml");

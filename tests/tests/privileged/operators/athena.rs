@@ -138,7 +138,7 @@ fn fleet(bucket: &Bucket) {
 }
 
 #[test]
-fn privileged_athena_questions_have_the_answers_of_a_known_fleet() {
+fn privileged_athena_queries_return_the_rows_of_a_known_fleet() {
     let bucket = Bucket::new();
     fleet(&bucket);
     let (minute, day) = (bucket.now - 60, bucket.now - 90_000);
@@ -288,7 +288,7 @@ fn privileged_athena_table_has_each_field_of_a_report() {
 }
 
 #[test]
-fn privileged_athena_questions_survive_what_is_no_report() {
+fn privileged_athena_queries_ignore_malformed_reports() {
     let bucket = Bucket::new();
     fleet(&bucket);
     let before = bucket.ask(&ops(SQL)).must(0).json();
@@ -370,7 +370,7 @@ fn privileged_athena_questions_survive_what_is_no_report() {
 }
 
 #[test]
-fn privileged_athena_sql_that_is_wrong_is_noticed() {
+fn privileged_invalid_athena_sql_is_rejected() {
     let bucket = Bucket::new();
     fleet(&bucket);
     let text = fs::read_to_string(ops(SQL)).unwrap();

@@ -55,7 +55,7 @@ fn ask(questions: &[String]) -> Run {
 }
 
 #[test]
-fn privileged_every_panel_asks_what_our_metrics_answer() {
+fn privileged_dashboard_queries_use_only_exported_metrics() {
     let dashboard = dashboard();
     let questions = questions(&dashboard);
     assert!(questions.len() > 20);
@@ -80,7 +80,7 @@ fn privileged_every_panel_asks_what_our_metrics_answer() {
 }
 
 #[test]
-fn privileged_the_dashboard_has_fields_that_grafana_knows() {
+fn privileged_dashboard_fields_match_the_grafana_schema() {
     let check = |path: &Path| python(TYPES, &[path]);
     check(&ops(DASHBOARD)).must(0);
     let directory = TempDir::new().unwrap();
@@ -98,7 +98,7 @@ fn privileged_the_dashboard_has_fields_that_grafana_knows() {
 }
 
 #[test]
-fn privileged_the_dashboard_fits_together() {
+fn privileged_dashboard_panels_do_not_overlap_and_use_the_datasource_variable() {
     let dashboard = dashboard();
     let mut ids = BTreeSet::new();
     let mut taken = BTreeSet::new();

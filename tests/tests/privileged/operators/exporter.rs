@@ -77,7 +77,7 @@ impl Drop for Exporter {
 }
 
 #[test]
-fn privileged_node_exporter_brings_what_the_agent_wrote() {
+fn privileged_node_exporter_exposes_the_agent_textfile() {
     let directory = TempDir::new().unwrap();
     let textfiles = directory.path().join("textfiles");
     fs::create_dir(&textfiles).unwrap();

@@ -13,7 +13,7 @@ fn verify_as_nobody(bench: &Bench, gate: &str) -> Run {
 }
 
 #[test]
-fn privileged_what_cannot_be_read_is_undecided() {
+fn privileged_unreadable_file_is_undecided() {
     let bench = unsealed();
     bench.seal().must(0);
     let refused = verify_as_nobody(&bench, "full").must(11);
@@ -30,7 +30,7 @@ fn privileged_what_cannot_be_read_is_undecided() {
 }
 
 #[test]
-fn privileged_hard_link_whose_other_name_is_hidden_is_a_doubt() {
+fn privileged_hard_link_with_an_unreadable_other_name_is_undecided() {
     let bench = unsealed();
     let at = |path: &str| bench.root().join(path);
     fs::create_dir(at("opt/private")).unwrap();
@@ -52,7 +52,7 @@ fn privileged_hard_link_whose_other_name_is_hidden_is_a_doubt() {
 }
 
 #[test]
-fn privileged_state_of_another_account_is_undecided() {
+fn privileged_state_owned_by_another_user_is_undecided() {
     let bench = unsealed();
     bench.seal().must(0);
     let at = |path: &str| bench.root().join(path);

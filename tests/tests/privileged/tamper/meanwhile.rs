@@ -6,7 +6,7 @@ use super::unsealed;
 
 /// Files that come, go and change while they are read: never a crash, and only a code of a verdict.
 #[test]
-fn privileged_a_root_that_changes_meanwhile_is_never_verified_wrongly() {
+fn privileged_root_changing_during_verification_yields_only_verdict_codes() {
     let bench = unsealed();
     let names: Vec<String> = (0..400)
         .map(|number| format!("opt/file-{number:03}"))
@@ -42,7 +42,7 @@ fn privileged_a_root_that_changes_meanwhile_is_never_verified_wrongly() {
 /// A file that is written while it is read is undecided, by name, also if the bytes that were read
 /// are the signed ones: what was read was no one state of the file.
 #[test]
-fn privileged_a_file_that_is_written_while_it_is_read_is_undecided() {
+fn privileged_file_written_during_its_read_is_undecided() {
     use std::os::unix::fs::FileExt as _;
 
     let bench = unsealed();

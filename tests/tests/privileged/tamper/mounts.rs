@@ -7,7 +7,7 @@ use earmark_tests::run;
 use super::unsealed;
 
 #[test]
-fn privileged_a_mount_over_a_sealed_path_is_a_violation() {
+fn privileged_mount_over_a_sealed_path_is_a_violation() {
     let bench = unsealed();
     bench.seal().must(0);
     let root = bench.root().display().to_string();

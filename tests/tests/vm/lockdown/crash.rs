@@ -33,7 +33,7 @@ fn is_starting(line: &str) -> bool {
 }
 
 #[test]
-fn vm_a_lockdown_that_is_cut_short_is_finished_by_the_next_boot() {
+fn vm_interrupted_lockdown_is_completed_at_the_next_boot() {
     let disk = Disk::new(image(), &INTERRUPTED, "interrupted");
     let interrupt = |how: &str| {
         disk.change(|root| fs::write(root.join("srv/data/interrupt"), how).unwrap());

@@ -246,7 +246,7 @@ fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
 }
 
 #[test]
-fn drop_in_of_a_unit_type_orders_each_unit_of_it() {
+fn drop_in_of_a_unit_type_orders_each_unit_of_that_type() {
     let root = TestRoot::bare();
     unit(&root, "evil.service", &early(""));
     unit(&root, "plain.service", "[Service]\nExecStart=/bin/true\n");
@@ -351,7 +351,7 @@ fn checked(root: &TestRoot) -> Vec<String> {
 }
 
 #[test]
-fn drop_in_that_frees_a_unit_behind_the_generators_back_is_a_violation() {
+fn drop_in_that_frees_a_unit_after_the_generator_ran_is_a_violation() {
     for place in [
         "/run/systemd/system.control",
         "/run/systemd/transient",

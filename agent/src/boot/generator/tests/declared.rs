@@ -35,7 +35,7 @@ fn units_of_a_lock_that_is_open_are_not_masked() {
 }
 
 #[test]
-fn a_host_reports_and_follows_where_its_image_says_so_also_in_quarantine() {
+fn declared_report_and_channel_are_enabled_and_reports_also_in_quarantine() {
     let lines = |declared: &str| {
         let root = sealed(&format!("on_failure = \"quarantine\"\n{declared}"));
         let early = root.at(EARLY);
@@ -68,7 +68,7 @@ fn a_host_reports_and_follows_where_its_image_says_so_also_in_quarantine() {
 }
 
 #[test]
-fn seal_that_is_not_believed_takes_no_mask_away() {
+fn invalid_seal_removes_no_mask() {
     for locks in ["", "remote_access = { allow = [\"sshd\"] }\n"] {
         let root = TestRoot::declared(&format!("platform = \"file\"\n[lockdown]\n{locks}"));
         let early = root.at(EARLY);
@@ -137,7 +137,7 @@ fn units_that_a_lock_denies_are_masked() {
 
 /// Nothing that a host writes for itself makes its policy milder, or unmasks a unit.
 #[test]
-fn no_lie_in_the_state_changes_the_policy() {
+fn hostile_state_files_change_neither_policy_nor_generated_units() {
     for (policy, is_broken) in [("quarantine", false), ("halt", false), ("halt", true)] {
         let root = TestRoot::declared(&format!(
             "platform = \"file\"\n[verify]\non_failure = \"{policy}\"\n"

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_blank_only_if_it_is_zero_at_both_ends_and_between() {
+    fn device_is_blank_only_if_both_ends_and_samples_between_are_zero() {
         const SIZE: usize = 8 * 1024 * 1024;
         let size = u64::try_from(SIZE).unwrap();
         let with = |at: usize| {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_blkid_says_is_one_file_system_or_something_else() {
+    fn blkid_output_is_parsed_as_one_filesystem_or_other_content() {
         let of = |text: &str| named(&text.lines().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(
             of("DEVNAME=/dev/vdb\nUUID=ab-cd\nTYPE=ext4"),

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volume_is_found_by_its_id_under_whatever_name() {
+    fn volume_is_found_by_its_serial_under_any_device_name() {
         let block = tempfile::TempDir::new().unwrap();
         for (name, serial) in [
             ("nvme0n1", "vol0123456789abcdef0\n"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_device_is_refused_and_what_is_not_there_is_waited_for() {
+    fn non_block_device_is_rejected_and_a_missing_device_is_not_an_error() {
         let find = |path: &str| Device::find(&path.parse().unwrap());
         assert!(find("/dev/null").is_err());
         assert!(find("/dev/earmark-no-such-device").unwrap().is_none());

@@ -133,7 +133,7 @@ mod tests {
 
     /// Expects the names that `systemd-escape` gives to the same paths.
     #[test]
-    fn a_mount_unit_is_called_as_systemd_calls_it() {
+    fn mount_unit_name_is_escaped_as_systemd_does() {
         for (mount, name) in [
             ("/srv/data", "srv-data.mount"),
             ("/srv/my-data", "srv-my\\x2ddata.mount"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uppermost_mount_counts() {
+    fn mount_lookup_returns_the_uppermost_mount() {
         let table = "\
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p1 rw
 40 22 0:35 / /srv/data rw,nosuid - tmpfs tmpfs rw

@@ -153,7 +153,7 @@ impl Bench {
 }
 
 #[test]
-fn a_host_stands_where_the_document_says() {
+fn host_state_follows_the_channel_document() {
     let bench = Bench::new();
     assert_eq!(bench.stands(&["1"]).state, ChannelState::Current);
     let behind = bench.stands(&["1", "2", "3"]);
@@ -173,7 +173,7 @@ fn a_host_stands_where_the_document_says() {
 }
 
 #[test]
-fn what_is_known_gets_old() {
+fn stale_channel_becomes_unreachable_then_expired_but_stays_revoked() {
     let bench = Bench::new();
     let state = |versions: &[&str], later: u64| {
         let (kept, _) = bench.brought(&[bench.document(5, versions)]);
@@ -201,7 +201,7 @@ fn what_is_known_gets_old() {
 }
 
 #[test]
-fn a_document_of_the_future_is_followed_and_told() {
+fn channel_issued_in_the_future_is_followed_and_reported() {
     let bench = Bench::new();
     let says = |host_day: u64| {
         let (kept, problem) = bench.brought(&[bench.document(5, &["1!", "2"])]);
@@ -215,7 +215,7 @@ fn a_document_of_the_future_is_followed_and_told() {
 }
 
 #[test]
-fn what_is_not_believed_changes_nothing() {
+fn refused_channel_document_does_not_replace_the_stored_one() {
     let bench = Bench::new();
     let good = bench.document(5, &["1"]);
     let mut flipped = good.clone();
@@ -269,7 +269,7 @@ fn what_is_not_believed_changes_nothing() {
 }
 
 #[test]
-fn what_was_kept_is_not_believed_for_having_been_kept() {
+fn stored_channel_with_untrusted_signature_is_refused() {
     let bench = Bench::new();
     let kept = |document: Vec<u8>| Kept {
         document: String::from_utf8(document).unwrap(),
@@ -323,7 +323,7 @@ fn counter_that_jumps_is_refused_and_a_higher_floor_recovers() {
 }
 
 #[test]
-fn revoked_release_is_not_named_as_what_hosts_should_run() {
+fn revoked_release_is_not_recommended_as_latest() {
     let bench = Bench::new();
     let revoked = bench.stands(&["1!"]);
     assert_eq!(

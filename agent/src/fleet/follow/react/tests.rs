@@ -34,7 +34,7 @@ fn decided(
 }
 
 #[test]
-fn nothing_is_done_but_what_is_declared_for_what_is_known_to_be_so() {
+fn reaction_is_decided_only_for_declared_states() {
     let drains = channel(DRAINS);
     for state in ChannelState::ALL {
         let found = decided(None, state, &drains, "a", NOW);
@@ -52,7 +52,7 @@ fn nothing_is_done_but_what_is_declared_for_what_is_known_to_be_so() {
 }
 
 #[test]
-fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
+fn reactions_per_hour_stay_within_the_declared_fleet_share() {
     let hosts = 10_000_u64;
     for percent in [1, 10, 25, 100] {
         let channel = channel(&format!("{DRAINS}share = {percent}\n"));
@@ -77,7 +77,7 @@ fn no_more_of_a_fleet_acts_in_an_hour_than_its_share() {
 }
 
 #[test]
-fn a_turn_later_than_any_is_decided_anew() {
+fn pending_reaction_with_impossible_time_is_rescheduled() {
     let drains = channel(DRAINS);
     let first = decided(None, ChannelState::Revoked, &drains, "a", NOW).unwrap();
     let forged = PendingReaction {
@@ -104,7 +104,7 @@ fn a_turn_later_than_any_is_decided_anew() {
 }
 
 #[test]
-fn what_was_decided_stays_as_long_as_its_reason_and_is_done_once() {
+fn pending_reaction_persists_until_its_state_ends_and_runs_once() {
     let drains = channel(DRAINS);
     let first = decided(None, ChannelState::Revoked, &drains, "a", NOW).unwrap();
     // Neither a later document nor a reboot puts it off.

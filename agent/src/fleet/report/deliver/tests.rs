@@ -85,7 +85,7 @@ fn down() -> Result<(), Trouble> {
 }
 
 #[test]
-fn a_sink_that_was_down_for_an_hour_gets_all_of_it_in_order() {
+fn report_sink_receives_all_spooled_reports_in_order_after_outage() {
     let mut bench = Bench::new();
     let asked: Vec<usize> = (0..12).map(|number| bench.turn(number, down)).collect();
     assert_eq!(bench.pending(), 12);
@@ -114,7 +114,7 @@ fn a_sink_that_was_down_for_an_hour_gets_all_of_it_in_order() {
 }
 
 #[test]
-fn what_a_sink_asks_for_is_kept_to() {
+fn sink_retry_delay_is_honoured_up_to_the_longest_wait() {
     let mut bench = Bench::new();
     bench.turn(0, || Err(Trouble::Busy("429".to_owned(), 1_000)));
     assert!(
@@ -130,7 +130,7 @@ fn what_a_sink_asks_for_is_kept_to() {
 }
 
 #[test]
-fn a_report_that_is_never_taken_keeps_no_other_away() {
+fn rejected_report_is_dropped_and_does_not_block_others() {
     let mut bench = Bench::new();
     let first = RefCell::new(true);
     bench.turn(0, down);
@@ -148,7 +148,7 @@ fn a_report_that_is_never_taken_keeps_no_other_away() {
 }
 
 #[test]
-fn the_spool_is_bounded_and_what_it_drops_is_counted() {
+fn report_spool_is_bounded_in_size_and_age_and_counts_drops() {
     /// Numbers of one length, and so reports of one size.
     const FIRST: u64 = 10_000;
     let mut bench = Bench::new();
@@ -175,7 +175,7 @@ fn the_spool_is_bounded_and_what_it_drops_is_counted() {
 }
 
 #[test]
-fn a_disk_that_is_full_keeps_no_report_back_that_is_in_the_hand() {
+fn current_report_is_sent_even_if_the_spool_cannot_be_written() {
     let mut bench = Bench::new();
     fs::remove_dir_all(bench.root.open().path().join("var/lib/earmark/report")).unwrap();
     assert_eq!(bench.turn(0, || Ok(())), 1);
@@ -193,7 +193,7 @@ fn a_disk_that_is_full_keeps_no_report_back_that_is_in_the_hand() {
 }
 
 #[test]
-fn what_else_lies_in_the_spool_is_not_sent() {
+fn foreign_and_damaged_spool_files_are_not_sent() {
     let mut bench = Bench::new();
     bench.turn(0, down);
     let spool = bench.spool().unwrap();

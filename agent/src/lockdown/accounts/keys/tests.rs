@@ -49,7 +49,7 @@ fn applied(root: &TestRoot) -> Vec<String> {
 }
 
 #[test]
-fn keys_are_found_in_every_home_and_not_shown() {
+fn authorized_keys_are_found_in_every_home_and_shown_by_path_only() {
     assert_eq!(seen(&host()), none());
     for (file, expected) in [
         (
@@ -72,7 +72,7 @@ fn keys_are_found_in_every_home_and_not_shown() {
 }
 
 #[test]
-fn an_empty_file_and_what_sshd_does_not_read_let_nobody_in() {
+fn keys_probe_ignores_empty_files_and_files_that_sshd_does_not_read() {
     let root = host();
     root.write("/home/alice/.ssh/authorized_keys", b"\n");
     root.write("/home/alice/.ssh/known_hosts", KEY);
@@ -86,7 +86,7 @@ fn an_empty_file_and_what_sshd_does_not_read_let_nobody_in() {
 }
 
 #[test]
-fn a_home_that_cannot_be_listed_is_unknown() {
+fn home_that_cannot_be_listed_is_unknown_unless_keys_are_found_elsewhere() {
     let root = host();
     root.link("/home/alice", "/home/alice");
     let Seen::Hidden(problem) = seen(&root) else {
@@ -121,7 +121,7 @@ fn keys_in_state_are_put_aside_and_sealed_ones_are_left() {
 }
 
 #[test]
-fn nothing_in_the_way_keeps_keys_in_place_and_no_link_is_followed() {
+fn keys_that_cannot_be_put_aside_are_removed_and_no_link_is_followed() {
     let root = host();
     root.write("/home/alice/.ssh/authorized_keys", KEY);
     root.write(
@@ -143,7 +143,7 @@ fn nothing_in_the_way_keeps_keys_in_place_and_no_link_is_followed() {
 }
 
 #[test]
-fn without_accounts_nothing_is_done_and_that_is_said() {
+fn missing_passwd_file_is_reported_when_keys_are_put_aside() {
     let root = TestRoot::bare();
     root.write("/home/alice/.ssh/authorized_keys", KEY);
     let problems = applied(&root);
@@ -154,7 +154,7 @@ fn without_accounts_nothing_is_done_and_that_is_said() {
 }
 
 #[test]
-fn what_was_put_aside_is_given_back_unless_something_else_is_there() {
+fn keys_put_aside_are_restored_unless_a_newer_file_exists() {
     let root = host();
     root.write("/home/alice/.ssh/authorized_keys", KEY);
     assert_eq!(applied(&root), [""; 0]);
@@ -184,7 +184,7 @@ fn hands(root: &TestRoot) -> Vec<(String, Cause)> {
 }
 
 #[test]
-fn keys_are_in_the_hands_of_whoever_may_write_on_the_way() {
+fn authorized_keys_cause_follows_write_permission_on_the_path() {
     use std::os::unix::fs::PermissionsExt;
 
     let path = "/home/alice/.ssh/authorized_keys";
@@ -212,7 +212,7 @@ fn keys_are_in_the_hands_of_whoever_may_write_on_the_way() {
 }
 
 #[test]
-fn only_keys_in_roots_hands_lead_to_a_policy() {
+fn authorized_keys_lead_to_a_policy_only_if_root_alone_can_write_them() {
     use std::os::unix::fs::PermissionsExt;
 
     let root = host();
@@ -236,7 +236,7 @@ fn only_keys_in_roots_hands_lead_to_a_policy() {
 }
 
 #[test]
-fn pipe_huge_file_and_file_of_blanks_are_not_read_to_their_end() {
+fn keys_probe_terminates_on_a_fifo_a_huge_file_and_a_file_of_blanks() {
     let path = "/home/alice/.ssh/authorized_keys";
     let root = host();
     root.write("/home/alice/.ssh/.keep", b"");

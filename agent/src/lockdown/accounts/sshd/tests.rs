@@ -20,7 +20,7 @@ fn open(keyword: &str, file: &str) -> Seen {
 }
 
 #[test]
-fn the_usual_places_are_covered_and_others_are_not() {
+fn sshd_config_is_shut_with_usual_key_sources_and_open_with_any_other() {
     assert_eq!(
         seen(&TestRoot::bare()),
         Seen::Absent("no '/etc/ssh/sshd_config'".to_owned())
@@ -74,7 +74,7 @@ fn the_usual_places_are_covered_and_others_are_not() {
 }
 
 #[test]
-fn what_is_included_counts() {
+fn sshd_config_include_directives_are_followed() {
     let keys = b"AuthorizedKeysFile /etc/keys\n";
     let root = TestRoot::bare();
     root.write(CONFIGURATION, b"Include /etc/ssh/sshd_config.d/*.conf\n");
@@ -110,7 +110,7 @@ fn what_is_included_counts() {
 }
 
 #[test]
-fn what_is_not_understood_is_unknown() {
+fn sshd_config_with_unsupported_or_too_many_includes_is_unknown() {
     for configuration in [
         "Include /etc/ssh/*/keys.conf\n",
         "Include /etc/ssh/[ab].conf\n",

@@ -20,7 +20,7 @@ const SHUT: &str = "28 1 259:1 / / ro,relatime - ext4 /dev/sda rw\n\
     31 28 0:26 / /srv/tmp rw,nosuid,nodev,noexec - tmpfs tmpfs rw\n";
 
 #[test]
-fn mounts_of_users_are_told_and_those_of_root_lead_to_a_policy() {
+fn user_mounts_lead_to_no_policy_and_root_mounts_lead_to_one() {
     let none: [&str; 0] = [];
     assert_eq!(causes(SHUT, ""), (none.map(str::to_owned).to_vec(), false));
     for (mount, of_user) in [
@@ -70,7 +70,7 @@ fn mounts_of_users_are_told_and_those_of_root_lead_to_a_policy() {
 }
 
 #[test]
-fn line_of_fuse_that_is_not_understood_is_told_and_any_other_makes_the_table_unknown() {
+fn malformed_mount_line_leads_to_a_policy_except_for_fuse_of_a_user() {
     let strange = "40 31 0:50 / /srv/tmp/\\400 rw,nosuid - fuse.a a rw,user_id=33,group_id=33\n";
     let (open, leads) = causes(&format!("{SHUT}{strange}"), "");
     assert_eq!(
@@ -84,7 +84,7 @@ fn line_of_fuse_that_is_not_understood_is_told_and_any_other_makes_the_table_unk
 }
 
 #[test]
-fn number_that_was_given_anew_while_the_table_was_read_is_of_the_later_mount() {
+fn reused_mount_id_belongs_to_the_later_mount() {
     let user = |place: &str| {
         format!(
             "40 31 0:50 / /srv/tmp/{place} rw,nosuid,nodev - fuse a rw,user_id=33,group_id=33\n"
@@ -105,7 +105,7 @@ fn number_that_was_given_anew_while_the_table_was_read_is_of_the_later_mount() {
 }
 
 #[test]
-fn users_mounts_do_not_push_out_of_sight_what_root_mounts() {
+fn many_user_mounts_do_not_hide_a_root_mount() {
     let mut mounts = SHUT.to_owned();
     for id in 100..4100 {
         mounts.push_str(&format!(
@@ -120,7 +120,7 @@ fn users_mounts_do_not_push_out_of_sight_what_root_mounts() {
 }
 
 #[test]
-fn more_mounts_than_fit_are_told_and_what_is_sealed_is_still_looked_at() {
+fn mount_table_overflow_is_reported_and_sealed_paths_are_still_checked() {
     let mut mounts = SHUT.to_owned();
     for id in 100..9000 {
         mounts.push_str(&format!("{id} 31 0:{id} / /srv/tmp/{id} rw - tmpfs a rw\n"));

@@ -32,7 +32,7 @@ fn seen(root: &TestRoot, path: &str) -> (LockState, Option<&'static str>) {
 }
 
 #[test]
-fn program_of_the_kernel_is_the_usual_one_or_nothing() {
+fn kernel_helper_program_is_open_unless_usual_or_empty() {
     let shut = (LockState::Enforced, None);
     for knob in KNOBS {
         let root = host();
@@ -60,7 +60,7 @@ fn program_of_the_kernel_is_the_usual_one_or_nothing() {
 }
 
 #[test]
-fn core_dumps_go_to_a_file_or_to_a_known_program_that_is_sealed() {
+fn core_pattern_is_open_unless_a_safe_file_or_a_sealed_known_handler() {
     let root = host();
     let state = |pattern: &str| {
         root.write(CORE_PATTERN, pattern.as_bytes());
@@ -100,7 +100,7 @@ fn core_dumps_go_to_a_file_or_to_a_known_program_that_is_sealed() {
 }
 
 #[test]
-fn value_of_a_sealed_file_of_sysctl_is_right() {
+fn core_pattern_set_by_a_sealed_sysctl_file_is_enforced() {
     let pattern = "|/opt/dumper/take %p %e";
     let root = host();
     root.write(CORE_PATTERN, pattern.as_bytes());
@@ -133,7 +133,7 @@ fn value_of_a_sealed_file_of_sysctl_is_right() {
 }
 
 #[test]
-fn release_agent_of_a_first_version_hierarchy_is_that_of_systemd() {
+fn cgroup_v1_release_agent_is_open_unless_empty_or_systemds() {
     let path = "/sys/fs/cgroup/systemd/release_agent";
     let root = host();
     for (agent, expected) in [

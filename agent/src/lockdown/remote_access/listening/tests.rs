@@ -18,7 +18,7 @@ fn answer(family: u8, state: u8, address: &[u8], port: u16, user: u32) -> Vec<u8
 }
 
 #[test]
-fn question_has_the_layout_of_the_kernel() {
+fn sock_diag_request_has_the_kernel_layout() {
     let question = question(10, 2222);
     assert_eq!(question.len(), 16 + 56);
     assert_eq!(question[16..20], [10, 6, 0, 0]);
@@ -28,7 +28,7 @@ fn question_has_the_layout_of_the_kernel() {
 }
 
 #[test]
-fn answers_are_told_apart_by_user_and_the_first_are_shown() {
+fn sock_diag_answers_are_split_by_user_and_long_lists_shortened() {
     let mut found = Found::default();
     let mut piece = answer(2, LISTEN, &[127, 0, 0, 1], 22, 33);
     piece.extend(answer(2, LISTEN, &[0, 0, 0, 0], 22, 0));
@@ -47,7 +47,7 @@ fn answers_are_told_apart_by_user_and_the_first_are_shown() {
 }
 
 #[test]
-fn answer_that_is_none_is_refused() {
+fn malformed_sock_diag_answer_is_rejected() {
     let good = answer(10, LISTEN, &[0; 16], 22, 0);
     assert!(take(&good, 22, &mut Found::default()).is_ok());
     for bad in [
@@ -65,7 +65,7 @@ fn answer_that_is_none_is_refused() {
 }
 
 #[test]
-fn this_kernel_lists_who_listens_and_not_who_is_connected() {
+fn sock_diag_of_the_running_kernel_lists_listeners_and_no_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap();
     // A connection has the same local port.

@@ -17,7 +17,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn silence_ends_at_the_deadline() {
+async fn silent_imds_times_out_at_the_deadline() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     is_late(&Imds::at(vec![endpoint], SHORT).unwrap()).await;
@@ -31,13 +31,13 @@ fn trickle(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_ends_at_the_deadline() {
+async fn trickled_imds_response_times_out_at_the_deadline() {
     is_late(&but_user_data(trickle).client(SHORT)).await;
     is_late(&but_token(|_, stream| trickle(stream)).client(SHORT)).await;
 }
 
 #[tokio::test]
-async fn a_slow_answer_does_not_use_up_the_time_of_the_others() {
+async fn slow_imds_response_does_not_consume_the_whole_deadline() {
     let count = AtomicUsize::new(0);
     let server = but_user_data(move |stream| {
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -53,7 +53,7 @@ async fn a_slow_answer_does_not_use_up_the_time_of_the_others() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_refused() {
+async fn endless_imds_body_or_oversized_token_is_refused() {
     let server = but_user_data(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let piece = [b"1000\r\n", &[b'x'; 0x1000][..], b"\r\n"].concat();
@@ -71,7 +71,7 @@ async fn a_body_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn user_data_may_be_as_large_as_the_bound() {
+async fn user_data_is_accepted_up_to_the_size_limit() {
     let server = but_user_data(|stream| reply(stream, 200, &vec![b'#'; 64 * 1024]));
     let found = server.client(LONG).user_data().await.unwrap().unwrap();
     assert_eq!(found.len(), 64 * 1024);
@@ -80,7 +80,7 @@ async fn user_data_may_be_as_large_as_the_bound() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn imds_redirect_is_not_followed() {
     let elsewhere = instance().serve();
     let location = elsewhere.endpoint.clone();
     for status in [301, 302, 303, 307, 308] {
@@ -98,7 +98,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn trouble_that_passes_is_waited_out_and_trouble_that_stays_ends() {
+async fn transient_imds_error_is_retried_and_persistent_one_times_out() {
     for status in [429, 500, 503] {
         let count = AtomicUsize::new(0);
         let server = but_user_data(move |stream| {
@@ -121,7 +121,7 @@ async fn trouble_that_passes_is_waited_out_and_trouble_that_stays_ends() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again() {
+async fn truncated_imds_response_is_retried() {
     for part in [
         &b""[..],
         b"HTTP/1.1 200 OK\r\nConte",
@@ -141,7 +141,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_told_apart() {
+async fn malformed_http_response_is_reported_as_not_http() {
     let many = b"X: y\r\n".repeat(200);
     let large = [b"X: ", &vec![b'y'; 1 << 20][..], b"\r\n"].concat();
     for garbage in [
@@ -162,7 +162,7 @@ async fn what_is_no_http_is_told_apart() {
 }
 
 #[tokio::test]
-async fn tags_that_ec2_cannot_have_are_refused() {
+async fn invalid_or_too_many_instance_tags_are_refused() {
     for key in [
         "earmark:a/../../user-data",
         "earmark:a?b",
@@ -187,7 +187,7 @@ async fn tags_that_ec2_cannot_have_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_answered_is_shown() {
+async fn imds_errors_do_not_reveal_response_content() {
     const SECRET: &str = "hunter2";
     let server = Server::start(|request, stream| match request.path.as_str() {
         "user-data" => reply(stream, 401, SECRET.as_bytes()),

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_read_and_said_in_one_way() {
+    fn share_round_trips_and_invalid_percentages_are_refused() {
         for (text, thousandths) in [("5%", 5_000), ("0.5%", 500), ("12.345%", 12_345), ("0%", 0)] {
             let share: Share = text.parse().unwrap();
             assert_eq!(share, Share(thousandths), "{text}");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_alone_stops_nothing_and_a_share_is_passed_not_reached() {
+    fn stop_requires_minimum_hosts_and_exceeding_the_share() {
         let stop = StopAt {
             share: Share(5_000),
             least: 2,

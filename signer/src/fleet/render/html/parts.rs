@@ -75,14 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_becomes_markup() {
+    fn html_text_is_escaped() {
         let text = Escaped("<script>alert('1')</script>\" onload=x &amp;").to_string();
         assert!(!text.contains(['<', '>', '"', '\'']), "{text}");
         assert!(text.contains("&amp;amp;"), "{text}");
     }
 
     #[test]
-    fn a_bar_is_of_shares() {
+    fn html_bar_widths_are_percentages_of_the_whole() {
         let mut out = String::new();
         bar(&mut out, &[("good", 1), ("bad", 2)], 3).unwrap();
         assert!(out.contains("x=\"33.33%\" width=\"66.66%\""), "{out}");

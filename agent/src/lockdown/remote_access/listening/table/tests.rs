@@ -38,7 +38,7 @@ fn found(root: &TestRoot) -> Result<(String, String), Unseen> {
 
 #[test]
 #[cfg(target_endian = "little")]
-fn listeners_are_found_in_both_lists_and_told_apart_by_their_user() {
+fn listeners_are_found_in_tcp_and_tcp6_and_split_by_user() {
     let none = (String::new(), String::new());
     assert_eq!(found(&lists(&[], None)).unwrap(), none);
     let connected = line("0100007F:0016", "01");
@@ -64,7 +64,7 @@ fn listeners_are_found_in_both_lists_and_told_apart_by_their_user() {
 }
 
 #[test]
-fn connections_however_many_are_not_read() {
+fn tcp_table_is_read_only_up_to_the_first_connection() {
     let listens = line("00000000:0016", "0A");
     // What follows the first connection is not even of the right form.
     let lines = [listens, line("0100007F:0016", "01"), "x\n".repeat(100_000)];
@@ -77,7 +77,7 @@ fn connections_however_many_are_not_read() {
 }
 
 #[test]
-fn a_list_of_this_kernel_is_understood() {
+fn tcp_table_of_the_running_kernel_is_parsed() {
     let root = TestRoot::bare();
     for (list, address) in LISTS.iter().zip(["127.0.0.1:0", "[::1]:0"]) {
         // A machine may have no version 6.
@@ -96,7 +96,7 @@ fn a_list_of_this_kernel_is_understood() {
 }
 
 #[test]
-fn a_list_that_is_not_understood_or_not_there_is_no_answer() {
+fn malformed_or_missing_tcp_table_is_an_error() {
     assert!(
         found(&TestRoot::bare())
             .unwrap_err()
