@@ -22,15 +22,13 @@ fn main() {
         })
         .collect();
     names.sort_unstable();
-    let rows: String = names
-        .iter()
-        .map(|name| {
-            format!("(\"{name}\", include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/profiles/{name}.toml\"))),\n")
-        })
-        .collect();
-    let text = format!(
-        "const NAMES: &[&str] = &{names:?};\nconst FILES: &[(&str, &str)] = &[\n{rows}];\n"
-    );
+    let mut text =
+        format!("const NAMES: &[&str] = &{names:?};\nconst FILES: &[(&str, &str)] = &[\n");
+    for name in &names {
+        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/profiles/{name}.toml\")");
+        text += &format!("(\"{name}\", include_str!({path})),\n");
+    }
+    text += "];\n";
     let out = Path::new(&env::var_os("OUT_DIR").expect("cargo says it")).join("profiles.rs");
     fs::write(out, text).expect("the list of profiles");
 }

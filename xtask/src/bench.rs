@@ -86,7 +86,12 @@ pub fn run(args: &Args) -> Result<()> {
         ],
         "the tools that the bench compares with, and GNU time",
     )?;
-    let work = crate::state_dir()?.join("bench");
+    // AIDE follows no links to what it is to look at.
+    let state = crate::state_dir()?;
+    let state = state
+        .canonicalize()
+        .with_context(|| format!("failed to find \"{}\"", state.display()))?;
+    let work = state.join("bench");
     files::remove_tree(&work)?;
     let original = args
         .root
@@ -129,6 +134,7 @@ pub fn run(args: &Args) -> Result<()> {
         facts.add_seal(&root, &variables)?;
     }
     let warm = rounds("warm", &chosen, args.runs, &variables, &work, || Ok(()))?;
+    report::refuse_idle_peers(&warm)?;
     let cold = if args.cold {
         rounds(
             "cold",

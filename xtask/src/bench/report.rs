@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use anyhow::{Context, Result, bail};
+
 use crate::bench::contestants::{self, Contestant, Role};
 use crate::bench::facts::Facts;
 use crate::bench::sample::{Sample, Spread, spread};
@@ -222,6 +224,22 @@ fn samples<'a>(results: &'a Results, name: &str) -> Option<&'a [Sample]> {
         .map(|(_, samples)| &samples[..])
 }
 
+/// Refuses results with a peer that was done before a bare walk is: it looked at nothing, as one does that does not
+/// understand its configuration and says so with an exit code of its own.
+pub fn refuse_idle_peers(warm: &Results) -> Result<()> {
+    let walk = median(warm, contestants::WALK).context("the bare walk was not measured")?;
+    for (contestant, _) in warm {
+        let wall_s = median(warm, contestant.name).unwrap_or_default();
+        if contestant.role == Role::Peer && wall_s < walk {
+            bail!(
+                "'{}' took {wall_s:.3} s, and a bare walk {walk:.3} s: it looked at nothing",
+                contestant.name
+            );
+        }
+    }
+    Ok(())
+}
+
 fn median(results: &Results, name: &str) -> Option<f64> {
     samples(results, name).map(|samples| spread(samples, |sample| sample.wall_s).median)
 }
@@ -236,4 +254,33 @@ fn seconds(wall: Spread) -> String {
         "{:.digits$} ({:.digits$} to {:.digits$})",
         wall.median, wall.min, wall.max
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_faster_than_a_bare_walk_is_refused() {
+        let of = |name: &str| {
+            let mut all = contestants::ALL.iter();
+            all.find(|contestant| contestant.name == name).unwrap()
+        };
+        let results = |aide_s: f64| {
+            let sample = |wall_s| Sample {
+                wall_s,
+                cpu_s: 0.0,
+                peak_mib: 0.0,
+            };
+            vec![
+                (of(contestants::WALK), vec![sample(0.3)]),
+                (of(contestants::AIDE), vec![sample(aide_s)]),
+                (of(contestants::SIGNATURE), vec![sample(0.01)]),
+            ]
+        };
+        refuse_idle_peers(&results(30.0)).unwrap();
+        let refused = refuse_idle_peers(&results(0.005)).unwrap_err().to_string();
+        assert!(refused.contains(contestants::AIDE), "{refused}");
+        assert!(refuse_idle_peers(&Vec::new()).is_err());
+    }
 }
