@@ -42,7 +42,7 @@ impl Accounts {
     /// The id of a group.
     pub fn group(&self, group: &AccountName) -> Result<u32, String> {
         if let Ok(gid) = group.as_str().parse() {
-            return Ok(gid);
+            return usable(gid);
         }
         match self.groups.get(group.as_str()) {
             Some(gid) => gid.ok_or_else(|| no_number(group, "/etc/group")),
@@ -63,6 +63,7 @@ impl Accounts {
 
     fn user(&self, user: &AccountName) -> Result<(u32, u32), String> {
         if let Ok(number) = user.as_str().parse() {
+            let number = usable(number)?;
             // A number has no group that could be looked up: its own number, as useradd makes it.
             return Ok((number, number));
         }
@@ -72,6 +73,14 @@ impl Accounts {
             None => Err(format!("there is no '{user}' in /etc/passwd")),
         }
     }
+}
+
+/// `chown` takes the highest number for 'leave it as it is': a file would be root's, and its rule would say otherwise.
+fn usable(id: u32) -> Result<u32, String> {
+    if id == u32::MAX {
+        return Err(format!("'{id}' is no id: expected a number below it"));
+    }
+    Ok(id)
 }
 
 fn no_number(name: &AccountName, file: &str) -> String {
@@ -89,7 +98,8 @@ fn name(fields: &[&[u8]]) -> String {
 }
 
 fn number(fields: &[&[u8]], at: usize) -> Option<u32> {
-    std::str::from_utf8(fields.get(at)?).ok()?.parse().ok()
+    let number = std::str::from_utf8(fields.get(at)?).ok()?.parse().ok()?;
+    usable(number).ok()
 }
 
 #[cfg(test)]
@@ -113,6 +123,14 @@ mod tests {
         assert_eq!(of("www", None), Err(absent));
         assert!(of("web", Some("adm")).unwrap_err().contains("/etc/group"));
         assert!(of("bad", None).unwrap_err().contains("no number"));
+        assert_eq!(of("4294967294", None), Ok((u32::MAX - 1, u32::MAX - 1)));
+        for none in [
+            of("4294967295", None),
+            of("web", Some("4294967295")),
+            Accounts::parse(b"x:x:4294967295:0::/:\n", b"").owner(&name("x"), None),
+        ] {
+            assert!(none.is_err(), "{none:?}");
+        }
         let none = Accounts::default();
         assert_eq!(none.owner(&name("root"), None), Ok((0, 0)));
         assert!(none.owner(&name("web"), None).is_err());

@@ -88,9 +88,19 @@ impl ReasonedRule {
         } = rule.attributes;
         let ours = &self.rule;
         let (owner, group) = (self.owners.owner.is_some(), self.owners.group.is_some());
+        // A name that has its number without the image's accounts is held to it: whoever measured may lie.
+        let is_own = |name: &Option<AccountName>, id: Option<u32>| {
+            let fixed = name.as_ref().and_then(|name| match name.as_str() {
+                "root" => Some(0),
+                number => number.parse().ok(),
+            });
+            fixed.is_none_or(|fixed| id == Some(fixed))
+        };
         (ours.kind, &ours.pattern) == (rule.kind, &rule.pattern)
             && (ours.attributes.types, ours.attributes.mode) == (types, mode)
             && uid.is_some() == owner
+            && is_own(&self.owners.owner, uid)
+            && is_own(&self.owners.group, gid)
             && (gid.is_some() == (owner || group) || self.owners.reserved.is_some())
     }
 }

@@ -321,6 +321,10 @@ OWN = """
 /etc/systemd/system/*/earmark*
 /etc/systemd/system.control/earmark*
 /etc/systemd/system.control/earmark*/**
+/usr/lib/systemd/system/service.d/**
+/lib/systemd/system/service.d/**
+/usr/local/lib/systemd/system/service.d/**
+/etc/systemd/system/service.d/**
 /usr/lib/systemd/systemd*
 /usr/lib/systemd/libsystemd*
 /usr/lib/*/systemd/libsystemd*
@@ -334,6 +338,8 @@ OWN = """
 /etc/systemd/system.conf
 /etc/systemd/system.conf.d/**
 /usr/lib/systemd/system.conf.d/**
+/usr/lib/systemd/system.conf
+/usr/local/lib/systemd/system.conf.d/**
 /etc/ld.so.preload
 /usr/lib/*/ld-linux*
 /usr/lib/*/libc.so.6

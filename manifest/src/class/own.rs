@@ -31,6 +31,11 @@ pub const OWN: &[&str] = &[
     "/etc/systemd/system/*/earmark*",
     "/etc/systemd/system.control/earmark*",
     "/etc/systemd/system.control/earmark*/**",
+    // Drop-ins of each service, ours among them.
+    "/usr/lib/systemd/system/service.d/**",
+    "/lib/systemd/system/service.d/**",
+    "/usr/local/lib/systemd/system/service.d/**",
+    "/etc/systemd/system/service.d/**",
     // PID 1, and its settings.
     "/usr/lib/systemd/systemd*",
     "/usr/lib/systemd/libsystemd*",
@@ -45,6 +50,8 @@ pub const OWN: &[&str] = &[
     "/etc/systemd/system.conf",
     "/etc/systemd/system.conf.d/**",
     "/usr/lib/systemd/system.conf.d/**",
+    "/usr/lib/systemd/system.conf",
+    "/usr/local/lib/systemd/system.conf.d/**",
     // Code that the dynamic loader puts into each program.
     "/etc/ld.so.preload",
     "/usr/lib/*/ld-linux*",

@@ -123,6 +123,29 @@ fn tree_rules_may_add_only_critical_rules_to_declared_ones() {
 }
 
 #[test]
+fn rule_of_root_or_of_a_number_is_resolved_as_that_number_alone() {
+    let text = |owner: &str| {
+        format!(
+            "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\ngenerated = [{{ path = \"/opt/x\", owner = \"{owner}\" }}]\n"
+        )
+    };
+    for (owner, uid) in [("root", 0), ("7", 7)] {
+        let declaration = Declaration::parse(text(owner).as_bytes()).unwrap();
+        let honest = declaration.resolve_rules(&Accounts::default()).unwrap();
+        assert!(declaration.is_resolved_as(&honest));
+        let mut rules = honest.rules().to_vec();
+        let ours = rules
+            .iter_mut()
+            .find(|rule| rule.pattern.to_string() == "/opt/x");
+        let ours = ours.unwrap();
+        assert_eq!(ours.attributes.uid, Some(uid));
+        ours.attributes.uid = Some(1000);
+        let lie = RuleSet::from_rules(rules).unwrap();
+        assert!(!declaration.is_resolved_as(&lie), "{owner}");
+    }
+}
+
+#[test]
 fn declaration_defaults_are_the_documented_ones() {
     let declaration =
         Declaration::parse(b"[image]\nname = \"web\"\nplatform = \"file\"\n").unwrap();
