@@ -115,6 +115,14 @@ impl<'a> Remote<'a> {
     }
 }
 
+/// Codes with which S3 answers 400 for what a new role or another region mends.
+const CREDENTIALS: [&str; 4] = [
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "AuthorizationHeaderMalformed",
+];
+
 fn trouble(answer: &Answer) -> Trouble {
     let status = answer.status.as_u16();
     let says = format!("it answered {status}{}", s3::code(&answer.body));
@@ -127,6 +135,13 @@ fn trouble(answer: &Answer) -> Trouble {
         {
             Trouble::Passing(says)
         }
+        // Nor is it the document's fault where the credentials or the region are not right.
+        _ if CREDENTIALS
+            .iter()
+            .any(|code| s3::has_code(&answer.body, code)) =>
+        {
+            Trouble::Lasting(says)
+        }
         (400 | 411 | 413 | 414 | 415 | 422, _) => Trouble::Unfit(says),
         _ => Trouble::Lasting(says),
     }
@@ -137,5 +152,29 @@ impl fmt::Display for Trouble {
         let (Self::Passing(says) | Self::Busy(says, _) | Self::Lasting(says) | Self::Unfit(says)) =
             self;
         f.write_str(says)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_of_credentials_drops_no_document() {
+        let of = |status: u16, code: &str| {
+            let body = format!("<Error><Code>{code}</Code></Error>").into_bytes();
+            let status = status.try_into().unwrap();
+            trouble(&Answer {
+                status,
+                after: None,
+                body,
+            })
+        };
+        for code in CREDENTIALS {
+            assert!(matches!(of(400, code), Trouble::Lasting(_)), "{code}");
+        }
+        assert!(matches!(of(400, "SlowDown"), Trouble::Passing(_)));
+        // The control: of the document itself.
+        assert!(matches!(of(400, "EntityTooLarge"), Trouble::Unfit(_)));
     }
 }

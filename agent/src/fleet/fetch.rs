@@ -9,7 +9,7 @@
 use std::{fs, io, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, anyhow};
-use earmark_manifest::{declaration::Location, envelope::Envelope, limits};
+use earmark_manifest::{declaration::Location, envelope::Envelope, grant::InstanceName, limits};
 use earmark_scan::Root;
 
 use crate::{
@@ -83,12 +83,17 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
     }
 }
 
-/// Returns this instance's name, as root found and recorded it.
-fn instance(root: &Root) -> Result<String> {
+/// Returns this instance's name, as the public record has it.
+///
+/// The background service may write there, too, and it becomes a part of a request: it is a name and nothing else, so that
+/// no other object is asked for. A grant of another instance opens nothing here.
+fn instance(root: &Root) -> Result<InstanceName> {
     let status = record::read(root)?.context("no verification of this host is on record")?;
-    status
+    let name = status
         .instance
-        .context("which instance this is, is not on record")
+        .context("which instance this is, is not on record")?;
+    name.parse()
+        .with_context(|| "what is on record for this instance is no name")
 }
 
 fn place(root: &Root, name: &str) -> PathBuf {
@@ -110,5 +115,33 @@ fn remove(root: &Root) -> Result<()> {
             Err(error).with_context(|| format!("failed to remove '{}'", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use earmark_scan::Report;
+
+    use super::*;
+    use crate::testing::TestRoot;
+
+    #[test]
+    fn recorded_instance_that_is_no_name_becomes_no_part_of_a_request() {
+        let root = TestRoot::bare();
+        let recorded = |name: &str| {
+            let report = Report::undecided("nothing".to_owned());
+            record::keep(&root.open(), &report, Some(name.to_owned()), Vec::new()).unwrap();
+            instance(&root.open()).map(|name| name.to_string())
+        };
+        let good = "i-0123456789abcdef0";
+        assert_eq!(recorded(good).unwrap(), good);
+        for bad in [
+            "../channel",
+            "i-0123456789abcdef0?x",
+            "i-0123456789abcdef0#",
+            "",
+        ] {
+            assert!(recorded(bad).is_err(), "{bad}");
+        }
     }
 }

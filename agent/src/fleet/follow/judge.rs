@@ -81,7 +81,8 @@ pub fn take(
         (Ok(_), known) => {
             let known = known.map(|(kept, _)| kept);
             let fetched = known.as_ref().map_or(0, |kept| kept.fetched);
-            let fetched = fetched.max(brought.time);
+            // Whoever fetches may date a file ahead, or had a clock that was: it would be stale news until then.
+            let fetched = fetched.max(brought.time.min(host.time));
             let pending = known.and_then(|kept| kept.pending);
             // It was parsed, and so is text.
             let document = String::from_utf8_lossy(&brought.bytes).into_owned();

@@ -16,7 +16,7 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -133,7 +133,7 @@ fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
 fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root.as_fd(), DROPPED, flags, Mode::empty(), resolve)
+    earmark_scan::openat2(root.as_fd(), DROPPED, flags, resolve)
 }
 
 fn read(root: &Root, path: ImagePath, dropped: Option<String>) -> Found {

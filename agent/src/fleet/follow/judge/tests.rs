@@ -337,3 +337,20 @@ fn revoked_release_is_not_recommended_as_latest() {
         "REVOKED: it leaks; hosts should run 2"
     );
 }
+
+#[test]
+fn document_dated_ahead_counts_as_fetched_now() {
+    let bench = Bench::new();
+    let host = bench.host(5);
+    let fetched = |time| {
+        let brought = Brought {
+            bytes: document_at(7, 5, &bench.key),
+            time,
+        };
+        let (kept, problem) = take(Some(brought), None, &host);
+        assert_eq!(problem, None);
+        kept.unwrap().fetched
+    };
+    assert_eq!(fetched(host.time - 60), host.time - 60);
+    assert_eq!(fetched(host.time + 2 * DAY), host.time);
+}
