@@ -88,6 +88,10 @@ fn others(look: &Look<'_>, rules: &RuleSet) -> Result<Option<Vec<Entry>>, Unseen
             continue;
         }
         let Some(text) = look.text(&format!("{LIST}/{name}"))? else {
+            // Root may name one by bytes that are no text, which are not found under what they are shown as.
+            if name.contains(char::REPLACEMENT_CHARACTER) {
+                others.push(registered(name, ""));
+            }
             continue;
         };
         let entry = registered(name, &text);

@@ -75,10 +75,13 @@ fn count(look: &Look<'_>, spool: Spool, place: &str, waiting: &mut Waiting) -> R
             return Break(Unseen::Unfit(Probe::SpoolFit, text));
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&directory, &*name, flags, Mode::empty());
-        // What went meanwhile waits no longer.
-        let Ok(stat) = file.and_then(attributes) else {
-            return Continue(());
+        // By its bytes: a name that is no text would be another one, and so none.
+        let file = rustix::fs::openat(&directory, entry.file_name(), flags, Mode::empty());
+        let stat = match file.and_then(attributes) {
+            Ok(stat) => stat,
+            // What went meanwhile waits no longer.
+            Err(rustix::io::Errno::NOENT) => return Continue(()),
+            Err(errno) => return Break(failed(errno)),
         };
         let kind = rustix::fs::FileType::from_raw_mode(stat.stx_mode.into());
         if kind.is_dir() {
@@ -94,7 +97,8 @@ fn count(look: &Look<'_>, spool: Spool, place: &str, waiting: &mut Waiting) -> R
             &mut waiting.of_others
         };
         let is_beyond = !is_roots && *counted >= LOOKED_INTO;
-        if is_beyond || look.has_content(&directory, &name) {
+        let is_text = std::str::from_utf8(entry.file_name().to_bytes()).is_ok();
+        if is_beyond || !is_text || look.has_content(&directory, &name) {
             *counted = counted.saturating_add(1);
         }
         Continue(())
