@@ -336,6 +336,39 @@ earmark-verify.service.requires/never.service -> /dev/null
     must_write(&root, &[ALWAYS, STRICT, QUARANTINE, masked], "signed");
 }
 
+/// systemd adds the drop-ins and dependencies of a unit's other names to the unit's own.
+#[test]
+fn drop_ins_of_links_to_earmark_units_are_masked() {
+    let host = |target: &str| {
+        let root = sealed("on_failure = \"quarantine\"");
+        root.link("/etc/systemd/system/x.service", target);
+        root.link(
+            "/run/systemd/system/a-b.service",
+            "../../../etc/systemd/system/x.service",
+        );
+        for path in [
+            "/etc/systemd/system/x.service.d/99.conf",
+            "/usr/lib/systemd/system/a-b.service.d/b.conf",
+            "/run/systemd/system/a-.service.d/all.conf",
+            "/etc/systemd/system/x.service.requires/never.service",
+        ] {
+            root.write(path, b"");
+        }
+        root
+    };
+    let masked = "\
+earmark-verify.service.d/99.conf -> /dev/null
+earmark-verify.service.d/all.conf -> /dev/null
+earmark-verify.service.d/b.conf -> /dev/null
+earmark-verify.service.requires/never.service -> /dev/null
+";
+    let ours = host("/usr/lib/systemd/system/earmark-verify.service");
+    must_write(&ours, &[ALWAYS, STRICT, QUARANTINE, masked], "signed");
+    // The control: of a link to another unit nothing is.
+    let another = host("/usr/lib/systemd/system/other.service");
+    must_write(&another, &[ALWAYS, STRICT, QUARANTINE], "signed");
+}
+
 #[test]
 fn cmdline_boot_targets_pull_in_verification() {
     let root = sealed("on_failure = \"quarantine\"");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Read, os::unix::ffi::OsStrExt, path::Path};
 
 use earmark_scan::Root;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::fs::{OFlags, ResolveFlags, readlinkat};
 
 use super::{super::overrides::PLACES, GATE};
 
@@ -167,7 +167,7 @@ fn text(root: &Root, path: &str, left: usize, problems: &mut Vec<String>) -> Opt
     // A pipe must not hold the boot up.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = openat2(root.as_fd(), path, flags, Mode::empty(), resolve).ok()?;
+    let file = earmark_scan::openat2(root.as_fd(), path, flags, resolve).ok()?;
     let mut bytes = Vec::new();
     let file = std::fs::File::from(file);
     if !file.metadata().ok()?.is_file() {
