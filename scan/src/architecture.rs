@@ -6,7 +6,7 @@ use std::io::Read;
 
 use earmark_manifest::{path::ImagePath, statement::Architecture};
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags},
+    fs::{FileType, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -69,11 +69,10 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
     }
     let open = |flags| {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(
+        crate::openat2(
             root.as_fd(),
             path.trim_start_matches('/'),
             flags | OFlags::CLOEXEC,
-            Mode::empty(),
             resolve,
         )
     };
@@ -349,7 +348,14 @@ mod tests {
         symlink("init", &init).unwrap();
         assert_eq!(read(&root).unwrap(), None);
         fs::remove_file(&init).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, &init, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &init,
+            FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         assert_eq!(read(&root).unwrap(), None);
     }
 }

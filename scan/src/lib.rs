@@ -35,6 +35,7 @@ pub mod identity;
 mod judge;
 pub mod links;
 pub mod measure;
+mod openat2;
 pub mod program;
 mod progress;
 pub mod rendered;
@@ -52,6 +53,7 @@ mod violation;
 mod walk;
 mod xattr;
 
+pub use openat2::openat2;
 pub use progress::Progress;
 pub use report::Report;
 pub use root::{Root, ScanError};

@@ -35,6 +35,9 @@ pub struct Root {
     id: (u64, u64),
 }
 
+/// Names of a directory that [`Root::list`] returns at most. Of units, a large server has 600.
+const LISTED: usize = 65_536;
+
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -239,6 +242,7 @@ impl Root {
 
     /// The names in a directory and what each is, without `.` and `..`, sorted; nothing if there is no
     /// such directory. The path is relative, and links on the way are followed, but not out of the root.
+    /// A directory with more than [`LISTED`] names is `EOVERFLOW`.
     pub fn list(&self, path: &str) -> rustix::io::Result<Option<Vec<Listed>>> {
         // An absent directory would be an answer, and nobody looked.
         if self.source.is_some() {
@@ -246,7 +250,7 @@ impl Root {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let opened = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
+        let opened = crate::openat2(&self.directory, path, flags, resolve);
         let directory = match opened {
             Ok(directory) => directory,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -257,6 +261,10 @@ impl Root {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"." | b"..") {
+                // It is all kept: a hostile root has as many names as it likes.
+                if names.len() >= LISTED {
+                    return Err(Errno::OVERFLOW);
+                }
                 names.push(Listed {
                     name: name.to_vec(),
                     kind: entry.file_type(),
@@ -311,7 +319,7 @@ impl Root {
             path.as_bytes()
         };
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::openat2(&self.directory, bytes, flags, Mode::empty(), resolve)
+        crate::openat2(&self.directory, bytes, flags, resolve)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use earmark_manifest::path::ImagePath;
 use earmark_scan::Root;
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, Stat},
+    fs::{FileType, OFlags, ResolveFlags, Stat},
     io::Errno,
 };
 
@@ -64,5 +64,5 @@ fn open(root: &Root, path: &ImagePath, flags: OFlags) -> rustix::io::Result<Owne
         path.as_bytes()
     };
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    rustix::fs::openat2(root.as_fd(), bytes, flags, Mode::empty(), resolve)
+    earmark_scan::openat2(root.as_fd(), bytes, flags, resolve)
 }

@@ -17,7 +17,7 @@ use rustix::{
 pub fn open_directory(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+    earmark_scan::openat2(root.as_fd(), path, flags, resolve)
 }
 
 /// Waits until nobody else works in a directory, or for a second: everybody who may open it may hold its lock.

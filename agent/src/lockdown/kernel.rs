@@ -13,7 +13,7 @@ mod settings;
 use earmark_manifest::{class::RuleSet, path::ImagePath};
 use earmark_scan::Root;
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags},
+    fs::{OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -240,14 +240,8 @@ fn write(root: &Root, path: &str, value: &str) -> Result<(), String> {
     let place = place.map_err(|error| format!("'{path}': {error}"))?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat2(
-        root.as_fd(),
-        place.as_bytes(),
-        flags,
-        Mode::empty(),
-        resolve,
-    )
-    .map_err(failed)?;
+    let file =
+        earmark_scan::openat2(root.as_fd(), place.as_bytes(), flags, resolve).map_err(failed)?;
     match rustix::io::write(&file, value.as_bytes()).map_err(failed)? {
         written if written == value.len() => Ok(()),
         written => Err(format!(

@@ -12,7 +12,7 @@ use std::{
 use earmark_manifest::{escape::Escaped, path::ImagePath};
 use earmark_scan::Root;
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
+    fs::{Dir, FileType, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -74,8 +74,7 @@ impl<'a> Look<'a> {
         let failed = |problem: &dyn Display| format!("failed to read '{path}': {problem}");
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve)
-        {
+        let file = match earmark_scan::openat2(self.root.as_fd(), path, flags, resolve) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(Unseen::errno(errno, failed(&errno))),
@@ -102,7 +101,7 @@ impl<'a> Look<'a> {
     pub fn exists(&self, path: &str) -> Result<bool, Unseen> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
+        match earmark_scan::openat2(self.root.as_fd(), path, flags, resolve) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(Unseen::errno(
@@ -133,7 +132,7 @@ impl<'a> Look<'a> {
     ) -> Result<Option<ControlFlow<()>>, Unseen> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let opened = rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve);
+        let opened = earmark_scan::openat2(self.root.as_fd(), path, flags, resolve);
         let directory = match opened {
             Ok(directory) => directory,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -161,7 +160,7 @@ impl<'a> Look<'a> {
             |errno| Unseen::errno(errno, format!("failed to read the link '{path}': {errno}"));
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let link = rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve);
+        let link = earmark_scan::openat2(self.root.as_fd(), path, flags, resolve);
         let link = match link {
             Ok(link) => link,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),

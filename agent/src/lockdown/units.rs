@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use earmark_manifest::declaration::{Declaration, LockName};
 use earmark_scan::Root;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags};
 
 use super::{
     denied,
@@ -162,7 +162,7 @@ fn kill(root: &Root, group: &str) -> Result<(), String> {
     let failed = |problem: String| format!("failed to end what runs in '/{group}': {problem}");
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let file = rustix::fs::openat2(root.as_fd(), path.as_str(), flags, Mode::empty(), resolve);
+    let file = earmark_scan::openat2(root.as_fd(), path.as_str(), flags, resolve);
     match file {
         // It ended meanwhile.
         Err(rustix::io::Errno::NOENT) => Ok(()),

@@ -77,11 +77,10 @@ pub(super) fn read(root: &Root, path: &ImagePath) -> Result<Found, ScanError> {
 }
 
 fn stat_directory(root: &Root, path: &ImagePath) -> rustix::io::Result<Stat> {
-    let directory = rustix::fs::openat2(
+    let directory = earmark_scan::openat2(
         root.as_fd(),
         path.as_bytes(),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )?;
     rustix::fs::fstat(directory)

@@ -126,13 +126,7 @@ impl File<'_> {
         } else {
             parent.as_bytes()
         };
-        let directory = rustix::fs::openat2(
-            context.image.root.as_fd(),
-            at,
-            flags,
-            Mode::empty(),
-            resolve,
-        )?;
+        let directory = earmark_scan::openat2(context.image.root.as_fd(), at, flags, resolve)?;
         let temporary = rendered::TEMPORARY;
         // One of a run that was cut short.
         let _ = rustix::fs::unlinkat(&directory, temporary, AtFlags::empty());

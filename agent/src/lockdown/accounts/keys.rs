@@ -195,7 +195,7 @@ fn put_aside(look: &Look<'_>, keys: &Keys) -> Result<(), String> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let root = look.root().as_fd();
     let directory = &keys.directory;
-    let directory = rustix::fs::openat2(root, directory.as_str(), flags, Mode::empty(), resolve)
+    let directory = earmark_scan::openat2(root, directory.as_str(), flags, resolve)
         .map_err(|errno| format!("failed to open its directory: {errno}"))?;
     let aside = format!("{}{ASIDE}", keys.name);
     // Something in the way of the new name, such as a directory, must not keep the keys in place.
@@ -236,7 +236,7 @@ fn rename_back(look: &Look<'_>, keys: &Keys) -> Result<(), Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let root = look.root().as_fd();
     let path = keys.directory.as_str();
-    let directory = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+    let directory = match earmark_scan::openat2(root, path, flags, resolve) {
         // What is put aside is put aside without following a link, too.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         opened => opened?,

@@ -282,5 +282,5 @@ pub(super) fn open(
     };
     let flags = flags | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root.as_fd(), bytes, flags, Mode::empty(), resolve)
+    earmark_scan::openat2(root.as_fd(), bytes, flags, resolve)
 }

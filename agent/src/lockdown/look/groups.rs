@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags},
+    fs::{AtFlags, FileType, OFlags, ResolveFlags, StatxFlags},
     io::Errno,
 };
 
@@ -107,7 +107,7 @@ impl Look<'_> {
     fn owner_of(&self, path: &str) -> Result<Option<u32>, Unseen> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let found = rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve)
+        let found = earmark_scan::openat2(self.root.as_fd(), path, flags, resolve)
             .and_then(|file| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::UID));
         match found {
             Ok(stat) => Ok(Some(stat.stx_uid)),

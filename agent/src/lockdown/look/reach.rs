@@ -186,9 +186,8 @@ impl Look<'_> {
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT;
-        let list =
-            rustix::fs::openat2(self.root.as_fd(), OWN_MOUNTS, flags, Mode::empty(), resolve)
-                .map_err(|errno| Unseen::errno(errno, failed(&errno).into()))?;
+        let list = earmark_scan::openat2(self.root.as_fd(), OWN_MOUNTS, flags, resolve)
+            .map_err(|errno| Unseen::errno(errno, failed(&errno).into()))?;
         let mut list = BufReader::new(File::from(list));
         let start = format!("{mount} ");
         let mut line = Vec::new();
