@@ -5,7 +5,12 @@ use earmark_tests::container::{Host, READY, WAIVER};
 /// Boots a server of Debian 13, and verifies all of it from within. Returns the exit code and the violations.
 fn verified_after_boot(profile: &str) -> (i64, Vec<String>) {
     let root = "EARMARK_ROOT_DEBIAN_13";
-    let host = Host::profiled(root, (profile, "critical"), "report", WAIVER, |_| ());
+    let host = Host::profiled(root, (profile, "critical"), "report", WAIVER, |image| {
+        // As in an image whose /usr was changed by its bake: the next boot writes them.
+        for stamp in ["etc/.updated", "var/.updated"] {
+            let _ = std::fs::remove_file(image.at(stamp));
+        }
+    });
     let look = "earmark-agent verify --gate full --json > /run/test/verified.json; echo $?";
     let seen = host.boot_and_look(READY, look);
     let report = std::fs::read(host.shared("verified.json")).unwrap();
