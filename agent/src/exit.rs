@@ -32,6 +32,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Internal => 1,
             Exit::Usage => 2,
+            // No 10: a verdict alone ends with it, and no error may look like one.
             Exit::Undecided => 11,
             Exit::FirstBoot => 12,
             Exit::Lockdown => 13,
@@ -55,6 +56,7 @@ fn of(error: &anyhow::Error) -> Exit {
             || cause.is::<ImdsError>()
             || cause.is::<UnknownFormat>()
     };
+    // Anywhere in the chain: context that was added on the way up does not change whose fault it is.
     if error.chain().any(is_of_the_host) {
         Exit::Undecided
     } else {

@@ -45,6 +45,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
     }
     let policy = Policy::of(&root);
     if matches!(policy, Policy::Unsealed) {
+        // No failure: the unit also runs on a host on which an image is being made.
         complain!("earmark-agent: the image is not sealed: it has no first boot");
         return Ok(Exit::Done.into());
     }
@@ -56,6 +57,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
     } else {
         carry_out(&root, &policy)
     };
+    // A full /run must not turn a first boot that is done into one that failed.
     if let Err(error) = keep(&root, &policy, &outcome) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
@@ -88,6 +90,7 @@ fn carry_out(root: &Root, policy: &Policy) -> Result<Outcome> {
 }
 
 fn must_be_verified(root: &Root) -> Result<()> {
+    // Not the public record as such: the service's user can replace it, and this takes only what root wrote.
     let known = RootRecord::read(root);
     let is_good =
         |known: &RootRecord| matches!(known.verdict, Verdict::Verified | Verdict::Partial);

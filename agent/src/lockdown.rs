@@ -43,10 +43,12 @@ use crate::{boot::policy::Policy, cli::LockdownArgs, exec::live, exit::Exit, fle
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
+    // An image on a mounted disk has no mounts or sockets of its own: this host's would be measured in its place.
     if !root.is_live() {
         complain!("earmark-agent: locks are those of the running host: leave out --root");
         return Ok(Exit::Usage.into());
     }
+    // The policy of a running host follows from the timer's 11: a seal that cannot be read for a moment is read twice.
     let policy = if args.again {
         again::policy(&root)
     } else {
@@ -58,6 +60,7 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     }
     let Some(declared) = policy.declared() else {
         complain!("earmark-agent: no locks: {}", policy.reason());
+        // Without a believed declaration nobody knows which locks are denied: 0 would say that all of them are shut.
         return Ok(Exit::Undecided.into());
     };
     let declaration = declared.declaration();
@@ -70,9 +73,11 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     if args.grants {
         return Ok(granted::run(&root, &policy, declared)?.into());
     }
+    // Opened in this boot alone: after a reboot each lock is shut first, and earmark-grants.service opens it again.
     let granted = grants::opened_now(&root, declared);
     if !args.check {
         let is_shut = |name| !granted.contains_key(&name);
+        // No exit code follows from a call that failed: what it was to shut may be shut already. The look decides.
         tell::problems(&apply(&root, declaration, is_shut));
     }
     // A look of its own: what was there before has no part in it.
@@ -89,6 +94,7 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
 
 /// The units that the service manager is not to start, but for those of the locks in `open`.
 pub fn masks(policy: &Policy, open: &BTreeSet<LockName>) -> Vec<&'static str> {
+    // Not the declaration alone: a broken seal would unmask sshd. Then the floor says what is shut.
     let mut shut = policy.shut();
     shut.retain(|name, _| !open.contains(name));
     let masks = shut
@@ -128,7 +134,7 @@ fn prepare(root: &Root, declaration: &Declaration) -> Vec<String> {
 }
 
 /// Brings about what is the agent's to bring about, and goes on after what fails, so that the rest is
-/// shut all the same. The kernel's door is the last: what comes before may need a module.
+/// shut all the same.
 fn apply(
     root: &Root,
     declaration: &Declaration,
@@ -149,7 +155,9 @@ fn apply(
     if let Some(except) = denied(LockName::Filesystems) {
         problems.extend(filesystems::apply(&look, declaration, &except));
     }
+    // The kernel's door is the last: what comes before may need a module.
     if let Some(modules) = denied(LockName::Kernel) {
+        // `sock_diag` for TCP may be a module, loaded at the first question: after `modules_disabled` it never is.
         remote_access::warm_up();
         let load = |modules: &[&str]| live::load_modules(root, modules);
         match declaration.rule_set() {
@@ -196,6 +204,7 @@ fn probe(
         LockName::Kernel => match declaration.rule_set() {
             Ok(rules) => kernel::probe(look, &rules, except),
             // The declaration was verified, and its rules are a part of it.
+            // Should they fail all the same, a lock without items is unknown, never shut.
             Err(_) => Vec::new(),
         },
         LockName::Packages => packages::probe(look),

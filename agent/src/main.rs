@@ -54,10 +54,12 @@ use boot::{generator, verify};
 use fleet::{fetch, follow, report};
 
 fn main() -> ExitCode {
+    // Before the first write, which could end the program by SIGXFSZ and leave a boot without a verdict.
     host::file_size::survive();
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default();
+    // Who starts a program chooses argv[0]: under none of its names does this one do more than its caller may.
     if name == generator::NAME {
         return generator::run(&arguments.collect::<Vec<OsString>>());
     }

@@ -73,6 +73,7 @@ pub async fn gather(
     }
     let is_service =
         |source: &ValueSource| matches!(source, ValueSource::UserData | ValueSource::Tags);
+    // Where the hardware tells no id (not Nitro) there is nothing to hold the service to.
     if let (Some(imds), Some(id)) = (imds, imds::instance_id_from_dmi(root))
         && declaration.values.from.iter().any(is_service)
     {
@@ -83,8 +84,10 @@ pub async fn gather(
         match source {
             ValueSource::UserData => {
                 let imds = imds.ok_or(GatherError::NoImds)?;
+                // 404 counts as an empty document, so that what is required is told as missing, by name.
                 let bytes = imds.user_data().await?.unwrap_or_default();
                 gathering.looked_at(USER_DATA);
+                // User-data alone is shared with cloud-init: what would be code for it is never half a document for us.
                 match foreign::recognise(USER_DATA, &bytes) {
                     Some(problem) => gathering.cannot_be_read(vec![problem]),
                     None => gathering.document(USER_DATA, &bytes),

@@ -18,6 +18,7 @@ use crate::status::root_record::RootRecord;
 /// elsewhere by the firmware, or by the machine id.
 pub fn instance_name(root: &Root, platform: Platform) -> Option<InstanceName> {
     let id = match platform {
+        // The hardware first: neither the network nor a copied disk has a say in it.
         Platform::Ec2 => imds::instance_id_from_dmi(root)
             .map(|id| id.to_string())
             .or_else(|| told_to_first_boot(root))
@@ -29,6 +30,7 @@ pub fn instance_name(root: &Root, platform: Platform) -> Option<InstanceName> {
 
 /// Returns the name of this instance on the platform that `name` is of.
 pub fn instance_name_like(root: &Root, name: &InstanceName) -> Option<InstanceName> {
+    // The ids of machines are hexadecimal, and never begin so.
     let platform = if name.as_str().starts_with("i-") {
         Platform::Ec2
     } else {

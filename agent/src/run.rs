@@ -95,6 +95,7 @@ impl<'a> Service<'a> {
         let was_refused =
             StateDirectory::open(self.root).is_ok_and(|directory| directory.is_marked(MARK));
         let mut next = self.watch.begin(self.record().as_ref(), was_refused);
+        // Before the first verification, which can read for hours: systemd would take the start for hung.
         self.notify.ready();
         loop {
             let wait = match next {
@@ -157,6 +158,7 @@ impl<'a> Service<'a> {
     async fn event(&mut self, awaited: impl Future<Output = Event>) -> Event {
         let mut awaited = std::pin::pin!(awaited);
         loop {
+            // From this loop alone, and no thread beside it: a loop that hangs is to be found.
             let sign_of_life = async {
                 match &mut self.watchdog {
                     Some(watchdog) => drop(watchdog.tick().await),
@@ -176,6 +178,7 @@ impl<'a> Service<'a> {
         let outcome = match ended {
             Ended::Code(0) => Outcome::Passed,
             Ended::Code(code @ (10 | 11)) => Outcome::Refused(code),
+            // A crash, whatever its code: who finds an input that causes one must not bring the policy about.
             Ended::Code(code) => Outcome::Died(format!("it ended with exit code {code}")),
             Ended::Died(how) => Outcome::Died(how),
         };

@@ -55,6 +55,7 @@ pub fn run(
         screen::render(&status, &sinks, host::time(), is_of_this_boot)
     });
     Ok(ExitCode::from(match report.verdict {
+        // What an earlier boot verified says nothing of what runs now.
         _ if !is_of_this_boot => 11,
         Verdict::Verified | Verdict::Partial => 0,
         Verdict::Violated => 10,

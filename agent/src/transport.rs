@@ -54,6 +54,7 @@ impl<'a> Remote<'a> {
     pub async fn get(&self, place: &Place, bound: usize) -> Result<Option<Vec<u8>>, Trouble> {
         let answer = match place {
             Place::File(path) => {
+                // Through no link: who may write to that directory could else have other files of this host read.
                 let read = self.root.read_opt(path, bound);
                 return read.map_err(|error| Trouble::Lasting(error.to_string()));
             }
@@ -66,6 +67,7 @@ impl<'a> Remote<'a> {
         };
         match answer.status {
             StatusCode::OK => Ok(Some(answer.body)),
+            // Most hosts have no grant: 404 is an answer. A bucket that is not there is a mistake in the declaration.
             StatusCode::NOT_FOUND if !s3::has_code(&answer.body, "NoSuchBucket") => Ok(None),
             _ => Err(trouble(&answer)),
         }
@@ -93,8 +95,10 @@ impl<'a> Remote<'a> {
         let failed = |error: std::io::Error| Trouble::Passing(format!("'{path}': {error}"));
         let text = String::from_utf8_lossy(path.as_bytes());
         let (directory, name) = text.rsplit_once('/').unwrap_or((".", &text));
+        // Through no link: whoever may write above it could else choose which file of this user is replaced.
         let directory = files::open_directory(self.root, directory);
         let directory = directory.map_err(|errno| failed(errno.into()))?;
+        // Readable for all: a report has no secret, and another account than this one collects it.
         files::replace(directory, name, bytes, 0o644).map_err(failed)
     }
 
@@ -106,6 +110,7 @@ impl<'a> Remote<'a> {
     }
 
     fn client(&self) -> Result<&Client, Trouble> {
+        // At the first request: an image whose places are files need not have a bundle of authorities.
         let client = self
             .client
             .get_or_init(|| https::client(self.root).map_err(|error| format!("{error:#}")));
@@ -142,7 +147,9 @@ fn trouble(answer: &Answer) -> Trouble {
         {
             Trouble::Lasting(says)
         }
+        // Taken for a word about this one document: sent again, it would hold up those behind it in the spool.
         (400 | 411 | 413 | 414 | 415 | 422, _) => Trouble::Unfit(says),
+        // 401, 403 and 404 are about rights and addresses: the report is good, and waits until somebody mends them.
         _ => Trouble::Lasting(says),
     }
 }

@@ -18,6 +18,8 @@ impl Accounts {
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
         let mut accounts = Self::default();
         for fields in lines(passwd) {
+            // A line without numbers is kept, and refused when it is asked for: left out, a later line of the same name
+            // would answer instead.
             let ids = number(&fields, 2).zip(number(&fields, 3));
             accounts.users.entry(name(&fields)).or_insert(ids);
         }
@@ -41,6 +43,7 @@ impl Accounts {
 
     /// The id of a group.
     pub fn group(&self, group: &AccountName) -> Result<u32, String> {
+        // Digits are the number, whatever an image's accounts are called: else one declaration would mean two owners.
         if let Ok(gid) = group.as_str().parse() {
             return usable(gid);
         }
@@ -57,6 +60,7 @@ impl Accounts {
         if self.groups.contains_key(group.as_str()) {
             return self.group(group).map(Some);
         }
+        // In this image the number may be another group's, whose members would be let in by it.
         let is_free = !self.groups.values().any(|gid| *gid == Some(reserved));
         Ok(is_free.then_some(reserved))
     }
@@ -94,6 +98,7 @@ fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 }
 
 fn name(fields: &[&[u8]]) -> String {
+    // Lossy: a name that is not UTF-8 matches no `AccountName`, which is ASCII.
     String::from_utf8_lossy(fields.first().copied().unwrap_or_default()).into_owned()
 }
 

@@ -162,11 +162,13 @@ pub fn verify_channel(envelope: &[u8], trust: &Trust) -> Result<VerifiedChannel,
     let payload = envelope.unverified_payload();
     let verified = VerifiedChannel {
         channel: Channel::parse(payload)?,
+        // Of the payload, not the envelope: who adds a signature makes no other document.
         digest: crypto::sha256(payload),
         signers,
     };
     match trust.image() {
         Some(image) => verified.of_image(image),
+        // A trust file for several images: who follows the channel compares with the image of its own seal.
         None => Ok(verified),
     }
 }
@@ -201,6 +203,7 @@ impl VerifiedChannel {
             let seen = seen.counter;
             return Err(ChannelRefusal::Older { found, seen });
         }
+        // The same document again passes: it is fetched many times before it changes.
         if found == seen.counter && self.digest != seen.digest {
             return Err(ChannelRefusal::Other { counter: found });
         }
@@ -229,6 +232,7 @@ impl VerifiedChannel {
 impl ChannelTime {
     /// From `issued` to `expires`.
     pub fn new(issued: u64, expires: u64) -> Result<Self, ChannelTimeError> {
+        // A difference, since a sum could overflow: both numbers are as the document has them.
         match expires.checked_sub(issued) {
             Some(1..=crate::limits::CHANNEL_SECONDS) => Ok(Self { issued, expires }),
             _ => Err(ChannelTimeError),

@@ -78,6 +78,7 @@ const SEPARATOR: &str = "--";
 /// The words of a line as they are given: split at ASCII white space, without removal of quotes.
 pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     // The kernel's `isspace` has the vertical tab as well, which Rust's does not.
+    // 0xa0 separates words for it, too, but no signed word can hold it: what has one is unknown as a whole.
     line.split(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
         .filter(|word| !word.is_empty())
 }
@@ -86,6 +87,7 @@ impl SignedLine {
     /// Parses a line of a statement, which has one spelling: words with one space between them.
     pub fn from_canonical(text: &str) -> Result<Self, LineError> {
         let line: Self = text.parse()?;
+        // A second spelling of the same words would be a second statement, with another digest, for the same boot.
         if line.to_string() == text {
             Ok(line)
         } else {
@@ -97,6 +99,7 @@ impl SignedLine {
     /// `root=a root=b` does not pass one `root=*`.
     pub fn compare(&self, line: &[u8]) -> Difference {
         let found: Vec<&[u8]> = words(line).collect();
+        // The first one alone, as the kernel does: a later `--` is an argument of PID 1 like the others.
         let at = found.iter().position(|word| *word == SEPARATOR.as_bytes());
         let (before, after) = found.split_at(at.unwrap_or(found.len()));
         let mut difference = Difference::default();
@@ -108,6 +111,7 @@ impl SignedLine {
                 difference.missing.push(SEPARATOR.to_owned());
                 difference.add(arguments, &[]);
             }
+            // With the `--` itself: behind it stand options that systemd obeys as PID 1 and that nobody signed.
             (None, Some(_)) => difference.add(&[], after),
         }
         difference
@@ -158,10 +162,12 @@ impl SignedWord {
             Some(pattern) => (pattern, true),
             None => (word, false),
         };
+        // With a `--` that may be missing, the same words would once be the kernel's and once those of PID 1.
         if pattern.is_empty() || pattern.starts_with('?') || is_optional && pattern == SEPARATOR {
             return Err(LineError::Optional(word.to_owned()));
         }
         let name = pattern.split_once('=').map_or(pattern, |(name, _)| name);
+        // A `*` before the '=' lets in any word that has one: `init=/bin/sh` as well.
         if name.contains('*') || pattern.starts_with('=') {
             return Err(LineError::Wildcard(word.to_owned()));
         }
@@ -180,6 +186,7 @@ impl FromStr for SignedLine {
     type Err = LineError;
 
     fn from_str(text: &str) -> Result<Self, LineError> {
+        // Not all white space: vertical tab and 0xa0 separate words for the kernel and not for every other reader.
         let is_good = |byte: u8| matches!(byte, 0x20..=0x7e | b'\t' | b'\n' | b'\r');
         if let Some(byte) = text.bytes().find(|byte| !is_good(*byte)) {
             return Err(LineError::Byte(byte));
@@ -198,6 +205,7 @@ impl FromStr for SignedLine {
                 .map(|(_, after)| parse(after))
                 .transpose()?,
         };
+        // Of the text that is signed, with one space between two words: a declaration may have more of them.
         let length = line.to_string().len();
         match length {
             0 => Err(LineError::Empty),

@@ -132,6 +132,7 @@ pub struct BadSignature;
 const SPKI_ED25519: &[u8] = &[
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
+// The named curve alone: explicit parameters let the maker of a key choose its curve (CVE-2020-0601).
 const SPKI_P256: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -151,6 +152,7 @@ impl PublicKey {
         if let Some(key) = der.strip_prefix(SPKI_P256) {
             return Self::p256(key.try_into().map_err(|_| KeyError::Malformed)?);
         }
+        // RSA keys end here too: `RsaKey` is for EC2's documents, and no trust file may name one.
         Err(KeyError::Malformed)
     }
 
@@ -162,12 +164,16 @@ impl PublicKey {
     pub fn ed25519(key: [u8; 32]) -> Result<Self, KeyError> {
         let mut masked = key;
         let [.., last] = &mut masked;
+        // The sign bit only picks one of the two points with this y, and both have the same order.
         *last &= 0x7f;
+        // Before the other two checks: the curve check has no answer for y = 1 and -1, and p and p + 1 are
+        // not only a second spelling but points of small order.
         if SMALL_ORDER_Y.contains(&masked) {
             return Err(KeyError::SmallOrder);
         }
         // y is little-endian and must be below p = 2^255 - 19.
         let [low, middle @ .., high] = &masked;
+        // A y of p or more is a smaller one spelt a second time: one key would have two key ids.
         if *low >= 0xed && *high == 0x7f && middle.iter().all(|byte| *byte == 0xff) {
             return Err(KeyError::NotOnCurve);
         }
@@ -208,9 +214,11 @@ impl PublicKey {
     /// Checks that `signature` is this key's over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         match self {
+            // `ring` refuses S at or above the group order: else anybody could turn a signature into another one.
             Self::Ed25519(key) => {
                 UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signature)
             }
+            // Low S is not demanded: signatures are counted by key and never compared, and not all signers make it.
             Self::P256(key) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, key)
                 .verify(message, signature),
         }
@@ -238,6 +246,7 @@ impl RsaKey {
 
     /// Checks that `signature` is this key's over `message`, with PKCS#1 v1.5 padding and SHA-256.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        // PKCS#1 v1.5 is what EC2 signs identity documents with: the padding is not ours to choose.
         UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.0)
             .verify(message, signature)
             .map_err(|_| BadSignature)
@@ -325,6 +334,7 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.0 {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            // No random source, no signature: one repeated nonce of ECDSA gives the private key away.
             Pair::P256(pair) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())

@@ -199,6 +199,7 @@ struct Problem {
 impl Declaration {
     /// Parses `earmark.toml`.
     pub fn parse(bytes: &[u8]) -> Result<Self, DeclarationError> {
+        // The parser has all of a document in memory: its length is bounded first.
         if bytes.len() > limits::DECLARATION {
             return Err(DeclarationError {
                 line: 1,
@@ -220,6 +221,7 @@ impl Declaration {
         })?;
         let document: Document = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
+            // Not the error's `Display`: it quotes the whole line, with whatever that makes a terminal do.
             locate(text, at, error.message())
         })?;
         Self::check(document).map_err(|problem| locate(text, problem.at.start, &problem.problem))
@@ -227,6 +229,7 @@ impl Declaration {
 
     /// A problem that only the caller can see, at the byte `at` of a declaration that parsed.
     pub fn error_at(bytes: &[u8], at: usize, problem: &str) -> DeclarationError {
+        // Bytes that parsed are UTF-8; for others the position would be off, and that is better than a panic.
         locate(&String::from_utf8_lossy(bytes), at, problem)
     }
 
@@ -272,6 +275,7 @@ impl Declaration {
         let (Ok(ours), Some(between)) = (self.rule_set(), all.get(own..end)) else {
             return false;
         };
+        // A tree with fewer rules than were reviewed may lack the one that takes a path back.
         let Some((declared, derived)) = between.split_at_checked(self.rules.len()) else {
             return false;
         };
@@ -282,6 +286,7 @@ impl Declaration {
         };
         self.rules.iter().zip(declared).all(agrees)
             && derived.iter().all(|rule| rule.kind == RuleKind::Critical)
+            // `own` many rules are skipped above by count alone: without this, others could stand in their place.
             && ours.rules().get(..own) == all.get(..own)
             && seal(ours.rules()) == seal(all)
     }

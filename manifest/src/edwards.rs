@@ -25,6 +25,7 @@ pub(crate) fn is_on_curve(y: &[u8; 32]) -> bool {
     let y_squared = multiply(&number, &number);
     // -1 is p - 1.
     let numerator = add(&y_squared, &multiple_of_p(1, 0xffec));
+    // Never 0: -1 is a square modulo p and d is not, so that d y² = -1 has no solution.
     let denominator = add(&multiply(&D, &y_squared), &ONE);
     // A fraction is a square if the product of its two parts is.
     is_square(&multiply(&numerator, &denominator))
@@ -64,6 +65,7 @@ fn multiply(a: &Number, b: &Number) -> Number {
     let mut wide = [0u64; 32];
     for (at, digit) in a.iter().enumerate() {
         for (to, from) in wide.iter_mut().skip(at).zip(b) {
+            // Digits are below 2^16, so that at most 16 products below 2^32 add up here: u64 cannot overflow.
             *to += digit * from;
         }
     }

@@ -69,8 +69,10 @@ impl Envelope {
     }
 
     fn parse_within(bytes: &[u8], most: usize, most_payload: usize) -> Result<Self, EnvelopeError> {
+        // Before the parser: nobody vouches for these bytes, and JSON takes many times its size once it is parsed.
         within("the envelope", bytes.len(), most)?;
         let mut envelope = json::parse(bytes)?.object()?;
+        // In DSSE the type decides how a payload is read: a payload of another one is not tried as this one.
         envelope.take("payloadType")?.constant(PAYLOAD_TYPE)?;
         let payload = envelope.take("payload")?.parsed(decode_base64)?;
         within("the payload", payload.len(), most_payload)?;
@@ -82,6 +84,7 @@ impl Envelope {
                 .map(json::Field::string)
                 .transpose()?;
             let bytes = signature.take("sig")?.parsed(decode_base64)?;
+            // Nothing beside the payload is signed: a reader that used another field would believe whoever wrote it.
             signature.finish()?;
             signatures.push(Signature { keyid, bytes });
         }
@@ -110,6 +113,7 @@ impl Envelope {
     pub fn add_signature(&mut self, key: &PrivateKey) -> Result<(), KeyError> {
         let public = key.public()?;
         let message = self.signed_message();
+        // By verification, not by keyid, which anybody can write; nor by bytes: P-256 signs differently each time.
         self.signatures
             .retain(|signature| public.verify(&message, &signature.bytes).is_err());
         let keyid = Some(KeyId::of(&public).to_string());
@@ -143,6 +147,7 @@ impl Envelope {
     /// Adds a signature that was made elsewhere, in place of one that this key made before.
     pub fn attach(&mut self, key: &PublicKey, signature: Vec<u8>) -> Result<(), BadSignature> {
         let message = self.signed_message();
+        // Before `retain`: a bad signature of a device must not cost the good one that is there.
         key.verify(&message, &signature)?;
         self.signatures
             .retain(|signature| key.verify(&message, &signature.bytes).is_err());
@@ -172,6 +177,7 @@ impl Envelope {
 
     /// Returns whether one of the signatures over `message` is `key`'s.
     pub(crate) fn is_signed_by(&self, key: &PublicKey, message: &[u8]) -> bool {
+        // Each signature is tried, whatever its keyid: a wrong keyid must not hide a good signature.
         self.signatures
             .iter()
             .any(|signature| key.verify(message, &signature.bytes).is_ok())
@@ -197,6 +203,7 @@ impl Envelope {
             payload_type: PAYLOAD_TYPE,
             signatures,
         };
+        // Strings cannot fail to serialize; were one to, no reader would accept the empty envelope.
         let mut bytes = serde_json::to_vec_pretty(&document).unwrap_or_default();
         bytes.push(b'\n');
         bytes

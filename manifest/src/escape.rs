@@ -60,6 +60,7 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, EscapeError> {
                     return Err(error);
                 };
                 let byte = high << 4 | low;
+                // `\x61` would be a second spelling of `a`.
                 if stands_for_itself(byte) {
                     return Err(error);
                 }
@@ -77,6 +78,7 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, EscapeError> {
 }
 
 const fn stands_for_itself(byte: u8) -> bool {
+    // Not the space, which ends a field of the tree, nor the backslash, which begins an escape.
     matches!(byte, 0x21..=0x7e) && byte != b'\\'
 }
 

@@ -90,6 +90,7 @@ impl Floor {
 
     /// Parses `floor.toml`.
     pub fn parse(bytes: &[u8]) -> Result<Self, FloorError> {
+        // Before TOML sees it: the floor is not signed, so that its size is up to whoever writes the disk.
         if bytes.len() > limits::FLOOR {
             let problem = format!(
                 "{} bytes, and at most {} are accepted",
@@ -109,6 +110,7 @@ impl Floor {
             return Err(FloorError(problem));
         }
         let lock = |(name, except): (String, Vec<String>)| {
+            // A lock that this version does not know is refused: passed over, it would hold no seal to anything.
             let known = LockName::ALL.into_iter().find(|lock| lock.name() == name);
             let known =
                 known.ok_or_else(|| FloorError(format!("'{}' is no lock", name.escape_debug())));
@@ -142,6 +144,7 @@ impl Floor {
             let except: Vec<String> = except.iter().map(|text| quoted(text)).collect();
             text.push_str(&format!("{name} = [{}]\n", except.join(", ")));
         }
+        // Escapes can make it longer than the declaration: `\U` takes ten bytes for a character of two.
         if text.len() > limits::FLOOR {
             let problem = format!(
                 "the floor has {} bytes, and at most {} are accepted: the locks except too much",
@@ -160,6 +163,7 @@ impl Floor {
         declaration: &Declaration,
     ) -> Result<(), BelowFloor> {
         let image = &statement.image;
+        // First: epochs and policies of two images cannot be compared.
         if image.name != self.image {
             return Err(BelowFloor::Image {
                 expected: self.image.clone(),
@@ -188,8 +192,10 @@ impl Floor {
     pub fn open(&self, declaration: &Declaration) -> Vec<LockName> {
         let locks = declaration.lockdown.locks();
         let is_open = |(name, lock): &(LockName, Lock)| match (self.locks.get(name), lock) {
+            // Open when the floor was written: any seal may have it so.
             (None, _) => false,
             (Some(_), Lock::Allow) => true,
+            // Word by word: a path beneath one that the floor excepts counts as more, which errs on the strict side.
             (Some(most), Lock::Deny { except }) => except.iter().any(|it| !most.contains(it)),
         };
         locks
@@ -217,6 +223,7 @@ fn quoted(text: &str) -> String {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    // No defaults: a floor that lost a line would be a lower one.
     schema: u64,
     image: ImageName,
     epoch: u64,

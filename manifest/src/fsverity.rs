@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// Bytes in a block.
+// The kernel takes other sizes, and salts: this size and no salt are what `fsverity enable` does by itself.
 pub const BLOCK: usize = 4096;
 
 /// Computes a [`VerityDigest`]. Memory: one open block of digests for each level, at most seven.
@@ -68,6 +69,7 @@ impl VerityHasher {
     /// Takes the next [`BLOCK`] bytes of the file by their digest, which was computed elsewhere. Only
     /// after whole blocks; only the last may have fewer `bytes`, and is hashed with zeros behind them.
     pub fn push_leaf(&mut self, digest: Sha256Digest, bytes: usize) {
+        // In a release build a wrong call gives a digest that matches no file: an error, and never a pass.
         debug_assert!(
             self.block.is_none() && self.size.is_multiple_of(4096) && (1..=BLOCK).contains(&bytes),
             "a block begins at a multiple of its size"

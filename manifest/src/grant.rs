@@ -154,6 +154,7 @@ pub fn verify_grant(envelope: &[u8], trust: &Trust) -> Result<VerifiedGrant, Gra
     })?;
     let grant = Grant::parse(envelope.unverified_payload())?;
     match trust.image() {
+        // A trust file need not name an image: the host compares the grant with its own seal as well.
         Some(expected) if *expected != grant.image => Err(GrantRefusal::Image {
             expected: expected.clone(),
             found: grant.image,

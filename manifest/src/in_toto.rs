@@ -65,7 +65,9 @@ pub(crate) fn parse<const N: usize>(
 ) -> Result<([Subject; N], Object), JsonError> {
     let mut document = json::parse(payload)?.object()?;
     document.take("_type")?.constant(STATEMENT_TYPE)?;
+    // Purposes alone do not keep kinds apart: a key may have several, and then signs manifests and grants.
     document.take("predicateType")?.constant(predicate_type)?;
+    // No further subjects: a generic in-toto verifier accepts an artifact that is any one of them.
     let mut fields = document.take("subject")?.array(N)?.into_iter();
     let predicate = document.take("predicate")?.object()?;
     document.finish()?;
@@ -78,6 +80,7 @@ pub(crate) fn parse<const N: usize>(
         let name = subject.take("name")?;
         let mut digests = subject.take("digest")?.object()?;
         let sha256 = digests.take("sha256")?;
+        // SHA-256 alone: of two digests in a set, one reader could check the first and another the second.
         digests.finish()?;
         subject.finish()?;
         found.push(Subject { name, sha256 });

@@ -72,6 +72,7 @@ impl Field {
 
     pub(crate) fn array(self, most: usize) -> Result<Vec<Self>, JsonError> {
         match self.value {
+            // Before each element gets a place: `0,` is two bytes, and the text of its place many more.
             Value::Array(values) if values.len() > most => {
                 Err(problem(&self.place, format!("more than {most} elements")))
             }
@@ -168,6 +169,7 @@ impl Object {
         }
         let place = self.place;
         let field = |(name, value): (String, Value)| {
+            // A name is data here, and errors end in terminals: it could hold escape codes.
             let shown = crate::escape::Escaped(name.as_bytes()).to_string();
             let place = join(&place, &shown);
             match name.parse::<N>() {
@@ -180,6 +182,7 @@ impl Object {
 
     /// Refuses fields that nobody took.
     pub(crate) fn finish(self) -> Result<(), JsonError> {
+        // A reader that passes over a field that it does not know verifies less than was signed.
         match self.fields.keys().next() {
             None => Ok(()),
             Some(name) => {
@@ -246,6 +249,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Null)
     }
 
+    // No field of the format is a boolean: only its type is needed, for the error.
     fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
         Ok(Value::Bool)
     }
@@ -258,6 +262,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::OtherNumber)
     }
 
+    // `3.0`, `3e0` and `-0` come here. Other readers take them for integers: a second spelling, so refused.
     fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
         Ok(Value::OtherNumber)
     }
@@ -283,6 +288,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some(name) = entries.next_key::<String>()? {
             let value = entries.next_value()?;
             let shown = crate::escape::Escaped(name.as_bytes()).to_string();
+            // Compared after `\u` is resolved. Of duplicate keys some readers keep the first and others the last.
             if fields.insert(name, value).is_some() {
                 return Err(de::Error::custom(format!("duplicate key '{shown}'")));
             }

@@ -15,6 +15,7 @@ pub const TRUST: &str = "/usr/lib/earmark/trust.toml";
 /// Floor: the limits that no seal of this image may be below.
 pub const FLOOR: &str = "/usr/lib/earmark/floor.toml";
 /// All of these: what the signature covers, or a verifier starts from, and so the tree does not have.
+// The order is part of the format: a tree whose last rules are not these, in this order, is refused.
 pub const SEAL: [&str; 7] = [
     EARMARK_DIR,
     SEAL_DIR,
@@ -32,6 +33,7 @@ pub const AGENT_STATE: [&str; 2] = ["/run/earmark", "/var/lib/earmark"];
 pub const RENDERED: &str = "/var/lib/earmark/rendered.json";
 /// The files that the agent keeps in its state directory, by their names there. Each belongs to root, is
 /// writable by nobody else, and may take away from a verdict and never add to one.
+// A new file has to be named here: a verification looks at owner and mode of these names alone.
 pub const STATE_FILES: [&str; 10] = [
     "rendered.json",
     "first-boot.journal",

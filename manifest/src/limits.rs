@@ -5,12 +5,14 @@
 
 /// The signed payload, in bytes. AWS KMS signs at most 4,096 bytes as they are, and the DSSE
 /// pre-authentication encoding adds its header to the payload.
+// That header takes 44 bytes.
 pub const PAYLOAD: usize = 4_000;
 
 /// `manifest.json`, in bytes: the payload in base64 and sixteen signatures, with room to spare.
 pub const ENVELOPE: usize = 64 * 1024;
 
 /// Signatures in one envelope. Each is tried with each trusted key.
+// With TRUST_KEYS at most 256 verifications, for an envelope that anybody can write.
 pub const SIGNATURES: usize = 16;
 
 /// Keys in one trust file.
@@ -31,9 +33,11 @@ pub const TREE_TEXT: u64 = 2 * 1024 * 1024 * 1024;
 
 /// One line of the tree, in bytes: a path and a symlink target of `PATH` bytes each with every
 /// byte escaped, and room for the extended attributes.
+// Not room for four attributes of XATTR bytes that are all escaped: a root with such a file is not sealed.
 pub const TREE_LINE: usize = 128 * 1024;
 
 /// The largest window that the decompressor may allocate, as a power of two: 8 MiB.
+// zstd by itself accepts 27: 128 MiB, which is all that a verification may take (docs/bounds.md).
 pub const TREE_WINDOW_LOG: u32 = 23;
 
 /// Entries in one tree.

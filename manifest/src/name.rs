@@ -6,6 +6,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:literal, $expected:literal, $first:expr, $rest:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+        // A derived reader would take any string, past the pattern.
         #[serde(try_from = "String")]
         pub struct $name(String);
 
@@ -92,7 +93,9 @@ name!(
 name!(
     /// The name of a systemd unit with its suffix, such as `web.service`.
     UnitName, 255, "a unit name with its suffix, such as web.service",
+    // No dash first: a command that is called without `--` would take the name for an option.
     |byte| byte.is_ascii_alphanumeric() || byte == b'_',
+    // No `*`, `?` or `[`: `systemctl start` expands them to loaded units. The backslash is systemd's own escape.
     |byte| byte.is_ascii_alphanumeric() || b"_.@:\\-".contains(&byte)
 );
 
@@ -113,6 +116,7 @@ name!(
 name!(
     /// Reason for opening a lock or revoking a release, in a line: 1 to 256 printable ASCII characters.
     Reason, 256, "1 to 256 printable ASCII characters",
+    // Told on the console and in the journal, where a line break would forge a line.
     |byte| matches!(byte, 0x20..=0x7e),
     |byte| matches!(byte, 0x20..=0x7e)
 );

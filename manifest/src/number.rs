@@ -5,6 +5,7 @@ pub(crate) fn decimal<T: TryFrom<u64>>(text: &[u8]) -> Option<T> {
     if text.is_empty() || (text.len() > 1 && text.starts_with(b"0")) {
         return None;
     }
+    // Not `u64::from_str`, which takes a sign: a number has one spelling.
     text.iter()
         .try_fold(0u64, |value, digit| match digit {
             b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(digit - b'0')),

@@ -52,6 +52,7 @@ impl ImagePath {
             None => return Err(PathError::EmptyComponent),
             Some(_) => {}
         }
+        // Also what bounds the depth of a walk: `mkdirat` builds deeper trees than a path can name.
         if bytes.len() > limits::PATH {
             return Err(PathError::TooLong);
         }
@@ -60,6 +61,7 @@ impl ImagePath {
                 b"" => return Err(PathError::EmptyComponent),
                 b"." | b".." => return Err(PathError::Dots),
                 _ if component.len() > limits::NAME => return Err(PathError::TooLong),
+                // The kernel reads a path up to its NUL, which is another one than was checked.
                 _ if component.contains(&0) => return Err(PathError::Nul),
                 _ => {}
             }
@@ -72,6 +74,7 @@ impl ImagePath {
         match bytes.strip_prefix(b"/") {
             None => Err(PathError::Relative),
             Some(b"") => Ok(Self::root()),
+            // POSIX leaves open what two leading slashes mean.
             Some(b"/") => Err(PathError::EmptyComponent),
             Some(relative) if relative.starts_with(b"/") => Err(PathError::EmptyComponent),
             Some(relative) => Self::from_relative(relative),
@@ -99,6 +102,7 @@ impl ImagePath {
 
     /// The path of the entry `name` of this directory. `name` is one component.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        // Names also come from a disk image's own blocks: a slash in one would name an entry of another directory.
         if name.contains(&b'/') {
             return Err(PathError::EmptyComponent);
         }
@@ -114,6 +118,7 @@ impl ImagePath {
 
     /// Returns whether `self` is `directory` or lies beneath it.
     pub fn is_beneath(&self, directory: &Self) -> bool {
+        // By whole components: `/srv/database` begins with `/srv/data`, and is not beneath it.
         directory.is_root()
             || self
                 .0

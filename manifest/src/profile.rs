@@ -71,6 +71,7 @@ impl ReasonedRule {
         }
         if let Some(group) = group {
             attributes.gid = match reserved {
+                // `None` if the number is another group's here: the file may then be root's alone, as without a group.
                 Some(reserved) => accounts.group_or(group, *reserved)?,
                 None => Some(accounts.group(group)?),
             };
@@ -98,9 +99,11 @@ impl ReasonedRule {
         };
         (ours.kind, &ours.pattern) == (rule.kind, &rule.pattern)
             && (ours.attributes.types, ours.attributes.mode) == (types, mode)
+            // Only the image's accounts tell which number is right: without them, a name resolved wrong passes here.
             && uid.is_some() == owner
             && is_own(&self.owners.owner, uid)
             && is_own(&self.owners.group, gid)
+            // A reserved group may have no number (`Accounts::group_or`).
             && (gid.is_some() == (owner || group) || self.owners.reserved.is_some())
     }
 }
@@ -137,9 +140,11 @@ impl Profile {
         };
         let document: Document =
             toml::from_str(self.text).map_err(|error| fail(error.to_string()))?;
+        // A file that was copied for another distribution and not renamed inside has that one's rules.
         if document.profile != self {
             return Err(fail("names another profile".to_owned()));
         }
+        // Two profiles that are based on each other have no end but this count.
         let mut rules = match (document.base, depth.checked_sub(1)) {
             (None, _) => Vec::new(),
             (Some(base), Some(depth)) => base.rules_within(depth)?,

@@ -175,10 +175,13 @@ pub enum ReportError {
 impl Report {
     /// Parses a report, with or without the newline that ends it.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
+        // Before the parser: any host, and whoever can write to a sink, chooses the size.
         if bytes.len() > limits::REPORT {
             return Err(ReportError::Long);
         }
         let report: Self =
+            // Not by `json`, which refuses unknown fields. The error quotes input as it is, such as a verdict that is
+            // none: who shows it has to escape it.
             serde_json::from_slice(bytes).map_err(|error| ReportError::Json(error.to_string()))?;
         match report.schema {
             1 => Ok(report),
@@ -221,6 +224,7 @@ impl Report {
     pub fn name(&self) -> String {
         let instance = self.instance.as_ref();
         let instance = instance.map_or("unknown", InstanceName::as_str);
+        // Neither part can hold a slash or a dot: both are parsed types, whoever sent the report.
         format!("{instance}.{}.json", self.boot_id.0)
     }
 }
@@ -234,6 +238,7 @@ fn cut(text: &mut String, most: usize) {
     if text.len() <= most {
         return;
     }
+    // `truncate` panics inside a character, and these texts have paths and words of others in them.
     let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
     text.truncate(end.unwrap_or_default());
     text.push('…');
@@ -250,6 +255,7 @@ impl TryFrom<String> for BootId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Part of a file name at sinks, from hosts that may lie: no dots and no slashes.
         let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
         if text.len() == 36 && text.bytes().all(digit) {
             Ok(Self(text))

@@ -128,6 +128,7 @@ impl Statement {
         ];
         let payload = in_toto::write(&subjects, PREDICATE_TYPE, predicate)
             .map_err(|error| PayloadError::Json(error.to_string()))?;
+        // Refused before it is signed: `Envelope::parse` would refuse it on each host.
         if payload.len() > limits::PAYLOAD {
             return Err(PayloadError::Long(payload.len()));
         }
@@ -139,6 +140,7 @@ impl Statement {
         let names = [layout::TREE_NAME, layout::DECLARATION_NAME];
         let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, names)?;
         let digest = |subject: Subject, name: &str| -> Result<Sha256Digest, JsonError> {
+            // Position and name must agree: readers that go by either one must find the same digest.
             subject.name.constant(name)?;
             subject
                 .sha256
@@ -175,6 +177,7 @@ impl Statement {
         };
         build.finish()?;
 
+        // There as null, never absent: two spellings of one statement would be two manifest digests.
         let parent = predicate.take("parent")?.optional();
         let mut summary = predicate.take("tree")?.object()?;
         let boot = predicate.take("boot")?.optional();
@@ -273,6 +276,7 @@ impl std::str::FromStr for BuildText {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
+        // CI fills these from branches and jobs that others name: no line break or escape code may come through.
         let good =
             (1..=256).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if good {
@@ -308,6 +312,7 @@ impl std::str::FromStr for AgentVersion {
     fn from_str(text: &str) -> Result<Self, TextError> {
         const EXPECTED: TextError = TextError("a version such as 0.1.0");
         let number = |part: Option<&str>| {
+            // `u32::from_str` also takes `+1` and `01`: a version would have more than one spelling.
             let part = part
                 .filter(|part| *part == "0" || !part.starts_with(['0', '+']))
                 .ok_or(EXPECTED)?;

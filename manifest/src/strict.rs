@@ -42,6 +42,7 @@ impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TableVisitor<T> {
 /// `toml`'s own `Display` quotes the whole line, however long, with whatever control characters are
 /// the very reason why it is refused.
 pub(crate) fn locate(text: &str, at: usize, problem: &str) -> (usize, usize, String) {
+    // `get`, since a slice panics where an offset lies inside a character, and the text is a stranger's.
     let before = text.get(..at).unwrap_or(text);
     let line_start = before
         .rfind('\n')

@@ -95,6 +95,7 @@ impl Trust {
         threshold: usize,
         keys: Vec<TrustedKey>,
     ) -> Result<Self, TrustError> {
+        // Without a key the loop over purposes below checks nothing, and any threshold would pass.
         if keys.is_empty() {
             return Err(TrustError::NoKey);
         }
@@ -103,6 +104,7 @@ impl Trust {
         }
         let mut seen = BTreeSet::new();
         for (number, key) in (1..).zip(&keys) {
+            // `verify::signers` counts entries of this list: a key listed twice would meet a threshold of two alone.
             if !seen.insert(key.id()) {
                 return Err(TrustError::Duplicate(key.id()));
             }
@@ -115,6 +117,7 @@ impl Trust {
             threshold,
             keys,
         };
+        // Purpose by purpose: a threshold that grants cannot meet would show on the day that a host must be opened.
         for purpose in [Purpose::Image, Purpose::Channel, Purpose::Grant] {
             let keys = trust.keys_for(purpose).count();
             if keys > 0 && !(1..=keys).contains(&threshold) {
@@ -130,6 +133,7 @@ impl Trust {
 
     /// Parses `trust.toml`.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
+        // Before TOML sees it: the file is not signed, so that its size is up to whoever writes the disk.
         if bytes.len() > limits::TRUST {
             return Err(TrustError::Large);
         }
@@ -153,6 +157,7 @@ impl Trust {
                 PemKeyError::Key(error) => TrustError::Key { number, error },
             })
         });
+        // Saturates, to a threshold that `new` refuses: a wrapped one could be 1.
         let threshold = usize::try_from(document.threshold).unwrap_or(usize::MAX);
         Self::new(document.image, threshold, keys.collect::<Result<_, _>>()?)
     }
@@ -163,6 +168,7 @@ impl Trust {
             "# The keys that this image believes.\nschema = {SCHEMA}\nthreshold = {}\n",
             self.threshold
         );
+        // Neither names nor PEM have a character that TOML escapes.
         if let Some(image) = &self.image {
             text.push_str(&format!("image = \"{image}\"\n"));
         }
@@ -274,6 +280,7 @@ pub fn public_pem(key: &PublicKey) -> String {
 pub fn parse_public_pem(pem: &[u8]) -> Result<PublicKey, PemKeyError> {
     match pem_rfc7468::decode_vec(pem) {
         Ok(("PUBLIC KEY", der)) => Ok(PublicKey::from_spki(&der)?),
+        // Nor is the key taken out of a certificate: its dates and usages would be ignored without a word.
         _ => Err(PemKeyError::Pem),
     }
 }
@@ -293,6 +300,7 @@ pub fn decode_pem(pem: &[u8]) -> Option<(String, Vec<u8>)> {
 /// The schema that this version writes and reads.
 const SCHEMA: u64 = 1;
 
+// Unknown fields are refused here and in a key: a limit that this version does not know would not be kept.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {

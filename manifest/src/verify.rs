@@ -143,17 +143,20 @@ pub fn verify_declaration(
     })?;
     let payload = envelope.unverified_payload();
     let statement = Statement::parse(payload).map_err(Refusal::Statement)?;
+    // A version of this program that does not parse counts as the oldest, which refuses rather than accepts.
     let found = AgentVersion::of_this_program().unwrap_or(AgentVersion {
         major: 0,
         minor: 0,
         patch: 0,
     });
+    // Only for manifests that this version can parse: one with a field that is new was refused above.
     if statement.minimum_agent > found {
         return Err(Refusal::AgentTooOld {
             needed: statement.minimum_agent,
             found,
         });
     }
+    // One key may sign many images: without this, the seal of another is left to the floor and the tree to refuse.
     if let Some(expected) = trust
         .image()
         .filter(|expected| **expected != statement.image.name)
@@ -163,11 +166,13 @@ pub fn verify_declaration(
             found: statement.image.name,
         });
     }
+    // Over the bytes and before the parser: TOML from whoever writes the disk never reaches it.
     if crypto::sha256(declaration) != statement.declaration {
         return Err(Refusal::DeclarationDigest);
     }
     let declaration =
         Declaration::parse(declaration).map_err(|error| Refusal::Declaration(Box::new(error)))?;
+    // Both are signed, and a host acts on both: a mistake of the signer must not make them two images.
     if declaration.image.name != statement.image.name {
         return Err(Refusal::Disagree("name"));
     }
@@ -227,6 +232,7 @@ impl VerifiedManifest {
                 tree::must_be_one_frame(bytes)?;
                 Box::new(bytes.as_slice())
             }
+            // That it is one frame is checked while it is unpacked (`OneFrame`): there are never all bytes at once.
             Stored::Elsewhere(source) => source.open().map_err(TreeError::of_storage)?,
         };
         tree::unpack(stored)?.expecting(self.declared.statement.summary)
@@ -266,6 +272,7 @@ impl VerifiedDeclaration {
     #[must_use]
     pub fn raised_to(mut self, least: OnFailure, floor: Option<&Floor>) -> Self {
         let verify = &mut self.declaration.verify;
+        // `max`, since the seal that is refused may also be the stricter one.
         verify.on_failure = verify.on_failure.max(least);
         if let Some(floor) = floor {
             verify.on_failure = verify.on_failure.max(floor.policy);
@@ -278,6 +285,7 @@ impl VerifiedDeclaration {
 
     /// Takes `tree.zst`, if it is the signed one.
     pub fn with_tree(self, tree: Vec<u8>) -> Result<VerifiedManifest, Refusal> {
+        // By its length alone: no reader takes a longer one, so that to hash it would only cost time.
         if tree.len() > limits::TREE_STORED {
             return Err(Refusal::TreeDigest);
         }

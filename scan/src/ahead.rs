@@ -23,6 +23,7 @@ pub(crate) fn ahead<R: BufRead + Send, T>(
     compare: impl FnOnce(&mut dyn Iterator<Item = Result<Entry, TreeError>>) -> T,
 ) -> T {
     let (sender, receiver) = mpsc::sync_channel::<Vec<Result<Entry, TreeError>>>(WAITING);
+    // A spawn that fails drops the closure with all that moved into it: behind a lock the tree is still there.
     let tree = Mutex::new(tree);
     let lock = || tree.lock().unwrap_or_else(PoisonError::into_inner);
     // A thread that panics takes the program with it: entries left unread are no comparison.

@@ -68,6 +68,7 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
         return of_source(source, path).map_err(|cause| failed("read", cause));
     }
     let open = |flags| {
+        // Links lead where they will once the root runs: an absolute one to the root's own files, not to this host's.
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         crate::openat2(
             root.as_fd(),
@@ -82,12 +83,14 @@ fn machine(root: &Root, path: &str) -> Result<Option<Result<Architecture, u16>>,
     // Looked at before it is opened: opening a device or a pipe of a hostile root can do something.
     let seen = match open(OFlags::PATH) {
         Ok(seen) => seen,
+        // The kernel and initrds go on to the next path as well; any other error is a doubt.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         Err(errno) => return Err(failed("open", errno.into())),
     };
     if !is_regular(&seen).map_err(|errno| failed("look at", errno.into()))? {
         return Ok(None);
     }
+    // The path is resolved again: a pipe that took the program's place must not be waited for.
     let file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
         .map_err(|errno| failed("open", errno.into()))?;
     if !is_regular(&file).map_err(|errno| failed("look at", errno.into()))? {
@@ -150,9 +153,11 @@ fn parse(header: &[u8]) -> Option<Result<Architecture, u16>> {
     };
     let machine = match data {
         1 => u16::from_le_bytes([*low, *high]),
+        // Whatever else it says can only become an unknown machine below.
         _ => u16::from_be_bytes([*low, *high]),
     };
     Some(match (class, data, machine) {
+        // Class 2 is 64 bits: x32 and ILP32 have these machine numbers with class 1, and another ABI.
         (2, 1, 62) => Ok(Architecture::X86_64),
         (2, 1, 183) => Ok(Architecture::Aarch64),
         _ => Err(machine),

@@ -92,6 +92,7 @@ impl Job for Check {
     }
 
     fn begin(&mut self, reader: &mut Reader<'_>, opened: &Opened) -> Result<bool, Doubt> {
+        // Through the descriptor that is hashed: by name they could be another file's.
         let found = reader.xattrs(self.sought(), opened)?;
         if let Some(expected) = &self.xattrs {
             different_xattrs(&self.path, expected, &found, &mut self.found);
@@ -111,6 +112,7 @@ impl Job for Check {
         let Some(found) = reader.kernel_digest(self.sought(), opened) else {
             return Ok(true);
         };
+        // Any file can be given fs-verity: the kernel vouches for the digest that it has, not for the signed one.
         if *expected != found {
             self.differs(format!("fs-verity digest {found}"));
         }
@@ -125,6 +127,7 @@ impl Job for Check {
                 return Some(Outcome::Enforced(self.stat.size));
             }
             Ok(_) => {}
+            // The attributes that were found count for nothing: they may be another object's.
             Err(doubt) => return Some(Outcome::Doubt(doubt)),
         }
         (!self.found.is_empty()).then_some(Outcome::Violations(self.found))

@@ -51,6 +51,7 @@ pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
     };
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines = || {
+        // Leading blanks stay: in YAML an indented key belongs to the one above it.
         let lines = text.lines().map(str::trim_end);
         lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
     };
@@ -60,6 +61,7 @@ pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
     {
         return Ok(Some((switch, format!("without the line '{missing}'"))));
     }
+    // PyYAML takes the last of two equal keys: a line behind the switches could undo one.
     if lines().any(|line| !SWITCHES.contains(&line)) {
         let found = "with a line that is none of the switches";
         return Ok(Some((switch, found.to_owned())));
@@ -81,6 +83,7 @@ fn undone(root: &Root, switch: &ImagePath) -> Result<Option<(ImagePath, String)>
         let path = [DIRECTORY.as_bytes(), &later].join(&b'/');
         let path = ImagePath::from_relative(&path)
             .map_err(|error| failed("name", DIRECTORY, io::Error::other(error)))?;
+        // A link that cloud-init would follow is an error here, and so a doubt.
         let text = root.read(&path, BOUND)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         // `vendor_data2`, too.

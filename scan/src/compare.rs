@@ -60,6 +60,7 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
         // Rendered files are few, and their record is at hand.
         (_, PathClass::Rendered) | (Gate::Full, PathClass::Sealed) => true,
         (Gate::Critical, PathClass::Sealed) => is_critical(),
+        // Nothing is signed of the content of other classes.
         _ => false,
     }
 }
@@ -161,6 +162,7 @@ impl Visitor for Comparer<'_> {
                     }
                     break;
                 }
+                // Behind a broken entry every name would pass for added.
                 None if self.fault.is_some() => return Step::Stop,
                 Some(Ordering::Greater) | None => return self.unsigned(&seen),
             }
@@ -170,6 +172,7 @@ impl Visitor for Comparer<'_> {
     }
 
     fn doubt(&mut self, doubt: Doubt) {
+        // The walk is past their place in the order: they are missing, or in an earlier doubt.
         while self.peek().is_some_and(|entry| entry.path < doubt.path) {
             self.missing();
         }
@@ -177,6 +180,7 @@ impl Visitor for Comparer<'_> {
         if self.doubtful.len() < DOUBTS {
             self.doubtful.push(doubt.path.clone());
         } else {
+            // How many there are is up to a hostile root: from here on nothing is missing, and all of it undecided.
             self.all_is_doubtful = true;
         }
         self.lock().doubt(doubt);
@@ -196,6 +200,7 @@ impl Visitor for Comparer<'_> {
     }
 
     fn doubt_unsigned(&mut self, doubt: Doubt) {
+        // Not by `doubt`: this one is out of order, and entries that are still to come would pass for missing.
         self.lock().doubt(doubt);
     }
 
@@ -233,6 +238,7 @@ impl Comparer<'_> {
         while self.peek().is_some() {
             self.missing();
         }
+        // Names behind the fault were not compared: no group and no rendered file is judged without them.
         if let Some(error) = self.fault.take() {
             return Err(error);
         }
@@ -281,6 +287,7 @@ impl Comparer<'_> {
             .violations
             .iter()
             .any(|violation| violation.kind == ViolationKind::Added);
+        // Only what is a violation already is cut short: what a rule lets appear is looked into, however much there is.
         let step = if is_added && self.unsigned_left == 0 {
             self.not_looked_into();
             Step::Pass
@@ -308,6 +315,7 @@ impl Comparer<'_> {
         let elsewhere = match content.links {
             Some(group) => self.read_by_another_name(group, seen, is_read && to_compare),
             None if seen.stat.links == 1 => false,
+            // Another name may lie in `state`, which is not walked: a service that writes there changes this file.
             None => {
                 let found = format!("{} names", seen.stat.links);
                 self.violation(
@@ -406,6 +414,7 @@ impl Comparer<'_> {
     }
 
     fn expected(&self, class: PathClass, path: &ImagePath) -> Option<Expected> {
+        // The signed rules decide; the host's record has a say in rendered paths alone.
         (class == PathClass::Rendered).then(|| self.terms.expected(path))?
     }
 
@@ -448,6 +457,7 @@ impl Comparer<'_> {
             // A copy has content of its own, which nothing else vouches for.
             return false;
         }
+        // Not the first name but the first that this gate reads: a critical name may come behind one that is not.
         let elsewhere = known.is_read;
         known.is_read |= is_read;
         elsewhere

@@ -65,6 +65,7 @@ pub(crate) fn measure(file: impl AsFd) -> Result<Option<VerityDigest>> {
     }
     let request = Measure(FsverityDigest {
         algorithm: 0,
+        // The kernel answers EOVERFLOW to a digest that needs more room than this.
         size: 32,
         digest: [0; 32],
     });
@@ -73,6 +74,7 @@ pub(crate) fn measure(file: impl AsFd) -> Result<Option<VerityDigest>> {
         Ok(answer) if answer.algorithm == SHA256 && answer.size == 32 => {
             Ok(Some(VerityDigest::new(answer.digest)))
         }
+        // Of another algorithm, or a SHA-512, whose 64 bytes do not fit: the file is read instead.
         Ok(_) | Err(Errno::OVERFLOW) => Ok(None),
         Err(errno) => Err(errno),
     }

@@ -20,6 +20,7 @@ pub const OS_RELEASE_BOUND: usize = 64 * 1024;
 
 /// Reads the image identity that `root` states.
 pub fn read(root: &Root) -> Result<Identity, ScanError> {
+    // `/usr/lib` first: `/etc/os-release` mostly is a link to it, and no link is followed here.
     for path in OS_RELEASE {
         let Ok(path) = ImagePath::from_absolute(path.as_bytes()) else {
             continue;
@@ -34,6 +35,7 @@ pub fn read(root: &Root) -> Result<Identity, ScanError> {
 /// From the text of an `os-release`.
 pub fn parse(text: &str) -> Identity {
     let value = |key: &str| {
+        // The last assignment counts, as for a shell that sources the file.
         let line = text
             .lines()
             .rev()

@@ -108,6 +108,7 @@ impl<'a> Judge<'a> {
                 return self.violation(ViolationKind::Type, types.to_string(), found);
             }
         }
+        // Over a file it changes content, which is free here; over a directory it brings names that no rule let in.
         if self.seen.stat.mount && self.seen.stat.file_type() == FileType::Directory {
             return self.violation(
                 ViolationKind::Mount,
@@ -116,6 +117,7 @@ impl<'a> Judge<'a> {
             );
         }
         let owner = Owner {
+            // No set-id bit, and nobody but the owner writes: what may appear must give nobody powers.
             mode: rule.mode.unwrap_or(0o755),
             uid: rule.uid.unwrap_or(top.uid),
             gid: rule.gid.unwrap_or(top.gid),
@@ -146,6 +148,7 @@ impl<'a> Judge<'a> {
             return false;
         }
         let found = self.seen.stat.owner();
+        // Owner and mode as a whole: the sealed mode with the step's owner is neither.
         if let (Some(owner), false) = (owners.first(), owners.contains(&found)) {
             self.same_owner(owner);
             self.same_mode(owner);
@@ -201,6 +204,7 @@ impl<'a> Judge<'a> {
             mode: 0o755,
             ..*top
         });
+        // A directory's ACL shows in its mode, whose group bits are its mask: 0755 leaves nobody else a right to write.
         if !is_directory {
             self.alone_and_powerless();
         }
@@ -296,6 +300,7 @@ impl<'a> Judge<'a> {
                     );
                 }
             }
+            // Another size is other content: it is not read, as its length is up to whoever wrote it.
             Node::Regular(Some(content)) if content.size != self.seen.stat.size => {
                 let (expected, found) = (content.size.to_string(), self.seen.stat.size.to_string());
                 self.violation(

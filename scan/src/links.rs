@@ -42,6 +42,7 @@ pub(crate) fn follow<E>(
         match part.as_slice() {
             b"" | b"." => continue,
             b".." => {
+                // `..` of the root is the root, as for the kernel.
                 done = done.parent().unwrap_or_default();
                 continue;
             }
@@ -54,10 +55,12 @@ pub(crate) fn follow<E>(
             done = next;
             continue;
         };
+        // A loop ends here. The kernel allows 40 links, and then answers ELOOP.
         let Some(fewer) = left.checked_sub(1) else {
             return Ok(None);
         };
         left = fewer;
+        // An absolute link leads to the image's own root, never to this host's.
         if target.first() == Some(&b'/') {
             done = ImagePath::root();
         }

@@ -47,6 +47,7 @@ pub enum MeasureError {
 impl Plan<'_> {
     /// Returns whether the content of a regular file of this path and class is measured.
     pub(crate) fn reads(&self, path: &ImagePath, class: PathClass) -> bool {
+        // Nothing opens a replaced file, so that the walk itself must read its attributes.
         matches!(class, PathClass::Sealed | PathClass::Rendered)
             && !self.replaced.contains_key(path)
     }
@@ -67,6 +68,7 @@ impl Survey<'_> {
         let mut problems = self.walked.doubts.clone();
         let links = count_links(seen);
         let jobs = self.jobs(inspector, |seen| {
+            // Names of one inode have one content, which is read by the first of them.
             let first_name = seen.stat.links == 1
                 || links
                     .get(&seen.inode())
@@ -106,6 +108,7 @@ fn entries(
     links: &HashMap<Inode, Names<'_>>,
     mut problems: Vec<Doubt>,
 ) -> Result<Vec<Entry>, MeasureError> {
+    // What cannot be read (exit 11) must not be told as what the builder has to mend (exit 2).
     let readable = problems.is_empty();
     let mut groups = Groups::default();
     let mut entries = Vec::with_capacity(all.len());
@@ -162,6 +165,7 @@ struct Groups(HashMap<Inode, LinkGroup>);
 
 impl Groups {
     fn number(&mut self, inode: Inode) -> LinkGroup {
+        // Numbered as the paths come, in their order: one root gives the same tree bytes each time.
         let next = LinkGroup(
             u32::try_from(self.0.len())
                 .unwrap_or(u32::MAX)
@@ -208,6 +212,7 @@ fn read_to_measure(
 /// The names of each sealed file that has several.
 fn count_links(seen: &[Seen]) -> HashMap<Inode, Names<'_>> {
     let mut links: HashMap<Inode, Names<'_>> = HashMap::new();
+    // A name in `mutable` or `state` is a way to change the file: uncounted, it makes the counts differ below.
     let linked = seen.iter().filter(|seen| {
         seen.stat.links > 1
             && seen.stat.file_type().is_file()

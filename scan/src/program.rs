@@ -42,6 +42,7 @@ impl Format {
             return Err("it is neither a program (ELF) nor a script (#!)");
         };
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        // The kernel cuts a longer line, and may run it with a part of its argument: not what was compared.
         if line.len() >= LONGEST {
             return Err("its first line is too long");
         }

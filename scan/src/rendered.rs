@@ -70,6 +70,7 @@ pub fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doub
         )));
     }
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| doubt(&error))?;
+    // Without a record, files of steps are held against the tree alone, which is stricter: no doubt is needed.
     if record.manifest != manifest.to_string() {
         return Ok(BTreeMap::new());
     }
@@ -82,6 +83,7 @@ pub fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doub
     {
         let sha256 = Sha256Digest::from_prefixed(&sha256).map_err(|error| doubt(&error))?;
         let at = ImagePath::from_absolute(path.as_bytes()).map_err(|error| doubt(&error))?;
+        // Which of two digests counts must not be up to the reader.
         if files.insert(at, RenderedFile { sha256, pending }).is_some() {
             return Err(doubt(&format!("duplicate path '{path}'")));
         }

@@ -78,6 +78,7 @@ impl Root {
                 cause: errno.into(),
             }
         };
+        // Not O_PATH: the root's own attributes are read through it, and flistxattr answers EBADF to such a descriptor.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty())
             .map_err(error("open the root directory"))?;
@@ -131,6 +132,7 @@ impl Root {
         )
         .and_then(|live| statx(&live, c"", AtFlags::EMPTY_PATH));
         // If that cannot be told, it is treated as live: the careful answer.
+        // Not by path: `/proc/self/root` and a bind mount of `/` are the live root, too.
         live.map_or(true, |live| device_and_inode(&live) == self.id)
     }
 
@@ -146,6 +148,7 @@ impl Root {
         }
         let (file, size) = self.open_regular(path)?;
         refuse_by_size(path, size, bound)?;
+        // The size is the file system's word, and a file may grow: one byte more than the bound tells a longer one.
         let most = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
         // A buffer that grows as it is read would be copied and faulted in again and again.
         let expected = usize::try_from(size).unwrap_or(bound).min(bound);
@@ -173,6 +176,7 @@ impl Root {
         let (mut file, size) = self.open_regular(path)?;
         refuse_by_size(path, size, bound)?;
         let mut buffer = vec![0; PIECE];
+        // By what comes and not by the size: FUSE can say 0 of a file that has no end.
         let mut left = bound;
         loop {
             match file.read(&mut buffer) {
@@ -211,6 +215,8 @@ impl Root {
             .map_err(|errno| failed("open", path, errno.into()))?;
         let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| failed("look at", path, errno.into()))?;
+        // Asked of the descriptor: a name could be swapped for a pipe between the look and the open. A device is open
+        // by now, and not read.
         if !FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
             let cause = io::Error::other("it is not a regular file");
             return Err(failed("read", path, cause));
@@ -221,6 +227,7 @@ impl Root {
     /// Like [`Root::read`]; nothing if there is no such file.
     pub fn read_opt(&self, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8>>, ScanError> {
         match self.read(path, bound) {
+            // A link or a file where a directory belongs is an error and no absence.
             Err(error) if error.cause.kind() == io::ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
@@ -233,6 +240,7 @@ impl Root {
                 .map(|node| node.is_some())
                 .map_err(|cause| failed("look at", path, cause));
         }
+        // O_PATH with O_NOFOLLOW opens a trailing link itself, even under RESOLVE_NO_SYMLINKS (openat2(2)).
         match self.open_beneath(path, OFlags::PATH, true) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
@@ -249,6 +257,7 @@ impl Root {
             return Err(Errno::OPNOTSUPP);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // IN_ROOT rebases absolute links. It implies NO_MAGICLINKS today, and openat2(2) says that this may change.
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let opened = crate::openat2(&self.directory, path, flags, resolve);
         let directory = match opened {
@@ -297,6 +306,7 @@ impl Root {
     ) -> rustix::io::Result<OwnedFd> {
         self.open_beneath(
             path,
+            // NOCTTY: a terminal in the file's place must not become that of a service without one.
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
             crossing,
         )
@@ -308,11 +318,14 @@ impl Root {
         flags: OFlags,
         crossing: bool,
     ) -> rustix::io::Result<OwnedFd> {
+        // BENEATH and not IN_ROOT: an image path has neither links nor `..`, so what leads out is refused, not rebased.
         let mut resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         if !crossing {
+            // What was mounted on the way since the walk saw it answers EXDEV, which is a doubt.
             resolve |= ResolveFlags::NO_XDEV;
         }
+        // openat2 answers ENOENT to the empty path.
         let bytes = if path.is_root() {
             b"."
         } else {
@@ -357,6 +370,7 @@ pub(crate) fn statx(
 ) -> rustix::io::Result<Statx> {
     let flags =
         flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    // The kernel fills in the attributes (verity, mount root) whatever is asked for.
     rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)
 }
 

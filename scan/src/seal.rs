@@ -112,6 +112,7 @@ pub(crate) fn hash_tree(root: &Root) -> Result<Sha256Digest, SealError> {
 
 /// Reads and parses a root's own trust file.
 pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
+    // Missing, malformed or too long is a doubt and no refusal: without keys, no signature was looked at.
     let bytes = root.read(&at(layout::TRUST)?, limits::TRUST)?;
     Trust::parse(&bytes).map_err(|cause| SealError::Trust {
         place: layout::TRUST.to_owned(),
@@ -121,6 +122,7 @@ pub fn read_trust(root: &Root) -> Result<Trust, SealError> {
 
 /// Reads and parses a root's floor. A sealed root has one: 'seal' and 'install' place it.
 pub fn read_floor(root: &Root) -> Result<Floor, SealError> {
+    // Absent is an error and no lowest floor: to remove the file must not let an older seal pass.
     let bytes = root.read(&at(layout::FLOOR)?, limits::FLOOR)?;
     Floor::parse(&bytes).map_err(|cause| SealError::Floor {
         place: layout::FLOOR.to_owned(),
@@ -150,6 +152,7 @@ fn refused_if_long(
     if !error.is_over_bound() {
         return SealError::Read(error);
     }
+    // For the message alone: the file may have changed by now, and is refused all the same.
     let size = root.size_of_regular(path).ok();
     let size = size.and_then(|size| usize::try_from(size).ok());
     SealError::Refused(refusal(size.unwrap_or(usize::MAX)))

@@ -52,8 +52,10 @@ impl Sha256Pair {
             .iter_mut()
             .zip(padded)
             .for_each(|(to, from)| *to = from);
+        // Wraps from 2^61 bytes on, which no run reads to the end: 24 years at 3 GB/s.
         let bits = length.wrapping_mul(8).to_be_bytes();
         let [first, second] = &mut last;
+        // 0x80 and the length must fit behind the rest, of which 55 bytes leave room for both.
         let blocks = if rest.len() < BLOCK - bits.len() {
             end_with(first, bits);
             slice::from_ref(first)

@@ -22,6 +22,7 @@ impl SignedPaths {
         entries: impl Iterator<Item = Result<Entry, TreeError>>,
     ) -> Result<Self, TreeError> {
         let secret = RandomState::new();
+        // The count was signed, and is at most 4,000,000 (`limits::ENTRIES`): 32 MiB.
         let mut sorted = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
         for entry in entries {
             sorted.push(secret.hash_one(entry?.path.as_bytes()));

@@ -135,6 +135,7 @@ pub(crate) fn read(
     if usize::try_from(metadata.size).map_or(true, |size| size > bound) {
         return Err(over_bound(bound));
     }
+    // The size is the disk's word: what comes is counted, too.
     let (mut offset, mut left, mut buffer) = (0_u64, bound, vec![0; PIECE]);
     loop {
         let count = source.read_at(node, offset, &mut buffer)?;
@@ -154,6 +155,7 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
         let Some(name) = XattrName::from_name(&name).filter(|_| !value.is_empty()) else {
             continue;
         };
+        // As for a file of this host, where a longer value is ERANGE: never cut, since its rest would go unseen.
         if value.len() > limits::XATTR {
             return Err(io::Error::other(format!(
                 "{} has {} bytes, and at most {} are accepted",
@@ -166,6 +168,7 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
         xattrs.push(Xattr { name, value });
     }
     xattrs.sort_by_key(|xattr| xattr.name);
+    // Strictly: which of two values another reader takes is not known.
     if xattrs.is_sorted_by(|one, other| one.name < other.name) {
         Ok(xattrs.into())
     } else {
@@ -303,10 +306,12 @@ impl<'a> Walk<'a> {
             };
             self.bytes = self.bytes.saturating_add(cost(&child_path));
             if self.bytes > WAITING {
+                // Names that are left out are in doubt with their directory, so that none passes for missing.
                 doubt("list the directory", &"more names wait than can be kept");
                 break;
             }
             let child = (child, directory.is_state);
+            // Which of the two a kernel opens is not known here.
             if self.waiting.insert(child_path, child).is_some() {
                 doubt("list the directory", &"two entries have the same name");
                 break;

@@ -17,6 +17,7 @@ use crate::{Root, ScanError, root::statx, source};
 /// whoever owns the root directory, so that a root in a directory of a test is one, too.
 pub fn read(root: &Root, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8>>, ScanError> {
     let own = own_directory();
+    // The directory first: who may write to it can swap the file at any time.
     if path.is_beneath(&own) && !must_be_roots(root)? {
         return Ok(None);
     }
@@ -112,6 +113,7 @@ fn look(root: &Root, path: &ImagePath) -> Result<Option<Found>, ScanError> {
     };
     let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
     let name = std::ffi::CString::new(name.unwrap_or_default()).unwrap_or_default();
+    // Not opened: a pipe or a device in a file's place is told, and not touched.
     match statx(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(Found {
             uid: stat.stx_uid,
@@ -154,6 +156,7 @@ fn problem(uid: u32, mode: u32, owner: u32) -> Option<std::io::Error> {
     } else {
         "file"
     };
+    // Its owner may widen the mode and narrow it again: the mode alone says nothing.
     if uid != owner {
         let text = format!("the {kind} belongs to user {uid}, and {owner} is expected; {next}");
         return Some(std::io::Error::other(text));

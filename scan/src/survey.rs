@@ -97,6 +97,7 @@ impl<'a> Survey<'a> {
                 mounts: plan.mounts,
                 state: reach == Reach::Image,
                 reads: &|path, class| plan.reads(path, class),
+                // All names are kept: a builder's own root is trusted with the memory that it takes.
                 signed: None,
             },
         )?;
@@ -159,6 +160,7 @@ impl<'a> Survey<'a> {
                 seen,
                 is_beneath_state,
                 is_measured: !is_beneath_state && is_measured(seen),
+                // Asked last: a name that nobody wants must not use up the turn of its inode.
                 is_shown: is_small
                     && inspector.wants(&seen.object(is_beneath_state))
                     && (seen.stat.links == 1 || shown.insert(seen.inode())),

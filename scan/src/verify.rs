@@ -139,6 +139,7 @@ pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
+    // Also where the comparison stopped: a wrong machine is decided, whatever else is not.
     verification.architecture(root);
     verification.count();
     verification.counts.milliseconds =
@@ -206,6 +207,7 @@ impl Verification {
             Some(Stop::Refused(_) | Stop::Tree(_)) => Verdict::Violated,
             _ if !self.violations.is_empty() => Verdict::Violated,
             Some(Stop::Unreadable(_)) => Verdict::Undecided,
+            // Without a manifest nothing was compared, so that empty lists mean nothing.
             None if !self.doubts.is_empty() || self.manifest.is_none() => Verdict::Undecided,
             None if self.gate == Some(Gate::Signature) || self.counts.files_unread > 0 => {
                 Verdict::Partial
@@ -217,6 +219,7 @@ impl Verification {
     /// The exit code of a program that verifies: 0, 10 or 11.
     pub fn exit_code(&self) -> u8 {
         match self.verdict() {
+            // Partial is 0: the gate says what to leave unread, and nothing was wrong with the rest.
             Verdict::Verified | Verdict::Partial => 0,
             Verdict::Violated => 10,
             Verdict::Undecided => 11,
@@ -241,6 +244,7 @@ impl Verification {
             counts,
             ..
         } = self;
+        // Threads tell in no order: two runs over one root must report alike.
         violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
         doubts.sort_by(|a, b| a.path.cmp(&b.path));
         let count = |kept: usize, dropped: u64| {
@@ -256,6 +260,7 @@ impl Verification {
         let trust = if let Some(trust) = options.trust {
             trust
         } else {
+            // The root's own keys: who reseals it is believed. A caller from outside names keys, or says `--own-trust`.
             own = seal::read_trust(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
             &own
         };
@@ -268,6 +273,7 @@ impl Verification {
         let floor = seal::read_floor(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
         declared.refuse_below(&floor).map_err(Stop::Refused)?;
         if gate == Gate::Signature {
+            // Not walked and still hashed: a signed envelope beside another image's tree is no seal.
             let tree = seal::hash_tree(root).map_err(no_seal)?;
             declared.refuse_other_tree(tree).map_err(Stop::Refused)?;
             self.identity(root, &declared);
@@ -277,6 +283,7 @@ impl Verification {
         let (manifest, on_disk) = seal::believe_tree(root, declared).map_err(no_seal)?;
         let covers = (gate, options.at);
         let compared = self.tree(root, &manifest, covers, options.progress, Bound::REPORTED);
+        // Kept even if the comparison failed: the report names the image, and its declared reaction.
         self.manifest = Some(manifest.without_tree());
         // What cannot be read is no fault of the tree's, and one that changed meanwhile is not the signed one.
         compared.map_err(|stop| match on_disk.and_then(|tree| tree.trouble()) {
@@ -303,6 +310,7 @@ impl Verification {
                     found: machine.to_string(),
                 });
             }
+            // None is no contradiction: an image without a first process is told its architecture.
             Ok(_) => {}
             Err(error) => self
                 .doubts
@@ -320,9 +328,11 @@ impl Verification {
                     (identity.version, image.version.as_str()),
                 ];
                 for (found, expected) in claims {
+                    // `IMAGE_ID` and `IMAGE_VERSION` are optional in os-release: absent, they contradict nothing.
                     if let Some(found) = found.filter(|found| found != expected) {
                         let path = ImagePath::from_absolute(identity::OS_RELEASE[0].as_bytes())
                             .unwrap_or_default();
+                        // At this gate these bytes are unsigned: no control character of theirs may reach a console.
                         let found = earmark_manifest::escape::Escaped(found.as_bytes()).to_string();
                         let kind = ViolationKind::Identity;
                         self.violations.push(Violation {
@@ -409,6 +419,7 @@ impl Verification {
             CompareError::Tree(error) => unusable(&error),
             CompareError::Walk(error) => Stop::Unreadable(error.to_string()),
         })?;
+        // Without the set, signed names passed for unsigned ones: what was found counts for nothing.
         if let Some(Err(error)) = paths.get() {
             return Err(unusable(error));
         }

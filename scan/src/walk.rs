@@ -117,12 +117,15 @@ impl Stat {
             device: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
             inode: stat.stx_ino,
             rdev: (stat.stx_rdev_major, stat.stx_rdev_minor),
+            // ext4 stores years up to 2446, for which 64 bits of nanoseconds are too few: it wraps, being compared for
+            // equality alone. An overflow would abort the program (docs/adr/0004-release-profile.md).
             changed: stat
                 .stx_ctime
                 .tv_sec
                 .wrapping_mul(1_000_000_000)
                 .wrapping_add(stat.stx_ctime.tv_nsec.into()),
             verity: stat.stx_attributes.contains(StatxAttributes::VERITY),
+            // A bind mount of the same file system has the device number of its place: this bit alone shows it.
             mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         }
     }
@@ -130,6 +133,7 @@ impl Stat {
     /// Returns whether nothing about the object changed between two looks at it. A descriptor tells nothing
     /// reliable of mounts, so that these are left out.
     pub(crate) fn is_unchanged(&self, now: &Self) -> bool {
+        // `changed` is ctime, which reading a file does not move: hashing it does not make it look changed.
         *self
             == Self {
                 mount: self.mount,
@@ -191,6 +195,7 @@ pub(crate) fn node_of(file_type: FileType) -> Option<Node> {
         FileType::BlockDevice => Node::BlockDevice(None),
         FileType::Fifo => Node::Fifo,
         FileType::Socket => Node::Socket,
+        // The inode of a hostile disk can have type bits that no kernel hands out.
         FileType::Unknown => return None,
     })
 }
@@ -223,7 +228,9 @@ impl Directory {
 pub(crate) fn is_past(path: &ImagePath, directory: &ImagePath) -> bool {
     let rest = path.as_bytes().strip_prefix(directory.as_bytes());
     match rest.and_then(<[u8]>::first) {
+        // The root's path is a prefix of all others: by the next arm its content would end at its first name.
         _ if directory.is_root() => false,
+        // `a.b` and `a-b` lie before what is beneath `a`; `a0` lies behind it.
         Some(byte) => *byte > b'/',
         None => path > directory,
     }

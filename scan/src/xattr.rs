@@ -24,6 +24,7 @@ impl XattrReader {
     pub(crate) fn new() -> Self {
         Self {
             list: vec![0; LIST],
+            // A longer value is ERANGE, and so a doubt: it is never cut.
             value: vec![0; limits::XATTR],
         }
     }
@@ -87,6 +88,7 @@ fn collect(
             Err(errno) => return Err(errno),
         }
     }
+    // The file system lists them in any order; lists are compared as a whole.
     xattrs.sort_by_key(|xattr| xattr.name);
     Ok(xattrs.into())
 }

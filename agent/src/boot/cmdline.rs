@@ -75,6 +75,7 @@ impl CommandLine {
         }
         match read(root, KERNEL, BOUND) {
             Ok(Some(bytes)) => line.kernel = Some(bytes),
+            // Each kernel has it: a /proc without it is something else that is mounted there.
             Ok(None) => line.doubt(KERNEL, "failed to read it: it is not there"),
             Err(error) => line.failed(KERNEL, &error),
         }
@@ -135,6 +136,7 @@ fn lossy(bytes: &[u8]) -> String {
 
 /// An EFI variable: four bytes of attributes, then UTF-16, little-endian, which NULs may end.
 fn firmware_text(variable: &[u8]) -> String {
+    // An odd last byte becomes U+FFFF, which no known word has. Dropped, it would leave a word that may be known.
     let units: Vec<u16> = variable
         .get(4..)
         .unwrap_or_default()

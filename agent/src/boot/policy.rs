@@ -69,6 +69,7 @@ impl Policy {
                 let least = floor
                     .as_ref()
                     .map_or(OnFailure::Quarantine, |floor| floor.policy);
+                // A floor can be lower than its seal: spoiling the seal of a stricter image must not loosen it.
                 least.max(OnFailure::Quarantine)
             }
         }
@@ -133,6 +134,7 @@ fn is_unsealed(root: &Root) -> bool {
     ];
     parts.iter().all(|part| {
         ImagePath::from_absolute(part.as_bytes())
+            // With a bound of 0, content of any length is an error, and a file with an error is one that is there.
             .is_ok_and(|path| matches!(root.read_opt(&path, 0), Ok(None)))
     })
 }

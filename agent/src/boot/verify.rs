@@ -98,6 +98,7 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
         at: place(root, args),
     };
     let verification = verify::verify(root, &options);
+    // The command line and the generator's output are of the host that runs, not of a disk that is looked at.
     if !root.is_live() {
         return verification;
     }

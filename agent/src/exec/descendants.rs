@@ -11,6 +11,7 @@ const ROUNDS: usize = 50;
 /// Has this program be the parent of what its children leave behind, from now on.
 pub fn adopt() -> std::io::Result<()> {
     let this = rustix::process::getpid();
+    // Without this an orphan goes to PID 1, and one that called setsid() is in no process group of its step either.
     rustix::process::set_child_subreaper(Some(this)).map_err(Into::into)
 }
 
@@ -23,6 +24,7 @@ pub async fn kill_all() -> usize {
             return killed;
         }
         for child in children {
+            // Not SIGTERM: a daemon that ignores it would hold first boot up.
             if rustix::process::kill_process(child, Signal::KILL).is_ok() {
                 killed += 1;
             }
@@ -52,6 +54,7 @@ fn children() -> Vec<Pid> {
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?;
         let parent: i32 = fields.next()?.parse().ok()?;
+        // A zombie was not left running: counted, it would be told as a process that was killed.
         (parent == this && state != "Z").then(|| Pid::from_raw(pid))?
     });
     parents.collect()

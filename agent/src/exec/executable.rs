@@ -46,6 +46,7 @@ impl Executable {
             } => (interpreter, argument),
         };
         let interpreter = Self::interpreter(image, path, &interpreter, argument)?;
+        // The kernel would follow the next `#!` line itself, to a file that is compared with nothing.
         if matches!(interpreter.program.format()?, Format::Script { .. }) {
             return Err(format!(
                 "'{path}' is run by '{}', which is a script, too",
@@ -85,10 +86,12 @@ impl Executable {
     fn open_one(image: SealedImage<'_>, path: &ImagePath) -> Result<Self, Failure> {
         let called = path.clone();
         let (path, sealed) = image.sealed.find(path)?;
+        // The signed mode. That the mode on the disk is the same is looked at below, on the open descriptor.
         if sealed.owner.mode & 0o111 == 0 {
             let mode = sealed.owner.mode;
             return Err(format!("'{path}' may not be run: its mode is {mode:04o}").into());
         }
+        // One descriptor for owner, mount, digest and start: a path could lead to another file at each use.
         let (mut file, size) = image
             .root
             .open_regular(&path)
@@ -147,6 +150,7 @@ impl Executable {
             ImagePath::from_absolute(text.as_bytes())
                 .map_err(|error| fail(format!("its interpreter: {error}")))
         };
+        // `env` would search its path itself and start what comes first on it, which nobody has compared.
         let is_env = program.ends_with("/env");
         if !is_env {
             let program = Self::open_one(image, &named(program)?)?;
@@ -159,6 +163,7 @@ impl Executable {
             .map_err(|problem| fail(problem.to_owned()))?;
         for directory in program::ENV_PATH {
             let path = named(&format!("{directory}/{name}"))?;
+            // The signed tree is asked, not the disk: an added file in an earlier directory would come first.
             if image.sealed.find(&path).is_ok() {
                 let program = Box::new(Self::open_one(image, &path)?);
                 return Ok(Interpreter {
@@ -196,5 +201,6 @@ fn has_owner(file: &File, path: &ImagePath, signed: Owner) -> Result<(), Failure
 }
 
 fn by_descriptor(file: &File) -> String {
+    // The kernel resolves this to the open file itself: a rename or a link at the path has no effect.
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }

@@ -38,6 +38,7 @@ pub fn hand_over(name: &OsStr, arguments: &[OsString]) -> ExitCode {
 /// The next program of this name behind our own link: one before it could be a wrapper that led here,
 /// and would again. Without a link on the path, the first.
 fn find(name: &OsStr, path: &OsStr, ours: &OsStr) -> Option<PathBuf> {
+    // An empty or relative entry of $PATH means the current directory, where anybody can have left a program.
     let all: Vec<PathBuf> = std::env::split_paths(path)
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))

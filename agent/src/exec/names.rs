@@ -8,6 +8,7 @@ use std::{net::IpAddr, process::Stdio, time::Duration};
 
 use tokio::{io::AsyncReadExt, process::Command};
 
+// Absolute, so that no search path can put another program of the name first.
 const GETENT: &str = "/usr/bin/getent";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// More than this are no addresses of one host.
@@ -28,6 +29,7 @@ pub async fn addresses(name: &str) -> Result<Vec<IpAddr>, String> {
     reason = "a part of the helper that starts processes"
 )]
 async fn ask(name: &str) -> std::io::Result<String> {
+    // glibc's resolver takes orders from the environment (RES_OPTIONS, LOCALDOMAIN), its loader from LD_PRELOAD.
     let mut child = Command::new(GETENT)
         .args(["ahosts", "--", name])
         .env_clear()
@@ -40,6 +42,7 @@ async fn ask(name: &str) -> std::io::Result<String> {
         .spawn()?;
     let mut said = String::new();
     if let Some(output) = child.stdout.take() {
+        // Who answers the name's DNS queries decides how much is printed.
         output.take(BOUND).read_to_string(&mut said).await?;
     }
     // Its status says no more than what it printed: a name without an address has no line.

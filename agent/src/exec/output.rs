@@ -55,6 +55,7 @@ impl Output {
                 break;
             }
             for byte in buffer.get(..count).unwrap_or_default() {
+                // Output without a newline must not grow in memory for as long as the step runs.
                 if *byte == b'\n' || line.len() >= WIDTH {
                     self.line(&line);
                     line.clear();
@@ -76,8 +77,10 @@ impl Output {
     }
 
     fn line(&self, line: &[u8]) {
+        // A step may print what it got from the network: control characters would drive the terminal that shows it.
         let text = clean(&String::from_utf8_lossy(line));
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Also beyond the bound: the last lines are where a program says why it failed.
         if shared.tail.len() == KEPT {
             shared.tail.pop_front();
         }

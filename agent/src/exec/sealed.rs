@@ -41,6 +41,7 @@ impl SealedFiles {
         let mut sealed = Self::default();
         for entry in &mut tree {
             let entry = entry.context("failed to read the signed tree")?;
+            // Content of state and mutable files is not signed: there is nothing to compare a program with.
             if entry.class != PathClass::Sealed {
                 continue;
             }
@@ -48,6 +49,7 @@ impl SealedFiles {
                 Node::Regular(Some(content)) => {
                     // Each sealed file has an owner; one without could not be compared.
                     let Some(owner) = entry.owner else { continue };
+                    // Not all: a server's root has 100,000 files. What a step names is critical (`step_rules`).
                     if owner.mode & 0o111 != 0 || rules.is_critical(&entry.path) {
                         let file = SealedFile {
                             sha256: content.sha256,

@@ -44,9 +44,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Runs it to its end, and ends whatever it started: a daemon is a unit's business. `Err` is a program
 /// that could not be started.
 pub async fn run_step(run: &StepRun<'_>, label: &str) -> Result<Finished, String> {
+    // Before the start: what is orphaned earlier has gone to PID 1, and is not found again.
     descendants::adopt().map_err(|error| format!("failed to adopt what a step starts: {error}"))?;
     let output = Output::new(label);
     let mut child = start(run)?;
+    // Read while it runs: a pipe holds 64 KiB, and a full one would block the step until its time is over.
     let readers = [
         child
             .stdout
@@ -71,8 +73,10 @@ pub async fn run_step(run: &StepRun<'_>, label: &str) -> Result<Finished, String
             )
         }
     };
+    // Before the pipes are drained: a daemon that inherited them would keep them open.
     let left_behind = descendants::kill_all().await;
     for reader in readers.into_iter().flatten() {
+        // Bounded: a process in uninterruptible sleep survives SIGKILL for now, and keeps the pipe open.
         let _ = tokio::time::timeout(DRAIN, reader).await;
     }
     Ok(Finished {
@@ -95,7 +99,10 @@ fn start(run: &StepRun<'_>) -> Result<Child, String> {
             rustix::io::fcntl_setfd(descriptor, flags)
         })
     };
+    // An interpreter opens the script after exec, which closes descriptors with FD_CLOEXEC.
     keep(FdFlags::empty()).map_err(|error| format!("failed to hand on the script: {error}"))?;
+    // Nothing of this program's environment, which `systemd.setenv=` can add to; no standard input, so that a program
+    // that asks gets end-of-file; a group of its own, so that ending it does not end this program.
     let mut command = Command::new(path);
     command
         .arg0(name)
@@ -131,6 +138,7 @@ async fn end(child: &mut Child) {
     let group = child
         .id()
         .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    // The group, not the child alone: a shell's own children outlive it.
     let signal = |signal| {
         if let Some(group) = group {
             // Gone already is as good.
@@ -142,6 +150,7 @@ async fn end(child: &mut Child) {
         signal(Signal::KILL);
         let _ = child.wait().await;
     }
+    // Again, also where the child ended at SIGTERM: others of its group may have ignored it.
     signal(Signal::KILL);
 }
 

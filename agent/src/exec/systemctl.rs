@@ -30,13 +30,16 @@ pub async fn enable_and_start(
     start: &[UnitName],
 ) -> Result<(), Failure> {
     for unit in enable.iter().chain(start) {
+        // All of them before the first is enabled: a refusal leaves nothing half done.
         must_be_sealed(image, unit)?;
     }
     if !enable.is_empty() {
+        // --runtime: links in /etc would be additions to what is sealed, and violations.
         let words = ["enable", "--runtime", "--quiet", "--"];
         systemctl(image, &with_names(&words, enable)).await?;
     }
     let both: Vec<UnitName> = enable.iter().chain(start).cloned().collect();
+    // `--`: a unit's name may begin with a hyphen, as that of `-.mount` does.
     let words = ["start", "--no-block", "--"];
     systemctl(image, &with_names(&words, &both)).await
 }

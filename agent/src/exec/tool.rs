@@ -21,6 +21,7 @@ pub async fn run(
         .iter()
         .map(|directory| format!("{directory}/{name}"));
     let mut paths = paths.filter_map(|path| ImagePath::from_absolute(path.as_bytes()).ok());
+    // The first that is sealed, not the first that is there: an added file in /usr/sbin is passed over.
     let path = paths
         .find(|path| image.sealed.find(path).is_ok())
         .ok_or_else(|| {

@@ -43,6 +43,7 @@ pub async fn run(program: Program<'_>, timeout: Duration) -> Ended {
             ));
         }
     };
+    // A signal is no code: it must not be taken for 10 or 11, on which the policy follows.
     match status.code().map(u8::try_from) {
         Some(Ok(code)) => Ended::Code(code),
         // "signal: 9 (SIGKILL)" and the like.
@@ -60,6 +61,7 @@ fn command(program: Program<'_>) -> Command {
             // The file that runs, whatever has its name by now.
             let mut command = Command::new("/proc/self/exe");
             command.arg0("earmark-agent");
+            // --again: this is not the verification before first boot, which tolerates what an interrupted one left.
             command.args(["verify", "--boot", "--again", "--gate", "full", "--root"]);
             command.arg(root);
             if let Some(rate) = rate {
@@ -68,6 +70,7 @@ fn command(program: Program<'_>) -> Command {
             command
         }
     };
+    // NOTIFY_SOCKET and WATCHDOG_USEC are the service's own; what `systemd.setenv=` added is nobody's.
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command
 }

@@ -63,13 +63,16 @@ impl Credentials {
             Err(error) => return Err(error.into()),
         }
         let parent = rustix::fs::openat(root, PARENT, flags, Mode::empty())?;
+        // A tmpfs is swapped out where the host has swap: this does not keep a secret off that.
         let is_in_memory = u32::try_from(rustix::fs::fstatfs(&parent)?.f_type)
             .is_ok_and(|kind| IN_MEMORY.contains(&kind));
+        // A /run that is no mount of its own lies on the disk, which keeps the blocks of a removed file.
         if !is_in_memory {
             return Err(std::io::Error::other("it would be on a disk"));
         }
         // One of a run that was killed.
         remove(&parent)?;
+        // EEXIST is an error here: a directory that somebody else made may be open to them.
         rustix::fs::mkdirat(&parent, NAME, private)?;
         let directory = rustix::fs::openat(&parent, NAME, flags, Mode::empty())?;
         Ok(Self {

@@ -91,6 +91,7 @@ impl Journal {
     pub fn read(root: &Root) -> Result<Option<Self>> {
         let path =
             ImagePath::from_absolute(format!("{}/{NAME}", layout::AGENT_STATE[1]).as_bytes())?;
+        // `state` refuses a file that another account than root's can have written.
         let Some(bytes) = state::read(root, &path, BOUND)? else {
             return Ok(None);
         };

@@ -26,6 +26,7 @@ pub struct KeptValues {
 impl KeptValues {
     /// Of these.
     pub fn of(values: &Values) -> Self {
+        // The standard library seeds it from the kernel. A salt must differ between hosts, and is no secret.
         let half = || RandomState::new().hash_one(0);
         Self::salted(values, format!("{:016x}{:016x}", half(), half()))
     }
@@ -61,6 +62,7 @@ impl KeptValues {
                 let mut hasher = Sha256::new();
                 for part in [&salt, name.as_str(), value.text()] {
                     hasher.update(part.as_bytes());
+                    // Ends each part: `a` with the value `bc` must not have the digest of `ab` with the value `c`.
                     hasher.update(&[0]);
                 }
                 secret.insert(name.clone(), hasher.finish().hex());

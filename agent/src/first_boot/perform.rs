@@ -63,6 +63,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
     }
     let sealed = SealedFiles::of(manifest)?;
     let found = Journal::read(root)?;
+    // The digest, not name and version, which an image with other steps can have, too.
     let is_ours = |journal: &Journal| journal.manifest == manifest.digest().to_string();
     let was_complete = found
         .as_ref()
@@ -99,6 +100,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         Err(problem) => return Ok(failed(problem)),
     };
     let bindings = Bindings::new(manifest, &instance.id, values);
+    // A note and no failure: the document is for reports, and no step waits for it.
     if declaration.image.platform == Platform::Ec2
         && let Err(problem) = identity::keep(root, imds.as_ref(), instance).await
     {
@@ -118,6 +120,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         done: 0,
     };
     for step in &declaration.first_boot {
+        // Steps behind it are not tried: each may build on the one before.
         if let Err(failure) = run.step(step).await? {
             return Ok(Outcome::Failed {
                 step: Some(step.name.to_string()),
@@ -173,6 +176,7 @@ fn failed(reason: String) -> Outcome {
 
 /// The metadata service, if anything is to be asked of it.
 fn imds(declaration: &Declaration, deadline: Duration) -> Result<Option<Imds>> {
+    // An image that needs nothing of it makes no request: nothing outside a host is to hold its boot up.
     let is_asked = declaration.image.platform == Platform::Ec2
         || declaration
             .values
@@ -204,6 +208,7 @@ fn take_up(
     } else {
         Some(found.instance)
     };
+    // Not removed: it is what there is to tell which of the other host's steps this disk has seen.
     Journal::set_aside(root)?;
     Ok(new)
 }
@@ -232,6 +237,7 @@ async fn values(
                 });
             }
             if journal.is_complete {
+                // Values that are changed later, by whoever may set user-data or tags, do not reach a host that runs.
                 let plain = kept.plain();
                 journal.values = Some(kept);
                 Ok(plain)
@@ -240,6 +246,7 @@ async fn values(
                 Ok(now)
             }
         }
+        // A metadata service that is down stops no later boot.
         (Err(problem), Some(kept)) if journal.is_complete => {
             notes.push(format!("whether values changed cannot be told: {problem}"));
             let plain = kept.plain();
@@ -268,6 +275,7 @@ impl Run<'_> {
             (Some(StepState::Done), _) => {
                 return Ok(steps::apply(&self.context, step, false).await);
             }
+            // Half of it may have happened, and nothing says that it can be done twice.
             (Some(StepState::Started), Interrupted::Fail) => {
                 let reason = "a crash cut it short, and it does not say interrupted = \"retry\"";
                 self.journal.end(&step.name, None, Some(reason.to_owned()));
@@ -281,6 +289,7 @@ impl Run<'_> {
             }
             _ => {}
         }
+        // On the disk before the step begins: a crash is then found as a step that was interrupted, not as one to do.
         self.journal.begin(&step.name, host::time());
         self.journal.write(self.context.image.root)?;
         complain!("earmark-agent: step '{}' begins", step.name);

@@ -32,6 +32,7 @@ pub type StepResult = Result<(), Failure>;
 /// what lives in memory is brought about again: a started unit, a mounted volume, the host's name.
 pub async fn apply(context: &Context<'_>, step: &Step, is_first: bool) -> StepResult {
     match &step.action {
+        // Once in the life of a host: what a command did is on the disk.
         Action::Command { .. } if !is_first => Ok(()),
         Action::Command {
             executable,
@@ -63,6 +64,7 @@ pub async fn apply(context: &Context<'_>, step: &Step, is_first: bool) -> StepRe
                 owner,
                 group: group.as_ref(),
             };
+            // Later boots have no secrets, which are not kept: a file with one could not be written again.
             if is_first {
                 file.write(context)
             } else {

@@ -59,6 +59,7 @@ pub fn run(args: &FetchArgs) -> Result<ExitCode> {
 async fn bring_channel(root: &Root, remote: &Remote<'_>, channel: &Location) -> Result<()> {
     let url = channel.as_str();
     let found = remote.get(channel.place(), limits::CHANNEL).await;
+    // A channel that is gone is an error: whoever may write to the bucket could have taken it away.
     let bytes = found
         .and_then(|found| found.ok_or_else(|| Trouble::Lasting("there is no document".to_owned())))
         .map_err(|trouble| anyhow!("failed to fetch '{url}': {trouble}"))?;
@@ -72,6 +73,7 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
     let place = channel.beneath(&format!("grants/{instance}.json"));
     let found = remote.get(&place, limits::ENVELOPE).await;
     match found.map_err(|trouble| anyhow!("failed to fetch '{place}': {trouble}"))? {
+        // Gone at the server, it is removed here. A lock that it opened stays open: the envelope is on record.
         None => remove(root),
         Some(bytes) => {
             // Not whether it is believed, but whether it is worth a look.
@@ -88,6 +90,7 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
 /// The background service may write there, too, and it becomes a part of a request: it is a name and nothing else, so that
 /// no other object is asked for. A grant of another instance opens nothing here.
 fn instance(root: &Root) -> Result<InstanceName> {
+    // Not from the metadata service: this unit may not ask it (IPAddressDeny=).
     let status = record::read(root)?.context("no verification of this host is on record")?;
     let name = status
         .instance

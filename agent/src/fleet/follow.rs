@@ -77,6 +77,7 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
         manifest: declared.digest(),
         epoch: image.epoch,
         floor: floor(root, channel)?,
+        // By a clock at 1970 no document would ever be expired.
         time: host::time().context("the clock of this host was never set")?,
     };
     let store = Store::read(root)?;
@@ -97,6 +98,7 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
         // It is tried again at the next look.
         if let Some(kept) = &mut kept {
             kept.pending.iter_mut().for_each(|it| it.done = None);
+            // Read anew: the write before this one used up its turn, and the copy with the higher turn counts.
             Store::read(root)?.write(root, kept)?;
         }
     }
@@ -120,6 +122,7 @@ fn is_due(
     let moment = Moment {
         host: &this_host(root),
         manifest: host.manifest,
+        // Without randomness there is no jitter; the turn that follows from the host's name still spreads the fleet.
         chance: crypto::random().map(u64::from_ne_bytes).unwrap_or_default(),
         time: host.time,
     };
@@ -139,7 +142,9 @@ fn act(root: &Root, reaction: &Reaction) -> Result<()> {
         Reaction::Halt => {
             let words = [
                 "start",
+                // Not waited for: the shutdown stops this very unit.
                 "--no-block",
+                // As `systemctl poweroff` does: a unit started meanwhile could else replace the shutdown's jobs.
                 "--job-mode=replace-irreversibly",
                 "poweroff.target",
             ];
@@ -165,6 +170,7 @@ fn brought(root: &Root) -> Result<Option<Brought>> {
     let Some(bytes) = root.read_opt(&path, limits::CHANNEL)? else {
         return Ok(None);
     };
+    // The age of the news is the file's: where nothing comes, earmark-fetch leaves the old one as it is.
     let (file, _) = root.open_regular(&path)?;
     let time = file
         .metadata()

@@ -51,6 +51,7 @@ pub struct Now {
 /// what was told already.
 pub fn look(root: &Root, declared: &VerifiedDeclaration, opened: &mut Opened) -> Now {
     let found = try_look(root, declared, opened, &Reading::now(root));
+    // Nothing is open then: who spoils the record or the clock shuts locks, and opens none.
     let mut now = found.unwrap_or_else(|problem| Now {
         events: vec![Event::Problem(problem)],
         ..Now::default()
@@ -83,6 +84,7 @@ pub fn turn_if_any(root: &Root) -> Option<StateDirectory> {
 pub fn opened_now(root: &Root, declared: &VerifiedDeclaration) -> BTreeMap<LockName, u64> {
     let opened = Opened::read(root).open();
     let open = open_now(root, declared).into_iter();
+    // Both must say so: a grant on record whose lock is not opened yet has opened nothing.
     open.map(|(lock, until)| (lock.lock(), until))
         .filter(|(lock, _)| opened.contains(lock))
         .collect()
@@ -94,6 +96,7 @@ fn open_now(root: &Root, declared: &VerifiedDeclaration) -> BTreeMap<GrantedLock
         let record = Record::read(root).ok()??;
         let trust = seal::read_trust(root).ok()?;
         let now = Reading::now(root).after(record.clock.as_ref())?;
+        // A copy of the disk brings the record along, with grants for the instance that it was copied from.
         let is_ours = record.instance == instance;
         let grants = record
             .grants
@@ -129,6 +132,7 @@ fn try_look(
         .ok_or("no grant is believed: the clock of this host was never set")?;
 
     let mut record = before.clone();
+    // Before new ones are judged: what is over takes no place of the open ones, and is a replay if it comes again.
     close(&mut record, declared, &trust, &moment, &mut now);
     let closed = record.clone();
     let mut decided = Vec::new();
@@ -154,7 +158,9 @@ fn try_look(
         }
     }
     let is_open = record.grants.iter().any(Taken::is_open);
+    // Not kept longer: one look with a clock that ran ahead would else refuse every later grant as over.
     record.clock = is_open.then_some(moment);
+    // On the disk before a lock opens and before the file goes: after a power cut the grant counts as used.
     if record != before
         && let Err(error) = record.write(root)
     {
@@ -227,6 +233,7 @@ fn why_over(
         Err(refusal) => return Some(format!("it is not believed: {refusal}")),
     };
     let grant = verified.grant();
+    // The envelope is signed, and the fields beside it are not: who writes a later end there gains nothing.
     let is_it = grant.id == taken.id
         && grant.locks == taken.locks
         && grant.time.expires() == taken.expires

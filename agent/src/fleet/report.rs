@@ -88,11 +88,13 @@ fn report(root: &Root, declared: &Declared, args: &ReportArgs) -> Result<Exit> {
         is_forced: args.once,
     };
     let made = make(root, declared, &mut state, &moment);
+    // No reason to stop: what waits in the spool is brought all the same.
     if let Err(error) = &made {
         complain!("earmark-agent: {error:#}");
     }
     let made_one = made.as_ref().ok().and_then(|line| line.as_deref());
     let is_well = bring(root, declared, &mut state, &moment, made_one);
+    // Before the metrics: the waits after a failure hold also where those cannot be written.
     state.write(&run)?;
     let text = metrics::render(record::read(root)?.as_ref(), declared, &state);
     files::replace(&run, METRICS, text.as_bytes(), 0o644)
@@ -113,6 +115,7 @@ fn side_by_side<'scope, F: FnOnce() + Send + 'scope>(
     let work = Arc::new(Mutex::new(Some(work)));
     let take = |work: &Mutex<Option<F>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
     let theirs = Arc::clone(&work);
+    // Not `scope.spawn`, which panics where the system gives no thread; a panic aborts this program.
     let started = thread::Builder::new().spawn_scoped(scope, move || {
         if let Some(work) = take(&theirs) {
             work();

@@ -16,6 +16,7 @@ use rustix::{
 /// Opens a directory beneath the root, through no link.
 pub fn open_directory(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A link in the path could lead what root writes anywhere: openat2 ends with ELOOP instead.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     earmark_scan::openat2(root.as_fd(), path, flags, resolve)
 }
@@ -27,6 +28,7 @@ pub fn wait_for_turn(directory: impl AsFd) {
     for _ in 0..TURNS {
         match rustix::fs::flock(directory.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
+            // Any other error, too: a file system without locks must not keep a record from being written.
             _ => return,
         }
     }
@@ -40,6 +42,7 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
     let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
     let written = write(directory, &temporary, bytes, mode).and_then(|()| {
         rustix::fs::renameat(directory, &temporary, directory, name)?;
+        // The rename is a change of the directory: without this a power cut can bring the old file back.
         rustix::fs::fsync(directory)?;
         Ok(())
     });
@@ -50,9 +53,11 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
 }
 
 fn write(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // EXCL: what somebody put there after the unlink is refused, and not written through.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?;
     let mut file = File::from(file);
     file.write_all(bytes)?;
+    // Before the rename, which can reach the disk first: a power cut would leave an empty file under the name.
     file.sync_all()
 }

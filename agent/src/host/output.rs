@@ -38,6 +38,7 @@ pub fn write(text: &str) {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Err(error) = written
+        // Who reads through `head` closed the pipe on purpose.
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         complain!("earmark-agent: failed to write the result: {error}, ignoring");

@@ -51,6 +51,7 @@ impl StateDirectory {
         }
         let run = open("run").context("failed to open '/run' beneath the root")?;
         match rustix::fs::mkdirat(&run, name, Mode::from_raw_mode(mode)) {
+            // Another run was first. A link or a file that has the name fails at the open below.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno).with_context(|| format!("failed to make '/{path}'")),
         }
@@ -100,11 +101,14 @@ impl StateDirectory {
     /// it holds does not outlive the boot that it is about.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let Self { directory, path } = self;
+        // The number keeps two runs apart: the turn is waited for a second, and then both write.
         let temporary = format!(".{name}.{}", std::process::id());
         // One of a run that was killed, whose number came round again.
         let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
+        // The service's user may write to /run/earmark: root must not write through a link that it made.
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // For everybody to read. What is root's alone is kept so by its directory's mode, 0700.
         let file = rustix::fs::openat(directory, &temporary, flags, Mode::from_raw_mode(0o644))
             .with_context(|| format!("failed to create a file beside '/{path}/{name}'"))?;
         let written = File::from(file).write_all(bytes).and_then(|()| {

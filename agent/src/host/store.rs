@@ -25,6 +25,7 @@ pub fn replace(root: &Root, name: &str, bytes: &[u8]) -> Result<()> {
 /// Keeps a file under another name, in the place of what has that.
 pub fn rename(root: &Root, from: &str, to: &str) -> Result<()> {
     let directory = open(root)?;
+    // Synced, too: a power cut must not bring back the name of a record that was put aside.
     rustix::fs::renameat(&directory, from, &directory, to)
         .and_then(|()| rustix::fs::fsync(&directory))
         .with_context(|| format!("failed to rename '/{DIRECTORY}/{from}' to '{to}'"))
@@ -62,6 +63,7 @@ pub fn parse<T: DeserializeOwned>(magic: &str, bytes: &[u8]) -> Result<T> {
     let (head, body) = bytes.split_at(end.context("it has no first line")?);
     let body = body.get(1..).unwrap_or_default();
     let head = std::str::from_utf8(head).ok();
+    // Before the digest: a record of a newer version is not damaged, and no older copy may take its place.
     if let Some(format) = head.and_then(|head| other_format(magic, head)) {
         return Err(UnknownFormat(format.to_owned()).into());
     }
@@ -100,6 +102,7 @@ fn open(root: &Root) -> Result<OwnedFd> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno).with_context(|| format!("failed to make '/{DIRECTORY}'")),
     }
+    // The name of a new directory is in its parent: a power cut would take both, with the record.
     rustix::fs::fsync(&parent).context("failed to sync '/var/lib'")?;
     open(DIRECTORY).with_context(|| format!("failed to open '/{DIRECTORY}'"))
 }

@@ -82,7 +82,9 @@ fn passwords(look: &Look<'_>, accounts: &[Account]) -> Seen {
         let found = all().filter(|(_, password)| wanted(password));
         found.map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
+    // Worse than a password: where pam_unix has `nullok`, as on Debian, login asks for none.
     let empty = names(&str::is_empty);
+    // No hash of crypt(3) begins with `!` or `*`, so that no password matches such a field.
     let usable = names(&|password| !password.is_empty() && !password.starts_with(['!', '*']));
     let mut found = Vec::new();
     if !empty.is_empty() {

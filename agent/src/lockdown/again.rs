@@ -27,6 +27,7 @@ fn end_in_time() {
     let watch = thread::Builder::new().spawn(|| {
         thread::sleep(LONGEST);
         complain!("earmark-agent: the look at the locks did not end in time, ignoring");
+        // Not left to TimeoutStartSec=: a timeout of systemd's fails the unit, and the policy would follow from that.
         std::process::exit(STARVED);
     });
     // Without a thread to be had, the look goes on all the same.
@@ -51,6 +52,7 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Exit
     end_in_time();
     // What a grant opens, or is just being shut, is looked at when that is done.
     let turn = grants::turn(root);
+    // An error does not end the look: what spoils that directory would keep every open lock from being found.
     if let Err(error) = &turn {
         complain!("earmark-agent: {error:#}, ignoring");
     }
@@ -58,6 +60,7 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Exit
         let granted = grants::opened_now(root, declared);
         measure(&Look::new(root), declared.declaration(), &granted)
     };
+    // Each time with a new `Look`: it remembers the units and control groups that it has listed.
     let mut measured = look();
     if tell::exit_of(&measured) != Exit::Done {
         thread::sleep(PAUSE);

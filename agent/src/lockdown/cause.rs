@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
+    // The order counts: of two causes, `max` is the one that takes less privilege.
     /// User id 0, or a capability over the host: whoever changed the host.
     Root,
     /// A named account, in what is its own: its home, its login.
@@ -28,6 +29,7 @@ impl Cause {
     pub const fn leads_to_policy(self) -> bool {
         match self {
             Self::Root => true,
+            // A web server's process that listens at port 2222 would otherwise switch off every host that runs it.
             Self::Account | Self::Anybody | Self::Network => false,
         }
     }

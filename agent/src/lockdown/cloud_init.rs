@@ -24,6 +24,7 @@ pub fn violation(root: &Root, policy: &Policy) -> Result<Option<Violation>, Doub
     if locks.contains(&(LockName::CloudInit, Lock::Allow)) {
         return Ok(None);
     }
+    // A file that cannot be read is a doubt (11), not a violation (10): nobody saw that the switch is missing.
     let found = cloud_init::problem(root).map_err(|error| Doubt {
         path: ImagePath::from_absolute(cloud_init::SWITCH.as_bytes()).unwrap_or_default(),
         problem: error.to_string(),
@@ -41,6 +42,7 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
         cloud_init::is_present(look.root()),
         cloud_init::problem(look.root()),
     ) {
+        // Without cloud-init nobody reads user-data, so that missing switches are no finding.
         (Ok(false), _) => Seen::Absent("no cloud-init".to_owned()),
         (Ok(true), Ok(None)) => Seen::Shut(Strength::Reversible, "its switches are set".to_owned()),
         (Ok(true), Ok(Some((path, found)))) => Seen::Open(format!("{path}: {found}")),

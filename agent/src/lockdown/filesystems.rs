@@ -48,6 +48,7 @@ use super::{
 use crate::status::model::LockState;
 
 /// Mount table of PID 1, which services see that start from now on.
+// Not `self`: the mounts of a unit with ProtectSystem= or PrivateTmp= are its own, and look shut.
 const MOUNTS: &str = "/proc/1/mountinfo";
 /// The file systems of the kernel, of which one line says enough if nothing is wrong.
 const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
@@ -115,6 +116,7 @@ pub(super) fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]
 fn host_mounts(look: &Look<'_>) -> Result<(), String> {
     let of = |process: &str| look.link(&format!("proc/{process}/ns/mnt"));
     let own = of("self")?;
+    // Two links that are both missing would be equal: without /proc nothing is changed.
     if own.is_none() || own != of("1")? {
         return Err("these are not the mounts of the host ('/proc/1/ns/mnt')".to_owned());
     }
@@ -131,6 +133,7 @@ fn bring_about(
         return vec![problem];
     }
     let planned = Places::new(declaration, except).and_then(|places| {
+        // First, since an island needs a place that exists, and none can be made once the root is read-only.
         let problems = places.make_missing(look.root());
         let islands = places.islands(look, stage)?;
         Ok((problems, plan(&table(look)?, &islands, &places, stage)))
@@ -147,6 +150,7 @@ fn bring_about(
 
 fn table(look: &Look<'_>) -> Result<Table, Unseen> {
     let path = ImagePath::from_absolute(MOUNTS.as_bytes()).map_err(|error| error.to_string())?;
+    // A stream, not `Look::text`, which ends at 1 MiB: users who mount FUSE could push the table over that.
     let file = look.root().open_regular(&path);
     let (file, _) = file.map_err(|error| Unseen::io(&error.cause, error.to_string()))?;
     Table::read(BufReader::new(file)).map_err(|unseen| match unseen {
@@ -158,6 +162,7 @@ fn table(look: &Look<'_>) -> Result<Table, Unseen> {
 /// The directories in the root that are sealed, and the root.
 fn sealed_directories(look: &Look<'_>, places: &Places) -> Result<Vec<ImagePath>, Unseen> {
     let names = look.list("/")?.ok_or("there is no '/'")?;
+    // Links such as /bin and /lib are left out: the directory that they lead to has an item of its own.
     let is_directory = |(_, kind): &(String, FileType)| *kind == FileType::Directory;
     let mut sealed: Vec<ImagePath> = names
         .iter()
@@ -173,6 +178,7 @@ fn sealed_directories(look: &Look<'_>, places: &Places) -> Result<Vec<ImagePath>
 fn without_table(look: &Look<'_>, places: &Places, unseen: &Unseen) -> Result<Vec<Item>, Unseen> {
     let sealed = sealed_directories(look, places)?;
     let item = |path: &ImagePath| {
+        // fstatvfs asks the file system, and FUSE may never answer; fusermount mounts only where its user may write.
         let flags = open_place(look.root(), path, OFlags::empty())
             .and_then(rustix::fs::fstatvfs)
             .map(|found| found.f_flag);
@@ -203,6 +209,7 @@ fn row(table: &Table, mount: &Mount, of_users: &[ImagePath], of_root: Probe) -> 
     let is_at_login = || {
         let user = mount.point.as_bytes().strip_prefix(AT_LOGIN);
         let is_user = user.is_some_and(|user| user.iter().all(u8::is_ascii_digit));
+        // logind mounts a tmpfs there; another type at that place takes root.
         is_user && mount.kind == "tmpfs"
     };
     let is_of_user =
@@ -228,6 +235,7 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, U
 
     let mut mounts = table.visible();
     mounts.sort_by(|one, other| one.point.cmp(&other.point));
+    // FUSE lines that were not understood count as open: an odd name must not make a mount vanish.
     let (mut kernels, mut more, mut more_of_others) = (0_usize, 0_usize, table.strange());
     let (mut shown, mut shown_of_others) = (0_usize, 0_usize);
     for mount in mounts {
@@ -239,6 +247,7 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, U
             sealed_item(row(mount, Probe::SealedMount), &mount.point, mount)
         } else if mount.is_writable() && !wanted.is_empty() {
             let top = mount.point.as_bytes().split(|byte| *byte == b'/').next();
+            // Folded into one line only where nothing is wrong: an open mount beneath /dev keeps its item.
             if mount.flags.contains(wanted) && top.is_some_and(|top| KERNELS.contains(&top)) {
                 kernels = kernels.saturating_add(1);
                 continue;
@@ -261,6 +270,7 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, U
             *more = more.saturating_add(1);
         }
     }
+    // Two counts: one alone would put the users' mounts down to root, and the policy would follow.
     for (row, more, name) in [
         (Probe::WritableMount, more, "more mounts"),
         (
@@ -325,6 +335,7 @@ fn writable_item(row: Probe, mount: &Mount, wanted: MountFlags) -> Item {
 fn allowed_item(path: &ImagePath, mount: &Mount) -> Item {
     let (kind, point) = (&mount.kind, &mount.point);
     let found = format!("allowed by the declaration, {kind} on {point}");
+    // Neither shut nor open: as open, a signed exception would make the whole lock `not-enforced`.
     let seen = Seen::Absent(found);
     Item::new(Probe::LeftOpen, path.to_string(), "open", MOUNTS, seen)
 }

@@ -43,9 +43,11 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
             grants::Now::default()
         }
     };
+    // Where the image leaves the lock open there is nothing to open, and nothing to shut when the time is over.
     now.open
         .retain(|lock, _| denied(declaration, lock.lock()).is_some());
     opened.want(&now.open.keys().copied().collect());
+    // On record before anything is opened: a run that is killed in between leaves a lock that the next one shuts.
     if opened != before {
         opened.write(root)?;
     }
@@ -55,10 +57,12 @@ pub fn run(root: &Root, policy: &Policy, declared: &VerifiedDeclaration) -> Resu
     }
 
     let mut problems = carry_out(root, declaration, &mut opened);
+    // Once a boot: this runs every minute, and what could not be done cannot be done again, mostly.
     problems.retain(|problem| opened.is_unheard_of(problem));
     let granted = now.open.iter().map(|(lock, until)| (lock.lock(), *until));
     let granted: BTreeMap<LockName, u64> = granted.collect();
     let measured = measure(&Look::new(root), declaration, &granted);
+    // Off the record only by measurement: that no call failed does not say that the lock is shut.
     for lock in opened.at(Progress::Shutting) {
         let is_shut = |name: LockName| {
             let mut measured = measured.iter();
@@ -94,6 +98,7 @@ fn why_shut(root: &Root, policy: &Policy) -> Option<&'static str> {
     let said = record::read(root).ok().flatten();
     let said = said.map(|status| status.report.verdict);
     let verdict = known.as_ref().map(|known| known.verdict);
+    // Without a verdict of root's nothing opens; the service's word, which it may forge, can only take away.
     if !verdict.is_some_and(is_good) || !said.is_none_or(is_good) {
         return Some("this host did not verify");
     }

@@ -90,6 +90,7 @@ fn remove(look: &Look<'_>, family: Family) -> Result<(), String> {
     if is_absent(look, family)? {
         return Ok(());
     }
+    // The other two rules stay: without this one they change nothing.
     let Some(own) = Rule::own(family, Own::Others) else {
         return Ok(());
     };
@@ -124,7 +125,7 @@ fn rules(look: &Look<'_>, family: Family) -> Result<Vec<Rule>, Unseen> {
     netlink::must_be_of_the_host(look)?;
     match listing::rules(&message::list(family)) {
         Ok(rules) => Ok(rules),
-        // A kernel without routing rules.
+        // A kernel without routing rules: none of them forbids, and so the lock is open, not unknown.
         Err(Refusal::Unsupported) => Ok(Vec::new()),
         // What a container runtime adds and removes all the time is for want of time.
         Err(refusal) => Err(refusal.unseen("routing rules", Probe::Shortage)),

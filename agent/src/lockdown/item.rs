@@ -64,6 +64,7 @@ pub enum Unseen {
 impl Unseen {
     /// The error of a system call. A shortage of what all processes share is nobody's doing in particular.
     pub fn errno(errno: Errno, text: String) -> Self {
+        // Any process can cause these (forks, open files up to `fs.file-max`): as root's they would halt a host.
         let is_shortage = [
             Errno::NOMEM,
             Errno::NOBUFS,
@@ -85,6 +86,7 @@ impl Unseen {
     pub fn io(error: &std::io::Error, text: String) -> Self {
         match Errno::from_io_error(error) {
             Some(errno) => Self::errno(errno, text),
+            // Without a number it is a refusal of this program (no regular file, too large), not a shortage.
             None => Self::Hidden(text),
         }
     }
@@ -99,6 +101,7 @@ impl Unseen {
 
 impl From<String> for Unseen {
     fn from(text: String) -> Self {
+        // The strict default: an unsorted reason has the cause of the item itself, which mostly is root.
         Self::Hidden(text)
     }
 }
@@ -139,6 +142,7 @@ impl Item {
             Seen::Open(found) => (LockState::NotEnforced, None, found, row),
             Seen::Absent(found) => (LockState::NotApplicable, None, found, row),
             Seen::Hidden(found) => (LockState::Unknown, None, found, row),
+            // The row of the shortage replaces the item's own: a spool that others fill is not root's doing.
             Seen::Unfit(row, found) => (LockState::Unknown, None, found, row),
         };
         Self {
@@ -180,9 +184,11 @@ pub struct Measured {
 impl Measured {
     /// A lock with these items. Without any there is nothing that could be said of it.
     pub fn new(name: LockName, lock: Lock, items: Vec<Item>, granted: Option<u64>) -> Self {
+        // A lock that the image leaves open needs no grant, and nothing of it ends with one.
         let granted_until = granted.filter(|_| matches!(lock, Lock::Deny { .. }));
         let state = match granted_until {
             Some(_) => Some(LockState::Granted),
+            // `LockState` is ordered for this: unknown outweighs enforced, and open outweighs unknown.
             None => items.iter().map(|item| item.state).max(),
         };
         let (declared, except) = match lock {
@@ -193,6 +199,7 @@ impl Measured {
             lock: name.name(),
             declared,
             except,
+            // No item is no proof: a probe that finds nothing to look at must not read as shut.
             state: state.unwrap_or(LockState::Unknown),
             granted_until,
             items,

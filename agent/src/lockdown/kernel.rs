@@ -49,8 +49,7 @@ pub(super) fn probe(look: &Look<'_>, rules: &RuleSet, modules: &[String]) -> Vec
 }
 
 /// Shuts what is open. Modules that are to be there are loaded first, by `load`, and the door for them
-/// is shut last. One that could not be loaded leaves no door open: the image has another problem then.
-/// Returns what went wrong; the rest is shut all the same. A second run finds nothing to do.
+/// is shut last. Returns what went wrong; the rest is shut all the same. A second run finds nothing to do.
 pub(super) fn apply(
     root: &Root,
     rules: &RuleSet,
@@ -62,6 +61,7 @@ pub(super) fn apply(
     let mut problems = put_right(&look, rules);
     let plan = plan(&look, modules);
     problems.extend(plan.problems);
+    // One that could not be loaded leaves no door open: the image has another problem then.
     problems.extend(load(&plan.load));
     for (path, value) in plan.write {
         if let Err(problem) = write(root, path, &value) {
@@ -76,6 +76,7 @@ fn put_right(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
     let programs = programs::probe(look, rules).into_iter();
     let written = programs.filter_map(|(_, write)| write);
     let removed = binfmt::probe(look, rules).1.into_iter();
+    // -1 removes a registration. 0 would only disable it, until the next write of 1.
     let all = written.chain(removed.map(|path| (path, "-1")));
     all.filter_map(|(path, value)| write(look.root(), &path, value).err())
         .collect()
@@ -98,6 +99,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
                 let write = setting.right.stricter_than(found);
                 let write = write.map(|value| (setting.path, value.to_string()));
                 if setting.path == MODULES_DISABLED {
+                    // Written after all else: the run after one that was cut short can still load modules.
                     last = write;
                 } else {
                     plan.write.extend(write);
@@ -108,6 +110,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
         }
     }
     match lockdown(look) {
+        // Only from `none`: an image that boots with `confidentiality` keeps it, and the kernel lowers no level.
         Ok(Lockdown::Level(level)) if level == "none" => {
             plan.write.push((LOCKDOWN, INTEGRITY.to_owned()));
         }
@@ -143,6 +146,7 @@ fn found(look: &Look<'_>, setting: &Setting) -> Result<Found<i64>, Unseen> {
 fn text_of(look: &Look<'_>, path: &str) -> Result<Found<String>, Unseen> {
     match look.text(path)? {
         Some(text) => Ok(Found::Value(text)),
+        // Told apart from a /proc that is missing or covered, in which every setting would seem not to exist.
         None if look.exists(ANY_SETTING)? => Ok(Found::Nothing),
         None => Err("no settings in '/proc/sys'".into()),
     }
@@ -151,6 +155,7 @@ fn text_of(look: &Look<'_>, path: &str) -> Result<Found<String>, Unseen> {
 fn setting_item(look: &Look<'_>, setting: &Setting) -> Item {
     let seen = match found(look, setting) {
         Ok(Found::Value(value)) if setting.right.accepts(value) => {
+            // A right value need not stick: `unprivileged_bpf_disabled` holds at 1, and root can set 2 back.
             let strength = if setting.sticks_at == Some(value) {
                 Strength::UntilReboot
             } else {
@@ -180,6 +185,7 @@ enum Lockdown {
 
 fn lockdown(look: &Look<'_>) -> Result<Lockdown, Unseen> {
     let Some(text) = look.text(LOCKDOWN)? else {
+        // securityfs has `lsm` with CONFIG_SECURITY: beside it a missing `lockdown` is a kernel without that lock.
         if look.exists(MODULES_OF_SECURITY)? || !look.exists(SECURITY)? {
             return Ok(Lockdown::Nothing);
         }
@@ -229,6 +235,7 @@ fn allowed_module(look: &Look<'_>, name: &str) -> Item {
 fn is_loaded(look: &Look<'_>, name: &str) -> bool {
     // In the kernel a dash and an underscore are the same.
     let path = format!("/sys/module/{}", name.replace('-', "_"));
+    // In doubt not loaded: to load a module that is there changes nothing.
     look.exists(&path).unwrap_or(false)
 }
 
@@ -236,12 +243,15 @@ fn is_loaded(look: &Look<'_>, name: &str) -> bool {
 /// written goes to the kernel, or nowhere.
 fn write(root: &Root, path: &str, value: &str) -> Result<(), String> {
     let failed = |errno: Errno| format!("failed to write '{value}' to '{path}': {errno}");
+    // Without the slash in front: beneath a descriptor, openat2 refuses an absolute path with EXDEV.
     let place = ImagePath::from_absolute(path.as_bytes());
     let place = place.map_err(|error| format!("'{path}': {error}"))?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    // No O_CREAT: a missing setting is an error, not a new file in whatever covers /proc.
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let file =
         earmark_scan::openat2(root.as_fd(), place.as_bytes(), flags, resolve).map_err(failed)?;
+    // A short write is not continued: /proc/sys takes a number in one write at offset 0 (`sysctl_writes_strict`).
     match rustix::io::write(&file, value.as_bytes()).map_err(failed)? {
         written if written == value.len() => Ok(()),
         written => Err(format!(

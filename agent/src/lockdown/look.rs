@@ -37,6 +37,7 @@ pub struct Look<'a> {
 
 impl<'a> Look<'a> {
     pub fn new(root: &'a Root) -> Self {
+        // Not the owner of `/`: a chown of it would make root's doing an account's, from which no policy follows.
         let owner = if root.is_live() {
             0
         } else {
@@ -72,19 +73,23 @@ impl<'a> Look<'a> {
     /// The text of a small file that may be reached through links, but not out of the root.
     pub fn text_through_links(&self, path: &str) -> Result<Option<String>, Unseen> {
         let failed = |problem: &dyn Display| format!("failed to read '{path}': {problem}");
+        // A FIFO in its place would hold the open until somebody writes; a terminal would become our own.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Not BENEATH, which refuses absolute links with EXDEV: here they count from the root that is looked at.
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let file = match earmark_scan::openat2(self.root.as_fd(), path, flags, resolve) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(Unseen::errno(errno, failed(&errno))),
         };
+        // Of the open file: between a look at the path and its opening the two could be swapped.
         let stat = rustix::fs::fstat(&file);
         let stat = stat.map_err(|errno| Unseen::errno(errno, failed(&errno)))?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             return Err(failed(&"it is not a regular file").into());
         }
         let mut bytes = Vec::new();
+        // Counted as it is read: files of /proc and /sys say a size of 0 or of a page, whatever is in them.
         let most = u64::try_from(BOUND).unwrap_or(u64::MAX);
         File::from(file)
             .take(most.saturating_add(1))
@@ -99,10 +104,12 @@ impl<'a> Look<'a> {
     /// Returns whether something is at the path, itself and not what it leads to. Links on the way are followed, but
     /// not out of the root.
     pub fn exists(&self, path: &str) -> Result<bool, Unseen> {
+        // O_PATH asks nothing of what is there: no device is opened, no FIFO waited for, no automount set off.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         match earmark_scan::openat2(self.root.as_fd(), path, flags, resolve) {
             Ok(_) => Ok(true),
+            // No other error means `not there`: after EACCES or ENOMEM nobody knows.
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(Unseen::errno(
                 errno,
@@ -158,6 +165,7 @@ impl<'a> Look<'a> {
     pub fn link(&self, path: &str) -> Result<Option<String>, Unseen> {
         let failed =
             |errno| Unseen::errno(errno, format!("failed to read the link '{path}': {errno}"));
+        // With these two openat2 returns even a magic link (/proc/PID/ns/net) itself, in spite of NO_MAGICLINKS.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let link = earmark_scan::openat2(self.root.as_fd(), path, flags, resolve);
@@ -168,7 +176,7 @@ impl<'a> Look<'a> {
         };
         match rustix::fs::readlinkat(link, c"", Vec::new()) {
             Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
-            // It is something else.
+            // It is something else: for an empty path readlinkat says ENOENT of what is no link.
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(errno) => Err(failed(errno)),
         }
@@ -177,6 +185,7 @@ impl<'a> Look<'a> {
 
 /// Names for a finding, escaped: the first few, and how many more there are.
 pub fn few(names: &[String]) -> String {
+    // Accounts choose these names: escaped, and few of them, so that none writes the console's lines.
     const FEW: usize = 4;
     let shown = names.iter().take(FEW);
     let mut text = shown

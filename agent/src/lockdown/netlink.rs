@@ -88,6 +88,7 @@ fn ask(
     mut each: impl FnMut(&[u8]) -> Result<Progress, Refusal>,
 ) -> Result<Progress, Refusal> {
     let began = Instant::now();
+    // A socket for each question: all have the same sequence number, and an answer that was given up would be mixed in.
     let socket: OwnedFd = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -96,14 +97,17 @@ fn ask(
     )?;
     let kernel = SocketAddrNetlink::new(0, 0);
     bind(&socket, &kernel)?;
+    // Without it a kernel that says nothing would hold the boot until the timeout of the unit.
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     sendto(&socket, question, SendFlags::empty(), &kernel)?;
     let mut buffer = vec![0; PIECE];
     let mut is_interrupted = false;
     for _ in 0..MOST_PIECES {
+        // The timeout above is for one piece: a process that adds sockets meanwhile could keep them coming.
         if began.elapsed() > LONGEST {
             return Err(Refusal::Late);
         }
+        // MSG_TRUNC has the kernel return the whole length, so that a piece that was cut is seen.
         let received = recvfrom(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC);
         let (kept, whole, from) = match received {
             Err(Errno::INTR) => continue,

@@ -158,6 +158,7 @@ fn answers(look: &Look<'_>) -> Result<Seen, Unseen> {
         let link = look.link(&format!("{STAND_INS}/{name}"))?;
         let names = match link.as_deref() {
             Some(AGENT) => &mut answered,
+            // A link to another program counts as none: root's path would find that one first.
             _ => &mut silent,
         };
         names.push(name.to_owned());

@@ -219,6 +219,7 @@ fn left_open(name: &str, except: &[String]) -> Item {
 /// Measures whether sshd, where it is left open, accepts keys that AWS sends (EC2 Instance Connect). The units of
 /// that service have no part in it: a drop-in of sshd's unit names the program, or sshd's configuration does.
 fn connect(look: &Look<'_>, except: &[String]) -> Option<Item> {
+    // Without sshd nobody asks for these keys, and its units are judged as a way of their own.
     if !has(except, "sshd") || has(except, "ec2-instance-connect") {
         return None;
     }
@@ -252,12 +253,14 @@ fn ports(look: &Look<'_>, except: &[String]) -> [Item; 2] {
         let name = format!("TCP ports {names}, {whose}");
         Item::new(row, name, "nobody listens", listening::PROBE, seen)
     };
+    // An sshd that is left open may listen at any of them, and the kernel does not say which program listens.
     let (of_root, of_others) = if has(except, "sshd") {
         let allowed = || Seen::Absent(ALLOWED.to_owned());
         (allowed(), allowed())
     } else {
         let (found, unseen) = listening::on(look, &PORTS);
         let seen = |found: Option<String>| match (found, &unseen) {
+            // What was found counts although the list broke off: filling the list must not hide a listener of root's.
             (Some(found), _) => Seen::Open(format!("somebody listens at {found}")),
             (None, Some(unseen)) => Seen::from(unseen.clone()),
             (None, None) => Seen::Shut(Strength::Reversible, "nobody listens".to_owned()),

@@ -58,6 +58,7 @@ fn table(measured: &[Measured]) -> String {
                 Some(Strength::Reversible) => ", reversible",
                 None => "",
             };
+            // All of it is cleaned below: users choose the names of mounts, and this goes to a terminal.
             let (cause, consequence) = (item.cause.name(), item.cause.consequence());
             let _ = writeln!(
                 text,

@@ -41,20 +41,21 @@ pub(super) fn problems(problems: &[String]) -> Exit {
     }
 }
 
-/// Tells everybody. The record is written last of what was measured: a run that was cut short leaves
-/// that of another boot or none, never one that says more than was seen.
+/// Tells everybody, and keeps the record.
 pub(super) fn tell(root: &Root, policy: &Policy, measured: &[Measured]) {
     let state = LockdownStatus::of(measured);
     // A host that has no lock to speak of says nothing.
     if measured.iter().any(Measured::is_denied) {
         say(root, policy, &state);
     }
+    // Last: a run that was cut short leaves the record of another boot or none, never one that says more than was seen.
     keep(root, policy, state);
 }
 
 /// Tells of what has changed since it was last told in this boot; the record has when it was looked at.
 pub(super) fn tell_change(root: &Root, policy: &Policy, measured: &[Measured]) {
     let state = LockdownStatus::of(measured);
+    // Root's own record: the background service writes the other, and could keep a change from being told.
     let told = RootRecord::read(root).and_then(|known| known.lockdown);
     // Anybody may change how a lock that is left open is found to be, and as often as they like: that is no news.
     let denied = |state: &LockdownStatus| {
@@ -116,6 +117,7 @@ fn keep(root: &Root, policy: &Policy, state: LockdownStatus) {
     let platform = policy.declaration().map(|declared| declared.image.platform);
     let instance = platform.and_then(|platform| platform::instance_name(root, platform));
     let instance = instance.map(|name| name.to_string());
+    // Apart from the other record, which the background service can spoil: grants are decided by this one.
     if let Err(error) = root_record::keep_lockdown(root, state.clone()) {
         complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
     }
@@ -135,6 +137,7 @@ impl LockdownStatus {
             told: told_items(lock),
         });
         Self {
+            // Not `every item is shut`: any process that listens at port 2222 would then close the host to its grants.
             is_enforced: !measured.iter().any(Measured::leads_to_policy),
             time: host::time(),
             locks: locks.collect(),

@@ -88,6 +88,7 @@ impl Units {
             if units.is_empty() {
                 return None;
             }
+            // Waited for, unlike the start: what is left after that is killed.
             let mut words = vec!["stop".to_owned(), "--".to_owned()];
             words.extend(units);
             live::systemctl(root, &words).err()
@@ -137,7 +138,6 @@ impl Units {
     }
 
     /// Returns whether a control group is that of a session that came in by no way which the image leaves open.
-    /// A session whose way is unknown is one of these.
     fn let_in(&self, look: &Look<'_>, group: &str) -> bool {
         let Some(session) = group
             .strip_prefix("session-")
@@ -146,11 +146,13 @@ impl Units {
             return false;
         };
         let text = look.text(&format!("{SESSIONS}/{session}"));
+        // A session whose way is unknown came in by none that the image leaves open.
         let text = text.ok().flatten().unwrap_or_default();
         let is = |line: &str| text.lines().any(|found| found == line);
         let by = |way: &str, service: &str| {
             self.except.iter().any(|word| word == way) && is(&format!("SERVICE={service}"))
         };
+        // pam_systemd gives sessions of cron this class: nobody came in by them.
         let is_job = is("CLASS=background") || is("CLASS=background-light");
         !(is_job || by("sshd", "sshd") || by("getty", "login"))
     }

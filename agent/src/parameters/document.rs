@@ -43,6 +43,7 @@ pub(super) fn parse(source: &str, bytes: &[u8]) -> Result<toml::Table, Vec<Probl
                 let found = "something else than a table".to_owned();
                 problems.push(problem(Some(&key), found, EXPECTED));
             }
+            // A misspelt table, or another tool's document: passed over, the host would start with its defaults.
             (_, value) => {
                 let kind = if value.is_table() { "table" } else { "key" };
                 let found = format!("a {kind} that means nothing here");

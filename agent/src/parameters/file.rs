@@ -32,6 +32,7 @@ pub(super) fn read(root: &Root, path: &ImagePath) -> Result<Found, ScanError> {
         place: path.to_string(),
         cause,
     };
+    // Opened first and looked at by its descriptor: what is checked is what is read, whatever takes its place.
     let (file, _) = match root.open_regular(path) {
         Err(error) if error.cause.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
         other => other?,
@@ -58,12 +59,14 @@ pub(super) fn read(root: &Root, path: &ImagePath) -> Result<Found, ScanError> {
         return Ok(problem(path, found));
     }
     let mut directory = path.parent();
+    // Who may write to a directory above can move in a file that root made for something else.
     while let Some(path) = directory.filter(|path| !path.is_root()) {
         if let Some(found) = unfit(&look(stat_directory(root, &path), &path)?, owner) {
             return Ok(problem(&path, found));
         }
         directory = path.parent();
     }
+    // One byte more than is accepted tells too large from just fitting, also in a file that grows while it is read.
     let most = u64::try_from(BOUND).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     file.take(most)
@@ -80,7 +83,9 @@ fn stat_directory(root: &Root, path: &ImagePath) -> rustix::io::Result<Stat> {
     let directory = earmark_scan::openat2(
         root.as_fd(),
         path.as_bytes(),
+        // O_PATH asks for no right to read: owner and mode are all that is wanted.
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        // Behind a link, the owner of other directories than these would decide what is read.
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )?;
     rustix::fs::fstat(directory)
@@ -91,6 +96,7 @@ fn unfit(stat: &Stat, owner: u32) -> Option<&'static str> {
     if stat.st_uid != 0 && stat.st_uid != owner {
         Some("that it is not root's")
     } else if Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
+        // Also by an access control list: its mask stands in the bits of the group.
         Some("that others than root may write to it")
     } else {
         None

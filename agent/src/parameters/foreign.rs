@@ -27,6 +27,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ("---", "YAML", ALONE),
 ];
 
+// Never unpacked, unlike in cloud-init: the bound is on what arrives, and 16 KiB of gzip can be 16 MiB of text.
 const BYTES: [(&[u8], &str, &str); 7] = [
     (b"\x1f\x8b", "gzip", PLAIN),
     (b"\xfd7zXZ\0", "xz", PLAIN),

@@ -80,6 +80,7 @@ impl<'a> Gathering<'a> {
             found,
             expected,
         };
+        // A misspelt name is refused and not passed over: the host would start with the default of the right one.
         let Some((name, parameter)) = self.find(name) else {
             let known: Vec<&str> = self.declared.keys().map(ParameterName::as_str).collect();
             self.problems.push(problem(
@@ -100,6 +101,7 @@ impl<'a> Gathering<'a> {
         let text = parameter.kind.accept(value);
         match text {
             Ok(text) => {
+                // The first place wins. A later value was checked all the same: some host has no other one.
                 self.values.entry(name.clone()).or_insert_with(|| Value {
                     text,
                     is_secret: parameter.secret,
@@ -116,6 +118,7 @@ impl<'a> Gathering<'a> {
 
     pub(super) fn finish(mut self) -> Result<Values, Problems> {
         for (name, parameter) in self.declared {
+            // A refused value is told once: it is not missing as well, and no default takes its place.
             if self.values.contains_key(name) || self.refused.contains(name) {
                 continue;
             }
@@ -127,6 +130,7 @@ impl<'a> Gathering<'a> {
                 };
                 self.values.insert(name.clone(), value);
             } else if parameter.required && !self.is_partial {
+                // Only if every place was understood: one that was not may have had it.
                 self.problems.push(Problem {
                     source: self.looked_at.join(", "),
                     key: Some(format!("parameters.{name}")),
@@ -148,6 +152,7 @@ impl<'a> Gathering<'a> {
 fn typed(kind: &ParameterKind, text: &str) -> toml::Value {
     let value = match kind {
         ParameterKind::Bool => text.parse().ok().map(toml::Value::Boolean),
+        // Rust's parser takes `+7` and `007`, too: a step would get other text than the tag shows.
         ParameterKind::Int { .. } => text
             .parse()
             .ok()

@@ -31,6 +31,7 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 64 KiB of user-data can have thousands of problems, and a serial console is where they go.
         for (index, problem) in self.0.iter().take(MOST).enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
             write!(f, "{line_break}{problem}")?;
@@ -46,6 +47,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.source)?;
         if let Some(key) = &self.key {
+            // A key comes with the document, and could drive the terminal. Escaped, it is ASCII, and can be cut.
             let key = Escaped(key.as_bytes()).to_string();
             write!(f, "{}: ", shortened(&key, LONGEST_KEY))?;
         }
@@ -81,6 +83,7 @@ fn is_never_taken(character: char) -> bool {
 
 /// Returns whether a character is one that only a parameter with `multiline = true` takes.
 fn is_line_break(character: char) -> bool {
+    // U+2028 and U+2029 are no control characters to `is_control`, and still break lines in many viewers.
     matches!(character, '\t' | '\n' | '\u{2028}' | '\u{2029}')
 }
 
@@ -100,6 +103,7 @@ fn printable(text: &str) -> String {
 
 /// Of text in ASCII.
 fn shortened(text: &str, longest: usize) -> String {
+    // An end within a character would give None, and the whole text: so callers escape it first.
     match text.get(..longest) {
         Some(start) if text.len() > longest => format!("{start}..."),
         _ => text.to_owned(),

@@ -78,6 +78,7 @@ pub async fn keep(root: &Root, imds: Option<&Imds>, instance: Instance) -> Resul
         (None, Some(imds)) => imds.identity().await.map_err(|error| text(&error))?,
         (None, None) => return Ok(()),
     };
+    // The service's word against the hardware's: a proxy's answer would else be kept as proof of this host.
     if document.instance_id.to_string() != instance.id {
         return Err(format!("it is that of {}", document.instance_id));
     }
@@ -106,17 +107,20 @@ pub fn of_machine(root: &Root) -> Option<String> {
 /// `/sys` is reached through links of the kernel's own, which the root does not follow.
 fn product_uuid(root: &Root) -> Option<String> {
     const WITHOUT_LINKS: &str = "/sys/devices/virtual/dmi/id/product_uuid";
+    // Kernels print it in either case: an upgrade must not make a host a clone of itself.
     let id = read(root, WITHOUT_LINKS)?.to_ascii_lowercase();
     let is_uuid = id.len() == 36
         && id
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    // Firmware that was never given one says all 0 or all F: many machines would be one.
     let is_filled = id.bytes().any(|byte| !b"0f-".contains(&byte));
     (is_uuid && is_filled).then_some(id)
 }
 
 fn machine_id(root: &Root) -> Option<String> {
     let id = read(root, MACHINE_ID)?;
+    // systemd writes `uninitialized` there until the first boot has made an id (machine-id(5)).
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then_some(id)
 }

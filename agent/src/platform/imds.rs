@@ -102,6 +102,7 @@ impl Imds {
             .lines()
             .filter(|key| key.starts_with(TAG_PREFIX))
             .collect();
+        // Each is a request: a service that names thousands would use up the deadline of all.
         if ours.len() > MOST_TAGS {
             return Err(malformed(TAGS, "at most 50 tags"));
         }
@@ -136,6 +137,7 @@ impl Imds {
         let path = format!("{ROLE}{name}");
         let found = self.session.get(&path, ROLE_BOUND).await?;
         let found = found.ok_or_else(|| not_there(&path))?;
+        // Not the parser's words: they quote what they met, which may be the secret key.
         serde_json::from_slice(&found)
             .map(Some)
             .map_err(|_| malformed(&path, "the credentials of a role, in JSON"))

@@ -82,11 +82,13 @@ async fn ask(root: &Root, declaration: &Declaration, imds: &Imds) -> Result<()> 
         document: found.document,
         signature: found.signature,
     };
+    // Kept before the role is asked for: an instance without a role still reports who it is.
     keep(root, IDENTITY, &serde_json::to_vec(&identity)?)?;
     // What nothing needs is not asked for.
     if !needs_role(declaration) {
         return remove(root, ROLE);
     }
+    // A role that was taken away takes its credentials in /run with it.
     let Some(found) = imds.role().await? else {
         complain!("earmark-agent: this instance has no role, and the image names objects of S3");
         return remove(root, ROLE);
@@ -158,6 +160,7 @@ fn keep(root: &Root, name: &str, bytes: &[u8]) -> Result<()> {
 }
 
 fn remove(root: &Root, name: &str) -> Result<()> {
+    // By its path: /run/earmark-instance is root's, 0750, and nobody else could put a link on the way.
     match fs::remove_file(root.path().join(DIRECTORY).join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("failed to remove '/{DIRECTORY}/{name}'"))

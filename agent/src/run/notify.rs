@@ -26,6 +26,7 @@ impl Notify {
     /// As the service manager asks for it.
     pub(super) fn from_environment() -> Self {
         let address = env::var_os("NOTIFY_SOCKET").and_then(|path| address(&path));
+        // The environment is inherited: what was meant for a parent is not answered.
         let is_for_us = env::var("WATCHDOG_PID")
             .map_or(true, |process| process == std::process::id().to_string());
         let watchdog = env::var("WATCHDOG_USEC")
@@ -62,6 +63,7 @@ impl Notify {
     }
 
     pub(super) fn status(&self, line: &str) {
+        // A newline would begin another assignment, such as MAINPID=, out of a record that somebody else wrote.
         self.send(&format!("STATUS={}", clean(line)));
     }
 

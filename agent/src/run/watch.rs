@@ -67,6 +67,7 @@ impl Watch {
     pub(super) fn begin(&mut self, record: Option<&Report>, was_refused: bool) -> Next {
         self.is_settled |= was_refused;
         let Some(record) = record else {
+            // Where /run is full there is no record, and the mark alone says that the policy was asked for.
             return if was_refused {
                 self.wait()
             } else {
@@ -75,11 +76,13 @@ impl Watch {
         };
         match record.verdict {
             Verdict::Verified => self.wait(),
+            // The full verification was refused in this boot; only its record could not be kept.
             Verdict::Partial if was_refused => self.wait(),
             Verdict::Partial => Next::Verify,
             Verdict::Violated | Verdict::Undecided => {
                 // Where the host goes on, somebody wants to know all that is wrong.
                 let goes_on = self.policy == OnFailure::Report;
+                // The verification that failed at boot has brought the policy about already.
                 self.is_settled = true;
                 if goes_on && record.gate.as_deref() != Some("full") {
                     Next::Verify

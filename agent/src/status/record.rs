@@ -21,6 +21,7 @@ pub fn read(root: &Root) -> Result<Option<Status>> {
     let Some(bytes) = root.read_opt(&path, BOUND)? else {
         return Ok(None);
     };
+    // A fault of the host, with exit code 11: the service's user and root can write here, not this program alone.
     let status = serde_json::from_slice(&bytes).map_err(|error| ScanError {
         what: "use the record",
         place: path.to_string(),
@@ -46,6 +47,7 @@ pub fn keep(
     taints: Vec<Taint>,
 ) -> Result<()> {
     let directory = StateDirectory::open(root)?;
+    // Read, compared and replaced in one turn: two runs at once could lose the graver verdict.
     directory.wait_for_turn();
     // What cannot be read says nothing.
     let old = read(root).ok().flatten();
@@ -55,6 +57,7 @@ pub fn keep(
     {
         return Ok(());
     }
+    // Locks and first boot of an earlier boot are not carried into this one.
     let old = old.filter(|old| old.report.boot_id == report.boot_id);
     let status = Status {
         report: report.clone(),
@@ -109,6 +112,7 @@ fn write(directory: &StateDirectory, status: &Status) -> Result<()> {
 /// Returns whether `old` is of the same boot, covers more than `new`, and `new` found nothing graver. So
 /// a look at the signature neither takes a full verification away nor hides what it found.
 fn says_more(old: &Report, new: &Report) -> bool {
+    // Offline there is no boot, and the newer verification counts.
     new.boot_id.is_some()
         && old.boot_id == new.boot_id
         && covered(old) > covered(new)

@@ -45,6 +45,7 @@ impl RootRecord {
         let path = ImagePath::from_absolute(PATH.as_bytes()).ok()?;
         let own = root.read_opt(&path, BOUND).ok().flatten();
         let own = own.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        // Before the lockdown keeps a copy, what root itself wrote into the public record has to do.
         let record = own.or_else(|| of_status(root))?;
         record.is_of_this_boot(root).then_some(record)
     }

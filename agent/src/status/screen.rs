@@ -336,6 +336,7 @@ impl Screen {
     /// A label and its text, wrapped between words. A word that is wider than the screen, such as a
     /// path or a digest, stays whole: people copy it.
     fn row(&mut self, label: &str, text: &str) {
+        // Each row: names, reasons and output come from the disk and from whoever wrote the record.
         let text = clean(text);
         if text.is_empty() {
             return;

@@ -20,6 +20,7 @@ pub fn line(report: &Report) -> String {
         Verdict::Violated | Verdict::Undecided => {
             let reason = report.reason.as_deref().unwrap_or("no reason is on record");
             let tail = format!(" (policy {policy})");
+            // The policy goes behind what is cut: a long path must not push it off the line.
             let head = shorten(&format!("{image}: {verdict}: {}", clean(reason)));
             format!("{head}{tail}")
         }

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 ///
 /// If this version of ring could not speak any version of TLS.
 pub fn client(authorities: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
+    // Named: the process's default panics where there is none, or where the features of two crates name two.
     let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(authorities)
@@ -20,7 +21,9 @@ pub fn client(authorities: RootCertStore) -> Result<ClientBuilder, rustls::Error
     Ok(Client::builder()
         .user_agent(concat!("earmark-agent/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls)
+        // `http_proxy` in the service manager's environment would see session tokens (docs/adr/0008).
         .no_proxy()
+        // A server outside must not be able to send a request on to one inside.
         .redirect(redirect::Policy::none())
         .referer(false)
         // What is tried again, and how often, is decided in one place, under one deadline.

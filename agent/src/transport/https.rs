@@ -31,6 +31,7 @@ const AUTHORITIES: [&str; 2] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 ];
+// Bundles of distributions have some hundred KiB; this is for a file that somebody let grow.
 const AUTHORITIES_BOUND: usize = 8 * 1024 * 1024;
 
 /// By the system's own resolver, see [`exec::addresses`].
@@ -41,6 +42,7 @@ impl Resolve for System {
         Box::pin(async move {
             let found = exec::addresses(name.as_str()).await;
             let found = found.map_err(io::Error::other)?.into_iter();
+            // The client puts the URL's port in the place of 0.
             let addresses: Addrs = Box::new(found.map(|address| (address, 0).into()));
             Ok(addresses)
         })
@@ -51,7 +53,9 @@ impl Resolve for System {
 pub fn client(root: &Root) -> anyhow::Result<Client> {
     http::client(authorities(root)?)
         .context("failed to set up TLS")?
+        // The declaration admits no http:// URL. Should one come along, nothing is sent in clear text.
         .https_only(true)
+        // The library's own calls getaddrinfo, which loads shared libraries into a static program (docs/adr/0005).
         .dns_resolver(System)
         .connect_timeout(CONNECT)
         .timeout(REQUEST)
@@ -65,12 +69,14 @@ fn authorities(root: &Root) -> anyhow::Result<RootCertStore> {
         let Some(bundle) = root.read_opt(&path, AUTHORITIES_BOUND)? else {
             continue;
         };
+        // A bundle cut short within a certificate is an error: a shorter list would fail later, at some server.
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bundle)
             .collect::<Result<_, _>>()
             .with_context(|| format!("failed to read the certificates of '{path}'"))?;
         let mut store = RootCertStore::empty();
         // A bundle may well have one of a kind that is not understood.
         let (taken, _) = store.add_parsable_certificates(certificates);
+        // rustls takes an empty store, and then refuses every server with words about the server's certificate.
         if taken == 0 {
             bail!("'{path}' has no certificate that can be used");
         }
@@ -93,11 +99,13 @@ pub async fn exchange(request: RequestBuilder, bound: usize) -> Result<Answer, T
     };
     let mut answer = request.send().await.map_err(broken)?;
     let status = answer.status();
+    // Without a policy that follows, the library hands a 3xx on as an answer; where it leads is the server's word.
     if status.is_redirection() {
         return Err(Trouble::Lasting(
             "it redirects, and redirects are not followed".to_owned(),
         ));
     }
+    // In seconds alone. A date, which RFC 9110 allows too, would be held against a clock that may be wrong.
     let after = answer.headers().get(header::RETRY_AFTER);
     let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let mut body = Vec::new();

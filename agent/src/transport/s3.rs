@@ -21,6 +21,7 @@ pub fn request(
     let region = region.or_else(|| role.region.clone()).ok_or_else(|| {
         Trouble::Lasting("the bucket's region is not known: declare region = \"…\"".to_owned())
     })?;
+    // S3 refuses a time that is more than 15 minutes off. Not lasting: time synchronisation may still come up.
     let time = host::time().ok_or_else(|| {
         Trouble::Passing(
             "the clock of this host is not set, and requests are signed with the time".to_owned(),
@@ -47,8 +48,10 @@ fn place(object: &S3, region: &str) -> (String, String) {
     let S3 { bucket, key, .. } = object;
     if let Some(endpoint) = &object.endpoint {
         let server = endpoint.trim_start_matches("https://").to_owned();
+        // Other servers seldom have a name and a certificate for each bucket.
         return (server, format!("/{bucket}/{key}"));
     }
+    // The regions of China are a partition of AWS with a domain of its own.
     let end = if region.starts_with("cn-") { ".cn" } else { "" };
     let server = format!("s3.{region}.amazonaws.com{end}");
     // A dot in the bucket's name would be one more level than the certificate is for.
@@ -66,6 +69,7 @@ pub fn has_code(body: &[u8], code: &str) -> bool {
 
 /// The code of an error, to be shown; nothing, if there is none.
 pub fn code(body: &[u8]) -> String {
+    // It goes to the console and the journal: other characters could drive a terminal or forge a line.
     let is_word =
         |code: &&str| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     found(body)

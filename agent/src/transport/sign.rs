@@ -27,6 +27,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// The headers that the request needs. An error is a credential that does not fit into one.
 pub fn sign(signed: &Signed<'_>) -> Result<HeaderMap, String> {
+    // One reading of the clock for header and scope: two would differ at midnight, and S3 refuse the signature.
     let time = stamp(signed.time);
     let date = time.get(..8).unwrap_or_default();
     let token = signed.role.token.as_deref();
@@ -36,7 +37,9 @@ pub fn sign(signed: &Signed<'_>) -> Result<HeaderMap, String> {
             ";x-amz-security-token",
         )
     });
+    // Sorted, as the canonical form wants them: the server sorts, and another order is another signature.
     let names = format!("host;x-amz-content-sha256;x-amz-date{token_name}");
+    // The empty line after the path is the query, of which there is none; the one before the names ends the headers.
     let canonical = format!(
         "{}\n{}\n\nhost:{}\nx-amz-content-sha256:{}\nx-amz-date:{time}\n{token_line}\n{names}\n{}",
         signed.method, signed.path, signed.host, signed.payload, signed.payload
@@ -59,13 +62,16 @@ pub fn sign(signed: &Signed<'_>) -> Result<HeaderMap, String> {
 
     let mut headers = HeaderMap::new();
     let mut put = |name: &'static str, value: &str| {
+        // The metadata service has no certificate: a line break in a credential would be a header of its choice.
         let mut value = HeaderValue::from_str(value).map_err(|_| {
             "the credentials of the instance role are no text of a header".to_owned()
         })?;
+        // `Debug` of a request shows its headers, but not those that are marked.
         value.set_sensitive(true);
         headers.insert(HeaderName::from_static(name), value);
         Ok::<(), String>(())
     };
+    // Not `UNSIGNED-PAYLOAD`: with the digest S3 refuses a body that is not the one that was signed.
     put("x-amz-content-sha256", signed.payload)?;
     put("x-amz-date", &time)?;
     if let Some(token) = token {

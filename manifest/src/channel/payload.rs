@@ -45,6 +45,7 @@ impl Channel {
 
         let issued = predicate.take("issued")?.number()?;
         let counter = predicate.take("counter")?;
+        // 0 stands for "none known" in a floor.
         let counter = counter.checked(|counter| match counter {
             0 => Err("a counter starts with 1"),
             counter => Ok(counter),
@@ -66,12 +67,14 @@ impl Channel {
                 .checked(|epoch| Releases::new(releases, epoch))?,
         };
         let latest = channel.releases.latest();
+        // `latest` repeats the last of `releases`: unchecked, two readers could go by one each.
         match (predicate.take("latest")?.optional(), latest) {
             (Some(named), Some(latest)) => named.constant(latest.version.as_str())?,
             (None, None) => {}
             _ => return Err(json::missing("predicate.releases", "predicate.latest")),
         }
         predicate.finish()?;
+        // in-toto matches subjects by digest alone: a generic verifier must find the same channel as this one.
         subject.name.constant(&channel.subject())?;
         subject.sha256.constant(&channel.binding().hex())?;
         Ok(channel)
@@ -93,10 +96,12 @@ fn parsed(release: Field, counter: u64, issued: u64) -> Result<Release, JsonErro
     let promotion = Promotion {
         counter: promoted.take("counter")?.checked(|found| match found {
             0 => Err("a counter starts with 1".to_owned()),
+            // A promotion from the future would be ahead of each later one, and nothing could follow it.
             found if found > counter => Err(format!("the document's counter is {counter}")),
             found => Ok(found),
         })?,
         time: promoted.take("time")?.checked(|found| {
+            // Hosts tell from this time since when they are behind: it cannot be after the document itself.
             if found > issued {
                 return Err("the document is older");
             }
@@ -125,6 +130,7 @@ fn parsed(release: Field, counter: u64, issued: u64) -> Result<Release, JsonErro
 fn amis(field: Field) -> Result<BTreeMap<Region, AmiId>, JsonError> {
     let mut amis = BTreeMap::new();
     for (region, ami) in field.object()?.fields(limits::REGIONS)? {
+        // Nothing is replaced here: `json` refused duplicate keys.
         amis.insert(region, ami.parsed(str::parse)?);
     }
     Ok(amis)

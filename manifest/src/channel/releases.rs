@@ -61,12 +61,14 @@ impl Releases {
         let mut manifests = std::collections::BTreeSet::new();
         let mut before: Option<&Release> = None;
         for release in &releases {
+            // One manifest under two versions would give a host two standings.
             if !versions.insert(&release.version) || !manifests.insert(release.manifest) {
                 return Err(ReleasesError::Twice(release.version.clone()));
             }
             if release.amis.len() > limits::REGIONS {
                 return Err(ReleasesError::Regions(release.version.clone()));
             }
+            // Times may be equal, as of two promotions in one second: the counters give the order.
             let is_later = before.is_none_or(|before| {
                 before.promoted.counter < release.promoted.counter
                     && before.promoted.time <= release.promoted.time
@@ -77,6 +79,7 @@ impl Releases {
             before = Some(release);
         }
         match before {
+            // Else hosts would be revoked by the very release that they should run.
             Some(latest) if latest.epoch < minimum_epoch => Err(ReleasesError::Floor {
                 version: latest.version.clone(),
                 epoch: latest.epoch,

@@ -35,11 +35,14 @@ impl Channel {
         let releases = &self.releases;
         let minimum = releases.minimum_epoch();
         let release = releases.with_manifest(manifest);
+        // Before the order: the latest release may be revoked, and then there is none to run.
         if let Some(reason) = release.and_then(|release| release.revoked.as_ref()) {
             return Standing::Revoked {
                 reason: reason.to_string(),
             };
         }
+        // By the epoch of the verified manifest, and before `Unlisted`: a bad release must not become merely unknown
+        // once the channel drops it to save room.
         if epoch < minimum {
             return Standing::Revoked {
                 reason: format!("its epoch {epoch} is below the minimum {minimum}"),

@@ -20,6 +20,7 @@ impl FromStr for AmiId {
 
     fn from_str(text: &str) -> Result<Self, AmiIdError> {
         let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        // EC2 gave out ids of 8 digits until 2018, and what is as old keeps its id.
         let is_id = text
             .strip_prefix("ami-")
             .is_some_and(|digits| matches!(digits.len(), 8 | 17) && digits.bytes().all(digit));

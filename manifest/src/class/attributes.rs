@@ -36,6 +36,7 @@ impl Types {
         let bit = |word: &str| Some(Self::ALL.into_iter().find(|(_, name, _)| *name == word)?.2);
         let set = words.into_iter().try_fold(0, |set, word| {
             let bit = bit(word)?;
+            // A word that is there twice was mistyped for another one, which would then be left out.
             (set & bit == 0).then_some(set | bit)
         });
         set.filter(|set| *set != 0).map(Self)
@@ -47,6 +48,7 @@ impl Types {
             let (_, _, bit) = Self::ALL
                 .into_iter()
                 .find(|(known, _, _)| known == letter)?;
+            // Greater than the whole set is greater than each bit in it: letters ascend, and no set has two spellings.
             (bit > set).then_some(set | bit)
         });
         set.filter(|set| *set != 0).map(Self)
@@ -100,19 +102,26 @@ impl RuleAttributes {
             return (!self.is_empty()).then_some("'critical' has none");
         };
         match class {
+            // Nobody signed the content of such a file: with a set-id bit it would run with its owner's rights, and
+            // with 0002 every account could write it.
             PathClass::Generated if mode.is_some_and(|mode| mode & !0o775 != 0) => {
                 Some("a mode of 'generated' has no set-id bits and is not writable by others")
             }
+            // The entry has owner and mode, which may only narrow: a rule with its own would be a second, wider answer.
             PathClass::Mutable if (mode, uid, gid) != (None, None, None) => {
                 Some("'mutable' takes owner and mode from the sealed path")
             }
+            // For /etc/resolv.conf, a link where resolved manages it and a file elsewhere. A directory in its place
+            // would bring names that were not sealed, which `mutable` does not admit.
             PathClass::Mutable => types
                 .is_some_and(|types| types != Types::FILE_OR_LINK)
                 .then_some("types of 'mutable' are file and link, both"),
             PathClass::Rendered if types.is_some() => Some("'rendered' is a regular file"),
+            // Unlike above, 0002 passes: what another account writes there does not match the recorded digest.
             PathClass::Rendered if mode.is_some_and(|mode| mode & !0o777 != 0) => {
                 Some("a mode of 'rendered' has no set-id bits")
             }
+            // A step writes one path: `rendered /etc/**` would free all of /etc of its sealed digests.
             PathClass::Rendered if pattern.literal().is_none() => {
                 Some("'rendered' names one path, without wildcards")
             }
@@ -167,6 +176,7 @@ impl RuleAttributes {
                 }
                 _ => return None,
             };
+            // In this order, each once: with `mode=` twice, two readers could take a different one.
             if place <= last {
                 return None;
             }

@@ -29,6 +29,7 @@ pub const OWN: &[&str] = &[
     "/etc/systemd/system/earmark*",
     "/etc/systemd/system/earmark*/**",
     "/etc/systemd/system/*/earmark*",
+    // Comes before even the early directory of generators, which ours writes the units into.
     "/etc/systemd/system.control/earmark*",
     "/etc/systemd/system.control/earmark*/**",
     // Drop-ins of each service, ours among them.
@@ -43,6 +44,7 @@ pub const OWN: &[&str] = &[
     "/usr/lib64/systemd/libsystemd*",
     "/lib/systemd/systemd*",
     "/lib/systemd/libsystemd*",
+    // The kernel and initrds start PID 1 by such a name, a link that can be led elsewhere.
     "/usr/sbin/init",
     "/usr/bin/init",
     "/sbin/init",
@@ -67,14 +69,17 @@ pub const OWN: &[&str] = &[
 /// Refuses a rule that can match one of Earmark's own paths, or have it beneath it as state. A later
 /// rule that takes the path back changes nothing: a declaration must not need it.
 pub(super) fn refuse_letting_go(rules: &[Rule]) -> Result<(), RuleError> {
+    // One that did not parse would be left out without a word: a test holds each to parse.
     let own: Vec<(&'static str, Pattern)> = OWN
         .iter()
         .filter_map(|text| Some((*text, Pattern::parse(text.as_bytes()).ok()?)))
         .collect();
     for rule in rules {
+        // `critical` lets go of nothing: it has a path verified earlier.
         let RuleKind::Class(class) = rule.kind else {
             continue;
         };
+        // `seal` lets go of all, but `ends_with_the_seal` has refused each rule of that class but Earmark's own.
         if matches!(class, PathClass::Sealed | PathClass::Seal) {
             continue;
         }

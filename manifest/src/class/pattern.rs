@@ -44,7 +44,10 @@ impl Pattern {
             .split(|byte| *byte == b'/')
             .map(Into::into)
             .collect();
+        // `/` is one empty component here, and `/**` leaves none: neither passes as a first component below.
         let beneath = components.pop_if(|last| **last == *b"**").is_some();
+        // In shells and gitignore `**` crosses directories. Read as two `*` it would match less than its author thinks,
+        // and a `sealed` rule that matches less takes less back.
         if components
             .iter()
             .any(|component| component.windows(2).any(|two| two == b"**"))
@@ -81,6 +84,7 @@ impl Pattern {
                 _ => return false,
             }
         }
+        // `/srv/**` is not /srv itself: that directory's owner and mode stay sealed.
         components.next().is_some() == self.beneath
     }
 
@@ -100,6 +104,7 @@ impl Pattern {
     /// Returns whether some path matches both this and `other`.
     pub fn may_meet(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.components.len(), other.components.len());
+        // Compared up to the shorter one's end: whatever the longer one has beyond, a `**` matches.
         let as_deep = match (self.beneath, other.beneath) {
             (false, false) => ours == theirs,
             (true, false) => theirs > ours,
@@ -206,6 +211,8 @@ fn wildcards_meet(left: &[u8], right: &[u8]) -> bool {
 /// at worst their product: a pattern cannot be made to take long.
 pub(super) fn wildcard_matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
+    // Only the last star is ever tried again: one before it that took more could match nothing that this cannot.
+    // Trying all of them again is what takes exponential time.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern.split_first(), name.split_first()) {

@@ -140,6 +140,7 @@ pub(crate) fn push_rule(text: &mut String, rule: &Rule) {
 
 /// Parses a rule from a line of the tree, without its newline.
 pub(crate) fn parse_rule(line: &[u8]) -> Result<Rule, RuleError> {
+    // The line goes to a terminal with the error, and may hold escape codes for it.
     let unreadable = || RuleError::Unreadable(Escaped(line).to_string());
     let mut words = line.split(|byte| *byte == b' ');
     let kind = words.next().and_then(RuleKind::from_name);

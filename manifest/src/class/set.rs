@@ -42,6 +42,8 @@ impl RuleSet {
     /// The rules as a tree stores them, Earmark's own included.
     pub(crate) fn from_rules(rules: Vec<Rule>) -> Result<Self, RuleError> {
         let set = Self::checked(rules)?;
+        // A declaration has names, which become numbers with an image's accounts. In a tree nobody resolves them any
+        // more: an owner that is open there is nobody's decision.
         let is_open = |rule: &&Rule| {
             let RuleAttributes { mode, uid, gid, .. } = rule.attributes;
             rule.kind == RuleKind::Class(PathClass::Rendered)
@@ -54,6 +56,7 @@ impl RuleSet {
     }
 
     fn checked(rules: Vec<Rule>) -> Result<Self, RuleError> {
+        // First: the checks below take the square of the number of rules.
         if rules.len() > crate::limits::RULES {
             return Err(RuleError::TooMany);
         }
@@ -103,6 +106,7 @@ impl RuleSet {
             states.iter().any(|state| pattern.may_lie_beneath(state))
         };
         let critical = critical.into_iter();
+        // A class among these would free a path that no declaration frees, and nobody reviewed them.
         let added = critical.filter(|rule| rule.kind == RuleKind::Critical && !is_state(rule));
         // Those of the seal are the last of a tree.
         let at = rules.len().saturating_sub(layout::SEAL.len());
@@ -129,11 +133,13 @@ impl RuleSet {
         let wildcard = self
             .wildcard
             .iter()
+            // An earlier wildcard cannot win over a later literal rule.
             .filter(|index| literal.is_none_or(|(found, _)| **index > found))
             .find(|index| class(index).is_some() && self.pattern_matches(**index, path))
             .and_then(class);
         wildcard
             .or(literal)
+            // Closed world: a path that no rule thought of may not change.
             .map_or(PathClass::Sealed, |(_, class)| class)
     }
 
@@ -194,6 +200,7 @@ impl RuleSet {
             .iter()
             .filter(|rule| rule.kind == RuleKind::Class(PathClass::State))
             // One that a later rule took back no longer prunes anything.
+            // One with a wildcard always counts: a later rule may take back only some of its paths.
             .filter(|rule| {
                 rule.pattern
                     .literal()

@@ -40,6 +40,7 @@ pub(super) fn unmatched<'a, A, B>(
     to: &[B],
     fits: impl Fn(&A, &B) -> bool,
 ) -> Vec<&'a A> {
+    // First fit is wrong: `a=1` could take the `a=*` that `a=2` needs, and leave the signed `a=1` without a word.
     // By index: whose an element of `to` is, and which one an element of `from` has.
     let mut owner: Vec<Option<usize>> = vec![None; to.len()];
     let mut held: Vec<Option<usize>> = vec![None; from.len()];

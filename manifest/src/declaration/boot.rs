@@ -22,6 +22,7 @@ pub(super) struct BootDocument {
 
 impl BootDocument {
     pub(super) fn check(&self) -> Result<Boot, Problem> {
+        // Blank is as absent, and leaves the line to `measure`: it does not ask for a boot without a word.
         let declared = self
             .cmdline
             .as_ref()

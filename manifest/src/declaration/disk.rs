@@ -64,6 +64,7 @@ impl FromStr for Region {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.strip_prefix("partition-");
         let is_number = number.is_some_and(|number| {
+            // One spelling for each number: `partition-01` would be the same region as `partition-1`, and no duplicate.
             !number.starts_with('0')
                 && (1..=4).contains(&number.len())
                 && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -108,6 +109,7 @@ struct ExpectedDocument {
 }
 
 pub(super) fn check(document: DiskDocument) -> Result<Disk, Problem> {
+    // Both lists as one: a region that is ignored and expected would be whatever is looked at first.
     let ignored = document.ignore.iter().map(|one| &one.region);
     let expected = document.expect.iter().map(|one| &one.region);
     let mut names = Vec::new();

@@ -12,8 +12,10 @@ pub(super) fn without(rules: &[ReasonedRule], of_profile: usize, set: &RuleSet) 
     rules
         .iter()
         .enumerate()
+        // A profile's rules are for all images of a distribution: in one of them some may well do nothing.
         .skip(of_profile)
         .find_map(|(at, rule)| {
+            // A path is critical if any rule says so: no later one undoes it.
             let RuleKind::Class(class) = rule.rule.kind else {
                 return None;
             };
@@ -40,6 +42,7 @@ fn overruled(rules: &[ReasonedRule], at: usize, class: PathClass, set: &RuleSet)
         // Both together are for a path that is there in some images, and appears in others.
         RuleKind::Class(PathClass::Generated) if class == PathClass::Mutable => false,
         RuleKind::Class(_) => {
+            // A wildcard inside a wider one is not seen: nothing here decides whether one pattern contains another.
             later.rule.pattern == this.pattern
                 || literal
                     .as_ref()
@@ -65,6 +68,7 @@ fn takes_nothing_back(rules: &[ReasonedRule], at: usize) -> bool {
     let frees = |before: &ReasonedRule| {
         let pattern = &before.rule.pattern;
         matches!(before.rule.kind, RuleKind::Class(class) if class != PathClass::Sealed)
+            // In doubt it takes something back: a needless `sealed` harms nobody, a refused one that is needed does.
             && pattern.may_meet(&this.rule.pattern)
     };
     !rules.iter().take(at).any(frees)

@@ -49,6 +49,7 @@ impl Filter {
             Self::Shell => ('\'', shell),
             // Each escape of JSON is one of TOML's basic strings, too.
             Self::Toml | Self::Json => ('"', basic),
+            // In quotes a lone `;` is an argument; outside of them systemd begins another command at it.
             Self::Systemd => ('"', command_line),
             Self::SystemdEnvironment => ('"', setting),
         };
@@ -75,6 +76,7 @@ fn basic(quoted: &mut String, character: char) {
         '\t' => quoted.push_str("\\t"),
         // U+2028 and U+2029 end a line for JavaScript before 2019.
         _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') => {
+            // Four digits suffice: no control character lies beyond U+FFFF, where JSON would need a pair.
             quoted.push_str(&format!("\\u{:04x}", u32::from(character)));
         }
         _ => quoted.push(character),
@@ -97,6 +99,7 @@ fn setting(quoted: &mut String, character: char) {
         '%' => quoted.push_str("%%"),
         '\n' => quoted.push_str("\\n"),
         '\t' => quoted.push_str("\\t"),
+        // Not U+0080 to U+009F: `\x85` would be one byte for systemd, and U+0085 is two in UTF-8.
         _ if character.is_ascii_control() => {
             quoted.push_str(&format!("\\x{:02x}", u32::from(character)));
         }

@@ -114,6 +114,7 @@ pub(super) fn check(
         let at = document.span();
         let document = document.into_inner().0;
         let fail = |at: Range<usize>, problem: String| Err(Problem { at, problem });
+        // The journal finds a step by its name: the second of two would count as done with the first.
         if !names.insert(document.name.get_ref().clone()) {
             return fail(
                 document.name.span(),
@@ -146,6 +147,7 @@ pub(super) fn check(
                 .volume
                 .map(|volume| (volume.span(), volume.into_inner().0.check())),
         );
+        // The journal knows a step as done or not done: of two actions in one, a crash could leave half.
         let (Some((span, action)), None) = (actions.pop(), actions.pop()) else {
             let problem = "a step has exactly one of command, file, hostname, unit, volume";
             return fail(document.name.span(), problem.to_owned());
@@ -161,6 +163,7 @@ pub(super) fn check(
             })?;
         }
         if let Action::Command { secrets, .. } = &action {
+            // One that is not secret may stand in arguments and in the status: as a file it would only look protected.
             let is_secret = |name| {
                 parameters
                     .get(name)
@@ -204,6 +207,7 @@ fn templates(action: &Action) -> Vec<(&Template, Reach)> {
         }
         Action::Hostname { template } => vec![(template, Reach::HostName)],
         Action::Volume { device, .. } => vec![(device, Reach::Device)],
+        // The template of a file is a file of the image, which `Declaration::check_template` is given once it was read.
         Action::File { .. } | Action::Unit { .. } => Vec::new(),
     }
 }
@@ -241,6 +245,7 @@ impl CommandDocument {
             environment.insert(name, template.parse()?);
         }
         Ok(Action::Command {
+            // A path and no template: no value may choose the program that runs as root.
             executable: AbsolutePath::try_from(program)
                 .map_err(|error| format!("argv: {error}"))?
                 .0,
@@ -262,6 +267,8 @@ fn check_variable(name: &str) -> Result<(), String> {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    // PATH decides which programs a script runs. Variables of one interpreter (BASH_ENV, PYTHONPATH) are not refused:
+    // which of them are code depends on the program, and who reviews the declaration knows it.
     let ours = ["PATH", "CREDENTIALS_DIRECTORY"].contains(&name);
     if good && !ours && !name.starts_with("LD_") {
         Ok(())
@@ -287,6 +294,7 @@ impl FileDocument {
     fn check(self) -> Result<Action, String> {
         let earmark = ImagePath::from_absolute(layout::EARMARK_DIR.as_bytes())
             .map_err(|error| error.to_string())?;
+        // The class rules would refuse this as well, but in terms of a rule that nobody wrote.
         if self.path.0.is_beneath(&earmark) {
             return Err(format!(
                 "a step must not write into {}",

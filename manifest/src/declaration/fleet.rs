@@ -93,6 +93,7 @@ impl TryFrom<u64> for Share {
 
     fn try_from(percent: u64) -> Result<Self, Self::Error> {
         match percent {
+            // With 0 percent a declared reaction never happens; who wants that says `report`.
             1..=100 => Ok(Self(percent)),
             _ => Err("expected a share of the fleet in percent, 1 to 100"),
         }

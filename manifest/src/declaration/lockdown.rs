@@ -180,6 +180,7 @@ impl<T: AsExceptions> Exceptions<T> {
 
 impl<'de, T: Deserialize<'de> + AsExceptions> Deserialize<'de> for Exceptions<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand: for a mistyped exception, serde's `untagged` only says that no variant matched.
         struct Visitor<T>(std::marker::PhantomData<T>);
 
         impl<'de, T: Deserialize<'de> + AsExceptions> de::Visitor<'de> for Visitor<T> {
@@ -280,6 +281,7 @@ impl TryFrom<String> for ModuleName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        // `MODULE_NAME_LEN` is 56 on 64-bit kernels, with the NUL.
         let good = (1..=55).contains(&text.len())
             && text
                 .bytes()

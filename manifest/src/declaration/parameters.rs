@@ -82,6 +82,7 @@ enum TypeName {
 impl Parameter {
     pub(super) fn check(document: Spanned<Table<ParameterDocument>>) -> Result<Self, Problem> {
         let document = document.into_inner().0;
+        // A `pattern` on a url, say, would look to a reviewer like a limit that nothing applies.
         document.refuse_fields_of_other_types()?;
         let at = document.r#type.span();
         let fail = |problem: &str| {
@@ -114,6 +115,7 @@ impl Parameter {
                         "an enum needs values = [\"…\"]: one or more, distinct, 1 to 256 bytes each",
                     );
                 }
+                // Signed, but put into files without a filter: a line break in one would begin a line there.
                 if values.iter().any(|value| !is_clean(value, false)) {
                     return fail(
                         "a value of the enum has a line break or another control character",
@@ -149,6 +151,7 @@ impl Parameter {
         if document.required && document.default.is_some() {
             return fail("a required parameter has no default: leave out one of the two");
         }
+        // A default goes wherever a value goes: a wrong one is refused here, before every host has it.
         let default = document.default.map(|default| {
             let at = default.span();
             kind.accept(default.get_ref()).map_err(|expected| Problem {
@@ -181,6 +184,7 @@ impl ParameterKind {
             (Self::Int { min, max }, toml::Value::Integer(number))
                 if (min..=max).contains(&number) =>
             {
+                // Written anew: TOML also has `0x3`, `+3` and `1_000`, which not every reader of a file takes.
                 Ok(number.to_string())
             }
             (
@@ -262,6 +266,8 @@ impl ParameterDocument {
 
 /// The pattern, made to match whole values: half a match would let anything in beside it.
 fn whole_match(pattern: &Spanned<String>) -> Result<Regex, Problem> {
+    // The pattern is signed, the value is not. regex-lite does not backtrack, so that no value makes it slow, and its
+    // `$` is the very end: in other engines a line break may follow.
     let text = pattern.get_ref();
     let fail = |problem: String| Problem {
         at: pattern.span(),
@@ -289,6 +295,7 @@ fn is_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
+    // `https:///path` has no host; browsers and some clients take the first part of the path for one.
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && text.len() <= 2048
         && text

@@ -118,6 +118,8 @@ impl std::str::FromStr for S3 {
             && bucket.bytes().next_back().is_some_and(of_bucket)
             && !bucket.contains("..");
         let parts = key.strip_suffix('/').unwrap_or(key);
+        // S3 takes 1,024, and names of reports and grants are put behind this. Clients and proxies resolve `..` and
+        // merge `//`: the request would be for another path than the one that was signed.
         let good_key = key.len() <= 512
             && (key.is_empty()
                 || parts
@@ -145,12 +147,14 @@ impl TryFrom<String> for Location {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         const EXPECTED: &str =
             "expected a file:///, https:// or s3:// URL without credentials and query";
+        // `https://releases.example.com@other.example/` is a URL of the second host, and looks like one of the first.
         let good = text.len() <= 2048
             && !text.contains('@')
             && text.bytes().all(|byte| matches!(byte, 0x21..=0x7e));
         let place = match text.split_once("://") {
             _ if !good => None,
             Some(("file", path)) => {
+                // `file://host/srv` is refused here: what follows the two slashes has to be an absolute path.
                 let path = path.strip_suffix('/').unwrap_or(path);
                 let path = ImagePath::from_absolute(path.as_bytes()).ok();
                 path.filter(|path| !path.is_root()).map(Place::File)
@@ -170,6 +174,7 @@ pub(super) fn check_s3(
     endpoint: Option<String>,
     region: Option<Region>,
 ) -> Result<Location, &'static str> {
+    // Without effect on other URLs: whoever reads it would take `endpoint` for where the reports go.
     let Place::S3(s3) = &mut location.place else {
         return match (endpoint, region) {
             (None, None) => Ok(location),
@@ -190,6 +195,7 @@ pub(super) fn check_s3(
 fn is_server(rest: &str) -> bool {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let of_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+    // A name is put behind this path, and would end up in a query or a fragment. Some readers of URLs take `\` for `/`.
     !host.is_empty() && host.bytes().all(of_host) && !path.contains(['?', '#', '\\'])
 }
 

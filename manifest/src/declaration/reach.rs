@@ -26,6 +26,7 @@ pub(super) enum Reach {
 impl Reach {
     /// Returns whether others than the step's program can read the text.
     const fn is_seen(self) -> bool {
+        // Every account reads /proc/PID/cmdline, unless hidepid is set; an environment goes on to child processes.
         !matches!(self, Self::File)
     }
 
@@ -69,6 +70,7 @@ pub(super) fn check(
                 "'{name} | {filter}' puts quotes into {reach}: leave the filter out"
             ));
         }
+        // The built-in names are no parameters: the agent makes their values, in letters, digits and a few signs.
         let is_anything = parameter.is_some_and(|parameter| parameter.kind.is_anything());
         if is_anything && filter.is_none() && reach.needs_a_form() {
             let or = if reach.takes_quotes() {

@@ -79,11 +79,14 @@ pub(super) fn collect(
             );
         }
     }
+    // `critical` is no class: that these come behind `sealed` lets go of nothing, and takes nothing back.
     rules.extend(profile::critical_rules().map_err(broken)?);
     for rule in &tree.critical {
         spans.push((rule.get_ref().pattern.clone(), rule.span()));
         rules.push(rule.get_ref().reasoned(RuleKind::Critical, &rule.span()));
     }
+    // Last, so that a `sealed` over a whole directory does not make a violation of what a step writes there. One that
+    // names the very path is refused as without effect.
     for step in steps {
         for (kind, path, attributes, owners) in step_rules(&step.action) {
             let pattern = Pattern::parse(path_text(path).as_bytes()).map_err(|error| Problem {
@@ -114,6 +117,7 @@ pub(super) fn collect(
         }
         Err(error) => {
             let about: Vec<&Pattern> = match &error {
+                // In this order: the state rule may be the profile's, which has no line here.
                 RuleError::BeneathState { rule, state, .. } => vec![rule, state],
                 RuleError::StateBeneath(rule)
                 | RuleError::StateOverSeal(rule)
@@ -150,6 +154,7 @@ fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
     };
     let covers = |path: &str| {
         let path = ImagePath::from_absolute(path.as_bytes());
+        // Above, too: a volume on /var/lib hides the journal of first boot, and each boot would be a first one.
         path.is_ok_and(|path| path.is_beneath(mount) || mount.is_beneath(&path))
     };
     if let Some(state) = layout::AGENT_STATE.into_iter().find(|path| covers(path)) {
@@ -159,6 +164,7 @@ fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
     }
     let mut at = Some(mount.clone());
     while let Some(path) = at {
+        // `class_of` does not know of what lies beneath state: each directory above is asked.
         if rules.class_of(&path) == PathClass::State {
             return None;
         }
@@ -203,6 +209,7 @@ fn step_rules(action: &Action) -> Vec<(RuleKind, &ImagePath, RuleAttributes, Own
 
 /// The raw bytes of a path that came from TOML, and so is UTF-8.
 fn path_text(path: &ImagePath) -> String {
+    // Not `Display`, which escapes: a pattern takes the bytes as they are.
     format!("/{}", String::from_utf8_lossy(path.as_bytes()))
 }
 

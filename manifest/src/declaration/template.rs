@@ -45,6 +45,7 @@ impl FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // The kernel ends an argument at a NUL: the program would get less than what was reviewed.
         if text.contains('\0') {
             return Err("a NUL byte cannot be part of an argument".to_owned());
         }
@@ -66,6 +67,7 @@ impl FromStr for Template {
             parts.push(TemplatePart::Value { name, filter });
             rest = after;
         }
+        // Mostly the rest of a mistyped `{{`: the name would stand in the file instead of its value.
         if rest.contains("}}") {
             return Err("'}}' without '{{'".to_owned());
         }

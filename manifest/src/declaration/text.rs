@@ -38,8 +38,10 @@ impl TryFrom<String> for OctalMode {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        // `from_str_radix` would also take a sign, `+640`.
         let digits = text.len() == 4 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
         match u32::from_str_radix(&text, 8) {
+            // With a set-id bit, content that a host makes from values would run with the rights of the file's owner.
             Ok(mode) if digits && mode & 0o7000 == 0 => Ok(Self(mode)),
             _ => Err(
                 "expected four octal digits without set-id or sticky bits, such as \"0640\""
@@ -94,6 +96,7 @@ impl TryFrom<String> for Interval {
                 .then(|| digits.parse().ok())??;
             number
                 .checked_mul(unit)
+                // Zero would be a timeout that is over before its command starts, and an interval without a pause.
                 .filter(|seconds| (1..=YEAR).contains(seconds))
         };
         parse()

@@ -69,6 +69,7 @@ pub(super) fn check(
             timeout,
         });
     };
+    // Without a source each value is its default on every host, and a required one fails on the host instead of here.
     if listed.get_ref().is_empty() {
         return Err(Problem {
             at: listed.span(),
@@ -100,6 +101,7 @@ fn source(text: String, platform: Platform) -> Result<ValueSource, String> {
             .map_err(|_| format!("expected one of {EXPECTED}"))?,
     };
     match (&source, platform) {
+        // Off EC2, whoever answers at the metadata service's address would give the values.
         (ValueSource::UserData | ValueSource::Tags, Platform::File) => {
             Err("only an image with platform = \"ec2\" has user-data and tags".to_owned())
         }

@@ -70,6 +70,7 @@ impl FromStr for VolumeDevice {
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "expected a device such as /dev/nvme1n1, or an EBS volume such as vol-0123456789abcdef0";
         if let Some(id) = text.strip_prefix("vol-") {
+            // Lower case only, as serial numbers of EBS have it: in capitals the step would wait for a device in vain.
             let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
             let good = (8..=17).contains(&id.len()) && id.bytes().all(digits);
             return good
@@ -78,6 +79,7 @@ impl FromStr for VolumeDevice {
         }
         let path = ImagePath::from_absolute(text.as_bytes())
             .map_err(|error| format!("device: {error}: {EXPECTED}"))?;
+        // A prefix suffices, since an `ImagePath` has no `..`. Where links beneath /dev lead is not looked at here.
         if !path.as_bytes().starts_with(b"dev/") || !is_plain(&path) {
             return Err(format!("device '{path}' is not beneath /dev: {EXPECTED}"));
         }

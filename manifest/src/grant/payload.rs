@@ -66,6 +66,8 @@ impl Grant {
             reason: reason.map(|field| field.parsed(str::parse)).transpose()?,
         };
         predicate.finish()?;
+        // An instance has no bytes, and in-toto demands a digest. This one binds the image, too, for those who
+        // match subjects by digest alone.
         subject.sha256.constant(&grant.binding().hex())?;
         Ok(grant)
     }
@@ -90,6 +92,7 @@ fn locks(field: Field) -> Result<BTreeSet<GrantedLock>, JsonError> {
         })?;
         locks.insert(lock);
     }
+    // It would open nothing, and still taint the host for its whole life.
     if locks.is_empty() {
         return Err(json::missing("predicate.locks", "a lock"));
     }

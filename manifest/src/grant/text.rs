@@ -19,6 +19,7 @@ impl FromStr for GrantedLock {
 
     fn from_str(text: &str) -> Result<Self, UngrantableLock> {
         match text {
+            // Not as unknown: they are locks, and the operator in a hurry should not look for a typo.
             "kernel" => Err(UngrantableLock::Kernel),
             "cloud_init" => Err(UngrantableLock::CloudInit),
             _ => Self::ALL
@@ -59,6 +60,7 @@ impl FromStr for GrantId {
 
     fn from_str(text: &str) -> Result<Self, GrantTextError> {
         let mut bytes = [0; 16];
+        // `from_str_radix` alone also takes `+f` and `FF`: an id would have several spellings.
         let is_id = is_hex(text, 32)
             && bytes
                 .iter_mut()

@@ -99,6 +99,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Entry, TreeFault> {
     };
     let owner = parse_owner(field()?, field()?, field()?)?;
     let (size, data, verity, links) = (field()?, field()?, field()?, field()?);
+    // Not `data`, which links and devices have, too.
     let file = present(size).is_some() || present(verity).is_some() || present(links).is_some();
     let node = match letter {
         b"f" => Node::Regular(match (present(size), present(data), present(verity)) {
@@ -122,6 +123,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Entry, TreeFault> {
         _ => return Err(TreeFault::Type),
     };
     let xattrs = fields.map(parse_xattr).collect::<Result<Vec<_>, _>>()?;
+    // One order, each once: another order would be a second text, and so a second digest, of the same image.
     if !xattrs.is_sorted_by(|a, b| a.name < b.name) {
         return Err(TreeFault::Xattr);
     }
@@ -147,6 +149,7 @@ fn has_the_fields_of_its_class(entry: &Entry) -> bool {
         Node::Symlink(target) => target.is_some(),
         Node::CharDevice(device) | Node::BlockDevice(device) => device.is_some(),
         Node::Directory | Node::Fifo | Node::Socket => {
+            // There is nothing to leave out here: these have an owner and attributes, and no data.
             matches!(entry.class, PathClass::Sealed | PathClass::Rendered)
         }
     };
@@ -157,6 +160,7 @@ fn has_the_fields_of_its_class(entry: &Entry) -> bool {
         }
         PathClass::Mutable => !recorded && entry.owner.is_some() && entry.xattrs.is_empty(),
         PathClass::State => !recorded && entry.owner.is_none() && entry.xattrs.is_empty(),
+        // No line has these words: `generated` paths need not be there, and those of `seal` are not compared.
         PathClass::Generated | PathClass::Seal => false,
     }
 }
@@ -169,6 +173,7 @@ fn parse_owner(mode: &[u8], uid: &[u8], gid: &[u8]) -> Result<Option<Owner>, Tre
             uid: number(uid)?,
             gid: number(gid)?,
         })),
+        // All three or none: a mode without its owner does not say to whom it gives the rights.
         _ => Err(TreeFault::Shape),
     }
 }
@@ -216,6 +221,7 @@ fn parse_xattr(text: &[u8]) -> Result<Xattr, TreeFault> {
         .iter()
         .position(|byte| *byte == b'=')
         .ok_or(TreeFault::Xattr)?;
+    // At the first '=': the four names have none, and a value may have several.
     let (name, value) = text.split_at(equals);
     let name = XattrName::from_name(name).ok_or(TreeFault::Xattr)?;
     let value = unescape(value.get(1..).unwrap_or_default())?;

@@ -114,7 +114,9 @@ pub(crate) fn unpack<R: BufRead>(
     stored: R,
 ) -> Result<TreeReader<BufReader<OneFrame<R>>>, TreeError> {
     let decoder = zstd::stream::read::Decoder::with_buffer(stored);
+    // By itself the decoder goes on with the next frame and joins the texts of both.
     let mut decoder = decoder.map_err(TreeError::of_storage)?.single_frame();
+    // A frame's header names its window: zstd's own bound, 128 MiB, is all the memory that a verification may take.
     decoder
         .window_log_max(limits::TREE_WINDOW_LOG)
         .map_err(TreeError::of_storage)?;
@@ -131,6 +133,8 @@ pub(crate) struct OneFrame<R: BufRead>(zstd::stream::read::Decoder<'static, R>);
 impl<R: BufRead> Read for OneFrame<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.0.read(into)?;
+        // The stored bytes may not be in memory: only the end of the source tells that nothing follows the frame.
+        // A read into an empty buffer is 0 as well, and is no end.
         if count == 0 && !into.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
             return Err(not_one_frame());
         }
@@ -179,6 +183,7 @@ impl<R: BufRead> TreeReader<R> {
             return Err(lines.error(TreeFault::Magic));
         }
         let count: u64 = lines.count("rules")?;
+        // Before the first rule is read: each is kept in memory until the last one is there.
         if count > u64::try_from(limits::RULES).unwrap_or(u64::MAX) {
             return Err(lines.error(TreeFault::Rule(RuleError::TooMany)));
         }
@@ -190,6 +195,7 @@ impl<R: BufRead> TreeReader<R> {
         let rules =
             RuleSet::from_rules(rules).map_err(|error| lines.error(TreeFault::Rule(error)))?;
         let entries = lines.count("entries")?;
+        // The root is an entry itself, so that a tree without entries describes nothing.
         if entries == 0 || entries > limits::ENTRIES {
             return Err(lines.error(TreeFault::Count("entries")));
         }
@@ -208,6 +214,7 @@ impl<R: BufRead> TreeReader<R> {
 
     /// Refuses a tree of other numbers than these: people are told these.
     pub(crate) fn expecting(mut self, summary: TreeSummary) -> Result<Self, TreeError> {
+        // The header has the count, so that a wrong one is refused before any entry; the bytes show only at the end.
         if self.entries != summary.entries {
             return Err(self.lines.error(TreeFault::Summary));
         }
@@ -242,6 +249,8 @@ impl<R: BufRead> TreeReader<R> {
 
     /// Checks what one line alone cannot show.
     fn take(&mut self, entry: &Entry) -> Result<(), TreeFault> {
+        // A root is compared as both stream by in this order: an entry out of place would never meet its file, and of
+        // two for one path it would be the reader's choice which one counts.
         match &self.previous {
             None if entry.path.is_root() && matches!(entry.node, Node::Directory) => {}
             Some(previous) if *previous < entry.path => {}
@@ -250,6 +259,7 @@ impl<R: BufRead> TreeReader<R> {
         let Node::Regular(Some(content)) = &entry.node else {
             return Ok(());
         };
+        // Sizes in a tree are what its writer wrote, and can sum up past 64 bits; the writer saturates as well.
         self.bytes = self.bytes.saturating_add(content.size);
         let Some(LinkGroup(group)) = content.links else {
             return Ok(());
@@ -258,6 +268,7 @@ impl<R: BufRead> TreeReader<R> {
             .ok()
             .and_then(|group| group.checked_sub(1))
             .ok_or(TreeFault::Links)?;
+        // Groups begin in order, so that one large number in a line cannot make this list long.
         let groups = self.links.len();
         match self.links.get_mut(index) {
             Some((first, names)) if *first == inode_of(entry, content) => {
@@ -270,9 +281,12 @@ impl<R: BufRead> TreeReader<R> {
     }
 
     fn end(&mut self) -> Result<(), TreeError> {
+        // A group of one claims a second name of the file that no entry has, and a file without a group has one name.
         if self.links.iter().any(|(_, names)| *names < 2) {
             return Err(self.lines.error(TreeFault::Links));
         }
+        // Text behind the last entry would be signed and compared with nothing. Asking for it also has the bytes
+        // behind the frame looked at, which `OneFrame` does when the text ends.
         if !self.lines.is_at_end()? {
             return Err(self.lines.error(TreeFault::Trailing));
         }
@@ -293,6 +307,7 @@ impl<R: BufRead> Iterator for TreeReader<R> {
             return None;
         }
         let entry = self.entry().transpose();
+        // Behind a fault it is unknown where an entry begins, or which one was left out.
         self.done = !matches!(entry, Some(Ok(_)));
         entry
     }
@@ -303,6 +318,7 @@ impl<R: BufRead> Iterator for TreeReader<R> {
 fn inode_of(entry: &Entry, content: &Content) -> Sha256Digest {
     let mut hasher = Sha256::new();
     hasher.update(entry.class.name().as_bytes());
+    // Names differ in length: the space ends each, so that two records cannot run together to the same bytes.
     hasher.update(b" ");
     hasher.update(&content.size.to_le_bytes());
     hasher.update(content.sha256.as_bytes());
@@ -314,6 +330,7 @@ fn inode_of(entry: &Entry, content: &Content) -> Sha256Digest {
         }
     }
     for xattr in &entry.xattrs {
+        // A value may be any bytes, also those of the next attribute's name: its length comes first.
         let length = u64::try_from(xattr.value.len()).unwrap_or(u64::MAX);
         hasher.update(xattr.name.name().as_bytes());
         hasher.update(b" ");
@@ -338,12 +355,14 @@ impl<R: BufRead> Lines<R> {
         self.number = self.number.saturating_add(1);
         self.line.clear();
         let bound = u64::try_from(limits::TREE_LINE).unwrap_or(u64::MAX);
+        // A line that never ends would be in memory as a whole before anything could refuse it.
         let read = (&mut self.input)
             .take(bound)
             .read_until(b'\n', &mut self.line);
         let read = u64::try_from(read.map_err(|error| self.error(TreeFault::Decompress(error)))?)
             .unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(read);
+        // 64 KiB of zstd, in blocks that repeat one byte, unpack to 2 GiB: the stored size does not bound the text.
         if self.bytes > limits::TREE_TEXT {
             return Err(self.error(TreeFault::Long));
         }

@@ -69,6 +69,7 @@ pub fn write(rules: &RuleSet, entries: &[Entry]) -> Result<Tree, WriteError> {
         let stored = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(WriteError::Compress);
         checked
             .join()
+            // A check that panicked has found out nothing: its tree must not be signed.
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         stored
     })?;

@@ -30,6 +30,7 @@ pub(crate) fn both(
 /// The content of a file of `size` bytes that [`both`] read: what is still in its buffer, if that took all of it.
 pub(crate) fn content(size: u64, buffer: &[u8]) -> &[u8] {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
+    // Each piece overwrites the one before: only a file that ended within the first is whole in it.
     buffer
         .get(..size)
         .filter(|_| size < BUFFER)
@@ -80,6 +81,7 @@ fn side_by_side(
             let leaf_blocks = leaf.as_chunks().0;
             let done = pair.both([&mut state, &mut leaf_state], [blocks, leaf_blocks]);
             blocks = blocks.get(done..).unwrap_or_default();
+            // A padded leaf has blocks that the file has not: these are hashed alone.
             pair.one(&mut leaf_state, leaf_blocks.get(done..).unwrap_or_default());
             let size = u64::try_from(leaf.len()).unwrap_or(u64::MAX);
             let covered = left.min(leaf.len());
@@ -87,6 +89,7 @@ fn side_by_side(
             left -= covered;
         }
         if is_end {
+            // That many bytes were hashed: `read` ends after exactly the size that the walk saw, or with a doubt.
             let sha256 = pair.finish(state, rest, opened.size());
             return Ok((sha256, verity.finish()));
         }

@@ -58,6 +58,8 @@ impl<J: Job> Source<'_, '_, J> {
                 if job.begin(self.reader, &opened)? {
                     return Ok(Some(opened));
                 }
+                // No read follows: only this tells whether its attributes, or the kernel's digest, were those of the
+                // file that the walk saw.
                 opened.must_be_unchanged(job.sought()).map(|()| None)
             });
             match begun {
@@ -156,6 +158,7 @@ impl<J: Job> Lane<J> {
             let content = match source.reader.read(job.sought(), opened, free) {
                 Ok(0) => {
                     let rest = self.buffer.get(..self.end).unwrap_or_default();
+                    // `read` ends after exactly this size, or with a doubt.
                     Ok(self.pair.finish(self.state, rest, opened.size()))
                 }
                 Ok(count) => {

@@ -36,6 +36,7 @@ impl<I> Queue<I> {
 
     /// Takes all that comes, before any of it is taken.
     pub(super) fn make_boundless(&self) {
+        // Relaxed: it is called where no thread has started, so that nobody else reads it.
         self.batch.store(usize::MAX, Ordering::Relaxed);
     }
 
@@ -74,6 +75,7 @@ impl<I> Queue<I> {
         });
         // Enough are left that no thread waits meanwhile.
         let mut state = self.wait_for(self.batch() / 8);
+        // What is left of the batch before goes to the end, which is taken first.
         later.append(&mut state.0);
         state.0 = std::mem::take(later);
         drop(state);
@@ -120,6 +122,7 @@ impl<I> Queue<I> {
 
     fn pop(&self, state: &mut (Vec<I>, bool)) -> Option<I> {
         let item = state.0.pop();
+        // The length falls by one at a time, so that neither mark is stepped over.
         if [self.batch() / 2, self.batch() / 8].contains(&state.0.len()) {
             self.drained.notify_one();
         }

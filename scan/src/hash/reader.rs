@@ -66,6 +66,7 @@ impl<'r> Reader<'r> {
                 .map(Content::File)
                 .map_err(|errno| Doubt::new(path, "open it", errno))?,
         };
+        // The walk's size and not the present one: it is what was compared with the signed one.
         Ok(Opened {
             file,
             size: sought.stat.size,
@@ -128,6 +129,7 @@ impl<'r> Reader<'r> {
         sought: Sought<'_>,
         opened: &Opened,
     ) -> Option<VerityDigest> {
+        // statx told already: no ioctl for each file of a root that has no fs-verity.
         if !sought.stat.verity {
             return None;
         }
@@ -155,9 +157,11 @@ impl<'r> Reader<'r> {
         }
         loop {
             match self.read_once(opened, into) {
+                // Truncated since the walk: the digest of less is not the file's.
                 Ok(0) => return Err(sought.changed()),
                 Ok(count) => {
                     let read = u64::try_from(count).unwrap_or(u64::MAX);
+                    // The buffer may be longer than what is left, so that a file that grew is noticed.
                     let left = opened.left.checked_sub(read);
                     opened.left = left.ok_or_else(|| sought.changed())?;
                     self.progress.advance(read);
@@ -195,8 +199,11 @@ impl Opened {
         let Content::File(file) = &self.file else {
             return Ok(());
         };
+        // Of the descriptor that was read: by now the path may lead to another file.
         let stat = statx(file, c"", AtFlags::EMPTY_PATH)
             .map_err(|errno| Doubt::new(sought.path, "look at it", errno))?;
+        // Misses a store into a mapped page that is dirty already, and, before Linux 6.13, a second write in one clock
+        // tick: neither moves ctime.
         if sought.stat.is_unchanged(&Stat::of(&stat)) {
             Ok(())
         } else {

@@ -35,6 +35,7 @@ impl Held {
         let judge = Judge::of(seen, violations);
         match content {
             Content::Written(file) => {
+                // The sealed owner no longer does: a file put back as it was sealed is a violation.
                 if judge.rendered(&[*owner], None) {
                     Self::Content(file.sha256)
                 } else {
@@ -42,6 +43,7 @@ impl Held {
                 }
             }
             Content::BeingWritten => {
+                // Its content is on the host's word, its size is not: a step that would write more fails.
                 if judge.rendered(&either(owner, sealed), Some(FILE_BOUND)) {
                     Self::Attributes
                 } else {
@@ -49,6 +51,7 @@ impl Held {
                 }
             }
             Content::CutShort => {
+                // Owner and mode are signed: they are compared although nobody knows the content.
                 judge.rendered(&either(owner, sealed), None);
                 Self::Doubt(cut_short(&seen.path))
             }

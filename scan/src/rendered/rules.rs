@@ -56,6 +56,7 @@ impl<'a> Terms<'a> {
         (before_first_boot, believes_kernel): (bool, bool),
     ) -> (Self, Vec<Doubt>) {
         let declared = manifest.declaration().rendered_files();
+        // Where a later signed rule gives the path another class, the record has no say in it.
         let declared: BTreeMap<ImagePath, Owner> = declared
             .filter(|path| rules.class_of(path) == PathClass::Rendered)
             .filter_map(|path| Some((path.clone(), signed_owner(rules, path)?)))
@@ -77,6 +78,7 @@ impl<'a> Terms<'a> {
         };
         let at = ImagePath::from_absolute(layout::RENDERED.as_bytes()).unwrap_or_default();
         for path in record.iter().flat_map(BTreeMap::keys) {
+            // A line for a path that no step writes once hid a set-uid shell: it has no effect, and is told.
             if !declared.contains_key(path) {
                 let cause = format!("it names {path}, which no step of the signed image writes");
                 doubts.push(Doubt::new(&at, "use the record of rendered files", cause));
@@ -96,6 +98,7 @@ impl<'a> Terms<'a> {
     pub(crate) fn expected(&self, path: &ImagePath) -> Option<Expected> {
         let owner = *self.declared.get(path)?;
         let content = match &self.record {
+            // Not absent: a damaged record would make each rendered file an added one, and of a doubt a violation.
             None => Content::Unknown,
             Some(record) => {
                 let file = *record.get(path)?;

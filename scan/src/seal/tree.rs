@@ -23,8 +23,10 @@ use super::{SealError, at};
 use crate::{Root, ScanError};
 
 /// A tree of at most so many bytes is held.
+// Some 200,000 entries, at 61 bytes each (docs/adr/0002-tree-format.md).
 const HELD: usize = 12 * 1024 * 1024;
 /// Bytes that are read, checked and unpacked at a time.
+// The largest tree has 1,024 of them: their digests take 32 KiB.
 const PIECE: usize = 512 * 1024;
 
 /// The cause that a tree which was the signed one could not be read again.
@@ -68,6 +70,7 @@ pub(crate) fn believe_tree(
     // One that grows while it is read is not the signed one.
     let failed = |error| super::refused_if_long(root, &path, error, |_| Refusal::TreeDigest);
     if usize::try_from(size).is_ok_and(|size| size <= HELD) {
+        // Opened again by its path, which may lead elsewhere by now: the digest is of the bytes that are kept.
         let tree = root.read(&path, HELD).map_err(failed)?;
         let manifest = declared.with_tree(tree).map_err(SealError::Refused)?;
         return Ok((manifest, None));
@@ -127,6 +130,7 @@ impl TreeOnDisk {
             Trouble::Changed => "it changed since its digest was checked".to_owned(),
             Trouble::Unreadable(why) => why.clone(),
         };
+        // Beside the error: decompressor and parser make text of it, and changed (10) is not unreadable (11).
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
         io::Error::other(text)
     }
@@ -137,6 +141,7 @@ fn fill(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0_usize;
     while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
         let at = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
+        // pread: where a directory overflows, a second reader of the tree shares this descriptor, and its offset.
         match file.read_at(free, at) {
             Ok(0) => break,
             Ok(count) => filled = filled.saturating_add(count),
@@ -173,6 +178,7 @@ struct Pieces<'a> {
 
 impl BufRead for Pieces<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // Bytes that were appended since are in no piece, and so are never read.
         if self.start == self.end
             && let Some(expected) = self.tree.pieces.get(self.next)
         {
@@ -185,6 +191,7 @@ impl BufRead for Pieces<'_> {
             let filled = fill(&self.tree.file, offset, buffer)
                 .map_err(|error| self.tree.fail(Trouble::Unreadable(error.to_string())))?;
             let bytes = buffer.get(..filled).unwrap_or_default();
+            // zstd is C and gets signed bytes alone: the file may have been written to since its digest was taken.
             if crypto::sha256(bytes) != *expected {
                 return Err(self.tree.fail(Trouble::Changed));
             }

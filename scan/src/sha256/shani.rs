@@ -19,6 +19,7 @@ use std::arch::{
 use super::{BLOCK, Blocks, Sha256Pair};
 
 pub(super) fn is_there() -> bool {
+    // Each by itself: a hypervisor may mask any bit of CPUID.
     is_x86_feature_detected!("sha")
         && is_x86_feature_detected!("ssse3")
         && is_x86_feature_detected!("sse4.1")
@@ -170,6 +171,7 @@ fn next([oldest, older, newer, newest]: [__m128i; 4]) -> __m128i {
 fn rounds(halves: &mut Halves, words: __m128i, constants: &[u32; 4]) {
     let sum = _mm_add_epi32(words, vector(*constants));
     halves.cdgh = _mm_sha256rnds2_epu32(halves.cdgh, halves.abef, sum);
+    // SHA256RNDS2 takes the lower two words alone: the upper two are moved down for the next two rounds.
     halves.abef = _mm_sha256rnds2_epu32(halves.abef, halves.cdgh, _mm_shuffle_epi32::<0x0e>(sum));
 }
 

@@ -73,6 +73,7 @@ impl Ahead {
     pub(super) fn may_grow(&self, more: usize, bytes: usize) -> bool {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_add(more);
+        // A measured root is its builder's own, and all its names are needed at once; a verified one may be hostile.
         !self.is_bounded || (bytes <= LIST && state.bytes <= MOST)
     }
 
@@ -108,9 +109,11 @@ impl Ahead {
         let mut state = self.lock();
         state.being_read.remove(&key);
         state.bytes = state.bytes.saturating_sub(listing.charged);
+        // The walk did not enter it, and is past it: nobody would take the list, which would hold its bytes to the end.
         if key < state.position {
             return;
         }
+        // A flood holds no names: its size is only where it was given up.
         if !listing.is_flood {
             state.bytes = state.bytes.saturating_add(listing.bytes);
         }
@@ -163,6 +166,7 @@ impl Ahead {
                 self.wake_one(state);
                 return Some(listing);
             }
+            // Not begun, so the walk reads it: a reader would first wait for room, which the walk alone makes.
             if state.waiting.remove(&key).is_some() || !state.being_read.contains(&key) {
                 return None;
             }

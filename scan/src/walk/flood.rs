@@ -71,6 +71,7 @@ impl Flood {
         let opened = match lister.open(&self.directory) {
             Ok(opened) => opened,
             Err(errno) => {
+                // With a place to go on from, `next` would try the same part for ever.
                 self.after = None;
                 return visitor.doubt(Doubt::new(directory, "open the directory", errno));
             }
@@ -82,6 +83,7 @@ impl Flood {
             after: self.after.take(),
             last: None,
         };
+        // One doubt for all: a hostile directory has millions of names that cannot be used.
         let mut unusable = None;
         let mut buffer = std::mem::take(&mut lister.buffer);
         let outcome = list::list(&opened, &mut buffer, |_, name, kind| {
@@ -94,6 +96,7 @@ impl Flood {
             };
             let class = scope.rules.class_of(&path);
             // Few paths are of the seal, and what lies beneath them is looked at as ever.
+            // Each part lists the directory from its start: what was not signed is told in the first part alone.
             if class == PathClass::Seal || scope.signed.is_none_or(|signed| signed(&path)) {
                 batch.add(name);
             } else if !is_first {
@@ -101,8 +104,10 @@ impl Flood {
                 && kind != FileType::Unknown
                 && !visitor.wants_unsigned()
             {
+                // By the type in the directory; on a file system that keeps none there, the name is looked at instead.
                 visitor.count_unsigned(&path, kind);
             } else {
+                // `false`: floods come of verifications alone, which never enter `state`.
                 match lister.look(&opened, name, path, false) {
                     Some(Met::Seen(seen)) => visitor.see_unsigned(seen),
                     Some(Met::Doubt(doubt)) => visitor.doubt_unsigned(doubt),
@@ -112,6 +117,7 @@ impl Flood {
             true
         });
         lister.buffer = buffer;
+        // Signed names that the listing did not bring would pass for missing: the doubt leaves that undecided.
         if let Err(errno) = outcome {
             visitor.doubt(Doubt::new(directory, "list the directory", errno));
         }
@@ -127,9 +133,11 @@ impl Flood {
 
     fn look(&mut self, lister: &mut Lister<'_>, visitor: &mut dyn Visitor) {
         let directory = &self.directory;
+        // Opened anew: the walk enters directories in between, and a descriptor a level could pass RLIMIT_NOFILE.
         let opened = match lister.open(directory) {
             Ok(opened) => opened,
             Err(errno) => {
+                // The doubt covers these names; left here, they would be tried for ever.
                 self.names.clear();
                 let doubt = Doubt::new(&directory.path, "open the directory", errno);
                 return visitor.doubt(doubt);
@@ -164,6 +172,7 @@ impl Part {
         self.bytes = self.bytes.saturating_add(size(name));
         self.names.push(name.to_owned());
         if self.bytes > PART && self.names.len() > 1 {
+            // Half is dropped at a time, so that one sort pays for many names.
             self.names.sort_unstable();
             self.names.truncate(self.names.len().div_ceil(2));
             self.bytes = self.names.iter().map(|name| size(name)).sum();

@@ -90,6 +90,7 @@ impl Listing {
     /// Grows the list to `bytes`, and returns whether it may.
     fn grow(&mut self, bytes: usize, may_grow: &mut dyn FnMut(usize, usize) -> bool) -> bool {
         self.bytes = bytes;
+        // All readers share the bound and its lock, which none of them should take for each name.
         if bytes.saturating_sub(self.charged) < STRIDE {
             return true;
         }
@@ -115,6 +116,7 @@ impl Names {
     }
 
     fn clear(&mut self) {
+        // One huge directory must not leave its buffer with each of sixteen threads.
         if self.bytes.capacity() > NAMES {
             *self = Self::default();
         }
@@ -175,6 +177,7 @@ impl<'a> Lister<'a> {
         let mut bytes = listing.bytes;
         let listed = list(&opened, &mut self.buffer, |inode, name, _| {
             names.push(inode, name);
+            // Charged by its name alone: a `stat` for each of a million names would be work that an attacker decides.
             bytes = bytes
                 .saturating_add(each)
                 .saturating_add(name.to_bytes().len());
@@ -203,6 +206,7 @@ impl<'a> Lister<'a> {
                 Ok(path) => listing
                     .met
                     .extend(self.look(&opened, name, path, directory.is_state)),
+                // Not only bad names: the kernel bounds the path of one call, and not how deep a tree is.
                 Err(error) => {
                     let doubt = Doubt::new(&directory.path, "use a name in the directory", error);
                     // One says it for all of them.
@@ -217,6 +221,7 @@ impl<'a> Lister<'a> {
             }
         }
         self.names = names;
+        // The file system lists in any order; the comparison relies on that of the paths.
         listing.met.sort_by(|a, b| a.path().cmp(b.path()));
         let before = listing.met.len();
         listing.met.dedup_by(|a, b| a.path() == b.path());
@@ -232,6 +237,7 @@ impl<'a> Lister<'a> {
         let opened = self
             .root
             .open_directory(path, crosses(self.scope.mounts, path))?;
+        // By descriptor: the directory that was resolved beneath the root, whatever its path leads to by now.
         rustix::process::fchdir(&opened)?;
         Ok(opened)
     }
@@ -246,9 +252,11 @@ impl<'a> Lister<'a> {
     ) -> Option<Met> {
         let mut stat = match statx(directory, name, AtFlags::empty()) {
             Ok(stat) => Stat::of(&stat),
+            // Elsewhere a name that goes away meanwhile is a doubt: the signed tree may have it.
             Err(Errno::NOENT) if is_beneath_state => return None,
             Err(errno) => return Some(doubt(&path, "look at it", errno)),
         };
+        // A declared mount is a part of the image; any other hides the sealed directory beneath it.
         stat.mount &= !self.scope.mounts.contains(&path);
         let class = if is_beneath_state {
             PathClass::State
@@ -271,9 +279,11 @@ impl<'a> Lister<'a> {
                     Err(errno) => return Some(doubt(&seen.path, "read the link", errno)),
                 }
             }
+            // Those are asked through the descriptor that is hashed: by name they could be another file's.
             let is_read =
                 file_type == FileType::RegularFile && (self.scope.reads)(&seen.path, class);
             if !is_read {
+                // By name: getxattrat came with Linux 6.13, and to open a pipe or a device does something to it.
                 match self.xattrs.of_name(name) {
                     Ok(xattrs) => seen.xattrs = Some(xattrs),
                     Err(errno) => return Some(doubt(&seen.path, "read its attributes", errno)),

@@ -62,6 +62,7 @@ pub(crate) fn walk(
 }
 
 fn top(root: &Root, scope: &Scope<'_>) -> Result<Seen, ScanError> {
+    // By the descriptor: the path may name another directory since it was opened.
     let stat = statx(root.as_fd(), c"", AtFlags::EMPTY_PATH)
         .map_err(|errno| whole("look at", errno.into()))?;
     let mut xattrs = XattrReader::new();
@@ -95,6 +96,7 @@ struct Place(OwnedFd);
 
 impl Place {
     fn of_this_thread() -> Result<Self, ScanError> {
+        // O_PATH: a directory that the caller may search and not list can still be returned to.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(c".", flags, Mode::empty())
             .map(Self)
@@ -178,6 +180,7 @@ impl Walk<'_> {
                     }
                     let Some(directory) = directory else { continue };
                     let is_entered = step == Step::Enter;
+                    // A list has all its directories read ahead when it comes; a flood gives them one by one.
                     if is_entered && matches!(level.source, Source::Flood(_)) {
                         self.ahead.add_one(directory.clone());
                     }
@@ -197,16 +200,20 @@ impl Walk<'_> {
             let ahead = self.ahead;
             let mut may_grow = |more, bytes| ahead.may_grow(more, bytes);
             let listing = self.lister.read(directory, &mut may_grow);
+            // What is on the way is bounded by `HELD`, and no longer counts against the readers.
             ahead.give_back(listing.charged);
             ahead.add(&listing, &self.lister);
             listing
         });
+        // Before the names: an entry whose name was not listed must find the doubt, and not be missing.
         for doubt in std::mem::take(&mut listing.troubles) {
             self.visitor.doubt(doubt);
         }
         let is_bounded = self.lister.scope.signed.is_some();
+        // 300 levels of 3,000 long names took 1.1 GiB when all lists were held (docs/bounds.md).
         let is_too_much = is_bounded && self.held.saturating_add(listing.bytes) > HELD;
         let (source, bytes) = if listing.is_flood || is_too_much {
+            // Before the flood takes memory for its first part.
             drop(listing);
             let flood = Flood::begin(directory.clone(), &mut self.lister, self.visitor);
             (Source::Flood(flood), 0)

@@ -89,6 +89,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(Is("break"), "stops in the initrd for a shell"),
     rule(Is("rdbreak"), "stops in the initrd for a shell"),
+    // systemd takes sysvinit's words, too: -b, -s, s, S, single, and the runlevel 1.
     rule(Bare("emergency"), "asks for a shell instead of the system"),
     rule(Bare("_b"), "asks for a shell instead of the system"),
     rule(Bare("rescue"), "asks for a shell instead of the system"),
@@ -326,6 +327,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(Is("nosmap"), MITIGATION),
     when(Is("pti"), OFF, MITIGATION),
     when(Is("kpti"), OFF, MITIGATION),
+    // spectre_v2, spec_store_bypass_disable, spec_rstack_overflow, and those that newer kernels add.
     when(Begins("spec"), OFF, MITIGATION),
     when(Is("l1tf"), OFF, MITIGATION),
     when(Is("mds"), OFF, MITIGATION),

@@ -31,6 +31,7 @@ impl CommandLine {
             ..Judgement::default()
         };
         match signed {
+            // A signed line is compared with the kernel's, which in a container is the host's.
             _ if self.is_container => judgement.by_table(INIT, self.arguments()),
             Some(signed) => self.by_signature(signed, &mut judgement),
             None => self.by_tables(&mut judgement),
@@ -108,6 +109,7 @@ impl CommandLine {
             .iter()
             .map(Vec::as_slice)
             .filter(move |argument| {
+                // systemd hands itself a descriptor there. Anything but a number was given by somebody else.
                 let number =
                     |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let text = String::from_utf8_lossy(argument);

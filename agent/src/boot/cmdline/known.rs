@@ -7,6 +7,7 @@ pub(super) const KNOWN: &[&str] = &[
     "BOOT_IMAGE",
     "BOOTIF",
     "initrd",
+    // `root`, `boot` and `ds` do harm with some values: `by_value` judges them.
     "root",
     "boot",
     "ds",
@@ -127,6 +128,7 @@ pub(super) const KNOWN: &[&str] = &[
     "auto",
     "timeout",
     "retry",
+    // Amazon Linux 2023 boots with rd.emergency=poweroff, by which an initrd that fails opens no shell.
     "emergency",
     "debug",
     "memdebug",

@@ -38,6 +38,7 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
             "/dev/",
             "block:",
         ];
+        // The kernel's and dracut's names for a root on NFS, on a network block device and in memory look like disks.
         begins.iter().any(|begin| value.starts_with(begin))
             && !["/dev/nfs", "/dev/nbd", "/dev/ram"]
                 .iter()
@@ -63,6 +64,7 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
 pub(super) fn judge_line(line: &str) -> Option<&'static str> {
     // cloud-init looks for `cc:` in the line, not for a word, and takes all that follows.
     let mut places = line.match_indices("cc:").map(|(at, _)| at);
+    // A set: the same root twice is one root to every reader.
     let roots = line
         .split_ascii_whitespace()
         .filter(|word| word.starts_with("root="))
@@ -143,6 +145,7 @@ fn is_unit_name(name: &str) -> bool {
     let suffixes = [
         ".target", ".service", ".socket", ".mount", ".path", ".timer", ".slice", ".swap",
     ];
+    // A file name has at most 255 bytes, and `.requires` is added to this one.
     name.len() <= 200
         && name.bytes().all(is_good)
         && !name.starts_with('.')

@@ -144,6 +144,7 @@ fn directories(unit: &str, others: &BTreeSet<String>) -> Vec<(&'static str, Vec<
 }
 
 fn counts(suffix: &str, name: &[u8]) -> bool {
+    // systemd reads files named *.conf in a drop-in directory, and no others.
     suffix != "d" || name.ends_with(b".conf")
 }
 

@@ -106,6 +106,7 @@ pub(super) fn plan(
             }
         }
     }
+    // Whoever removes the links in /etc that enable them changes nothing.
     for unit in [AGENT, READY] {
         put(format!("multi-user.target.wants/{unit}"), dependency(unit));
     }
@@ -122,6 +123,7 @@ pub(super) fn plan(
     let asked = targets.iter().map(String::as_str);
     for target in ["default.target"].into_iter().chain(asked) {
         put(format!("{target}.{strength}/{VERIFY}"), dependency(VERIFY));
+        // A boot that is asked for another target does not reach multi-user.target, and would stay at `partial`.
         put(format!("{target}.wants/{AGENT}"), dependency(AGENT));
     }
     if policy != OnFailure::Report {
@@ -130,6 +132,7 @@ pub(super) fn plan(
             let text = format!("{HEAD}[Unit]\nRequires={VERIFY}\nAfter={VERIFY}\n");
             put(format!("{service}.d/50-earmark.conf"), Item::File(text));
         }
+        // A root shell on tty9 that asks for no login.
         let debug_shell = Item::Link(MASK.to_owned());
         put("debug-shell.service".to_owned(), debug_shell);
     }
@@ -197,6 +200,7 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
         // on FailureAction= at each crash, also of a service that it is about to start again. So has
         // first boot: its host did verify, and goes down in order, with its journal on the disk.
         OnFailure::Halt => {
+            // Irreversibly: no job that is queued later, such as a timer's, takes the power-off back.
             let off = "OnFailure=poweroff.target\nOnFailureJobMode=replace-irreversibly\n";
             vec![
                 (AGENT, format!("[Unit]\n{off}")),
@@ -205,6 +209,7 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
                 (LOCKDOWN_AGAIN, format!("[Unit]\n{off}")),
                 (
                     VERIFY,
+                    // -force: no stop job of a root that did not verify is run, or can delay this.
                     format!("[Unit]\nFailureAction=poweroff-force\n{off}"),
                 ),
             ]

@@ -49,6 +49,7 @@ impl End {
     fn problem(&self) -> Option<String> {
         let status = self.status.as_deref().unwrap_or_default();
         let how = match (self.code.as_deref(), status) {
+            // Verdicts. 1, 2 and every signal ended it before it told one.
             (Some("exited"), "0" | "10" | "11") => return None,
             (Some("exited"), code) => format!("it ended with exit code {code}"),
             (Some(_), signal) => format!("it was ended by SIG{signal}"),

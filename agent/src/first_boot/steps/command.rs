@@ -38,6 +38,7 @@ impl Command<'_> {
         for (variable, template) in self.environment {
             environment.push((variable.clone(), render(template)?));
         }
+        // Before the secrets are written: a program that is refused leaves none behind.
         let executable = Executable::open(context.image, self.executable)?;
         // Removed when it goes out of scope, however the step ends.
         let credentials =

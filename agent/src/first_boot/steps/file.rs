@@ -82,6 +82,7 @@ impl File<'_> {
     }
 
     fn render(&self, context: &Context<'_>) -> Result<String, Failure> {
+        // Read once: the bytes that are compared with the signed digest are those that are rendered.
         let (path, sealed) = context.image.sealed.find(self.template)?;
         let bytes = context
             .image
@@ -98,6 +99,7 @@ impl File<'_> {
             .parse()
             .map_err(|problem| format!("'{path}': {problem}"))?;
         let declaration = context.manifest.declaration();
+        // The signer looks at templates, too; a seal by another tool need not have been looked at.
         let render = declaration
             .check_template(&template)
             .and_then(|()| context.bindings.render(&template));
@@ -119,6 +121,7 @@ impl File<'_> {
         let name = self.path.as_bytes().rsplit(|byte| *byte == b'/').next();
         let name = name.unwrap_or_default();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // A directory of the path may be state, whose owner could put a link to any place of root's in it.
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let at: &[u8] = if parent.is_root() {
@@ -140,6 +143,7 @@ impl File<'_> {
             let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
             rustix::fs::fchown(&new, Some(uid), Some(gid))?;
             rustix::fs::fchmod(&new, Mode::from_raw_mode(owner.mode))?;
+            // On the disk before the record says that it is written: the next boot looks for what the record says.
             new.sync_all()?;
             rustix::fs::renameat(&directory, temporary, &directory, name)?;
             rustix::fs::fsync(&directory)?;

@@ -14,6 +14,7 @@ const MOST_OF_A_PART: usize = 63;
 pub fn apply(context: &Context<'_>, template: &Template) -> StepResult {
     let name = context.bindings.render(template)?;
     check(&name)?;
+    // sethostname(2) names the kernel that runs, whatever root the image is in.
     if !context.image.root.is_live() {
         return Err("only the running host itself can be named"
             .to_owned()

@@ -49,6 +49,7 @@ pub async fn apply(
         prepare(context, &device, filesystem, mount, is_first).await?;
         mounts::mount(context, &device, filesystem, mount).await?;
     }
+    // Once mounted: xfs_growfs takes nothing else, and resize2fs wants a check first of what is not mounted.
     if grow {
         self::grow(context, &device, filesystem, mount).await?;
     }
@@ -90,7 +91,9 @@ async fn prepare(
     match (&found, begun) {
         // What was begun was mounted by nobody: the marker goes first.
         (Content::Filesystem { uuid, .. }, Some(marker)) if *uuid == marker.uuid => {}
+        // Unknown data is what a power cut leaves of mkfs. Without a marker it is somebody's.
         (Content::Blank | Content::Unknown, Some(_)) => {}
+        // Also at first boot: a volume that is attached to a new host brings its data.
         (Content::Filesystem { kind: found, .. }, _) if found == kind => return Ok(()),
         (Content::Blank, None) if is_first => {}
         (Content::Blank, None) => {
@@ -139,6 +142,7 @@ async fn make(
         }
     }
     device.sync()?;
+    // mkfs ended with 0; but what blkid does not know now, a later boot would refuse as unknown data.
     let expected = Content::Filesystem {
         kind: filesystem.name().to_owned(),
         uuid: uuid.to_owned(),

@@ -67,9 +67,11 @@ pub fn take(
         return (known.map(|(kept, _)| kept), lost);
     };
     let new = believed(&brought.bytes, host).and_then(|new| match &known {
+        // Of one counter only the same bytes: with two documents of it, hosts would go back and forth.
         Some((_, known)) => new
             .after(known.seen())
             .map_err(|refusal| refusal.to_string()),
+        // A host without state knows no counter. The floor is all that keeps old documents from it.
         None => Ok(new),
     });
     let from = known
@@ -149,6 +151,7 @@ pub fn stand(kept: Option<&Kept>, problem: Option<String>, host: &Host<'_>) -> C
     let standing = channel.standing(&host.manifest, host.epoch);
     let expires = channel.time.expires();
     let state = match &standing {
+        // Before any question of age: who keeps newer documents away must not lift a revocation by it.
         Standing::Revoked { .. } => ChannelState::Revoked,
         _ if expires <= host.time => ChannelState::Expired,
         _ if host.time.saturating_sub(fetched) > SILENCE => ChannelState::Unreachable,

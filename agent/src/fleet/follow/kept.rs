@@ -61,6 +61,7 @@ impl Store {
             };
             match store::parse::<Slot>(MAGIC, &bytes) {
                 Ok(slot) => {
+                    // Equal turns are one document that was written whole, twice.
                     let is_newer = newest
                         .as_ref()
                         .is_none_or(|(_, best)| best.turn < slot.turn);
@@ -75,6 +76,7 @@ impl Store {
                 Err(error) => damaged.push(format!("'{path}': {error:#}")),
             }
         }
+        // The older copy is written first: a power cut during that leaves the newer one.
         let (first, turn) = newest.as_ref().map_or((0, 1), |(index, slot)| {
             (usize::from(*index == 0), slot.turn.saturating_add(1))
         });
@@ -95,6 +97,7 @@ impl Store {
         let bytes = store::to_bytes(MAGIC, &slot)?;
         let order = NAMES.iter().cycle().skip(self.first).take(NAMES.len());
         for name in order {
+            // It returns once the file is on the disk: the good copy is not touched before the other is safe.
             store::replace(root, name, &bytes)?;
         }
         Ok(())

@@ -50,6 +50,7 @@ pub fn decide(
     }
     let action = reaction.to_string();
     let percent = channel.share.percent();
+    // One more: it is a divisor, and the declaration may say 0.
     let jitter = channel.jitter.duration().as_secs().saturating_add(1);
     // A turn later than any that could have been decided would put the reaction off for ever: the record
     // of it lies on the disk, unsigned.
@@ -84,6 +85,7 @@ impl PendingReaction {
 
 /// The hours that all hosts take together, in seconds.
 fn window(percent: u64) -> u64 {
+    // The declaration admits 1 to 100; a division by 0 would abort the program.
     3_600_u64.saturating_mul(100) / percent.max(1)
 }
 

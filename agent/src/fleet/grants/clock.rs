@@ -46,13 +46,16 @@ impl Reading {
     pub fn after(&self, earlier: Option<&Moment>) -> Option<Moment> {
         let least = earlier.map(|earlier| {
             let passed = match self.uptime {
+                // Two boots without an id are not one: the uptime of another boot says nothing about this one.
                 Some(uptime) if self.boot.is_some() && self.boot == earlier.boot => {
                     uptime.saturating_sub(earlier.uptime)
                 }
+                // How long the host was off, no clock of its own tells.
                 _ => 0,
             };
             earlier.time.saturating_add(passed)
         });
+        // The later one: a clock set ahead ends a grant early, and one set back gains nothing.
         let time = self.time.into_iter().chain(least).max()?;
         Some(Moment {
             boot: self.boot.clone(),

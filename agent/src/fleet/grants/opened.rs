@@ -53,11 +53,13 @@ impl Opened {
 
     pub fn write(&self, root: &Root) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(self)?;
+        // Not in /run/earmark, where the user of the background service may replace files.
         StateDirectory::open_private(root)?.replace(NAME, &bytes)
     }
 
     /// Those that are to be open: their units are not masked.
     pub fn open(&self) -> BTreeSet<LockName> {
+        // `Opening` counts: at a daemon-reload the generator would else mask what is about to be started.
         let open = |progress: &Progress| *progress != Progress::Shutting;
         let locks = self.locks.iter().filter(|(_, progress)| open(progress));
         locks.map(|(lock, _)| lock.lock()).collect()
@@ -78,6 +80,7 @@ impl Opened {
         }
         for (lock, progress) in &mut self.locks {
             if !open.contains(lock) {
+                // Kept on record until it is found shut: after a crash nobody else would know that it may be open.
                 *progress = Progress::Shutting;
             }
         }
@@ -112,6 +115,7 @@ impl Opened {
 
     /// Returns whether the refusal with this mark is new in this boot, and remembers it.
     pub fn is_news(&mut self, mark: String) -> bool {
+        // Silence rather than memory: a file that changes at each look would fill the record and the console.
         if self.told.len() >= MOST_TOLD {
             return false;
         }

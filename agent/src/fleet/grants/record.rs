@@ -88,6 +88,7 @@ impl Taken {
     /// It opens nothing any more.
     pub fn close(&mut self, time: u64, why: impl Into<String>) {
         self.closed = Some((time, why.into()));
+        // The record has a bound, and an envelope up to 64 KiB: those of closed grants would fill it.
         self.envelope = None;
     }
 }
@@ -106,9 +107,11 @@ impl Record {
     pub fn read(root: &Root) -> Result<Option<Self>> {
         let path =
             ImagePath::from_absolute(format!("{}/{NAME}", layout::AGENT_STATE[1]).as_bytes())?;
+        // Not `Root::read`: a file that others could have written, or that has a second name, is refused.
         let Some(bytes) = state::read(root, &path, BOUND)? else {
             return Ok(None);
         };
+        // Not as if there were none: damage would take the taint away, and make used grants new.
         let record = store::parse(MAGIC, &bytes)
             .with_context(|| format!("'{path}' is not as it was written: no grant is believed"))?;
         Ok(Some(record))
@@ -117,6 +120,7 @@ impl Record {
     /// Puts it on the disk.
     pub fn write(&self, root: &Root) -> Result<()> {
         let bytes = store::to_bytes(MAGIC, self)?;
+        // What could not be read again would be a host without a record.
         if bytes.len() > BOUND {
             bail!("the grants on record are too many");
         }

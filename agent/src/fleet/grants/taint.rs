@@ -15,8 +15,10 @@ use crate::{
 /// Returns the taints of this instance, from the record on the disk: no boot and no verification takes them away.
 pub fn taints(root: &Root) -> Vec<Taint> {
     let record = match Record::read(root) {
+        // Who removes the record removes the taint: root can (tier T0).
         Ok(None) => return Vec::new(),
         Ok(Some(record)) => record,
+        // A damaged record taints: damage must be no way to be rid of a taint.
         Err(error) => return vec![unknown(format!("{error:#}"))],
     };
     // Who cannot be told from the one whose record this is, is taken for it.
@@ -29,6 +31,7 @@ pub fn taints(root: &Root) -> Vec<Taint> {
         id: Some(taken.id.to_string()),
         locks: taken.locks.iter().map(ToString::to_string).collect(),
         from: Some(taken.at.time),
+        // A host that was off closes a grant at its next start; the lock was granted only until its end.
         until: Some(
             taken
                 .closed

@@ -77,6 +77,7 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
                     names.len()
                 ));
             }
+            // A directory that is full of grants must not keep the look from shutting what is over.
             for name in names.into_iter().take(MOST_FILES) {
                 let path = ImagePath::from_absolute(format!("/{DROPPED}/{name}").as_bytes());
                 match path {
@@ -88,6 +89,7 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
         Err(problem) => problems.push(problem),
     }
     if let Ok(path) = ImagePath::from_absolute(FETCHED.as_bytes())
+        // What cannot be looked at is read all the same, so that its error is told.
         && !matches!(root.exists(&path), Ok(false))
     {
         found.push(read(root, path, None));
@@ -119,6 +121,7 @@ fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
     let stat = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map_err(|errno| errno.to_string());
     let (above, found) = (stat(root.as_fd())?, stat(directory.as_fd())?);
     let owner = if root.is_live() { 0 } else { above.st_uid };
+    // An access control list that lets others write shows here, too: its mask stands in the bits of the group.
     if found.st_uid != owner || found.st_mode & 0o022 != 0 {
         return Err(format!(
             "it belongs to user id {} with mode {:o}, and grants are taken from a directory that root alone \
@@ -132,6 +135,7 @@ fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
 
 fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // /run/earmark is writable for the background service's user, who could put a link there.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     earmark_scan::openat2(root.as_fd(), DROPPED, flags, resolve)
 }
@@ -162,6 +166,7 @@ impl Found {
 
 /// The grant in an envelope, if it is to be taken now; nothing, if it was taken and is open.
 pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option<Grant>, Refused> {
+    // First of all: what a file says of itself without a good signature decides nothing.
     let verified = verify_grant(envelope, host.trust).map_err(|refusal| Refused {
         why: refusal.to_string(),
         id: None,
@@ -176,6 +181,7 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
         is_final: true,
         is_replay: false,
     };
+    // Before any clock is asked: a used grant is a replay, whatever time it is here.
     if let Some(known) = record.grants.iter().find(|known| known.id == grant.id) {
         if known.is_open() {
             return Ok(None);
@@ -212,6 +218,7 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
             crate::host::utc(expires)
         )));
     }
+    // Not final, so the file stays: once the clock is right, or another grant is over, it is good.
     let later = |why: String| Refused {
         is_final: false,
         ..refused(why)

@@ -48,6 +48,7 @@ pub fn tell(image: &str, events: &[Event]) {
             }
             Event::Problem(problem) => (journal::Grant::Refused, None, problem.clone()),
         };
+        // Paths, reasons and ids of others are in it: control characters would drive the console.
         let line = clean(&format!("{image}: {text}"));
         console::say(&line);
         complain!("earmark-agent: {}", clean(&text));

@@ -44,6 +44,7 @@ impl Delivery<'_> {
         send: &impl AsyncFn(&str, &[u8]) -> Result<(), Trouble>,
     ) {
         let spool = spool.as_ref().map_err(Clone::clone).and_then(|spool| {
+            // On the disk before it is sent: a kill or a power cut during the request loses no report.
             let kept = made.map_or(Ok(()), |line| spool.push(line));
             kept.map(|()| spool).map_err(|error| error.to_string())
         });
@@ -64,6 +65,7 @@ impl Delivery<'_> {
             Ok(true) => (self.state.in_a_row, self.state.next, self.state.problem) = (0, 0, None),
             Err(trouble) => self.wait(trouble),
         }
+        // After the sending: nothing is dropped for its size or age that could still be brought.
         match spool.and_then(|spool| self.tidy(spool).map_err(|error| error.to_string())) {
             Ok(()) => {}
             Err(error) => self.state.problem = Some(format!("the spool: {error}")),
@@ -83,6 +85,7 @@ impl Delivery<'_> {
         }
         let began = Instant::now();
         for number in pending {
+            // With one more request (30 s at most) it ends well before TimeoutStartSec=3min would kill it.
             if began.elapsed() > TURN {
                 break;
             }
@@ -98,9 +101,11 @@ impl Delivery<'_> {
                         self.state.failed = self.state.failed.saturating_add(1);
                         complain!("earmark-agent: a report is dropped that is never taken: {why}");
                     }
+                    // The first failure ends the turn: reports stay in order, and a sink that is down is asked once.
                     Err(trouble) => return Err(trouble),
                 },
             }
+            // After it was taken: a crash in between sends it again, by the same name, so that it replaces itself.
             spool.remove(number).map_err(broken)?;
         }
         Ok(true)
@@ -144,6 +149,7 @@ impl Delivery<'_> {
     fn wait(&mut self, trouble: &Trouble) {
         let state = &mut *self.state;
         state.failed = state.failed.saturating_add(1);
+        // From the 64th failure in a row on the shift would overflow, which panics: then it is the longest wait.
         let doubled =
             FIRST_WAIT.saturating_mul(1_u64.checked_shl(state.in_a_row).unwrap_or(u64::MAX));
         state.in_a_row = state.in_a_row.saturating_add(1);
@@ -152,6 +158,7 @@ impl Delivery<'_> {
         let chance = RandomState::new().hash_one(state.failed) % wait.saturating_add(1);
         let mut wait = wait.saturating_add(chance);
         if let Trouble::Busy(_, seconds) = trouble {
+            // A sink that says 'in a year' must not silence a host.
             wait = wait.max((*seconds).min(LONGEST_WAIT));
         }
         state.next = self.moment.uptime.saturating_add(wait);

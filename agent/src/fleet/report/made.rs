@@ -21,12 +21,14 @@ pub fn report(root: &Root, dropped: u64) -> Result<Report> {
     let status = record::read(root)?;
     let status = status.context("no verification is on record: see earmark-verify.service")?;
     let verified = &status.report;
+    // A verdict of an earlier boot says nothing about the files that this one started from.
     if root.is_live() && !host::is_this_boot(verified.boot_id.as_deref()) {
         return Err(anyhow!("the verification on record is of another boot"));
     }
     let boot_id = verified.boot_id.clone().context("the boot has no id")?;
     let image = verified.image.as_ref().map(|image| {
         Ok::<_, anyhow::Error>(Image {
+            // The background service's user can write status.json: the forms are checked again.
             name: image.name.parse()?,
             version: image.version.parse()?,
             epoch: image.epoch,
@@ -92,6 +94,7 @@ fn taints(status: &Status) -> Vec<Taint> {
     let taints = status.taints.iter();
     taints
         .map(|taint| {
+            // All fields by name, without `..`: a new one does not compile until its way out of the host is decided.
             let model::Taint {
                 kind,
                 id,
@@ -148,6 +151,7 @@ fn ec2(identity: instance::Identity) -> Ec2 {
         image_id: Option<String>,
     }
     let fields: Fields = serde_json::from_str(&identity.document).unwrap_or_default();
+    // The document is the metadata service's word; a long field would use up the 4 KiB of a report.
     let short = |text: Option<String>| text.filter(|text| text.len() <= 64);
     Ec2 {
         region: short(fields.region),

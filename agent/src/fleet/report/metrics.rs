@@ -195,6 +195,7 @@ impl Text {
 
     fn states(&mut self, name: &str, help: &str, label: &str, all: &[&str], now: &str) {
         self.family(name, "gauge", help);
+        // Each state each time, as 0 or 1: an alert finds nothing to compare in a series that was never there.
         for each in all {
             self.sample(
                 name,
@@ -212,6 +213,7 @@ fn escaped(value: &str) -> String {
         match letter {
             '\\' => escaped.push_str("\\\\"),
             '"' => escaped.push_str("\\\""),
+            // A line break would begin a metric of the value's choice.
             letter if letter.is_control() => escaped.push('\u{fffd}'),
             letter => escaped.push(letter),
         }

@@ -28,6 +28,7 @@ pub struct Spool {
 impl Spool {
     /// Opens it, and makes it if need be.
     pub fn open(root: &Root, sink: &Sink) -> io::Result<Self> {
+        // A URL has slashes, and may be longer than the 255 bytes of a name.
         let name = crypto::sha256(sink.as_str().as_bytes()).hex();
         let name = name.get(..16).unwrap_or_default();
         let path = root.path().join(DIRECTORY).join(name);
@@ -50,6 +51,7 @@ impl Spool {
     /// One of them; nothing, if it cannot be one of ours.
     pub fn read(&self, number: u64) -> io::Result<Option<Vec<u8>>> {
         let path = self.file(number);
+        // Before it is read: what somebody else put there may be as large as the disk.
         if path.metadata()?.len() > u64::try_from(limits::REPORT).unwrap_or(u64::MAX) {
             return Ok(None);
         }
@@ -108,5 +110,6 @@ fn number(name: &OsStr) -> Option<u64> {
     let name = name.to_str()?;
     let digits = name.strip_suffix(".json")?;
     let number = digits.parse().ok()?;
+    // `9.json` and `+9.json` are numbers, too: with two names for one number, the wrong file would be removed.
     (self::name(number) == name).then_some(number)
 }

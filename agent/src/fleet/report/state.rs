@@ -25,6 +25,7 @@ pub struct State {
 impl State {
     /// Reads the state. One that cannot be read counts as empty: at worst a sink is asked too early.
     pub fn read(directory: &OwnedFd) -> Self {
+        // Root's `status` reads it in a directory of the service's user: no pipe may hang it, no link lead it away.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::openat(directory, NAME, flags, Mode::empty()) else {
             return Self::default();

@@ -26,6 +26,7 @@ pub(super) fn accounts(look: &Look<'_>) -> Result<Vec<Account>, Unseen> {
         let [name, password, user_id, group_id, _, home, _] = fields else {
             return None;
         };
+        // Not used, and checked all the same: a line that the C library may pass over is malformed here.
         group_id.parse::<u32>().ok()?;
         Some(Account {
             name: account_name(name)?,

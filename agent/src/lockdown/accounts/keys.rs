@@ -90,6 +90,7 @@ pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
 /// Those that lie in state directories.
 fn plan(found: BTreeSet<Keys>, rules: &RuleSet) -> Vec<Keys> {
     let is_state = |keys: &Keys| {
+        // A rule of class `state` names a directory; what lies beneath it has no class of its own.
         let mut path = ImagePath::from_absolute(keys.path().as_bytes()).ok();
         while let Some(at) = path {
             if rules.class_of(&at) == PathClass::State {
@@ -148,6 +149,7 @@ fn find(look: &Look<'_>, accounts: &[Account]) -> Found {
     let homes = accounts
         .iter()
         .map(|account| account.home.trim_matches('/'));
+    // Each once: many system accounts share `/` or /nonexistent.
     for home in homes.collect::<BTreeSet<_>>() {
         let directory = format!("{home}/.ssh");
         let directory = directory.trim_start_matches('/');
@@ -157,6 +159,7 @@ fn find(look: &Look<'_>, accounts: &[Account]) -> Found {
                     if let Some(hands) = holder(look, &reached.place, name) {
                         let directory = directory.to_owned();
                         let keys = Keys { directory, name };
+                        // A user who may write a directory on the way can replace the file, even one that is root's.
                         found.keys.insert((keys, hands.max(reached.hands)));
                     }
                 }
@@ -178,6 +181,7 @@ fn holder(look: &Look<'_>, directory: impl AsFd, name: &str) -> Option<Cause> {
     };
     let stat = file.and_then(attributes);
     let Ok(stat) = stat else {
+        // In doubt it lets somebody in, by root's doing unless the way to it says otherwise.
         return Some(Cause::Root);
     };
     let is_directory = FileType::from_raw_mode(stat.stx_mode.into()).is_dir();
@@ -242,6 +246,7 @@ fn rename_back(look: &Look<'_>, keys: &Keys) -> Result<(), Errno> {
         opened => opened?,
     };
     let aside = format!("{}{ASIDE}", keys.name);
+    // The kernel decides: between a check and the rename the account could write new keys, which would be lost.
     let flags = RenameFlags::NOREPLACE;
     match rustix::fs::renameat_with(&directory, aside.as_str(), &directory, keys.name, flags) {
         Err(Errno::NOENT | Errno::EXIST) => Ok(()),

@@ -40,6 +40,7 @@ fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, Unseen> {
     let mut read = BTreeSet::new();
     let mut found = Vec::new();
     while let Some(path) = waiting.pop() {
+        // Two files that include each other would be read for ever.
         if !read.insert(path.clone()) {
             continue;
         }
@@ -69,6 +70,7 @@ fn find(look: &Look<'_>) -> Result<Option<Vec<String>>, Unseen> {
 /// The keyword of a line, in lower case, and its values.
 fn parse(line: &str) -> Option<(String, Vec<&str>)> {
     let line = line.trim();
+    // sshd takes a keyword in any case, in quotes, and with `=` for the blank after it.
     let end = line.find(|character: char| character.is_whitespace() || character == '=');
     let (keyword, rest) = line.split_at(end.unwrap_or(line.len()));
     let keyword = keyword.trim_matches('"').to_ascii_lowercase();
@@ -89,6 +91,7 @@ fn is_elsewhere(keyword: &str, values: &[&str]) -> bool {
     match keyword {
         "authorizedkeysfile" => {
             let is_usual = |value: &&str| {
+                // For sshd a path without a slash in front counts from the home, as `%h/` does.
                 let file = value.strip_prefix("%h/").unwrap_or(value);
                 [".ssh/authorized_keys", ".ssh/authorized_keys2"].contains(&file)
             };
@@ -123,6 +126,7 @@ fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, Unseen> {
     let (directory, name) = pattern.rsplit_once('/').unwrap_or_default();
     let (start, end) = name.split_once('*').unwrap_or((name, ""));
     if ![directory, start, end].into_iter().all(is_plain) {
+        // It may name any file: a doubt, where an empty list would read as `nothing included`.
         let pattern = few(std::slice::from_ref(&pattern));
         return Err(format!("'Include {pattern}' is not understood").into());
     }
@@ -130,6 +134,7 @@ fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, Unseen> {
     let names = names.unwrap_or_default().into_iter().map(|(name, _)| name);
     // The shortest name that matches has both ends, one after the other.
     let shortest = start.len().saturating_add(end.len());
+    // As in glob(3), an asterisk takes no leading dot.
     Ok(names
         .filter(|name| name.len() >= shortest && name.starts_with(start) && name.ends_with(end))
         .filter(|name| !start.is_empty() || !name.starts_with('.'))

@@ -34,11 +34,13 @@ pub(super) fn perform(look: &Look<'_>, operation: &Operation) -> Result<(), Stri
 
 fn bind(root: &Root, path: &ImagePath) -> Result<(), Errno> {
     let place = open(root, path, OFlags::empty())?;
+    // Recursive: the new mount would otherwise hide what is mounted beneath the place.
     let clone = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = open_tree(&place, c"", clone)?;
+    // By descriptors alone: a path would be looked up again, and a service may have put a link there by then.
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(&tree, c"", &place, c"", flags)
 }
@@ -49,6 +51,7 @@ fn restrict(root: &Root, path: &ImagePath, flags: MountFlags) -> Result<(), Errn
         // By its descriptor: the kernel refuses it if that is not where a mount begins.
         let place = open(root, path, OFlags::empty())?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
+        // MS_BIND changes this mount alone; without it the whole file system would change, wherever it is mounted.
         match mount_remount(name, MountFlags::BIND | flags, c"") {
             Err(Errno::BUSY) if attempt < ATTEMPTS => attempt += 1,
             other => return other,
@@ -78,6 +81,7 @@ fn holders(look: &Look<'_>, path: &ImagePath) -> Result<Vec<String>, Unseen> {
     let own = open(look.root(), path, OFlags::empty())
         .and_then(|place| statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))
         .map_err(|errno| errno.to_string())?;
+    // By the number of the mount, as fdinfo has it: an open file may be renamed, deleted, or in another namespace.
     let own = Some(own.stx_mnt_id.to_string());
     let number = |text: &str, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;

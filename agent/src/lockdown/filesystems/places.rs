@@ -95,7 +95,9 @@ impl Places {
             return Place::Open;
         }
         let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
+        // What lies beneath a `state` directory has no class of its own.
         let mut classes = above.map(|path| self.rules.class_of(&path));
+        // `class_of` of a path that is `generated` as well is not `mutable`, though the file is there to be written.
         let is_mutable = self.rules.class_when_sealed(path) == PathClass::Mutable;
         if is_mutable || classes.any(|class| class == PathClass::State) {
             Place::Writable
@@ -158,8 +160,7 @@ impl Places {
     }
 
     /// The paths that a pattern stands for. A whole tree of `mutable` files is none: nobody could add to it
-    /// or rename in it, for its directories are sealed. What lies in a place that is writable as a whole is none
-    /// either, and not even listed: it is in others' hands how much that is, and who answers for it.
+    /// or rename in it, for its directories are sealed. What lies in a place that is writable as a whole is none either.
     fn expand(&self, look: &Look<'_>, pattern: &Pattern) -> Result<Vec<ImagePath>, String> {
         if let Some(path) = pattern.literal() {
             return Ok(vec![path]);
@@ -177,6 +178,8 @@ impl Places {
             };
             let mut next = Vec::new();
             for directory in found {
+                // What lies in a place that is writable as a whole is not even listed: it is in others' hands
+                // how much that is, and who answers for it.
                 if self.place(&directory) != Place::Sealed {
                     continue;
                 }
@@ -207,6 +210,7 @@ impl Places {
             fields.next().filter(|source| !source.starts_with('#'))?;
             let point = point(fields.next()?)?;
             let mut options = fields.nth(1)?.split(',');
+            // By mount(8), `owner` and `group` let the owner of the device mount it, and the other two everybody.
             let is_for_users = |option| ["user", "users", "owner", "group"].contains(&option);
             options.any(is_for_users).then_some(point)
         });
@@ -228,6 +232,7 @@ impl Places {
 /// A mount point, as `/etc/fstab` spells it.
 fn point(field: &str) -> Option<ImagePath> {
     let point = unescape(field.as_bytes())?;
+    // A slash at the end is allowed in fstab, and never stands in mountinfo.
     ImagePath::from_absolute(point.strip_suffix(b"/").unwrap_or(&point)).ok()
 }
 
@@ -275,12 +280,15 @@ pub(super) fn open(
     path: &ImagePath,
     flags: OFlags,
 ) -> Result<std::os::fd::OwnedFd, Errno> {
+    // The root's path is empty, and openat2 answers an empty path with ENOENT.
     let bytes = if path.is_root() {
         b"."
     } else {
         path.as_bytes()
     };
+    // O_PATH: a device or a FIFO that a service left in its state is not opened, and an automount not set off.
     let flags = flags | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A link that a service put into its state would have another place mounted over, or its flags changed.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     earmark_scan::openat2(root.as_fd(), bytes, flags, resolve)
 }

@@ -46,6 +46,7 @@ pub(super) fn wanted(mount: &Mount, places: &Places) -> MountFlags {
     }
     match places.place(&mount.point) {
         Place::Open => MountFlags::empty(),
+        // Not NOEXEC: the image's own programs run from here, and nothing new can come.
         Place::Sealed => MountFlags::RDONLY,
         Place::Writable => {
             let has_devices = WITH_DEVICES.contains(&&*mount.kind);
@@ -73,6 +74,7 @@ pub(super) fn plan(
         if mount.point == *island || places.place(&mount.point) == place || mount.is_frozen() {
             continue;
         }
+        // The clone has the flags of the mount beneath, which may be read-only: an island is to be written.
         let mut flags = mount.flags.difference(MountFlags::RDONLY | NOT_RUN);
         if place != Place::Open {
             flags |= NOT_RUN;
@@ -87,6 +89,7 @@ pub(super) fn plan(
         let wanted = wanted(mount, places);
         let is_early = wanted.contains(MountFlags::RDONLY) && stage == Stage::Islands;
         if !is_early && !mount.flags.contains(wanted) {
+            // A remount clears each flag that it does not name.
             let flags = mount.flags | wanted;
             operations.push(Operation::Restrict(mount.point.clone(), flags));
         }
@@ -99,6 +102,7 @@ pub(super) fn plan(
 pub(super) fn unseal(table: &Table, places: &Places) -> Vec<Operation> {
     let mut mounts = table.visible();
     mounts.sort_by(|one, other| one.point.cmp(&other.point));
+    // Read-only alone is undone: a grant lets nobody run what state holds.
     let is_shut = |mount: &&Mount| {
         wanted(mount, places).contains(MountFlags::RDONLY)
             && mount.flags.contains(MountFlags::RDONLY)

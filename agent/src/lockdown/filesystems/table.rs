@@ -17,6 +17,7 @@ const MOST: usize = 8192;
 /// Of a line: two paths of the longest that there are, each byte of them as four.
 const LINE: u64 = 64 * 1024;
 /// Flags that make a difference here, and those that a change must repeat, since it would clear them otherwise.
+// Without those of access times: a remount that names none of them keeps them (`path_mount`, fs/namespace.c).
 const FLAGS: [(&[u8], MountFlags); 5] = [
     (b"ro", MountFlags::RDONLY),
     (b"nosuid", MountFlags::NOSUID),
@@ -80,6 +81,7 @@ impl Table {
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             match Mount::parse(text) {
                 Some(mount) => mounts.push(mount),
+                // Its source and subtype are words of the user's: an odd one must not blind the look to every mount.
                 None if is_fuse_line(text) => strange = strange.saturating_add(1),
                 None => return Err(format!("not a mount: '{}'", Escaped(text)).into()),
             }
@@ -95,6 +97,7 @@ impl Table {
         mounts.retain(|mount: &Mount| ids.insert(mount.id));
         mounts.reverse();
         let is_first = |mount: &&Mount| {
+            // The parent of a container's root may lie outside of what is listed (proc(5)).
             let hangs_on_nothing = mount.parent == mount.id || !ids.contains(&mount.parent);
             mount.point.is_root() && hangs_on_nothing
         };
@@ -297,6 +300,7 @@ fn flags(options: &[u8]) -> Option<MountFlags> {
             .split(|byte| *byte == b',')
             .any(|option| option == name)
     };
+    // Neither or both: whether the mount is writable would be a guess.
     if is(b"rw") == is(b"ro") {
         return None;
     }
@@ -318,6 +322,7 @@ pub(super) fn unescape(field: &[u8]) -> Option<Vec<u8>> {
         let mut value = 0_u8;
         for digit in digits {
             let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
+            // `\400` and above is no byte: refused, since wrapped around it would be another path.
             value = value.checked_mul(8)?.checked_add(digit)?;
         }
         bytes.push(value);

@@ -25,6 +25,7 @@ pub(super) fn take(piece: &[u8], rules: &mut Vec<Rule>) -> Result<Progress, Refu
         if kind == NEW_RULE {
             rules.push(Rule::parse(body).ok_or(GARBLED)?);
         }
+        // No shortage that anybody can bring about: each rule took CAP_NET_ADMIN over the host's network.
         if rules.len() > MOST_RULES {
             return Err(Refusal::Answer("there are too many rules"));
         }

@@ -98,6 +98,7 @@ impl Own {
 
 /// "Add this rule."
 pub(super) fn add(family: Family, own: Own) -> Vec<u8> {
+    // EXCLUSIVE: without it the kernel adds an equal rule again, and a grant would have to remove it twice.
     let flags = REQUEST | ACKNOWLEDGE | EXCLUSIVE | CREATE;
     message(NEW_RULE, flags, &rule(family, own))
 }
@@ -119,8 +120,10 @@ fn rule(family: Family, own: Own) -> Vec<u8> {
     push_attribute(&mut body, FRA_PROTOCOL, &[BY_KERNEL]);
     if own == Own::Root {
         let landing = Own::Landing.priority();
+        // A forwarded packet has user id 0 as well: only `lo` tells what root's processes send from a container's.
         push_attribute(&mut body, FRA_IIFNAME, HERE);
         push_attribute(&mut body, FRA_UID_RANGE, &[0; 8]);
+        // A jump, not a look-up of `main`: how root's packets are routed stays for the host's own rules.
         push_attribute(&mut body, FRA_GOTO, &landing.to_ne_bytes());
     }
     body

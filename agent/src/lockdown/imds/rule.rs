@@ -72,6 +72,7 @@ impl Rule {
                 SUPPRESS_PREFIX if u32_at(value, 0)? == u32::MAX => {}
                 FRA_IIFNAME if value == HERE => rule.is_from_here = true,
                 kind if NARROWS_NOTHING.contains(&kind) => {}
+                // What a newer kernel may add could narrow the rule: it would then forbid the service to some alone.
                 _ => rule.is_narrow = true,
             }
         }
@@ -110,6 +111,7 @@ impl Rule {
     /// Returns whether the rule may let a packet to the service pass that no process of root's sent; `true` in
     /// doubt. A forwarded packet counts as root's, but does not come from here.
     fn may_let_through(&self, family: Family) -> bool {
+        // The local table delivers to this host alone: by it no packet gets out to the service.
         let is_local = self.action == TO_TABLE && self.table == LOCAL;
         if LETS_NOTHING_THROUGH.contains(&self.action) || is_local {
             return false;
@@ -119,6 +121,7 @@ impl Rule {
             .to
             .as_ref()
             .is_some_and(|(address, bits)| !covers(address, *bits, family.address()));
+        // An inverted rule is not worked out: in doubt it lets through.
         self.is_inverted || !(is_for_root || is_elsewhere)
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn probe(look: &Look<'_>, rules: &RuleSet) -> (Item, Vec<String>) {
             let names = others.into_iter().map(|entry| entry.name);
             (Seen::Open(found), names.collect())
         }
+        // Without the word of the sealed files nothing is removed: a registration of the image's own would go, too.
         Err(unseen) => (Seen::from(unseen), Vec::new()),
     };
     let desired = "as sealed binfmt.d has them";
@@ -112,10 +113,12 @@ fn registered(name: String, text: &str) -> Entry {
     };
     for line in text.lines() {
         match line.split_once(' ').unwrap_or((line, "")) {
+            // A disabled one counts: root enables it by one write.
             ("enabled" | "disabled", _) => {}
             ("interpreter", path) => path.clone_into(&mut entry.interpreter),
             ("flags:", flags) => entry.flags = sorted(flags),
             _ => {
+                // Also a line of a newer kernel: what is not understood equals no sealed registration.
                 let _ = writeln!(entry.matches, "{line}");
             }
         }
@@ -125,6 +128,7 @@ fn registered(name: String, text: &str) -> Entry {
 
 /// A registration, as a line of `binfmt.d` asks for it.
 fn asked(line: &str) -> Option<Entry> {
+    // The first character is the delimiter, whichever it is; systemd-binfmt takes these two for comments.
     let mark = line.chars().next().filter(|mark| !"#;".contains(*mark))?;
     let fields: Vec<&str> = line.split(mark).skip(1).collect();
     let [name, kind, offset, magic, bits, interpreter, rest @ ..] = &*fields else {

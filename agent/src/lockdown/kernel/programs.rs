@@ -149,6 +149,7 @@ fn made(
     seen: Seen,
     write: &'static str,
 ) -> (Item, Option<(String, &'static str)>) {
+    // What could not be looked at is not overwritten: it may be as a sealed file has it.
     let write = matches!(seen, Seen::Open(_)).then(|| (path.to_owned(), write));
     let name = path
         .strip_prefix("/proc/sys/")
@@ -213,9 +214,11 @@ fn is_good_pattern(look: &Look<'_>, rules: &RuleSet, pattern: &str) -> bool {
     if !pattern.contains('/') {
         return true;
     }
+    // Only up to the first `%`: the process that crashes chooses what replaces it (`%e` is its name).
     let literal = pattern.split('%').next().unwrap_or_default();
     let directory = literal.rsplit_once('/').map(|(directory, _)| directory);
     let path = directory.and_then(|path| ImagePath::from_absolute(path.as_bytes()).ok());
+    // A dump is bytes of the process that crashed: it may lie only where the image expects such.
     path.is_some_and(|path| is_state(rules, &path))
 }
 
@@ -255,6 +258,7 @@ fn configured(look: &Look<'_>, rules: &RuleSet, path: &str) -> Result<Vec<String
         }
         let text = look.text_through_links(&file)?.unwrap_or_default();
         for line in text.lines() {
+            // A `-` in front has sysctl ignore errors, and is no part of the name (sysctl.d(5)).
             let line = line.trim().trim_start_matches('-');
             let Some((key, value)) = line.split_once('=') else {
                 continue;

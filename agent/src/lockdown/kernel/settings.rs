@@ -52,6 +52,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     // root's programs as well.
     plain("/proc/sys/kernel/dmesg_restrict", Right::AtLeast(1)),
     plain("/proc/sys/kernel/kptr_restrict", Right::AtLeast(2)),
+    // 1 leaves out the heap (brk).
     plain("/proc/sys/kernel/randomize_va_space", Right::AtLeast(2)),
     // 3 is "not at all, for ordinary users" where a distribution knows it, and 2 elsewhere.
     plain("/proc/sys/kernel/perf_event_paranoid", Right::AtLeast(3)),
@@ -108,6 +109,7 @@ impl Right {
     pub fn stricter_than(self, found: i64) -> Option<i64> {
         match self {
             Self::AtLeast(least) => (found < least).then_some(least),
+            // Also over the other right value: of the two only the first sticks.
             Self::Only(best) | Self::Either(best, _) => (found != best).then_some(best),
         }
     }

@@ -76,9 +76,11 @@ impl Look<'_> {
             }
             for group in inner {
                 // One that went meanwhile has no processes.
+                // `populated` counts nested groups as well, so that nothing beneath an empty one is lost.
                 if !self.is_populated(&group)? {
                     continue;
                 }
+                // By its owner: whoever was handed a group may name what is in it `ssh.service`.
                 if group.ends_with(SLICE) && self.owner_of(&group)? == Some(owner) {
                     todo.push(group.clone());
                 }

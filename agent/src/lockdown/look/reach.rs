@@ -101,9 +101,11 @@ impl Look<'_> {
         let (mut links, mut walked) = (0_usize, 0_usize);
         while let Some(name) = names.pop_front() {
             walked = walked.saturating_add(1);
+            // 40 links of 4,096 bytes make some 80,000 names, which the owner of a home could have walked each minute.
             if walked > MOST_NAMES {
                 return Err(failed(Errno::NAMETOOLONG));
             }
+            // As in a chroot, never above the root. The hands of the directory that is left still count.
             if name == b".." {
                 if steps.len() > 1 {
                     steps.pop();
@@ -117,6 +119,7 @@ impl Look<'_> {
             if !FileType::from_raw_mode(directory.stx_mode.into()).is_dir() {
                 return Ok(None);
             }
+            // Whoever may write this directory can replace what is looked up in it.
             *hands = (*hands).max(self.hands(&directory));
             let place = match open(above.place.as_fd(), &name) {
                 Ok(place) => place,
@@ -135,6 +138,7 @@ impl Look<'_> {
                 }
                 let target = rustix::fs::readlinkat(&place, c"", Vec::new()).map_err(failed)?;
                 if target.to_bytes().starts_with(b"/") {
+                    // From the root that is looked at: an absolute link must not lead into this host's.
                     steps.truncate(1);
                 }
                 for name in split(target.to_bytes()).into_iter().rev() {
@@ -169,6 +173,7 @@ impl Look<'_> {
     fn must_be_local(&self, mount: u64, path: &str) -> Result<(), Unseen> {
         let kind = self.kind_of_mount(mount)?;
         match kind {
+            // A list of what is safe: a type that nobody thought of counts as served by somebody who may not answer.
             Some(kind) if LOCAL.contains(&&*kind) => Ok(()),
             kind => {
                 let kind = kind.unwrap_or_else(|| "a mount that came meanwhile".to_owned());
@@ -244,6 +249,7 @@ impl Look<'_> {
 
 /// The attributes that the kernel knows by itself.
 pub fn attributes(place: impl AsFd) -> rustix::io::Result<Statx> {
+    // From the cache: FUSE or a server that does not answer would otherwise hold this process.
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     // The kernel gives the id of the mount unasked. Where an attribute is asked for, FUSE without `allow_other`
     // answers EACCES.
@@ -263,6 +269,7 @@ pub(super) fn hands(owner: u32, mode: u32, root: u32) -> Cause {
     } else if mode & 0o002 != 0 {
         Cause::Anybody
     } else if owner != root || mode & 0o020 != 0 {
+        // The group's bits are also the mask of an ACL: a file that one lets a named user write has this bit set.
         Cause::Account
     } else {
         Cause::Root

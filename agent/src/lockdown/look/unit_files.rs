@@ -106,6 +106,7 @@ impl Look<'_> {
 
     fn see_unit(&self, unit: &str) -> Result<Seen, Unseen> {
         let running = self.running()?;
+        // Before any file: a mask keeps a unit from starting, and stops none that runs.
         if let Some(name) = running.iter().find(|name| is_of(unit, name)) {
             return Ok(Seen::Open(format!("'{name}' runs")));
         }
@@ -154,6 +155,7 @@ impl Look<'_> {
                 continue;
             }
             let path = format!("{place}/{unit}");
+            // systemd takes an empty file for a mask as well. Here it is a unit without one: the stricter answer.
             if self.link(&path)?.as_deref() == Some("/dev/null") {
                 is_masked = true;
             } else if self.exists(&path)? {

@@ -97,6 +97,7 @@ pub(in super::super) fn take(
                 u32_at(message.body, 0).ok_or(GARBLED)?;
                 return finished(message.body, progress);
             }
+            // Data was lost for want of room: a shortage, which any process can cause.
             OVERRUN => return Err(Refusal::Errno(Errno::NOBUFS)),
             kind => each(kind, message.body)?,
         }
@@ -109,6 +110,7 @@ fn finished(body: &[u8], progress: Progress) -> Result<Progress, Refusal> {
     match u32_at(body, 0).map_or(0, u32::cast_signed) {
         0 if progress == Progress::Again => Ok(Progress::Again),
         0 => Ok(Progress::Done),
+        // The kernel's range of error numbers (`MAX_ERRNO`).
         number @ -4095..=-1 => Err(Errno::from_raw_os_error(number.saturating_neg()).into()),
         _ => Err(GARBLED),
     }

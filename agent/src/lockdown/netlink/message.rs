@@ -60,8 +60,10 @@ pub(in super::super) fn messages(mut bytes: &[u8]) -> Option<Vec<Message<'_>>> {
             kind: u16_at(bytes, 4)?,
             flags: u16_at(bytes, 6)?,
             sequence: u32_at(bytes, 8)?,
+            // A length below the header's ends here, too: a range that ends before it starts is none.
             body: bytes.get(HEADER..length)?,
         });
+        // The last one need not be padded.
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Some(messages)

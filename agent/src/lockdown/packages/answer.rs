@@ -184,6 +184,7 @@ fn line(name: &OsStr, image: &str) -> String {
 /// record nothing is known to be denied, as while an image is baked.
 fn locked_image() -> Option<String> {
     let root = Root::open(Path::new("/")).ok()?;
+    // The background service can forge this record; all that hangs on it is a sentence. The lock is the read-only root.
     let status = record::read(&root).ok()??;
     let is_denied = status.lockdown.as_ref().is_some_and(denies);
     is_denied.then(|| record::image(&root))
@@ -205,6 +206,7 @@ fn is_change(name: &OsStr, arguments: &[OsString]) -> bool {
     else {
         return false;
     };
+    // What is not UTF-8 is no word or option of any of them.
     let words: Vec<&str> = arguments
         .iter()
         .filter_map(|argument| argument.to_str())

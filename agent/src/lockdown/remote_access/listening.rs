@@ -46,7 +46,7 @@ pub(super) fn on(look: &Look<'_>, ports: &[u16]) -> (Found, Option<Unseen>) {
 /// Has the kernel load what answers such questions, as long as it loads anything.
 pub(super) fn warm_up() {
     for family in FAMILIES {
-        // Where it cannot, the look falls back to the kernel's text.
+        // Where it cannot, the look falls back to the kernel's text. Port 0 asks for all, and none of them is kept.
         let _ = dump(family, 0, &mut Found::default());
     }
 }
@@ -60,6 +60,7 @@ fn ask(look: &Look<'_>, ports: &[u16], found: &mut Found) -> Result<(), Unseen> 
                 // No module answers for TCP or for sock_diag at all, and since the kernel's door is shut none is
                 // loaded. That it is shut is root's doing, before anybody else came.
                 Err(Refusal::Unsupported | Refusal::Errno(_)) => {
+                    // The text has all ports in one list: what was found before would be counted twice.
                     *found = Found::default();
                     return table::read(look.root(), ports, found);
                 }

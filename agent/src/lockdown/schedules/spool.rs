@@ -36,6 +36,7 @@ pub(super) fn waiting(look: &Look<'_>, spool: Spool, places: &[&str]) -> [Seen; 
     let mut waiting = Waiting::default();
     let mut unseen = None;
     for place in places {
+        // The next place is looked at all the same: a full spool must not hide a job of root's in another one.
         if let Err(problem) = count(look, spool, place, &mut waiting) {
             unseen = Some(problem);
         }
@@ -56,6 +57,7 @@ fn count(look: &Look<'_>, spool: Spool, place: &str, waiting: &mut Waiting) -> R
     waiting.is_there = true;
     let failed = |errno| Unseen::errno(errno, format!("failed to list '{place}': {errno}"));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Of the directory that was reached: its path may lead elsewhere by now.
     let directory = rustix::fs::openat(&directory.place, c".", flags, Mode::empty());
     let directory = directory.map_err(failed)?;
     let mut names = Dir::read_from(&directory).map_err(failed)?;

@@ -21,6 +21,7 @@ impl FromStr for InstanceId {
 
     fn from_str(text: &str) -> Result<Self, NoInstanceId> {
         let digits = text.strip_prefix("i-").unwrap_or_default();
+        // It becomes part of a grant's URL and of a report's name: no `/`, no `..`, one spelling.
         let good = (8..=17).contains(&digits.len())
             && digits
                 .bytes()
@@ -63,6 +64,7 @@ struct Fields {
 impl IdentityDocument {
     /// Parses the document; the error is the expected form.
     pub fn parse(document: String, signature: Option<String>) -> Result<Self, &'static str> {
+        // The derived reader refuses a second instanceId: two readers could else believe two of them.
         let fields: Fields =
             serde_json::from_str(&document).map_err(|_| "a JSON object with an instanceId")?;
         let is_base64 = |text: &String| {
@@ -96,6 +98,7 @@ pub struct RoleCredentials {
 }
 
 /// Directory in which the kernel shows the firmware's DMI data.
+// Not /sys/class/dmi/id: its entries are links, and the root is read through none.
 const DMI: &str = "/sys/devices/virtual/dmi/id";
 /// The vendor of a Nitro instance's machine and board.
 const VENDOR: &str = "Amazon EC2";
@@ -110,6 +113,7 @@ pub fn instance_id_from_dmi(root: &Root) -> Option<InstanceId> {
         let text = String::from_utf8(root.read(&path, DMI_BOUND).ok()?).ok()?;
         Some(text.trim_end().to_owned())
     };
+    // On other machines the asset tag is whatever their owner had written into the firmware.
     let is_ec2 = ["sys_vendor", "board_vendor"]
         .into_iter()
         .all(|name| read(name).as_deref() == Some(VENDOR));

@@ -52,6 +52,7 @@ pub(super) async fn send(
     let mut body = Vec::new();
     // What the answer says of its length is only its word.
     while let Some(piece) = answer.chunk().await.map_err(fault)? {
+        // Before it is kept: a body without end takes no more memory than the bound and one piece.
         if piece.len() > bound.saturating_sub(body.len()) {
             return Err(too_large());
         }
@@ -62,6 +63,7 @@ pub(super) async fn send(
 
 /// Classifies a connection's error: an answer that is not HTTP is final, all others are transient.
 fn fault(error: &reqwest::Error, path: String) -> Fault {
+    // The client has one kind of error for nonsense and for a connection that broke; hyper below it tells them apart.
     let is_parse = causes(error)
         .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
         .any(hyper::Error::is_parse);

@@ -105,6 +105,7 @@ impl Session {
                 Ok(Err(Fault::Final(error))) => return Err(error),
                 // It may have run out, or the instance was stopped and started.
                 Ok(Err(Fault::Unauthorized)) if !is_renewed => {
+                    // Once, as there is no wait: a service that refuses its own tokens would be asked in a tight loop.
                     is_renewed = true;
                     self.forget_token();
                     continue;
@@ -167,10 +168,12 @@ impl Session {
                     *self.token() = Some(token.clone());
                     return Ok(token);
                 }
+                // What knows no tokens, such as an emulator of IMDSv1, is not EC2: it is asked nothing without one.
                 Ok(None) => return Err(Fault::Final(status(StatusCode::NOT_FOUND))),
                 Err(Fault::Unauthorized) => {
                     return Err(Fault::Final(status(StatusCode::UNAUTHORIZED)));
                 }
+                // Only a passing error leads on to the next address: a refusal is the service's own answer.
                 Err(Fault::Passing(reason)) => reasons.push(format!("{endpoint}: {reason}")),
                 Err(other) => return Err(other),
             }

@@ -43,6 +43,7 @@ pub(crate) struct Order {
 pub(crate) fn find(root: &Root) -> Order {
     let mut units = read(root);
     for unit in &UNITS {
+        // The early directory has their text from the program: files of their names on the disk do not count.
         units.known.remove(unit.name);
     }
     let mut claimed: BTreeSet<String> = std::mem::take(&mut units.claimed).into_iter().collect();
@@ -110,5 +111,6 @@ fn early(units: &Units) -> BTreeMap<String, String> {
 /// Returns whether local-fs.target waits for a mount that a file of the image describes.
 fn is_local(name: &str, unit: &Unit) -> bool {
     let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+    // systemd orders a mount before local-fs.target by its default dependencies alone.
     matches!(kind, "mount" | "automount") && !unit.without_defaults && !unit.is_remote
 }

@@ -77,6 +77,7 @@ pub(super) fn read(root: &Root) -> Units {
                     }
                     if Path::new(&file).extension().is_some_and(|it| it == "conf") {
                         let path = format!("{path}/{file}");
+                        // The first directory counts: systemd takes one file for each name of a drop-in.
                         drop_ins.entry((file, unit.to_owned())).or_insert(path);
                     }
                 }

@@ -57,6 +57,7 @@ pub fn must_be_unused(device: &Device) -> Result<(), Failure> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| is_one(&path))
     };
+    // O_EXCL refuses a disk with a partition that is in use; this, one with partitions that are not.
     if has(&device.sys, &|path| path.join("partition").exists()) {
         return Err(format!("'{name}' has partitions").into());
     }
@@ -92,6 +93,7 @@ pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, Fa
         Some(0) => Ok(named(&finished.tail)),
         // Nothing that it knows.
         Some(2) => {
+            // blkid(8) also ends with 2 where it cannot read the device: that it is blank is seen by reading it.
             let is_zero = open_alone(&device.path).and_then(|file| is_zero(file, device.size));
             match is_zero {
                 Ok(true) => Ok(Content::Blank),
@@ -118,6 +120,7 @@ fn named(lines: &[String]) -> Content {
     };
     match (value("TYPE"), value("UUID"), value("PTTYPE")) {
         (Some(kind), Some(uuid), None) => Content::Filesystem { kind, uuid },
+        // Also beside a file system: which of the two somebody uses cannot be told.
         (_, _, Some(table)) => {
             Content::Other(format!("a partition table ({})", Escaped(table.as_bytes())))
         }
@@ -128,6 +131,7 @@ fn named(lines: &[String]) -> Content {
 
 /// Returns whether a device of `size` bytes is zero at both ends and at places between.
 fn is_zero(mut file: impl Read + Seek, size: u64) -> io::Result<bool> {
+    // GPT, RAID superblocks 0.90 and 1.0 and ZFS keep labels at the end, where a wiped beginning leaves them.
     let last = size.saturating_sub(END);
     let step = size / SAMPLES.saturating_add(1);
     let samples = (1..=SAMPLES).map(|index| (index.saturating_mul(step), SAMPLE));

@@ -59,10 +59,12 @@ impl Device {
             path => path?,
         };
         let metadata = fs::metadata(&path)?;
+        // mkfs takes a regular file, too, and would overwrite what a link in /dev leads to.
         if !metadata.file_type().is_block_device() || !path.starts_with("/dev") {
             return Err(io::Error::other("it is not a block device"));
         }
         let number = (major(metadata.rdev()), minor(metadata.rdev()));
+        // By number: names in /dev are udev's to give, the number is the kernel's.
         let sys = Path::new("/sys/dev/block").join(format!("{}:{}", number.0, number.1));
         let sys = sys.canonicalize()?;
         let sectors: u64 = read(&sys.join("size"))

@@ -38,6 +38,7 @@ struct Document {
 impl Marker {
     /// For a device that is about to be formatted.
     pub fn new(context: &Context<'_>, device: &Device, mount: &ImagePath) -> Result<Self, Failure> {
+        // Chosen before mkfs runs: what a power cut leaves of it is known by this, once it has a superblock.
         let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
             .map_err(|error| format!("failed to get a UUID from the kernel: {error}"))?;
         Ok(Self {
@@ -64,6 +65,7 @@ impl Marker {
         instance(context).is_ok_and(|instance| instance == self.instance)
             && self.mount == mount.to_string()
             && self.serial == device.serial
+            // virtio disks need not have a serial number: of those, the size alone tells two apart.
             && self.size == device.size
     }
 

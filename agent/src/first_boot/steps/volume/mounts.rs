@@ -29,6 +29,7 @@ pub async fn mount(
     // No reload: systemd looks for a unit again that it did not find before.
     systemctl(context.image, &["start", "--", &name]).await?;
     let table = table()?;
+    // systemctl succeeds as well where a unit of this name in /etc comes before ours, or one is active already.
     let found = at(&table, mount).map(|found| (found.number, found.options));
     let is_as_declared = found.is_some_and(|(number, options)| {
         number == Some(device.number) && OPTIONS.iter().all(|option| options.contains(option))

@@ -68,6 +68,7 @@ fn list(root: &Root, path: &str, ports: &[u16], found: &mut Found) -> Result<boo
         if ports.contains(&address.port()) {
             found.add(address, owner);
         }
+        // Any process may listen at every address of 127.0.0.0/8, 16 million of them.
         if began.elapsed() > LONGEST {
             let text = failed(&"more sockets listen than could be read in time");
             return Err(Unseen::Unfit(Probe::ListenersFit, text));
