@@ -301,3 +301,19 @@ fn privileged_drop_in_for_the_verification_unit_has_no_effect() {
     );
     quarantined(&host, false);
 }
+
+/// systemd adds the drop-ins of a unit's other names to the unit's own.
+#[test]
+fn privileged_drop_in_for_a_link_to_the_verification_unit_has_no_effect() {
+    let host = Host::new("quarantine");
+    std::os::unix::fs::symlink(
+        "/usr/lib/systemd/system/earmark-verify.service",
+        host.at("etc/systemd/system/x.service"),
+    )
+    .unwrap();
+    host.write(
+        "etc/systemd/system/x.service.d/99.conf",
+        "[Service]\nExecStart=\nExecStart=/bin/true\n",
+    );
+    quarantined(&host, false);
+}
