@@ -126,7 +126,7 @@ fn tree_rules_may_add_only_critical_rules_to_declared_ones() {
 fn rule_of_root_or_of_a_number_is_resolved_as_that_number_alone() {
     let text = |owner: &str| {
         format!(
-            "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\ngenerated = [{{ path = \"/opt/x\", owner = \"{owner}\" }}]\n"
+            "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\ngenerated = [{{ path = \"/opt/x\", owner = \"{owner}\", reason = \"It is made there.\" }}]\n"
         )
     };
     for (owner, uid) in [("root", 0), ("7", 7)] {
