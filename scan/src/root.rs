@@ -250,7 +250,7 @@ impl Root {
 
     /// The names in a directory and what each is, without `.` and `..`, sorted; nothing if there is no
     /// such directory. The path is relative, and links on the way are followed, but not out of the root.
-    /// A directory with more than [`LISTED`] names is `EOVERFLOW`.
+    /// A directory with more than 65,536 names is `EOVERFLOW`.
     pub fn list(&self, path: &str) -> rustix::io::Result<Option<Vec<Listed>>> {
         // An absent directory would be an answer, and nobody looked.
         if self.source.is_some() {
