@@ -74,17 +74,12 @@ const SCHEMA: u64 = 1;
 impl Floor {
     /// The floor that a seal sets, with this counter of its channel.
     pub fn of(statement: &Statement, declaration: &Declaration, channel: u64) -> Self {
-        let locks = declaration.lockdown.locks().into_iter();
-        let shut = locks.filter_map(|(name, lock)| match lock {
-            Lock::Allow => None,
-            Lock::Deny { except } => Some((name, except)),
-        });
         Self {
             image: statement.image.name.clone(),
             epoch: statement.image.epoch,
             policy: declaration.verify.on_failure,
             channel,
-            locks: shut.collect(),
+            locks: declaration.lockdown.shut_locks(),
         }
     }
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use earmark_manifest::{
-    declaration::{Declaration, Lock, LockName, OnFailure},
+    declaration::{Declaration, LockName, OnFailure},
     floor::Floor,
     layout,
     path::ImagePath,
@@ -80,12 +80,7 @@ impl Policy {
     pub fn shut(&self) -> BTreeMap<LockName, Vec<String>> {
         match self {
             Self::Declared(declared) | Self::Below(declared, _) => {
-                let locks = declared.declaration().lockdown.locks().into_iter();
-                let shut = locks.filter_map(|(name, lock)| match lock {
-                    Lock::Allow => None,
-                    Lock::Deny { except } => Some((name, except)),
-                });
-                shut.collect()
+                declared.declaration().lockdown.shut_locks()
             }
             Self::Unsealed | Self::Strict(_, None) => BTreeMap::new(),
             Self::Strict(_, Some(floor)) => floor.locks.clone(),
@@ -141,6 +136,8 @@ fn is_unsealed(root: &Root) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use earmark_manifest::declaration::Lock;
+
     use super::*;
     use crate::testing::TestRoot;
 

@@ -1,6 +1,6 @@
 //! `[lockdown]`: which ways of changing a running host are shut.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -82,6 +82,16 @@ impl Lockdown {
 }
 
 impl Lockdown {
+    /// The locks that are shut, and the exceptions of each.
+    pub fn shut_locks(&self) -> BTreeMap<LockName, Vec<String>> {
+        let shut = self.locks().into_iter();
+        let shut = shut.filter_map(|(name, lock)| match lock {
+            Lock::Allow => None,
+            Lock::Deny { except } => Some((name, except)),
+        });
+        shut.collect()
+    }
+
     /// Returns whether the declaration says anything of `remote_access`. Without a word, nobody logs in.
     pub fn declares_remote_access(&self) -> bool {
         self.remote_access.is_some()
