@@ -88,14 +88,14 @@ fn generate(root: &Root, early: &Path) -> (Vec<String>, Exit) {
         policy.on_failure().name(),
         policy.reason()
     )];
-    let (overrides, problems) = overrides::find(root);
+    let order = early::find(root);
+    let (overrides, problems) = overrides::find(root, &order.aliases);
     told.extend(problems);
     let ours = overrides.iter().filter(|found| found.is_for_us);
     told.extend(ours.map(|found| {
         let path = overrides::show(&found.path);
         format!("'{path}' has no effect: the agent's units take no changes")
     }));
-    let order = early::find(root);
     told.extend(order.problems.iter().cloned());
     told.extend(order.early.iter().map(|(unit, later)| {
         format!(

@@ -96,7 +96,7 @@ fn instance(root: &Root) -> Result<InstanceName> {
         .instance
         .context("which instance this is, is not on record")?;
     name.parse()
-        .with_context(|| "what is on record for this instance is no name")
+        .context("what is on record for this instance is no name")
 }
 
 fn place(root: &Root, name: &str) -> PathBuf {

@@ -49,10 +49,10 @@ pub fn violations(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Viola
 }
 
 fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
-    let (mut overrides, _) = overrides::find(root);
+    let order = early::find(root);
+    let (mut overrides, _) = overrides::find(root, &order.aliases);
     // Those for all services may have come after the generator ran, with other software.
     overrides.retain(|found| found.is_for_us);
-    let order = early::find(root);
     let plan = plan::plan(
         policy,
         &line.targets(),
@@ -106,10 +106,14 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
     }
     for unit in &UNITS {
         let own = Path::new(EARLY).join(format!("{}.d", unit.name));
+        // A link of another name is no change by itself, and its drop-ins are.
+        let others = overrides::other_names(unit.name, &order.aliases);
+        let names = std::iter::once(unit.name).chain(others);
+        let names: Vec<String> = names.map(|name| format!("{name}.d")).collect();
         let before = BEFORE.iter().flat_map(|place| {
             let place = Path::new(place);
-            let directory = place.join(format!("{}.d", unit.name));
-            [place.join(unit.name), directory]
+            let directories = names.iter().map(|name| place.join(name));
+            directories.chain([place.join(unit.name)])
         });
         let added = listed(&at(&own)).map(|name| own.join(name)).filter(|path| {
             // A mask takes nothing of ours away, whoever put it there.

@@ -8,7 +8,6 @@ use std::{
 
 use earmark_manifest::escape::Escaped;
 use earmark_scan::Root;
-use rustix::fs::{FileType, readlinkat};
 
 use crate::boot::units::{READY, UNITS};
 
@@ -36,109 +35,94 @@ pub(super) struct Override {
     pub(super) is_for_us: bool,
 }
 
-/// Finds them all, and says what could not be listed.
-pub(super) fn find(root: &Root) -> (BTreeSet<Override>, Vec<String>) {
-    let (links, mut problems) = links(root);
-    let mut found = BTreeSet::new();
-    for (place, unit) in PLACES
-        .iter()
-        .flat_map(|place| UNITS.iter().map(move |unit| (place, unit.name)))
-    {
-        for (suffix, directories) in directories(unit, &other_names(unit, &links)) {
-            for (directory, is_for_us) in directories {
-                let path = format!("{place}/{directory}");
+/// Finds them all, and says what could not be listed. `aliases` are the names that links give units.
+pub(super) fn find(
+    root: &Root,
+    aliases: &BTreeMap<String, String>,
+) -> (BTreeSet<Override>, Vec<String>) {
+    let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
+    for unit in UNITS.iter().map(|unit| unit.name) {
+        for directory in directories(unit, &other_names(unit, aliases)) {
+            for place in PLACES {
+                let path = format!("{place}/{}", directory.name);
                 // A link is followed, as systemd follows it.
-                match root.list(&path) {
-                    Ok(names) => {
-                        let names = names.unwrap_or_default().into_iter();
-                        let names = names.filter(|found| counts(suffix, &found.name));
-                        found.extend(names.map(|listed| {
-                            Override {
-                                path: PathBuf::from(format!("{unit}.{suffix}"))
-                                    .join(std::ffi::OsStr::from_bytes(&listed.name)),
-                                is_for_us,
-                            }
-                        }));
+                let names = match root.list(&path) {
+                    Ok(names) => names.unwrap_or_default(),
+                    Err(errno) => {
+                        problems.push(format!(
+                            "failed to list '/{path}': {errno}: what is in it can change {unit}"
+                        ));
+                        continue;
                     }
-                    Err(errno) => problems.push(format!(
-                        "failed to list '/{path}': {errno}: what is in it can change {unit}"
-                    )),
-                }
+                };
+                let names = names.into_iter().map(|listed| listed.name);
+                let names = names.filter(|name| counts(directory.suffix, name));
+                found.extend(names.map(|name| {
+                    Override {
+                        path: PathBuf::from(format!("{unit}.{}", directory.suffix))
+                            .join(std::ffi::OsStr::from_bytes(&name)),
+                        is_for_us: directory.is_for_us,
+                    }
+                }));
             }
         }
     }
     (found, problems)
 }
 
-/// Lists the links among the unit files: by the name that each gives, the names of the units that it leads to. Of several
-/// of one name systemd takes the first; which one that is is not decided here, where too much does no harm.
-fn links(root: &Root) -> (BTreeMap<String, BTreeSet<String>>, Vec<String>) {
-    let (mut links, mut problems) = (BTreeMap::<String, BTreeSet<String>>::new(), Vec::new());
-    for place in PLACES {
-        let listed = match root.list(place) {
-            Ok(listed) => listed.unwrap_or_default(),
-            Err(errno) => {
-                problems.push(format!(
-                    "failed to list '/{place}': {errno}: a link in it can give a unit of the agent another name"
-                ));
-                continue;
-            }
-        };
-        for entry in listed {
-            // Not every file system says what an entry is.
-            if !matches!(entry.kind, FileType::Symlink | FileType::Unknown) {
-                continue;
-            }
-            // systemd has no units whose names are not ASCII.
-            let Ok(name) = String::from_utf8(entry.name) else {
-                continue;
-            };
-            let path = format!("{place}/{name}");
-            let Ok(target) = readlinkat(root.as_fd(), path, Vec::new()) else {
-                continue;
-            };
-            let target = target.to_string_lossy();
-            let target = target.rsplit('/').next().unwrap_or_default().to_owned();
-            links.entry(target).or_default().insert(name);
-        }
-    }
-    (links, problems)
-}
-
 /// Returns the other names that links give a unit, also by way of each other: systemd adds the drop-ins and dependencies of
 /// these to the unit's own, wherever its file lies.
-fn other_names(unit: &str, links: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
-    let (mut names, mut open) = (BTreeSet::new(), vec![unit.to_owned()]);
-    while let Some(name) = open.pop() {
-        for other in links.get(&name).into_iter().flatten() {
-            if other != unit && names.insert(other.clone()) {
-                open.push(other.clone());
-            }
-        }
-    }
-    names
+pub(super) fn other_names<'a>(
+    unit: &str,
+    aliases: &'a BTreeMap<String, String>,
+) -> BTreeSet<&'a str> {
+    let leads_here = |name: &str| {
+        let chain = std::iter::successors(aliases.get(name), |name| aliases.get(*name));
+        // Links can lead round: one more than there are has met each.
+        chain.take(aliases.len()).any(|name| name == unit)
+    };
+    let names = aliases.keys().map(String::as_str);
+    names.filter(|name| leads_here(name)).collect()
 }
 
-/// The directories that add to a unit under its own name and these others, by what they add.
-fn directories(unit: &str, others: &BTreeSet<String>) -> Vec<(&'static str, Vec<(String, bool)>)> {
-    let names = || std::iter::once(unit).chain(others.iter().map(String::as_str));
-    let own = |suffix: &str| -> Vec<(String, bool)> {
-        names()
-            .map(|name| (format!("{name}.{suffix}"), true))
-            .collect()
-    };
-    let mut drop_ins = own("d");
-    for name in names() {
+/// A directory that adds to a unit.
+struct Directory {
+    /// Such as `earmark-verify.service.d` or `service.d`.
+    name: String,
+    /// `d`, `wants`, `requires` or `upholds`.
+    suffix: &'static str,
+    /// See [`Override::is_for_us`].
+    is_for_us: bool,
+}
+
+/// Lists the directories that add to a unit under its own name and these others.
+fn directories(unit: &str, others: &BTreeSet<&str>) -> Vec<Directory> {
+    let kind = unit.rsplit_once('.').map_or("", |(_, kind)| kind);
+    let mut directories = vec![Directory {
+        name: format!("{kind}.d"),
+        suffix: "d",
+        is_for_us: false,
+    }];
+    for name in std::iter::once(unit).chain(others.iter().copied()) {
+        let mut add = |suffix, name| {
+            directories.push(Directory {
+                name,
+                suffix,
+                is_for_us: true,
+            });
+        };
+        add("d", format!("{name}.d"));
         let (stem, kind) = name.rsplit_once('.').unwrap_or((name, ""));
         // `earmark-first-.service.d` and `earmark-.service.d`: for each name that begins so.
-        let prefixes = stem.match_indices('-').filter_map(|(at, _)| stem.get(..at));
-        drop_ins.extend(prefixes.map(|prefix| (format!("{prefix}-.{kind}.d"), true)));
-        drop_ins.push((format!("{kind}.d"), false));
-    }
-    let mut directories = vec![("d", drop_ins)];
-    // A workload may well be wanted by the target that is made for it.
-    if unit != READY {
-        directories.extend(["wants", "requires", "upholds"].map(|suffix| (suffix, own(suffix))));
+        for prefix in stem.match_indices('-').filter_map(|(at, _)| stem.get(..at)) {
+            add("d", format!("{prefix}-.{kind}.d"));
+        }
+        // A workload may well be wanted by the target that is made for it.
+        if unit != READY {
+            for suffix in ["wants", "requires", "upholds"] {
+                add(suffix, format!("{name}.{suffix}"));
+            }
+        }
     }
     directories
 }

@@ -446,6 +446,20 @@ fn unit_files_changed_after_the_generator_ran_are_violations() {
         changed(&|root| root.write(&format!("{control}/x.conf"), b"")),
         [control]
     );
+    // Of another name of the unit too, and not where the name is another unit's.
+    let control = "/run/systemd/system.control/x.service.d";
+    let linked = |unit: &str| {
+        changed(&|root| {
+            root.link("/etc/systemd/system/x.service", unit);
+            root.write(&format!("{control}/x.conf"), b"");
+        })
+    };
+    let units = "/usr/lib/systemd/system";
+    assert_eq!(
+        linked(&format!("{units}/earmark-verify.service")),
+        [control]
+    );
+    assert_eq!(linked(&format!("{units}/other.service")), [""; 0]);
     // Found, since the generator would mask it if it ran now.
     let late = "/run/systemd/system/earmark-verify.service.d/late.conf";
     let mask = format!("{EARLY}/earmark-verify.service.d/late.conf");

@@ -35,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) early: BTreeMap<String, String>,
     /// Directories of drop-ins in which ours has to come before somebody else's.
     pub(crate) claimed: BTreeSet<String>,
+    /// Other names of units, which links give them, and where each leads.
+    pub(crate) aliases: BTreeMap<String, String>,
     /// Problems with units that could not be read.
     pub(crate) problems: Vec<String>,
 }
@@ -56,6 +58,7 @@ pub(crate) fn find(root: &Root) -> Order {
     Order {
         early: early(&units),
         claimed,
+        aliases: units.aliases,
         problems: units.problems,
     }
 }

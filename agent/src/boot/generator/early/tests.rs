@@ -340,7 +340,7 @@ fn drop_in_or_name_that_would_free_a_unit_has_no_effect() {
 fn checked(root: &TestRoot) -> Vec<String> {
     let opened = root.open();
     let (policy, line) = (Policy::of(&opened), CommandLine::read(&opened));
-    let overrides = super::super::overrides::find(&opened).0;
+    let overrides = super::super::overrides::find(&opened, &BTreeMap::new()).0;
     let open = crate::fleet::grants::Opened::read(&opened).open();
     let plan = plan::plan(&policy, &line.targets(), &overrides, &find(&opened), &open);
     let place = root.at("/run/systemd/generator.early");
