@@ -9,6 +9,7 @@
 //! and of generators: these run first, and are in the critical set (tier T0).
 
 mod order;
+mod unit;
 mod units;
 
 use std::path::{Path, PathBuf};

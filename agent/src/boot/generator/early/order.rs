@@ -7,7 +7,8 @@ use earmark_scan::Root;
 
 use super::{
     is_held, is_listed, reason,
-    units::{Unit, Units, read, template},
+    unit::Unit,
+    units::{Units, read, template},
 };
 use crate::boot::units::{UNITS, VERIFY};
 

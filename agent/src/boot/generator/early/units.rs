@@ -5,24 +5,12 @@ use std::{collections::BTreeMap, io::Read, os::unix::ffi::OsStrExt, path::Path};
 use earmark_scan::Root;
 use rustix::fs::{OFlags, ResolveFlags, readlinkat};
 
-use super::{super::overrides::PLACES, GATE};
+use super::{super::overrides::PLACES, GATE, unit::Unit};
 
 /// Bytes of a unit file or drop-in that are read: stock ones have a few thousand.
 const BOUND: u64 = 64 * 1024;
 /// Unit files and drop-ins that are read: a large server has 600.
 const FILES: usize = 8192;
-
-/// The ordering of one unit, its drop-ins included.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub(super) before: Vec<String>,
-    pub(super) after: Vec<String>,
-    pub(super) without_defaults: bool,
-    /// A mount of a file system that is not on this machine.
-    pub(super) is_remote: bool,
-    /// Described by a file of its own, and not by drop-ins alone.
-    pub(super) has_file: bool,
-}
 
 /// All units that files of the root describe.
 #[derive(Debug, Default)]
@@ -106,9 +94,9 @@ pub(super) fn read(root: &Root) -> Units {
             }
             left = left.saturating_sub(1);
             if let Some(text) = text(root, &path, left, &mut all.problems) {
-                let unit = all.known.entry(name).or_default();
+                let unit = all.known.entry(name.clone()).or_default();
                 unit.has_file = true;
-                unit.take(&text);
+                unit.take(&name, &text);
             }
         }
     }
@@ -122,9 +110,10 @@ pub(super) fn read(root: &Root) -> Units {
             .known
             .iter_mut()
             .filter(|(name, _)| is_shared(&unit, name));
-        shared.for_each(|(_, unit)| unit.take(&text));
+        shared.for_each(|(name, unit)| unit.take(name, &text));
         // One for a unit that only a generator makes counts, too.
-        all.known.entry(unit).or_default().take(&text);
+        let name = unit.clone();
+        all.known.entry(unit).or_default().take(&name, &text);
     }
     all
 }
@@ -157,7 +146,7 @@ fn link(root: &Root, path: &str) -> Option<String> {
 }
 
 /// A link is followed, as systemd follows it, but not out of the root.
-fn text(root: &Root, path: &str, left: usize, problems: &mut Vec<String>) -> Option<String> {
+fn text(root: &Root, path: &str, left: usize, problems: &mut Vec<String>) -> Option<Vec<u8>> {
     if left == 0 {
         let problem = format!("more than {FILES} unit files: the others are not read");
         if problems.last() != Some(&problem) {
@@ -174,67 +163,12 @@ fn text(root: &Root, path: &str, left: usize, problems: &mut Vec<String>) -> Opt
     if !file.metadata().ok()?.is_file() {
         return None;
     }
-    file.take(BOUND).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-impl Unit {
-    /// Adds what a file says. Ordering adds up: an empty `Before=` takes nothing back.
-    fn take(&mut self, text: &str) {
-        let mut section = String::new();
-        for line in joined(text) {
-            if let Some(name) = line.strip_prefix('[') {
-                name.trim_end_matches(']').clone_into(&mut section);
-                continue;
-            }
-            let Some((key, value)) = line.split_once('=') else {
-                continue;
-            };
-            let (key, value) = (key.trim(), value.trim());
-            match (&*section, key) {
-                ("Unit", "Before") => self.before.extend(names(value)),
-                ("Unit", "After") => self.after.extend(names(value)),
-                ("Unit", "DefaultDependencies") => {
-                    let no = ["no", "n", "false", "f", "off", "0"];
-                    self.without_defaults = no.iter().any(|word| value.eq_ignore_ascii_case(word));
-                }
-                ("Mount", "Options") => {
-                    self.is_remote |= value.split(',').any(|option| option == "_netdev");
-                }
-                ("Mount", "Type") => {
-                    const REMOTE: [&str; 7] =
-                        ["afs", "ceph", "cifs", "glusterfs", "nfs", "nfs4", "smb3"];
-                    self.is_remote |= REMOTE.contains(&value);
-                }
-                _ => {}
-            }
-        }
+    file.take(BOUND + 1).read_to_end(&mut bytes).ok()?;
+    // systemd would read on: an order behind the bound holds, and is not known here.
+    if u64::try_from(bytes.len()).is_ok_and(|size| size > BOUND) {
+        problems.push(format!(
+            "'/{path}' has more than {BOUND} bytes: the others are not read"
+        ));
     }
-}
-
-/// Lines without comments; one that ends with a backslash goes on in the next.
-fn joined(text: &str) -> Vec<String> {
-    let (mut lines, mut whole) = (Vec::new(), String::new());
-    for line in text.lines() {
-        let line = line.trim();
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(begun) = line.strip_suffix('\\') {
-            whole.push_str(begun);
-            whole.push(' ');
-            continue;
-        }
-        whole.push_str(line);
-        lines.push(std::mem::take(&mut whole));
-    }
-    lines.push(whole);
-    lines
-}
-
-/// Names with a specifier are known only once a unit is started: those are left out.
-fn names(value: &str) -> impl Iterator<Item = String> {
-    let words = value.split_whitespace();
-    let words = words.map(|word| word.trim_matches(['"', '\'']));
-    words.filter(|word| !word.contains('%')).map(str::to_owned)
+    Some(bytes)
 }
