@@ -96,11 +96,13 @@ impl CommandLine {
         let kernel = lossy(self.kernel.as_deref().unwrap_or_default());
         let mut words = tokens::all(&kernel);
         words.extend(tokens::all(&self.firmware));
-        words.extend(self.arguments.iter().map(|argument| lossy(argument)));
+        let arguments: Vec<String> = self.arguments.iter().map(|word| lossy(word)).collect();
+        words.extend(arguments.iter().cloned());
         let mut targets: Vec<String> = words
             .iter()
             .filter_map(|word| rules::target(word))
             .collect();
+        targets.extend(rules::target_of_arguments(&arguments));
         targets.sort();
         targets.dedup();
         targets

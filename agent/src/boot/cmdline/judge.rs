@@ -97,12 +97,16 @@ impl CommandLine {
         }
     }
 
+    /// The first process' arguments but for those that systemd gives itself.
     fn arguments(&self) -> impl Iterator<Item = String> {
-        self.arguments.iter().map(|argument| lossy(argument))
+        self.arguments_of_others(&[]).map(lossy)
     }
 
     /// The first process' arguments that neither the kernel nor systemd gave it.
-    fn arguments_of_others<'a>(&'a self, kernel: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    fn arguments_of_others<'a>(
+        &'a self,
+        kernel: &[u8],
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let of_kernel = tokens::of_kernel(&lossy(kernel));
         let mut is_descriptor = false;
         self.arguments

@@ -38,11 +38,12 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
             "/dev/",
             "block:",
         ];
-        // The kernel's and dracut's names for a root on NFS, on a network block device and in memory look like disks.
+        // The kernel's and dracut's names for a root on NFS or SMB, on a network block device and in memory look
+        // like disks.
         begins.iter().any(|begin| value.starts_with(begin))
-            && !["/dev/nfs", "/dev/nbd", "/dev/ram"]
+            && !["/dev/nfs", "/dev/cifs", "/dev/nbd", "/dev/ram"]
                 .iter()
-                .any(|other| value.starts_with(other))
+                .any(|other| value.trim_start_matches("block:").starts_with(other))
     };
     match key {
         "root" if !is_local(value) => Some("takes the root from another place than a disk"),
@@ -56,8 +57,35 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
         {
             Some("points cloud-init at another data source")
         }
+        _ if is_option(key) => {
+            Some("hands the first process an option that the image does not give it")
+        }
         _ => None,
     }
+}
+
+/// Options of systemd as the first process that only say what is logged and shown.
+const OPTIONS: [&str; 7] = [
+    // Judged by its value, in the table of harm.
+    "__unit",
+    "__log_color",
+    "__log_level",
+    "__log_location",
+    "__log_target",
+    "__log_time",
+    "__show_status",
+];
+
+/// Tells whether a key is an option of the first process, which `getopt` also takes in part (`--uni`) and,
+/// as letters, in one word (`-bs`). Hyphens alone end the kernel's own words.
+fn is_option(key: &str) -> bool {
+    key.starts_with('_') && !key.bytes().all(|byte| byte == b'_') && !OPTIONS.contains(&key)
+}
+
+/// Tells whether `getopt` takes a key for `--unit`: by its beginning, since no other option of systemd
+/// begins so.
+fn is_unit_option(key: &str) -> bool {
+    key.len() > 2 && "__unit".starts_with(key)
 }
 
 /// Returns the harm that a line does, wherever in a word it says so, if any.
@@ -113,7 +141,7 @@ pub(super) fn is_known(word: &str) -> bool {
     let is_harmless = KNOWN
         .iter()
         .any(|known| key == *known || known.ends_with(['.', '_']) && key.starts_with(known));
-    has_rule || is_harmless
+    has_rule || is_harmless || OPTIONS.contains(&&*key)
 }
 
 /// The unit that a word asks the boot to start, if it does.
@@ -124,13 +152,21 @@ pub(super) fn target(word: &str) -> Option<String> {
     }
     let (key, value) = parts(word);
     let unit = match &*key {
-        "systemd.unit" | "__unit" => value,
+        "systemd.unit" => value,
+        key if is_unit_option(key) => value,
         _ if word.contains('=') => return None,
         "emergency" | "_b" => "emergency.target",
         "rescue" | "single" | "_s" | "s" | "S" | "1" => "rescue.target",
         _ => return None,
     };
     is_unit_name(unit).then(|| unit.to_owned())
+}
+
+/// The unit that the first process' arguments name in a word of its own, after `--unit`, if they do.
+pub(super) fn target_of_arguments(arguments: &[String]) -> Option<String> {
+    let mut arguments = arguments.iter();
+    arguments.find(|word| !word.contains('=') && is_unit_option(&parts(word).0))?;
+    arguments.next().filter(|unit| is_unit_name(unit)).cloned()
 }
 
 fn parts(word: &str) -> (String, &str) {
@@ -175,7 +211,13 @@ mod tests {
             "1",
             "-b",
             "-s",
+            "-bs",
             "--unit=rescue.target",
+            "--uni=rescue.target",
+            "--unit",
+            "--u",
+            "--crash-shell",
+            "--default-standard-output=tty",
             "systemd.unit=sshd.service",
             "rd.systemd.unit=rescue.target",
             "systemd.mask=earmark-verify.service",
@@ -236,6 +278,8 @@ mod tests {
             "rd.live.image",
             "root=live:http://192.0.2.1/x",
             "root=/dev/nfs",
+            "root=/dev/cifs",
+            "root=block:/dev/nbd0",
             "boot=live",
             "overlayroot=tmpfs",
             "resume=/dev/vdb",
@@ -259,6 +303,11 @@ mod tests {
             "root=UUID=0",
             "ro",
             "rw",
+            "--",
+            "---",
+            "--log-level=debug",
+            "--unit=multi-user.target",
+            "root=block:/dev/vda1",
             "quiet",
             "console=ttyS0,115200",
             "init=/sbin/init",
@@ -347,6 +396,23 @@ mod tests {
         );
         assert_eq!(target("-b").unwrap(), "emergency.target");
         assert_eq!(target("S").unwrap(), "rescue.target");
+        assert_eq!(target("--uni=a.target").unwrap(), "a.target");
+        let arguments = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (words, unit) in [
+            (&["splash", "--uni", "a.target"][..], Some("a.target")),
+            (&["--unit", "a.target", "b.target"], Some("a.target")),
+            (&["--unit=a.target", "b.target"], None),
+            (&["--unit"], None),
+            (&["--unit", "../a.target"], None),
+        ] {
+            let found = target_of_arguments(&arguments(words));
+            assert_eq!(found.as_deref(), unit, "{words:?}");
+        }
         for word in [
             "systemd.unit=",
             "systemd.unit=../../evil.target",
