@@ -179,7 +179,7 @@ fn setting_item(look: &Look<'_>, setting: &Setting) -> Item {
 /// The kernel's own lockdown.
 enum Lockdown {
     Level(String),
-    /// This kernel does not have it.
+    /// This kernel does not have it, or was booted without it.
     Nothing,
 }
 
@@ -191,6 +191,12 @@ fn lockdown(look: &Look<'_>) -> Result<Lockdown, Unseen> {
         }
         return Err(format!("nothing is mounted on '{SECURITY}'").into());
     };
+    // The file is there, and takes a level, also in a kernel that was booted without this module: nothing asks for
+    // the level then. Only a boot changes that, and the words of a boot are judged by themselves.
+    let active = look.text(MODULES_OF_SECURITY)?;
+    if active.is_some_and(|active| !active.split(',').any(|name| name == "lockdown")) {
+        return Ok(Lockdown::Nothing);
+    }
     // All levels, with the one that holds in brackets.
     let level = text
         .split_ascii_whitespace()
@@ -208,7 +214,9 @@ fn lockdown_item(look: &Look<'_>) -> Item {
             Seen::Shut(Strength::UntilReboot, level)
         }
         Ok(Lockdown::Level(level)) => Seen::Open(level),
-        Ok(Lockdown::Nothing) => Seen::Absent("this kernel does not have it".to_owned()),
+        Ok(Lockdown::Nothing) => {
+            Seen::Absent("not among the security modules of this kernel's boot".to_owned())
+        }
         Err(unseen) => Seen::from(unseen),
     };
     let desired = "integrity or confidentiality";

@@ -166,8 +166,14 @@ fn kill(root: &Root, group: &str) -> Result<(), String> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let file = earmark_scan::openat2(root.as_fd(), path.as_str(), flags, resolve);
     match file {
-        // It ended meanwhile.
-        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::NOENT) => match Look::new(root).exists(&format!("/{group}")) {
+            Ok(true) => Err(failed(
+                "this kernel has no cgroup.kill (Linux 5.14)".to_owned(),
+            )),
+            // It ended meanwhile.
+            Ok(false) => Ok(()),
+            Err(unseen) => Err(failed(unseen.into())),
+        },
         Err(errno) => Err(failed(errno.to_string())),
         Ok(file) => rustix::io::write(file, b"1")
             .map(|_| ())

@@ -28,6 +28,10 @@ pub(super) fn accounts(look: &Look<'_>) -> Result<Vec<Account>, Unseen> {
         };
         // Not used, and checked all the same: a line that the C library may pass over is malformed here.
         group_id.parse::<u32>().ok()?;
+        // Of a home that is no UTF-8 the text has another name, in which no key would be found.
+        if home.contains(char::REPLACEMENT_CHARACTER) {
+            return None;
+        }
         Some(Account {
             name: account_name(name)?,
             password: (*password).to_owned(),

@@ -51,6 +51,26 @@ fn open(text: &str) -> (LockState, String) {
 }
 
 #[test]
+fn home_that_is_no_utf8_is_unknown() {
+    let root = host();
+    // The control: a comment field in Latin-1 hides nothing.
+    let line = |gecos: &[u8], home: &[u8]| {
+        let parts = [
+            PASSWD.as_bytes(),
+            b"eve:x:1001:1001:",
+            gecos,
+            b":",
+            home,
+            b":/bin/sh\n",
+        ];
+        root.write("/etc/passwd", &parts.concat());
+        state(&root)
+    };
+    assert_eq!(line(b"\xe9ve", b"/home/eve"), LockState::Enforced);
+    assert_eq!(line(b"eve", b"/home/\xe9ve"), LockState::Unknown);
+}
+
+#[test]
 fn accounts_lock_without_passwords_and_keys_is_enforced() {
     assert_eq!(state(&host()), LockState::Enforced);
     // A comment and an empty line are no accounts.

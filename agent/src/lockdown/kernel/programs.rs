@@ -2,6 +2,8 @@
 //! the next crash, device or unknown socket. Each has to be what the image's signed files say, what a kernel has by
 //! default, or nothing.
 
+use std::collections::BTreeMap;
+
 use earmark_manifest::{
     class::{PathClass, RuleSet},
     path::ImagePath,
@@ -92,6 +94,8 @@ const HANDLERS: [&str; 9] = [
 ];
 /// Control groups of the first version run a program when one becomes empty.
 const GROUPS: &str = "/sys/fs/cgroup";
+/// Hierarchies of control groups that exist, wherever they are mounted: `NUMBER:CONTROLLERS:PATH`.
+const HIERARCHIES: &str = "/proc/1/cgroup";
 const AGENTS: [&str; 2] = [
     "/lib/systemd/systemd-cgroups-agent",
     "/usr/lib/systemd/systemd-cgroups-agent",
@@ -116,31 +120,58 @@ pub(super) fn probe(
             made(knob.path, right(knob), seen, knob.write)
         })
         .collect();
-    let names = look.list(GROUPS.trim_start_matches('/'));
-    // A hierarchy of the first version is a directory here; the unified one has its own files, which lead nowhere.
-    let is_directory = |found: &(String, FileType)| found.1 == FileType::Directory;
-    let names = names.unwrap_or_else(|unseen| {
+    match hierarchies(look) {
+        Ok(names) => items.extend(
+            names
+                .iter()
+                .filter_map(|(name, is_certain)| release_agent(look, name, *is_certain)),
+        ),
         // Whatever is in there was not looked at.
-        items.push(made(
-            GROUPS,
-            AGENTS.join(" or "),
-            Seen::from(unseen),
-            NOTHING,
-        ));
-        None
-    });
-    let names = names.unwrap_or_default();
-    for (name, _) in names.into_iter().filter(is_directory) {
-        let path = format!("{GROUPS}/{name}/release_agent");
-        let seen = match look.text(&path) {
-            Ok(None) => continue,
-            Ok(Some(agent)) if agent.is_empty() || AGENTS.contains(&&*agent) => shut(agent),
-            Ok(Some(agent)) => open(&agent),
-            Err(unseen) => Seen::from(unseen),
-        };
-        items.push(made(&path, AGENTS.join(" or "), seen, NOTHING));
+        Err(unseen) => {
+            items.push(made(
+                GROUPS,
+                AGENTS.join(" or "),
+                Seen::from(unseen),
+                NOTHING,
+            ));
+        }
     }
     items
+}
+
+/// The directories of hierarchies of the first version: those in systemd's place, and, as certain, those that the
+/// kernel names.
+fn hierarchies(look: &Look<'_>) -> Result<BTreeMap<String, bool>, Unseen> {
+    let listed = look.list(GROUPS.trim_start_matches('/'))?;
+    // A hierarchy is a directory here; the unified one has its own files, which lead nowhere.
+    let listed = listed.unwrap_or_default().into_iter();
+    let listed = listed.filter(|(_, kind)| *kind == FileType::Directory);
+    let mut names: BTreeMap<String, bool> = listed.map(|(name, _)| (name, false)).collect();
+    let lines = look.text(HIERARCHIES)?.unwrap_or_default();
+    let named = lines.lines().filter_map(|line| line.split(':').nth(1));
+    let named = named.filter(|controllers| !controllers.is_empty());
+    names.extend(named.map(|name| (name.trim_start_matches("name=").to_owned(), true)));
+    Ok(names)
+}
+
+/// The program of one hierarchy; nothing for a group of the unified one, which has none.
+fn release_agent(
+    look: &Look<'_>,
+    name: &str,
+    is_certain: bool,
+) -> Option<(Item, Option<(String, &'static str)>)> {
+    let path = format!("{GROUPS}/{name}/release_agent");
+    let seen = match look.text(&path) {
+        Ok(None) if !is_certain => return None,
+        // Root mounts one wherever it likes, and its program runs all the same.
+        Ok(None) => Seen::from(Unseen::from(format!(
+            "the hierarchy '{name}' is not mounted beneath '{GROUPS}', where its program could be seen"
+        ))),
+        Ok(Some(agent)) if agent.is_empty() || AGENTS.contains(&&*agent) => shut(agent),
+        Ok(Some(agent)) => open(&agent),
+        Err(unseen) => Seen::from(unseen),
+    };
+    Some(made(&path, AGENTS.join(" or "), seen, NOTHING))
 }
 
 fn made(
@@ -231,8 +262,22 @@ fn is_sealed_program(look: &Look<'_>, rules: &RuleSet, program: &str) -> bool {
     is_roots && is_sealed(rules, &reached.path)
 }
 
+/// Returns whether a file's text is signed: its path, and, where that is a link, what it leads to.
+fn is_sealed_text(look: &Look<'_>, rules: &RuleSet, path: &str) -> Result<bool, Unseen> {
+    if !is_sealed(rules, path) {
+        return Ok(false);
+    }
+    // The signed link says where it leads, and not what is there: into state, it could be anything.
+    match look.reach(path) {
+        Ok(reached) => {
+            Ok(reached.is_some_and(|it| it.kind.is_file() && is_sealed(rules, &it.path)))
+        }
+        Err(missed) => Err(missed.why),
+    }
+}
+
 /// Returns whether a verification compares a path with the signed tree.
-pub(super) fn is_sealed(rules: &RuleSet, path: &str) -> bool {
+fn is_sealed(rules: &RuleSet, path: &str) -> bool {
     ImagePath::from_absolute(path.as_bytes())
         .is_ok_and(|path| rules.class_of(&path) == PathClass::Sealed && !is_state(rules, &path))
 }
@@ -253,7 +298,7 @@ fn configured(look: &Look<'_>, rules: &RuleSet, path: &str) -> Result<Vec<String
         .into_iter()
         .chain([SYSCTL_FILE.to_owned()])
     {
-        if !is_sealed(rules, &file) {
+        if !is_sealed_text(look, rules, &file)? {
             continue;
         }
         let text = look.text_through_links(&file)?.unwrap_or_default();
@@ -285,7 +330,7 @@ pub(super) fn sealed_files(
             let is_read = name
                 .rsplit_once('.')
                 .is_some_and(|(_, kind)| kind == "conf");
-            if is_read && is_sealed(rules, &path) {
+            if is_read && is_sealed_text(look, rules, &path)? {
                 files.push(path);
             }
         }

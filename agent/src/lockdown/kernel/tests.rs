@@ -89,6 +89,9 @@ fn kernel_lockdown_level_is_read_from_securityfs() {
     assert_eq!(lockdown().0, LockState::Unknown);
     root.write(MODULES_OF_SECURITY, b"capability,yama");
     assert_eq!(lockdown().0, LockState::NotApplicable);
+    root.write(LOCKDOWN, b"none [integrity] confidentiality\n");
+    assert_eq!(lockdown().0, LockState::NotApplicable, "not active");
+    root.write(MODULES_OF_SECURITY, b"capability,lockdown,yama");
     for (text, state, level) in [
         (
             "[none] integrity confidentiality\n",
@@ -160,7 +163,7 @@ fn kernel_plan_loads_missing_modules_and_disables_loading_last() {
 #[test]
 fn kernel_apply_continues_after_a_failure_and_a_second_plan_is_empty() {
     let root = host(OPEN);
-    root.write(MODULES_OF_SECURITY, b"capability");
+    root.write(MODULES_OF_SECURITY, b"capability,lockdown");
     root.write(LOCKDOWN, b"[none] integrity confidentiality\n");
     // Whoever could put a link there would have something else written to.
     root.remove("/proc/sys/kernel/sysrq");

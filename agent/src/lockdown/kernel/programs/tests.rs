@@ -150,4 +150,47 @@ fn cgroup_v1_release_agent_is_open_unless_empty_or_systemds() {
         let mut paths = items.iter().map(|(item, _)| &item.probe);
         assert!(paths.all(|path| !path.contains("cgroup.procs")));
     }
+    // The kernel names one that is mounted where its program is not seen; and the controls.
+    root.write(path, b"");
+    for (hierarchies, expected) in [
+        ("1:name=systemd:/init.scope\n0::/init.scope\n", None),
+        ("2:name=x:/\n1:name=systemd:/\n", Some(LockState::Unknown)),
+        ("3:cpu,cpuacct:/\n", Some(LockState::Unknown)),
+    ] {
+        root.write(HIERARCHIES, hierarchies.as_bytes());
+        let opened = root.open();
+        let items = probe(&Look::new(&opened), &rules(""));
+        let other = items.iter().find(|(item, _)| {
+            item.probe.ends_with("/release_agent") && !item.probe.contains("/systemd/")
+        });
+        assert_eq!(other.map(|(item, _)| item.state), expected, "{hierarchies}");
+        assert_eq!(other.and_then(|(_, write)| write.as_ref()), None);
+    }
+}
+
+#[test]
+fn sysctl_file_that_is_a_link_counts_if_its_target_is_sealed() {
+    let root = host();
+    let pattern = "|/usr/local/bin/dump %p";
+    root.write(CORE_PATTERN, pattern.as_bytes());
+    let line = format!("kernel.core_pattern={pattern}\n");
+    root.write("/usr/share/dump/sysctl.conf", line.as_bytes());
+    root.write("/var/crash/sysctl.conf", line.as_bytes());
+    for (target, expected) in [
+        ("/usr/share/dump/sysctl.conf", LockState::Enforced),
+        ("../../usr/share/dump/sysctl.conf", LockState::Enforced),
+        // What is there nobody signed.
+        ("/var/crash/sysctl.conf", LockState::NotEnforced),
+        ("/nowhere", LockState::NotEnforced),
+    ] {
+        for place in ["/etc/sysctl.d/50-dump.conf", "/etc/sysctl.conf"] {
+            let target = match target.strip_prefix("../../") {
+                Some(rest) if place == "/etc/sysctl.conf" => &format!("../{rest}"),
+                _ => target,
+            };
+            root.link(place, target);
+            assert_eq!(seen(&root, CORE_PATTERN).0, expected, "{place} -> {target}");
+            std::fs::remove_file(root.at(place)).unwrap();
+        }
+    }
 }
