@@ -28,6 +28,8 @@ const BOUND: usize = 512 * 1024;
 pub struct Journal {
     /// The instance that it is of: an EC2 instance id, or a machine id.
     pub instance: String,
+    /// The machine's id by its firmware, which tells a later boot from a clone's first without a network.
+    pub machine: Option<String>,
     /// The image that it is of.
     pub manifest: String,
     /// The instance whose disk this one began with, if that had a first boot.
@@ -78,6 +80,7 @@ impl Journal {
     pub fn new(instance: &str, manifest: ManifestDigest) -> Self {
         Self {
             instance: instance.to_owned(),
+            machine: None,
             manifest: manifest.to_string(),
             cloned_from: None,
             values: None,
@@ -106,9 +109,9 @@ impl Journal {
         store::replace(root, NAME, &store::to_bytes(MAGIC, self)?)
     }
 
-    /// Keeps the one on the disk aside.
-    pub fn set_aside(root: &Root) -> Result<()> {
-        store::rename(root, NAME, OLD)
+    /// Puts it on the disk as what another instance or image left.
+    pub fn keep_aside(&self, root: &Root) -> Result<()> {
+        store::replace(root, OLD, &store::to_bytes(MAGIC, self)?)
     }
 
     /// Returns the record of a step, if it began.

@@ -68,7 +68,12 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
     let was_complete = found
         .as_ref()
         .is_some_and(|journal| journal.is_complete && is_ours(journal));
-    let patience = if was_complete {
+    // A clone of the disk has the journal of the host that it was copied from: what it asks for, it waits for.
+    let machine = identity::of_firmware(root, declaration.image.platform);
+    let is_known = found
+        .as_ref()
+        .is_some_and(|journal| was_complete && journal.machine == machine);
+    let patience = if is_known {
         BRIEF
     } else {
         declaration.values.timeout.duration()
@@ -79,8 +84,8 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
     let mut notes = Vec::new();
     let instance = match (instance, &found) {
         (Ok(instance), _) => instance,
-        // A later boot without its metadata service: nothing says that this is a clone.
-        (Err(problem), Some(journal)) if was_complete => {
+        // A later boot of the same machine without its metadata service: no clone.
+        (Err(problem), Some(journal)) if is_known => {
             notes.push(format!("which instance this is cannot be told: {problem}"));
             Instance {
                 id: journal.instance.clone(),
@@ -93,12 +98,19 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
             )));
         }
     };
-    let mut journal = take_up(root, found, manifest, &instance.id)?;
+    let (mut journal, old) = take_up(found, manifest, &instance.id);
+    let is_kept = journal.machine == machine;
+    journal.machine = machine;
     let asked = values(root, declaration, imds.as_ref(), &mut journal, &mut notes);
     let values = match told(root, patience, asked).await {
         Ok(values) => values,
         Err(problem) => return Ok(failed(problem)),
     };
+    if let Some(old) = old {
+        // Not removed: it is what there is to tell which of the other host's steps this disk has seen. Only now, and
+        // before the new one takes its place: a try that got no values, or was killed, finds the old one again.
+        old.keep_aside(root)?;
+    }
     let bindings = Bindings::new(manifest, &instance.id, values);
     // A note and no failure: the document is for reports, and no step waits for it.
     if declaration.image.platform == Platform::Ec2
@@ -138,7 +150,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
             "this disk began as that of {origin}: this host is a clone"
         ));
     }
-    if run.journal.notes != notes {
+    if run.journal.notes != notes || !is_kept {
         run.journal.notes.clone_from(&notes);
         // The steps are done and on record; a disk that takes no more must not undo that.
         if let Err(error) = run.journal.write(root) {
@@ -188,29 +200,29 @@ fn imds(declaration: &Declaration, deadline: Duration) -> Result<Option<Imds>> {
         .transpose()
 }
 
-/// The journal that counts: the one that was found, if it is this instance's and this image's.
+/// The journal that counts: the one that was found, if it is this instance's and this image's. Else a new one, and
+/// the one that was found.
 fn take_up(
-    root: &Root,
     found: Option<Journal>,
     manifest: &VerifiedManifest,
     instance: &str,
-) -> Result<Journal> {
+) -> (Journal, Option<Journal>) {
     let mut new = Journal::new(instance, manifest.digest());
-    let Some(found) = found else {
-        return Ok(new);
-    };
-    if found.instance == instance && found.manifest == new.manifest {
-        return Ok(found);
+    match found {
+        None => (new, None),
+        Some(found) if found.instance == instance && found.manifest == new.manifest => {
+            (found, None)
+        }
+        Some(found) => {
+            // Its steps were another host's, or another image's: these start afresh, and it is said.
+            new.cloned_from = if found.instance == instance {
+                found.cloned_from.clone()
+            } else {
+                Some(found.instance.clone())
+            };
+            (new, Some(found))
+        }
     }
-    // Its steps were another host's, or another image's: these start afresh, and it is said.
-    new.cloned_from = if found.instance == instance {
-        found.cloned_from
-    } else {
-        Some(found.instance)
-    };
-    // Not removed: it is what there is to tell which of the other host's steps this disk has seen.
-    Journal::set_aside(root)?;
-    Ok(new)
 }
 
 /// The values of the parameters: at first boot those that are given now; later those that it had.

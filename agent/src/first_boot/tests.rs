@@ -345,6 +345,29 @@ fn journal_of_another_instance_marks_a_clone_and_repeats_first_boot() {
 }
 
 #[test]
+fn clone_without_values_leaves_the_journal_it_found() {
+    let bench = Bench::new(&[COUNT], &command("count", ""));
+    assert_eq!(done(&bench.perform()), 1);
+    let mut journal = bench.journal();
+    journal.instance = "i-0123456789abcdef0".to_owned();
+    journal.write(&bench.open()).unwrap();
+    let values = fs::read(bench.root.at(VALUES)).unwrap();
+    bench.root.remove(VALUES);
+    for _ in 0..2 {
+        assert_eq!(bench.fails().0, None);
+        assert_eq!(bench.journal(), journal);
+    }
+    bench.root.write(VALUES, &values);
+    assert_eq!(done(&bench.perform()), 1);
+    assert_eq!(
+        bench.journal().cloned_from.as_deref(),
+        Some("i-0123456789abcdef0")
+    );
+    let old = fs::read_to_string(bench.root.at(&format!("{JOURNAL}.old"))).unwrap();
+    assert!(old.contains("i-0123456789abcdef0"), "{old}");
+}
+
+#[test]
 fn changed_parameter_value_is_reported_and_not_applied() {
     let bench = Bench::new(&[COUNT], &(command("count", "") + RENDER));
     assert_eq!(done(&bench.perform()), 2);

@@ -99,6 +99,16 @@ fn kept(root: &Root) -> Option<Kept> {
     serde_json::from_slice(&state::read(root, &path, KEPT_BOUND).ok()??).ok()
 }
 
+/// The id that the machine's firmware gives it, which no copy of its disk has: on EC2 that of the instance (Nitro) or of
+/// the virtual machine (Xen). Nothing, if the firmware tells none.
+pub fn of_firmware(root: &Root, platform: Platform) -> Option<String> {
+    let ec2 = match platform {
+        Platform::Ec2 => imds::instance_id_from_dmi(root).map(|id| id.to_string()),
+        Platform::File => None,
+    };
+    ec2.or_else(|| product_uuid(root))
+}
+
 /// By the firmware, or by the machine id.
 pub fn of_machine(root: &Root) -> Option<String> {
     product_uuid(root).or_else(|| machine_id(root))
