@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     grant::InstanceName,
@@ -179,10 +180,17 @@ impl Report {
         if bytes.len() > limits::REPORT {
             return Err(ReportError::Long);
         }
-        let report: Self =
-            // Not by `json`, which refuses unknown fields. The error quotes input as it is, such as a verdict that is
-            // none: who shows it has to escape it.
-            serde_json::from_slice(bytes).map_err(|error| ReportError::Json(error.to_string()))?;
+        let json = |error: serde_json::Error| ReportError::Json(error.to_string());
+        // Not by `json`, which refuses unknown fields. The error quotes input as it is, such as a verdict that is
+        // none: who shows it has to escape it.
+        let report: Self = serde_json::from_slice(bytes).map_err(json)?;
+        // An array of its fields is an object to the parser, and to no other reader of reports.
+        let given = serde_json::from_slice(bytes).map_err(json)?;
+        if !has_shape_of(&given, &serde_json::to_value(&report).map_err(json)?) {
+            return Err(ReportError::Json(
+                "expected an object, found an array".to_owned(),
+            ));
+        }
         match report.schema {
             1 => Ok(report),
             other => Err(ReportError::Schema(other)),
@@ -233,6 +241,23 @@ impl Report {
 const TEXT: usize = 300;
 /// A host that was opened more often than this is one to look at, not one to list.
 const MOST_TAINTS: usize = 4;
+
+/// Tells whether each object of `parsed` is one in `given`, too, whose further fields are ignored.
+fn has_shape_of(given: &Value, parsed: &Value) -> bool {
+    match (given, parsed) {
+        (Value::Object(given), Value::Object(parsed)) => parsed.iter().all(|(name, parsed)| {
+            // A field that is not given has its default, which is no object of another's.
+            let given = given.get(name);
+            given.is_none_or(|given| has_shape_of(given, parsed))
+        }),
+        (Value::Array(given), Value::Array(parsed)) => {
+            let pairs = given.iter().zip(parsed);
+            { pairs }.all(|(given, parsed)| has_shape_of(given, parsed))
+        }
+        (_, Value::Object(_)) => false,
+        _ => true,
+    }
+}
 
 fn cut(text: &mut String, most: usize) {
     if text.len() <= most {

@@ -62,7 +62,7 @@ fn printable(problem: &str) -> String {
     let mut text = String::with_capacity(problem.len());
     for character in problem.trim_end().replace('\n', "; ").chars() {
         // The second group is Unicode's: bidirectional marks, separators, zero width.
-        let hides = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        let hides = matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
         if character.is_control() || hides {
             text.extend(character.escape_unicode());
         } else {
@@ -78,9 +78,10 @@ mod tests {
 
     #[test]
     fn toml_error_escapes_terminal_control_characters() {
-        let (line, column, problem) = locate("a\nb = ", 4, "unknown field `\u{1b}[2J\u{202e}`\n");
+        let (line, column, problem) =
+            locate("a\nb = ", 4, "unknown field `\u{1b}[2J\u{202e}\u{61c}`\n");
         assert_eq!((line, column), (2, 3));
-        assert_eq!(problem, "unknown field `\\u{1b}[2J\\u{202e}`");
+        assert_eq!(problem, "unknown field `\\u{1b}[2J\\u{202e}\\u{61c}`");
     }
 
     #[test]

@@ -210,18 +210,23 @@ impl Root {
 
     /// Opens a regular file to be read, as [`Root::read`] does, with the bytes that it is said to have.
     pub fn open_regular(&self, path: &ImagePath) -> Result<(std::fs::File, u64), ScanError> {
-        let file = self
-            .open_file(path, true)
-            .map_err(|errno| failed("open", path, errno.into()))?;
-        let stat = statx(&file, c"", AtFlags::EMPTY_PATH)
-            .map_err(|errno| failed("look at", path, errno.into()))?;
-        // Asked of the descriptor: a name could be swapped for a pipe between the look and the open. A device is open
-        // by now, and not read.
-        if !FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
+        let open = |errno: Errno| failed("open", path, errno.into());
+        let regular = |file: &OwnedFd| {
+            let stat = statx(file, c"", AtFlags::EMPTY_PATH)
+                .map_err(|errno| failed("look at", path, errno.into()))?;
+            if FileType::from_raw_mode(stat.stx_mode.into()).is_file() {
+                return Ok(stat.stx_size);
+            }
             let cause = io::Error::other("it is not a regular file");
-            return Err(failed("read", path, cause));
-        }
-        Ok((file.into(), stat.stx_size))
+            Err(failed("read", path, cause))
+        };
+        // To open a device is to act on it (a watchdog starts, a tape winds back): its name is looked at first.
+        let name = self.open_beneath(path, OFlags::PATH, true).map_err(open)?;
+        regular(&name)?;
+        let file = self.open_file(path, true).map_err(open)?;
+        // And again, of what was opened: a name could be swapped for a pipe between the look and the open.
+        let size = regular(&file)?;
+        Ok((file.into(), size))
     }
 
     /// Like [`Root::read`]; nothing if there is no such file.

@@ -88,7 +88,12 @@ pub fn find(source: &dyn Source, path: &ImagePath) -> io::Result<NodeId> {
         return Ok(node);
     }
     for name in path.as_bytes().split(|byte| *byte == b'/') {
-        if source.look(node)?.kind() != FileType::Directory {
+        let kind = source.look(node)?.kind();
+        // As openat2 has it beneath a directory: what a link hides is not known to be absent.
+        if kind == FileType::Symlink {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        if kind != FileType::Directory {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         let mut found = None;

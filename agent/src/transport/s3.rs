@@ -47,7 +47,12 @@ pub fn request(
 fn place(object: &S3, region: &str) -> (String, String) {
     let S3 { bucket, key, .. } = object;
     if let Some(endpoint) = &object.endpoint {
-        let server = endpoint.trim_start_matches("https://").to_owned();
+        let server = endpoint.trim_start_matches("https://");
+        // As the client writes it into `Host:`, which is signed: in small letters, without the usual port.
+        let server = server
+            .strip_suffix(":443")
+            .unwrap_or(server)
+            .to_ascii_lowercase();
         // Other servers seldom have a name and a certificate for each bucket.
         return (server, format!("/{bucket}/{key}"));
     }
@@ -118,6 +123,11 @@ mod tests {
                 object("reports", Some("https://objects.test:9000")),
                 "eu-west-1",
                 ("objects.test:9000", "/reports/web/a.json"),
+            ),
+            (
+                object("reports", Some("https://Objects.test:443")),
+                "eu-west-1",
+                ("objects.test", "/reports/web/a.json"),
             ),
         ] {
             let (server, path) = place(&object, region);

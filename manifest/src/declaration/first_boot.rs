@@ -270,11 +270,14 @@ fn check_variable(name: &str) -> Result<(), String> {
     // PATH decides which programs a script runs. Variables of one interpreter (BASH_ENV, PYTHONPATH) are not refused:
     // which of them are code depends on the program, and who reviews the declaration knows it.
     let ours = ["PATH", "CREDENTIALS_DIRECTORY"].contains(&name);
-    if good && !ours && !name.starts_with("LD_") {
+    // What the loader and the C library take from the environment of each program: libraries, converters, settings.
+    let is_loaders = name.starts_with("LD_") || ["GCONV_PATH", "GLIBC_TUNABLES"].contains(&name);
+    if good && !ours && !is_loaders {
         Ok(())
     } else {
         Err(format!(
-            "environment: expected a name such as APP_ENV, and not PATH, CREDENTIALS_DIRECTORY or LD_…; found '{}'",
+            "environment: expected a name such as APP_ENV, and not PATH, CREDENTIALS_DIRECTORY, GCONV_PATH, \
+             GLIBC_TUNABLES or LD_…; found '{}'",
             crate::escape::Escaped(name.as_bytes())
         ))
     }

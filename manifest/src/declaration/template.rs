@@ -41,6 +41,14 @@ impl Template {
     }
 }
 
+/// Refuses the rest of a mistyped `{{`: the name would stand in the file instead of its value.
+fn closed_only_if_opened(text: &str) -> Result<(), String> {
+    if text.contains("}}") {
+        return Err("'}}' without '{{' (braces of JSON: put a blank between them)".to_owned());
+    }
+    Ok(())
+}
+
 impl FromStr for Template {
     type Err = String;
 
@@ -57,6 +65,7 @@ impl FromStr for Template {
                 Some((name, filter)) => (name, Some(filter.trim().parse()?)),
                 None => (value, None),
             };
+            closed_only_if_opened(before)?;
             if !before.is_empty() {
                 parts.push(TemplatePart::Text(before.to_owned()));
             }
@@ -67,10 +76,7 @@ impl FromStr for Template {
             parts.push(TemplatePart::Value { name, filter });
             rest = after;
         }
-        // Mostly the rest of a mistyped `{{`: the name would stand in the file instead of its value.
-        if rest.contains("}}") {
-            return Err("'}}' without '{{'".to_owned());
-        }
+        closed_only_if_opened(rest)?;
         if !rest.is_empty() {
             parts.push(TemplatePart::Text(rest.to_owned()));
         }

@@ -50,6 +50,25 @@ fn report_is_one_line_and_round_trips() {
     assert_eq!(unknown.name(), format!("unknown.{BOOT}.json"));
 }
 
+/// No other reader of reports takes the fields of an object by their places.
+#[test]
+fn report_with_an_array_for_an_object_is_refused() {
+    let text = serde_json::to_string(&report()).unwrap();
+    assert_eq!(Report::parse(text.as_bytes()), Ok(report()), "the control");
+    for name in ["image", "channel"] {
+        let (before, rest) = text.split_once(&format!("\"{name}\":{{")).unwrap();
+        let (fields, after) = rest.split_once('}').unwrap();
+        let values: Vec<&str> = fields
+            .split(',')
+            .map(|field| field.split_once(':').unwrap().1)
+            .collect();
+        let other = format!("{before}\"{name}\":[{}]{after}", values.join(","));
+        // The parser alone would take it.
+        assert_eq!(serde_json::from_str::<Report>(&other).unwrap(), report());
+        assert!(Report::parse(other.as_bytes()).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn report_accepts_unknown_fields_and_refuses_malformed_input() {
     let text = String::from_utf8(report().to_line().unwrap()).unwrap();

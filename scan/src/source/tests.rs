@@ -6,6 +6,9 @@ use super::*;
 use crate::Root;
 use crate::walk::Walked;
 
+/// An inode that is a link.
+const LINK: u64 = 100;
+
 /// Directories by inode, each with its entries. What is no directory is a file with its inode as content.
 #[derive(Debug, Clone, Default)]
 struct Fake(BTreeMap<u64, Vec<(&'static [u8], u64)>>);
@@ -22,7 +25,11 @@ impl Source for Fake {
     fn look(&self, node: NodeId) -> io::Result<Metadata> {
         let is_directory = self.0.contains_key(&node.inode);
         Ok(Metadata {
-            mode: if is_directory { 0o40_755 } else { 0o100_644 },
+            mode: match node.inode {
+                _ if is_directory => 0o40_755,
+                LINK => 0o120_777,
+                _ => 0o100_644,
+            },
             uid: 0,
             gid: 0,
             links: 1,
@@ -253,5 +260,29 @@ fn directory_skipped_by_the_visitor_is_not_listed() {
         walk(&fake, &scope, &mut visitor).unwrap();
         assert_eq!(visitor.seen, seen);
         assert_eq!(visitor.doubts.len(), doubts, "{:?}", visitor.doubts);
+    }
+}
+
+/// The control is a directory of this host.
+#[test]
+fn name_behind_a_link_or_a_file_exists_as_it_does_beneath_a_directory() {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("file"), b"x").unwrap();
+    std::os::unix::fs::symlink(".", directory.path().join("link")).unwrap();
+    let fake = Fake([(2, vec![(&b"file"[..], 4), (b"link", LINK)])].into());
+    let fake = Root::of_source(Box::new(fake), std::path::Path::new("fake")).unwrap();
+    let root = Root::open(directory.path()).unwrap();
+    for (path, expected) in [
+        ("/file", Some(true)),
+        ("/none", Some(false)),
+        ("/none/x", Some(false)),
+        ("/file/x", Some(false)),
+        ("/link", Some(true)),
+        ("/link/file", None),
+    ] {
+        let path = ImagePath::from_absolute(path.as_bytes()).unwrap();
+        for root in [&fake, &root] {
+            assert_eq!(root.exists(&path).ok(), expected, "{path} of {root:?}");
+        }
     }
 }

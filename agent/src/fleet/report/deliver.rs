@@ -89,7 +89,11 @@ impl Delivery<'_> {
             if began.elapsed() > TURN {
                 break;
             }
-            let line = spool.read(number).map_err(broken)?;
+            // One that the disk does not give back is not waited for: those behind it are newer.
+            let line = spool.read(number).unwrap_or_else(|error| {
+                complain!("earmark-agent: a report is dropped that cannot be read: {error}");
+                None
+            });
             let report = line.and_then(|line| Some((Report::parse(&line).ok()?.name(), line)));
             match report {
                 // What somebody else put there, or a disk made of it, is not sent on.

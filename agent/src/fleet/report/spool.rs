@@ -42,7 +42,11 @@ impl Spool {
     pub fn pending(&self) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            numbers.extend(number(&entry?.file_name()));
+            let entry = entry?;
+            // What is no file is none of ours: a pipe would hold the delivery up, and a directory could not be taken out.
+            if entry.file_type()?.is_file() {
+                numbers.extend(number(&entry.file_name()));
+            }
         }
         numbers.sort_unstable();
         Ok(numbers)

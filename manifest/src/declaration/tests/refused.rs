@@ -170,6 +170,12 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             (31, 11),
             "without '}}'",
         ),
+        (
+            "{{ environment }}",
+            "{ environment }} {{ environment }}",
+            (31, 11),
+            "without '{{'",
+        ),
         ("\"2m\"", "\"2 minutes\"", (31, 83), "such as \"30s\""),
         (
             "\"retry\"",
@@ -273,6 +279,12 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "environment = { PASSWORD = \"{{ password }}\" }",
             (31, 11),
             "is secret",
+        ),
+        (
+            "timeout = \"2m\"",
+            "environment = { GCONV_PATH = \"{{ environment }}\" }",
+            (31, 11),
+            "GCONV_PATH",
         ),
         (
             "timeout = \"2m\"",

@@ -214,6 +214,8 @@ fn foreign_and_damaged_spool_files_are_not_sent() {
     for name in ["x.json", "9.json", ".00000000000000000009.json.new"] {
         fs::write(directory.join(name), b"{}").unwrap();
     }
+    // A directory could neither be read nor be taken out.
+    fs::create_dir(directory.join(format!("{:020}.json", 6))).unwrap();
     assert_eq!(spool.pending().unwrap(), [1, 7, 8]);
     bench.state.next = 0;
     assert_eq!(bench.turn(1, || Ok(())), 2);
