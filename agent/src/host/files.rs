@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -19,6 +19,33 @@ pub fn open_directory(root: &Root, path: &str) -> rustix::io::Result<OwnedFd> {
     // A link in the path could lead what root writes anywhere: openat2 ends with ELOOP instead.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     earmark_scan::openat2(root.as_fd(), path, flags, resolve)
+}
+
+/// Reads a whole regular file of a directory, of at most `bound` bytes. No link is followed.
+pub fn read(directory: impl AsFd, name: &str, bound: usize) -> io::Result<Vec<u8>> {
+    let directory = directory.as_fd();
+    let other = || io::Error::other("it is not a regular file");
+    let is_file = |mode: u32| FileType::from_raw_mode(mode).is_file();
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    // To open a device is to act on it: what it is is asked first, and again of what was opened.
+    if !is_file(rustix::fs::statat(directory, name, flags)?.st_mode) {
+        return Err(other());
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    if !is_file(rustix::fs::fstat(&file)?.st_mode) {
+        return Err(other());
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(bound).unwrap_or(u64::MAX);
+    File::from(file)
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > bound {
+        let text = format!("it is larger than the {bound} bytes that are accepted");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
 }
 
 /// Waits until nobody else works in a directory, or for a second: everybody who may open it may hold its lock.

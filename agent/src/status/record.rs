@@ -1,6 +1,8 @@
 //! `status.json`, the one state that the agent shows: the last verification, and what the later stages of
 //! the boot came to. What is kept, and what replaces it.
 
+use std::{io::Read, os::unix::fs::MetadataExt};
+
 use anyhow::{Context, Result};
 use earmark_manifest::{declaration::Gate, layout, path::ImagePath};
 use earmark_scan::{Report, Root, ScanError, verify::Verdict};
@@ -21,13 +23,38 @@ pub fn read(root: &Root) -> Result<Option<Status>> {
     let Some(bytes) = root.read_opt(&path, BOUND)? else {
         return Ok(None);
     };
+    parse(&path, &bytes).map(Some)
+}
+
+/// Reads the record if it belongs to `owner`. The file that is looked at is the one that is read: the background
+/// service could put another in its place meanwhile.
+pub fn read_of(root: &Root, owner: u32) -> Result<Option<Status>> {
+    let path = ImagePath::from_absolute(layout::STATUS.as_bytes())?;
+    let (file, _) = match root.open_regular(&path) {
+        Err(error) if error.cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if file.metadata()?.uid() != owner {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(BOUND).unwrap_or(u64::MAX);
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    anyhow::ensure!(
+        bytes.len() <= BOUND,
+        "'{path}' is larger than {BOUND} bytes"
+    );
+    parse(&path, &bytes).map(Some)
+}
+
+fn parse(path: &ImagePath, bytes: &[u8]) -> Result<Status> {
     // A fault of the host, with exit code 11: the service's user and root can write here, not this program alone.
-    let status = serde_json::from_slice(&bytes).map_err(|error| ScanError {
+    let status = serde_json::from_slice(bytes).map_err(|error| ScanError {
         what: "use the record",
         place: path.to_string(),
         cause: std::io::Error::other(error),
     })?;
-    Ok(Some(status))
+    Ok(status)
 }
 
 /// This host's image and version for a line that is told, as far as they are on record.

@@ -6,10 +6,8 @@
 //! public record only what root itself wrote, which is copied here before the background service starts; what that
 //! service says later can make root refuse more, and never less.
 
-use std::os::unix::fs::MetadataExt;
-
 use anyhow::Result;
-use earmark_manifest::{layout, path::ImagePath};
+use earmark_manifest::path::ImagePath;
 use earmark_scan::{Root, verify::Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +66,12 @@ pub fn keep_lockdown(root: &Root, lockdown: LockdownStatus) -> Result<()> {
 
 /// From the public record, as long as root wrote it.
 fn of_status(root: &Root) -> Option<RootRecord> {
-    if !is_roots(root) {
-        return None;
-    }
-    let status = record::read(root).ok()??;
+    let owner = if root.is_live() {
+        0
+    } else {
+        rustix::fs::fstat(root.as_fd()).ok()?.st_uid
+    };
+    let status = record::read_of(root, owner).ok()??;
     let Status {
         report,
         first_boot,
@@ -88,24 +88,9 @@ fn of_status(root: &Root) -> Option<RootRecord> {
     })
 }
 
-/// Returns whether the public record belongs to the user to whom the root belongs.
-fn is_roots(root: &Root) -> bool {
-    let owner = if root.is_live() {
-        Some(0)
-    } else {
-        let root = rustix::fs::fstat(root.as_fd());
-        root.ok().map(|stat| stat.st_uid)
-    };
-    let path = ImagePath::from_absolute(layout::STATUS.as_bytes());
-    let metadata = path.ok().and_then(|path| {
-        let (file, _) = root.open_regular(&path).ok()?;
-        file.metadata().ok()
-    });
-    metadata.is_some_and(|metadata| Some(metadata.uid()) == owner)
-}
-
 #[cfg(test)]
 mod tests {
+    use earmark_manifest::layout;
     use earmark_scan::Report;
 
     use super::*;

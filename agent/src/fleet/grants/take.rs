@@ -3,7 +3,7 @@
 //! A grant counts by its signature, instance, image and time, not by who brought it. The places are looked
 //! into and not believed.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use earmark_manifest::{
     crypto,
@@ -16,11 +16,12 @@ use earmark_manifest::{
 };
 use earmark_scan::Root;
 use rustix::{
-    fs::{AtFlags, OFlags, ResolveFlags},
+    fs::{AtFlags, Dir, OFlags, ResolveFlags},
     io::Errno,
 };
 
 use super::record::{MOST, MOST_OPEN, Record};
+use crate::host::files;
 
 /// Directory into which a person or a tool puts grants, as root: files that end in `.json`.
 const DROPPED: &str = "run/earmark/grants";
@@ -70,7 +71,8 @@ pub struct Refused {
 pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     match dropped(root) {
-        Ok(names) => {
+        Ok(None) => {}
+        Ok(Some((directory, names))) => {
             if names.len() > MOST_FILES {
                 problems.push(format!(
                     "'/{DROPPED}' has {} grants, and {MOST_FILES} are looked at: remove some",
@@ -81,7 +83,16 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
             for name in names.into_iter().take(MOST_FILES) {
                 let path = ImagePath::from_absolute(format!("/{DROPPED}/{name}").as_bytes());
                 match path {
-                    Ok(path) => found.push(read(root, path, Some(name))),
+                    Ok(path) => {
+                        // From the directory that was found to be root's, whatever has its name by now.
+                        let bytes = files::read(&directory, &name, limits::ENVELOPE);
+                        found.push(Found {
+                            bytes: bytes
+                                .map_err(|error| format!("failed to read '{path}': {error}")),
+                            path,
+                            dropped: Some(name),
+                        });
+                    }
                     Err(error) => problems.push(format!("'/{DROPPED}': {error}")),
                 }
             }
@@ -92,27 +103,35 @@ pub fn find(root: &Root) -> (Vec<Found>, Vec<String>) {
         // What cannot be looked at is read all the same, so that its error is told.
         && !matches!(root.exists(&path), Ok(false))
     {
-        found.push(read(root, path, None));
+        let bytes = root.read(&path, limits::ENVELOPE);
+        found.push(Found {
+            path,
+            bytes: bytes.map_err(|error| error.to_string()),
+            dropped: None,
+        });
     }
     (found, problems)
 }
 
-/// In their order, without those that somebody is still writing under another name.
-fn dropped(root: &Root) -> Result<Vec<String>, String> {
+/// In their order, without those that somebody is still writing under another name; and their directory, as long as
+/// there is one.
+fn dropped(root: &Root) -> Result<Option<(OwnedFd, Vec<String>)>, String> {
     let failed = |errno: Errno| format!("failed to list '/{DROPPED}': {errno}");
     let directory = match open_dropped(root) {
-        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(Errno::NOENT) => return Ok(None),
         opened => opened.map_err(failed)?,
     };
-    must_be_roots(root, directory).map_err(|problem| format!("'/{DROPPED}': {problem}"))?;
-    let listed = root
-        .list(DROPPED)
-        .map_err(failed)?
-        .unwrap_or_default()
-        .into_iter();
-    let names = listed.map(|listed| String::from_utf8_lossy(&listed.name).into_owned());
-    let is_grant = |name: &String| name.ends_with(ENDING) && !name.starts_with('.');
-    Ok(names.filter(is_grant).collect())
+    must_be_roots(root, &directory).map_err(|problem| format!("'/{DROPPED}': {problem}"))?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&directory).map_err(failed)? {
+        let name = entry.map_err(failed)?;
+        let name = name.file_name().to_string_lossy();
+        if name.ends_with(ENDING) && !name.starts_with('.') {
+            names.push(name.into_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(Some((directory, names)))
 }
 
 /// Checks that root alone can write to the directory. The one above it is writable for the user of the background
@@ -133,20 +152,11 @@ fn must_be_roots(root: &Root, directory: impl AsFd) -> Result<(), String> {
     Ok(())
 }
 
-fn open_dropped(root: &Root) -> Result<std::os::fd::OwnedFd, Errno> {
+fn open_dropped(root: &Root) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // /run/earmark is writable for the background service's user, who could put a link there.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     earmark_scan::openat2(root.as_fd(), DROPPED, flags, resolve)
-}
-
-fn read(root: &Root, path: ImagePath, dropped: Option<String>) -> Found {
-    let bytes = root.read(&path, limits::ENVELOPE);
-    Found {
-        path,
-        bytes: bytes.map_err(|error| error.to_string()),
-        dropped,
-    }
 }
 
 impl Found {

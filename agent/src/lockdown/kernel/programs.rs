@@ -148,9 +148,9 @@ fn hierarchies(look: &Look<'_>) -> Result<BTreeMap<String, bool>, Unseen> {
     let listed = listed.filter(|(_, kind)| *kind == FileType::Directory);
     let mut names: BTreeMap<String, bool> = listed.map(|(name, _)| (name, false)).collect();
     let lines = look.text(HIERARCHIES)?.unwrap_or_default();
-    let named = lines.lines().filter_map(|line| line.split(':').nth(1));
-    let named = named.filter(|controllers| !controllers.is_empty());
-    names.extend(named.map(|name| (name.trim_start_matches("name=").to_owned(), true)));
+    let kernels = lines.lines().filter_map(|line| line.split(':').nth(1));
+    let kernels = kernels.filter(|controllers| !controllers.is_empty());
+    names.extend(kernels.map(|name| (name.trim_start_matches("name=").to_owned(), true)));
     Ok(names)
 }
 
