@@ -15,6 +15,7 @@ mod granted;
 mod imds;
 mod item;
 mod kernel;
+mod list;
 mod look;
 mod netlink;
 mod packages;
@@ -35,10 +36,11 @@ use earmark_scan::Root;
 
 pub use self::{cloud_init::violation as cloud_init_violation, packages::answer};
 use self::{
-    item::{Item, Measured},
+    item::Measured,
+    list::{Action, Target},
     look::Look,
 };
-use crate::{boot::policy::Policy, cli::LockdownArgs, exec::live, exit::Exit, fleet::grants};
+use crate::{boot::policy::Policy, cli::LockdownArgs, exit::Exit, fleet::grants};
 
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.
 pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
@@ -99,13 +101,14 @@ pub fn masks(policy: &Policy, open: &BTreeSet<LockName>) -> Vec<&'static str> {
     shut.retain(|name, _| !open.contains(name));
     let masks = shut
         .iter()
-        .flat_map(|(name, except)| units::masks(*name, except));
-    masks.collect()
+        .filter_map(|(name, except)| Some(list::actions(*name).units?(except)));
+    masks.flatten().collect()
 }
 
 /// Returns whether a part of the lockdown is to be done before the rest of the boot.
 pub fn has_early_part(declaration: &Declaration) -> bool {
-    denied(declaration, LockName::Filesystems).is_some()
+    let mut shut = declaration.lockdown.shut_locks().into_keys();
+    shut.any(|name| list::actions(name).prepare.is_some())
 }
 
 /// Returns whether a lock is denied, so that there is something to look at again.
@@ -127,45 +130,40 @@ fn denied(declaration: &Declaration, name: LockName) -> Option<Vec<String>> {
 
 /// Does what has to be done before the rest of the boot opens files. Returns the problems.
 fn prepare(root: &Root, declaration: &Declaration) -> Vec<String> {
-    match denied(declaration, LockName::Filesystems) {
-        Some(except) => filesystems::prepare(&Look::new(root), declaration, &except),
-        None => Vec::new(),
-    }
+    act(root, declaration, |name| list::actions(name).prepare)
 }
 
-/// Brings about what is the agent's to bring about, and goes on after what fails, so that the rest is
-/// shut all the same.
+/// Brings about what is the agent's to bring about.
 fn apply(
     root: &Root,
     declaration: &Declaration,
     is_meant: impl Fn(LockName) -> bool,
 ) -> Vec<String> {
+    act(root, declaration, |name| {
+        list::actions(name).shut.filter(|_| is_meant(name))
+    })
+}
+
+/// Does something about each lock that is denied, and goes on after what fails, so that the rest is shut all the same.
+fn act(
+    root: &Root,
+    declaration: &Declaration,
+    action: impl Fn(LockName) -> Option<Action>,
+) -> Vec<String> {
     let look = Look::new(root);
-    let mut problems = Vec::new();
-    let denied = |name| denied(declaration, name).filter(|_| is_meant(name));
-    if denied(LockName::Accounts).is_some() {
-        match declaration.rule_set() {
-            Ok(rules) => problems.extend(accounts::apply(&look, &rules)),
-            Err(error) => problems.push(error.to_string()),
-        }
-    }
-    if denied(LockName::Imds).is_some() {
-        problems.extend(imds::apply(&look, declaration));
-    }
-    if let Some(except) = denied(LockName::Filesystems) {
-        problems.extend(filesystems::apply(&look, declaration, &except));
-    }
-    // The kernel's door is the last: what comes before may need a module.
-    if let Some(modules) = denied(LockName::Kernel) {
-        // `sock_diag` for TCP may be a module, loaded at the first question: after `modules_disabled` it never is.
-        remote_access::warm_up();
-        let load = |modules: &[&str]| live::load_modules(root, modules);
-        match declaration.rule_set() {
-            Ok(rules) => problems.extend(kernel::apply(root, &rules, &modules, &load)),
-            Err(error) => problems.push(error.to_string()),
-        }
-    }
-    problems
+    let act = |name| {
+        let (action, except) = (action(name)?, denied(declaration, name)?);
+        Some(action(&Target {
+            look: &look,
+            declaration,
+            except: &except,
+        }))
+    };
+    list::in_order()
+        .into_iter()
+        .filter_map(act)
+        .flatten()
+        .collect()
 }
 
 /// Looks at each lock of a declaration, in the order in which they are declared.
@@ -183,32 +181,13 @@ fn measure(
                 Lock::Allow => &[],
                 Lock::Deny { except } => except.as_slice(),
             };
-            let items = probe(look, declaration, name, except);
+            let target = Target {
+                look,
+                declaration,
+                except,
+            };
+            let items = (list::actions(name).probe)(&target);
             Measured::new(name, lock, items, granted.get(&name).copied())
         })
         .collect()
-}
-
-/// Measures the items of a lock. Also of one that is allowed: whoever reads the table wants to know.
-fn probe(
-    look: &Look<'_>,
-    declaration: &Declaration,
-    name: LockName,
-    except: &[String],
-) -> Vec<Item> {
-    match name {
-        LockName::Accounts => accounts::probe(look),
-        LockName::CloudInit => cloud_init::probe(look),
-        LockName::Filesystems => filesystems::probe(look, declaration, except),
-        LockName::Imds => imds::probe(look, declaration),
-        LockName::Kernel => match declaration.rule_set() {
-            Ok(rules) => kernel::probe(look, &rules, except),
-            // The declaration was verified, and its rules are a part of it.
-            // Should they fail all the same, a lock without items is unknown, never shut.
-            Err(_) => Vec::new(),
-        },
-        LockName::Packages => packages::probe(look),
-        LockName::RemoteAccess => remote_access::probe(look, except),
-        LockName::Schedules => schedules::probe(look),
-    }
 }

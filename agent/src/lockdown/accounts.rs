@@ -11,16 +11,23 @@ mod database;
 mod keys;
 mod sshd;
 
-use earmark_manifest::class::RuleSet;
-
 use self::database::Account;
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength},
+    list::{LockActions, Target},
     look::{Look, few},
 };
 
-pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+pub(super) const LOCK: LockActions = LockActions {
+    units: None,
+    prepare: None,
+    shut: Some(shut),
+    open: Some(|target| keys::give_back(target.look)),
+    probe: |target| probe(target.look),
+};
+
+fn probe(look: &Look<'_>) -> Vec<Item> {
     let accounts = database::accounts(look);
     let of_accounts = |see: &dyn Fn(&[Account]) -> Seen| match &accounts {
         Ok(accounts) => see(accounts),
@@ -53,15 +60,12 @@ pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
     items
 }
 
-/// Gives the keys back that were put aside. Says what it could not do.
-pub(super) fn open(look: &Look<'_>) -> Vec<String> {
-    keys::give_back(look)
-}
-
-/// Puts authorized keys in state directories aside. Says what it could not do; a second run finds
-/// nothing left to do.
-pub(super) fn apply(look: &Look<'_>, rules: &RuleSet) -> Vec<String> {
-    keys::apply(look, rules)
+/// Puts authorized keys in state directories aside.
+fn shut(target: &Target<'_>) -> Vec<String> {
+    match target.declaration.rule_set() {
+        Ok(rules) => keys::apply(target.look, &rules),
+        Err(error) => vec![error.to_string()],
+    }
 }
 
 /// Names only: of a password nothing is said but whether there is one.

@@ -10,9 +10,19 @@ use earmark_scan::{Doubt, Root, Violation, ViolationKind, cloud_init};
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::LockActions,
     look::Look,
 };
 use crate::boot::policy::Policy;
+
+/// Its switches are the image's: there is nothing to shut on a host.
+pub(super) const LOCK: LockActions = LockActions {
+    units: None,
+    prepare: None,
+    shut: None,
+    open: None,
+    probe: |target| probe(target.look),
+};
 
 /// Checks that cloud-init is kept from user-data, where that is declared. The check runs before cloud-init
 /// starts: on a host where it fails, whoever sets user-data runs commands as root.
@@ -37,7 +47,7 @@ pub fn violation(root: &Root, policy: &Policy) -> Result<Option<Violation>, Doub
     }))
 }
 
-pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+fn probe(look: &Look<'_>) -> Vec<Item> {
     let seen = match (
         cloud_init::is_present(look.root()),
         cloud_init::problem(look.root()),

@@ -43,9 +43,18 @@ use self::{
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::LockActions,
     look::Look,
 };
 use crate::status::model::LockState;
+
+pub(super) const LOCK: LockActions = LockActions {
+    units: None,
+    prepare: Some(|target| prepare(target.look, target.declaration, target.except)),
+    shut: Some(|target| apply(target.look, target.declaration, target.except)),
+    open: Some(|target| open(target.look, target.declaration, target.except)),
+    probe: |target| probe(target.look, target.declaration, target.except),
+};
 
 /// Mount table of PID 1, which services see that start from now on.
 // Not `self`: the mounts of a unit with ProtectSystem= or PrivateTmp= are its own, and look shut.
@@ -61,7 +70,7 @@ const SHOWN_OF_OTHERS: usize = 4;
 const AT_LOGIN: &[u8] = b"run/user/";
 
 /// The mounts as PID 1 sees them. `except` are places that are left open: written and run.
-pub(super) fn probe(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<Item> {
+fn probe(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<Item> {
     let items = Places::new(declaration, except)
         .map_err(Unseen::from)
         .and_then(|places| match table(look) {
@@ -85,21 +94,17 @@ fn table_item(unseen: Unseen) -> Item {
 }
 
 /// Makes the islands, before anything opens a file in them. Nothing is read-only yet.
-pub(super) fn prepare(
-    look: &Look<'_>,
-    declaration: &Declaration,
-    except: &[String],
-) -> Vec<String> {
+fn prepare(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
     bring_about(look, declaration, except, Stage::Islands)
 }
 
 /// Shuts the rest. Returns what went wrong; a second run finds nothing to do.
-pub(super) fn apply(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
+fn apply(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
     bring_about(look, declaration, except, Stage::Whole)
 }
 
 /// Makes what is sealed writable again. What is writable is still nothing that can be run from.
-pub(super) fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
+fn open(look: &Look<'_>, declaration: &Declaration, except: &[String]) -> Vec<String> {
     let planned = host_mounts(look)
         .and_then(|()| Places::new(declaration, except))
         .and_then(|places| Ok::<_, String>(plan::unseal(&table(look)?, &places)));

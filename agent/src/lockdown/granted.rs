@@ -15,7 +15,8 @@ use earmark_manifest::{
 use earmark_scan::{Root, verify::Verdict};
 
 use super::{
-    accounts, apply, denied, filesystems, imds,
+    apply, denied,
+    list::{Target, actions},
     look::Look,
     measure, tell,
     units::{self, Units},
@@ -110,7 +111,7 @@ fn carry_out(root: &Root, declaration: &Declaration, opened: &mut Opened) -> Vec
     let (opening, shutting) = (opened.at(Progress::Opening), opened.at(Progress::Shutting));
     let mut problems = Vec::new();
     let all = opening.iter().chain(&shutting);
-    let has_units = all.map(|lock| lock.lock()).any(units::are_of);
+    let has_units = all.map(|lock| lock.lock()).any(is_of_units);
     // The generator leaves the masks of what is open out, and puts the others back.
     let reloaded = if has_units {
         units::reload(root)
@@ -129,12 +130,12 @@ fn carry_out(root: &Root, declaration: &Declaration, opened: &mut Opened) -> Vec
     problems.extend(apply(root, declaration, |name| names.contains(&name)));
     for lock in opening {
         // As long as nothing is known of the masks it is tried again.
-        if units::are_of(lock.lock()) && !are_units_known {
+        if is_of_units(lock.lock()) && !are_units_known {
             continue;
         }
         let found = open(root, declaration, lock);
         // A unit that did not start is none that the lock keeps from it: whoever is in can see why.
-        if found.is_empty() || units::are_of(lock.lock()) {
+        if found.is_empty() || is_of_units(lock.lock()) {
             opened.is_opened(lock);
         }
         problems.extend(found);
@@ -142,18 +143,22 @@ fn carry_out(root: &Root, declaration: &Declaration, opened: &mut Opened) -> Vec
     problems
 }
 
+/// Returns whether a lock is made of units.
+fn is_of_units(lock: LockName) -> bool {
+    actions(lock).units.is_some()
+}
+
 fn open(root: &Root, declaration: &Declaration, lock: GrantedLock) -> Vec<String> {
-    let host = Look::new(root);
-    let except = denied(declaration, lock.lock()).unwrap_or_default();
-    match lock {
-        GrantedLock::Accounts => accounts::open(&host),
-        GrantedLock::Filesystems => filesystems::open(&host, declaration, &except),
-        GrantedLock::Imds => imds::open(&host, declaration),
-        GrantedLock::Packages | GrantedLock::RemoteAccess | GrantedLock::Schedules => {
-            match Units::of(declaration, lock.lock()) {
-                Some(units) => units.start(root),
-                None => Vec::new(),
-            }
-        }
+    let lock = lock.lock();
+    if let Some(units) = Units::of(declaration, lock) {
+        return units.start(root);
     }
+    let target = Target {
+        look: &Look::new(root),
+        declaration,
+        except: &denied(declaration, lock).unwrap_or_default(),
+    };
+    actions(lock)
+        .open
+        .map_or_else(Vec::new, |open| open(&target))
 }

@@ -22,8 +22,17 @@ use self::{
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::LockActions,
     look::Look,
     netlink::{self, Refusal},
+};
+
+pub(super) const LOCK: LockActions = LockActions {
+    units: None,
+    prepare: None,
+    shut: Some(|target| apply(target.look, target.declaration)),
+    open: Some(|target| open(target.look, target.declaration)),
+    probe: |target| probe(target.look, target.declaration),
 };
 
 const DESIRED: &str = "for root alone";
@@ -31,7 +40,7 @@ const DESIRED: &str = "for root alone";
 const IPV6: &str = "/proc/sys/net/ipv6";
 
 /// The rule of each address, as the kernel lists it.
-pub(super) fn probe(look: &Look<'_>, declaration: &Declaration) -> Vec<Item> {
+fn probe(look: &Look<'_>, declaration: &Declaration) -> Vec<Item> {
     let item = |family: Family| {
         let seen = if declaration.image.platform == Platform::File {
             Seen::Absent("platform = \"file\"".to_owned())
@@ -45,7 +54,7 @@ pub(super) fn probe(look: &Look<'_>, declaration: &Declaration) -> Vec<Item> {
 }
 
 /// Adds the rules that are missing. Returns what went wrong; a second run finds nothing to do.
-pub(super) fn apply(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
+fn apply(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
     if declaration.image.platform == Platform::File {
         return Vec::new();
     }
@@ -75,7 +84,7 @@ fn add_missing(look: &Look<'_>, family: Family) -> Result<(), String> {
 }
 
 /// Takes the rule away that keeps all but root out. Returns what went wrong.
-pub(super) fn open(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
+fn open(look: &Look<'_>, declaration: &Declaration) -> Vec<String> {
     if declaration.image.platform == Platform::File {
         return Vec::new();
     }

@@ -21,7 +21,24 @@ use self::settings::{MODULES_DISABLED, SETTINGS, Setting};
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::{LockActions, Target},
     look::Look,
+    remote_access,
+};
+use crate::exec::live;
+
+/// No grant opens it: what the kernel refuses it refuses until the next boot.
+pub(super) const LOCK: LockActions = LockActions {
+    units: None,
+    prepare: None,
+    shut: Some(shut),
+    open: None,
+    probe: |target| match target.declaration.rule_set() {
+        Ok(rules) => probe(target.look, &rules, target.except),
+        // The declaration was verified, and its rules are a part of it.
+        // Should they fail all the same, a lock without items is unknown, never shut.
+        Err(_) => Vec::new(),
+    },
 };
 
 /// There wherever settings can be read at all.
@@ -35,7 +52,7 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 const INTEGRITY: &str = "integrity";
 
 /// The settings as they are. `modules` were to be loaded before the door shut; `rules` say which files are signed.
-pub(super) fn probe(look: &Look<'_>, rules: &RuleSet, modules: &[String]) -> Vec<Item> {
+fn probe(look: &Look<'_>, rules: &RuleSet, modules: &[String]) -> Vec<Item> {
     let allowed = modules.iter().map(|name| allowed_module(look, name));
     let programs = programs::probe(look, rules).into_iter();
     SETTINGS
@@ -48,9 +65,20 @@ pub(super) fn probe(look: &Look<'_>, rules: &RuleSet, modules: &[String]) -> Vec
         .collect()
 }
 
+fn shut(target: &Target<'_>) -> Vec<String> {
+    // `sock_diag` for TCP may be a module, loaded at the first question: after `modules_disabled` it never is.
+    remote_access::warm_up();
+    let root = target.look.root();
+    let load = |modules: &[&str]| live::load_modules(root, modules);
+    match target.declaration.rule_set() {
+        Ok(rules) => apply(root, &rules, target.except, &load),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
 /// Shuts what is open. Modules that are to be there are loaded first, by `load`, and the door for them
 /// is shut last. Returns what went wrong; the rest is shut all the same. A second run finds nothing to do.
-pub(super) fn apply(
+fn apply(
     root: &Root,
     rules: &RuleSet,
     modules: &[String],

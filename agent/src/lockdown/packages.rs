@@ -9,7 +9,16 @@ pub mod answer;
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::LockActions,
     look::{Look, few},
+};
+
+pub(super) const LOCK: LockActions = LockActions {
+    units: Some(|_| masks()),
+    prepare: None,
+    shut: None,
+    open: None,
+    probe: |target| probe(target.look),
 };
 
 /// Directory of the package managers that the agent answers for.
@@ -126,7 +135,7 @@ const UPGRADERS: [(&str, &[&str]); 8] = [
 ];
 
 /// The units that are masked where this is declared.
-pub(super) fn masks() -> Vec<&'static str> {
+fn masks() -> Vec<&'static str> {
     UPGRADERS
         .iter()
         .flat_map(|(_, units)| *units)
@@ -134,7 +143,7 @@ pub(super) fn masks() -> Vec<&'static str> {
         .collect()
 }
 
-pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+fn probe(look: &Look<'_>) -> Vec<Item> {
     let units = UPGRADERS
         .iter()
         .flat_map(|(name, units)| look.masked_units(name, units));

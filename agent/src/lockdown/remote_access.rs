@@ -9,7 +9,16 @@ mod listening;
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength},
+    list::LockActions,
     look::Look,
+};
+
+pub(super) const LOCK: LockActions = LockActions {
+    units: Some(masks),
+    prepare: None,
+    shut: None,
+    open: None,
+    probe: |target| probe(target.look, target.except),
 };
 
 /// A way in, and the units that bring it on the systems that there are profiles for, and on newer
@@ -170,7 +179,7 @@ const PORTS: [u16; 3] = [22, 23, 2222];
 const ALLOWED: &str = "allowed by the declaration";
 
 /// The units that are masked where this is declared.
-pub(super) fn masks(except: &[String]) -> Vec<&'static str> {
+fn masks(except: &[String]) -> Vec<&'static str> {
     WAYS.iter()
         .filter(|way| !is_left_open(way, except))
         .flat_map(|way| way.units)
@@ -178,7 +187,7 @@ pub(super) fn masks(except: &[String]) -> Vec<&'static str> {
         .collect()
 }
 
-pub(super) fn probe(look: &Look<'_>, except: &[String]) -> Vec<Item> {
+fn probe(look: &Look<'_>, except: &[String]) -> Vec<Item> {
     let mut items = Vec::new();
     for way in &WAYS {
         if is_left_open(way, except) {

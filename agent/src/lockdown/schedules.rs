@@ -12,7 +12,16 @@ mod spool;
 use super::{
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
+    list::LockActions,
     look::{Look, few},
+};
+
+pub(super) const LOCK: LockActions = LockActions {
+    units: Some(|_| masks()),
+    prepare: None,
+    shut: None,
+    open: None,
+    probe: |target| probe(target.look),
 };
 
 /// Daemons that run jobs later for people, and the units that bring them.
@@ -75,7 +84,7 @@ const RUN_TIME: [&str; 6] = [
 ];
 
 /// The units that are masked where this is declared.
-pub(super) fn masks() -> Vec<&'static str> {
+fn masks() -> Vec<&'static str> {
     DAEMONS
         .iter()
         .flat_map(|(_, units)| *units)
@@ -83,7 +92,7 @@ pub(super) fn masks() -> Vec<&'static str> {
         .collect()
 }
 
-pub(super) fn probe(look: &Look<'_>) -> Vec<Item> {
+fn probe(look: &Look<'_>) -> Vec<Item> {
     let mut items = Vec::new();
     for (name, units) in DAEMONS {
         items.extend(look.masked_units(name, units));

@@ -14,8 +14,8 @@ use rustix::fs::{OFlags, ResolveFlags};
 use super::{
     denied,
     item::Unseen,
+    list::actions,
     look::{Look, is_of},
-    packages, remote_access, schedules,
 };
 use crate::exec::live;
 
@@ -30,37 +30,16 @@ pub(super) struct Units {
     names: Vec<&'static str>,
 }
 
-/// Returns whether a lock is made of units.
-pub(super) fn are_of(lock: LockName) -> bool {
-    matches!(
-        lock,
-        LockName::Packages | LockName::RemoteAccess | LockName::Schedules
-    )
-}
-
 /// Has the service manager run its generators again.
 pub(super) fn reload(root: &Root) -> Result<(), String> {
     live::systemctl(root, &["daemon-reload".to_owned()])
 }
 
-/// Those that are masked where this lock is denied.
-pub(super) fn masks(lock: LockName, except: &[String]) -> Vec<&'static str> {
-    match lock {
-        LockName::Packages => packages::masks(),
-        LockName::RemoteAccess => remote_access::masks(except),
-        LockName::Schedules => schedules::masks(),
-        LockName::Accounts
-        | LockName::CloudInit
-        | LockName::Filesystems
-        | LockName::Imds
-        | LockName::Kernel => Vec::new(),
-    }
-}
-
 impl Units {
     pub fn of(declaration: &Declaration, lock: LockName) -> Option<Self> {
-        let except = denied(declaration, lock).filter(|_| are_of(lock))?;
-        let names = masks(lock, &except);
+        let units = actions(lock).units?;
+        let except = denied(declaration, lock)?;
+        let names = units(&except);
         Some(Self {
             lock,
             except,

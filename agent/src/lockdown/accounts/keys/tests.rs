@@ -45,7 +45,7 @@ fn applied(root: &TestRoot) -> Vec<String> {
     let declaration = "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nstate = [\"/home\"]\n";
     let rules = Declaration::parse(declaration.as_bytes()).unwrap();
     let root = root.open();
-    super::super::apply(&Look::new(&root), &rules.rule_set().unwrap())
+    apply(&Look::new(&root), &rules.rule_set().unwrap())
 }
 
 #[test]
