@@ -3,6 +3,7 @@
 //! Only processes without any right use this. What they bring is believed by nobody for having come, and what
 //! they send is for anybody to read.
 
+mod file;
 pub mod http;
 mod https;
 mod s3;
@@ -10,12 +11,12 @@ mod sign;
 
 use std::{fmt, sync::OnceLock};
 
-use earmark_manifest::{declaration::Place, path::ImagePath};
+use earmark_manifest::declaration::Place;
 use earmark_scan::Root;
 use reqwest::{Client, Method, StatusCode};
 
 use self::https::{Answer, exchange};
-use crate::{host::files, platform::instance::Role};
+use crate::platform::instance::Role;
 
 /// An answer to a put is not of interest but for its status; an error of S3 has a code in it.
 const ANSWER: usize = 64 * 1024;
@@ -53,11 +54,7 @@ impl<'a> Remote<'a> {
     /// Gets the document at `place`, of at most `bound` bytes; `None` if there is none.
     pub async fn get(&self, place: &Place, bound: usize) -> Result<Option<Vec<u8>>, Trouble> {
         let answer = match place {
-            Place::File(path) => {
-                // Through no link: who may write to that directory could else have other files of this host read.
-                let read = self.root.read_opt(path, bound);
-                return read.map_err(|error| Trouble::Lasting(error.to_string()));
-            }
+            Place::File(path) => return file::get(self.root, path, bound),
             Place::Https(url) => exchange(self.client()?.get(url), bound).await?,
             Place::S3(object) => {
                 let role = self.role()?;
@@ -76,7 +73,7 @@ impl<'a> Remote<'a> {
     /// Puts it there, in the place of what is.
     pub async fn put(&self, place: &Place, bytes: &[u8]) -> Result<(), Trouble> {
         let request = match place {
-            Place::File(path) => return self.write(path, bytes),
+            Place::File(path) => return file::put(self.root, path, bytes),
             Place::Https(url) => self.client()?.put(url).body(bytes.to_vec()),
             Place::S3(object) => {
                 let role = self.role()?;
@@ -88,18 +85,6 @@ impl<'a> Remote<'a> {
             return Ok(());
         }
         Err(trouble(&answer))
-    }
-
-    /// Whole or not at all, and on the disk: readers of the directory never see half of it.
-    fn write(&self, path: &ImagePath, bytes: &[u8]) -> Result<(), Trouble> {
-        let failed = |error: std::io::Error| Trouble::Passing(format!("'{path}': {error}"));
-        let text = String::from_utf8_lossy(path.as_bytes());
-        let (directory, name) = text.rsplit_once('/').unwrap_or((".", &text));
-        // Through no link: whoever may write above it could else choose which file of this user is replaced.
-        let directory = files::open_directory(self.root, directory);
-        let directory = directory.map_err(|errno| failed(errno.into()))?;
-        // Readable for all: a report has no secret, and another account than this one collects it.
-        files::replace(directory, name, bytes, 0o644).map_err(failed)
     }
 
     fn role(&self) -> Result<&Role, Trouble> {
