@@ -25,7 +25,7 @@ pub use self::{
 };
 use crate::{
     exit::{Exit, Failure, Outcome},
-    output,
+    io::output,
 };
 
 /// One service in one region, and who asks it.

@@ -15,8 +15,8 @@ use earmark_manifest::{
 use serde::Serialize;
 
 use crate::{
+    io::output::{self, quote},
     keys,
-    output::{self, quote},
 };
 
 /// A grant in words.

@@ -33,7 +33,7 @@ use earmark_scan::{Root, seal};
 use self::{disk::Disk, fstab::Wanted, mounts::Mounted, select::Volume, table::Table, tree::Tree};
 use crate::{
     exit::{Exit, Exits, Outcome},
-    files::TemporaryDirectory,
+    io::files::TemporaryDirectory,
 };
 
 /// A disk's root, with what the image's declaration says that it has besides.

@@ -24,7 +24,7 @@ use earmark_manifest::{
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    files,
+    io::files,
 };
 
 pub use self::{

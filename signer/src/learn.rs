@@ -25,8 +25,7 @@ use serde::Serialize;
 
 use crate::{
     exit::{Exit, Failure, Outcome},
-    output,
-    progress::Bar,
+    io::{output, progress::Bar},
 };
 use change::Change;
 use tree::Tree;

@@ -39,8 +39,7 @@ pub use waive::Waivers;
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    output,
-    progress::Bar,
+    io::{output, progress::Bar},
 };
 
 /// Result of lint for a root.

@@ -20,38 +20,20 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-mod assemble;
 mod aws;
-mod beneath;
-mod bundle;
-mod capability;
-mod census;
 mod channel;
 mod cli;
 mod commands;
-mod critical;
-mod diff;
 mod exit;
-mod export;
-mod files;
 mod fleet;
-mod floor;
 mod grant;
 mod image;
+mod inspect;
+mod io;
 mod keys;
 mod learn;
 mod lint;
-mod measured;
-mod os_release;
-mod output;
-mod packages;
-mod place;
-mod progress;
-mod render;
-mod run;
-mod source;
-mod steps;
-mod templates;
+mod seal;
 
 use std::process::ExitCode;
 
@@ -62,7 +44,7 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            output::error(&failure);
+            io::output::error(&failure);
             failure.exit().into()
         }
     }

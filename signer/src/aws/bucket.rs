@@ -8,7 +8,7 @@ use earmark_manifest::declaration::S3;
 use http::Response;
 
 use super::{Trouble, domain, endpoint, is_passing, wants_fips};
-use crate::output;
+use crate::io::output;
 
 /// Its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use reqsign_core::{Env, Error, FileRead, Result};
 
-use crate::files;
+use crate::io::files;
 
 /// Files and variables of this host.
 #[derive(Debug, Clone, Copy)]

@@ -12,8 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     exit::{Exit, Exits, Next, Outcome},
-    files,
-    output::quote,
+    io::{files, output::quote},
 };
 
 /// Packer keeps every build in one file.

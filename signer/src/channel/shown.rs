@@ -9,7 +9,7 @@ use earmark_manifest::{
 use serde::Serialize;
 
 use super::Location;
-use crate::output;
+use crate::io::output;
 
 /// A channel in words.
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use earmark_manifest::name::ChannelName;
 
 use crate::{
     exit::{Exit, Failure, Outcome},
-    output::quote,
+    io::output::quote,
 };
 
 /// A file, an `https://` URL, which is read only, or an object of S3.

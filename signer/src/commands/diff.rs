@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use crate::{
-    diff::{Difference, Length},
     exit::Outcome,
-    output,
-    source::Source,
+    inspect::{
+        diff::{Difference, Length},
+        source::Source,
+    },
+    io::output,
 };
 
 /// Show what changed from one image to another

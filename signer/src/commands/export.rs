@@ -8,10 +8,14 @@ use earmark_manifest::verify;
 use crate::{
     commands::shared,
     exit::{Exit, Exits, Outcome},
-    export::{self, Format},
-    files,
-    output::{self, quote},
-    source::Source,
+    inspect::{
+        export::{self, Format},
+        source::Source,
+    },
+    io::{
+        files,
+        output::{self, quote},
+    },
 };
 
 /// Write a tree for another tool

@@ -17,10 +17,12 @@ use earmark_manifest::{
 
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    files,
     grant::{Shown, Signatures},
+    io::{
+        files,
+        output::{self, quote},
+    },
     keys::{self, KeyArgs},
-    output::{self, quote},
 };
 
 /// Open locks of one host for a time: break-glass

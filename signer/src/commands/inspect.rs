@@ -7,13 +7,16 @@ use earmark_scan::seal;
 use serde::Serialize;
 
 use crate::{
-    census::Census,
     commands::shared,
     exit::Outcome,
-    grant, keys,
-    output::{self, plain},
-    render::{self, Fact, Section},
-    source::{Kind, Source},
+    grant,
+    inspect::{
+        census::Census,
+        render::{self, Fact, Section},
+        source::{Kind, Source},
+    },
+    io::output::{self, plain},
+    keys,
 };
 
 /// Show what an image, a bundle, a manifest, a tree or a grant declares

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    bundle::SignedBundle,
     commands::shared::{self, Summary},
     exit::Outcome,
-    floor::ChannelArgs,
-    output,
+    io::output,
+    seal::{bundle::SignedBundle, floor::ChannelArgs},
 };
 
 /// Place a signed manifest into the root that was measured

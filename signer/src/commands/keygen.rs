@@ -16,9 +16,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    files,
+    io::{
+        files,
+        output::{self, quote},
+    },
     keys::{self, PassphraseArgs},
-    output::{self, quote},
 };
 
 /// Make a signing key

@@ -9,9 +9,9 @@ use earmark_scan::seal;
 use crate::{
     commands::shared,
     exit::{Exit, Exits, Next, Outcome},
+    inspect::source::Source,
+    io::output::{self, quote},
     learn,
-    output::{self, quote},
-    source::Source,
 };
 
 /// Propose class rules for what changed on its own in a booted host

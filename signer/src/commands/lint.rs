@@ -9,9 +9,11 @@ use earmark_manifest::{declaration::Declaration, limits};
 use crate::{
     commands::shared,
     exit::{Exit, Exits, Outcome},
-    files,
+    io::{
+        files,
+        output::{self, quote},
+    },
     lint::{self, Level, Listing},
-    output::{self, quote},
 };
 
 /// Find what makes a root unfit to be sealed: bake hygiene

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    assemble,
     commands::shared::{self, MeasureArgs, Summary},
     exit::Outcome,
-    output,
+    io::output,
+    seal::assemble,
 };
 
 /// Measure a root and write what is to be signed; the root is not changed

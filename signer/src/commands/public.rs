@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::{
     commands::keygen,
     exit::Outcome,
+    io::output::{self, quote},
     keys::{KeySource, PassphraseArgs},
-    output::{self, quote},
 };
 
 /// Write the public half of a key, for a trust file

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use crate::{
-    assemble,
     commands::shared::{self, MeasureArgs, Summary},
     exit::Outcome,
-    floor::ChannelArgs,
+    io::output,
     keys::KeyArgs,
-    output,
+    seal::{assemble, floor::ChannelArgs},
 };
 
 /// Measure, sign and install in one

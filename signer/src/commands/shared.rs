@@ -20,14 +20,18 @@ use earmark_scan::Root;
 use serde::Serialize;
 
 use crate::{
-    assemble::{self, Request},
-    bundle::SignedBundle,
     exit::{Exit, Exits, Failure, Next, Outcome},
-    files,
-    floor::{self, ChannelArgs},
-    os_release::Stamp,
-    output::{self, quote},
-    place::{self, Placement},
+    io::{
+        files,
+        output::{self, quote},
+    },
+    seal::{
+        assemble::{self, Request},
+        bundle::SignedBundle,
+        floor::{self, ChannelArgs},
+        os_release::Stamp,
+        place::{self, Placement},
+    },
 };
 
 /// What `measure` and `seal` need to know.

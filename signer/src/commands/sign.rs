@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::{
-    bundle::{self, UnsignedBundle},
     commands::shared::Summary,
     exit::Outcome,
+    io::output,
     keys::{self, KeyArgs},
-    output,
+    seal::bundle::{self, UnsignedBundle},
 };
 
 /// Sign what was measured; needs no root

@@ -16,8 +16,11 @@ use serde::Serialize;
 
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    files, keys,
-    output::{self, quote},
+    io::{
+        files,
+        output::{self, quote},
+    },
+    keys,
 };
 
 /// Write a trust file: the keys that an image believes

@@ -17,8 +17,7 @@ use crate::{
         Image,
         account::{Account, Named},
     },
-    output,
-    progress::Bar,
+    io::{output, progress::Bar},
 };
 use told::{Believed, Told};
 

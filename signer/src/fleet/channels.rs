@@ -20,7 +20,7 @@ use crate::{
     channel::{self, Location},
     commands::shared,
     exit::{Exit, Failure, Outcome},
-    output,
+    io::output,
 };
 
 /// A document that was verified, and what was seen of it before.

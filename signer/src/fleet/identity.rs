@@ -25,8 +25,7 @@ use serde::Deserialize;
 
 use crate::{
     exit::{Exit, Exits, Next, Outcome},
-    files,
-    output::quote,
+    io::{files, output::quote},
 };
 
 /// The keys of AWS that the user names. A certificate is pinned: neither who signed it nor how long it is

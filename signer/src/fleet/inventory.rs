@@ -20,7 +20,7 @@ use serde::{
 use super::report::shown;
 use crate::{
     exit::{Exit, Exits, Next, Outcome},
-    output::quote,
+    io::output::quote,
 };
 
 /// An instance has some kilobytes in it, of which a few words are kept.

@@ -11,7 +11,7 @@ use super::{
     identity::Certificates,
     state::{Judged, State},
 };
-use crate::output;
+use crate::io::output;
 
 /// Seconds that another host's clock may be ahead of this host's.
 const AHEAD: u64 = 300;

@@ -14,7 +14,7 @@ use super::{
     inventory::Inventory,
     report::{Seen, Taker, shown},
 };
-use crate::{aws::Bucket, exit::Outcome, output::quote};
+use crate::{aws::Bucket, exit::Outcome, io::output::quote};
 
 /// A directory, or what the names of objects begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{
     source::{Found, Named},
     state::{Counts, State},
 };
-use crate::{exit::Exit, output};
+use crate::{exit::Exit, io::output};
 
 /// A fleet at one time.
 #[derive(Debug, Serialize)]

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Exits, Outcome},
-    output,
+    io::output,
 };
 
 /// Ranges of a disk that cover all its bytes, each with its status.

@@ -21,8 +21,10 @@ use rustix::{
 use super::{bytes::Bytes, qcow2};
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    output::quote,
-    run::{self, Program},
+    io::{
+        output::quote,
+        run::{self, Program},
+    },
 };
 
 const QCOW2: &str = "copy it again, if it is cut short; qemu-img convert -O raw makes a disk of it that stands alone, and \

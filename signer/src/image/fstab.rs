@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    output::plain,
-    source::layout_path,
+    inspect::source::layout_path,
+    io::output::plain,
 };
 
 const FSTAB: &str = "/etc/fstab";

@@ -19,9 +19,11 @@ use super::{
     superblock::{self, FileSystem, Kind},
 };
 use crate::{
-    beneath,
     exit::{Exit, Exits, Failure, Next, Outcome},
-    run::{self, Program},
+    io::{
+        beneath,
+        run::{self, Program},
+    },
 };
 
 const TIMEOUT: Duration = Duration::from_mins(1);

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    source::layout_path,
+    inspect::source::layout_path,
 };
 
 /// A partition, and what is in it.

@@ -14,7 +14,7 @@ pub use self::reference::Reference;
 use self::service::Service;
 use crate::{
     exit::{Exit, Exits, Next, Outcome},
-    output,
+    io::output,
 };
 
 /// KMS takes a message of at most so many bytes. A P-256 key gets a digest; an Ed25519 key cannot: the

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::secret;
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    output::quote,
+    io::output::quote,
 };
 
 /// A passphrase longer than this is a file that was not meant.

@@ -25,7 +25,7 @@ pub use self::uri::Uri;
 use super::{Passphrase, passphrase};
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
-    output,
+    io::output,
 };
 
 /// A private key in a device, with a session in which its PIN was given.

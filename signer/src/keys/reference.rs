@@ -7,8 +7,7 @@ use zeroize::Zeroizing;
 use super::{KEY_FILE, Passphrase, SigningKey, kms, pem, pkcs11, secret};
 use crate::{
     exit::{Exit, Failure, Outcome},
-    files,
-    output::quote,
+    io::{files, output::quote},
 };
 
 /// Location of a private key: a path, `env:NAME` for PEM in an environment variable, `pkcs11:` for one

@@ -20,8 +20,7 @@ use anyhow::Context;
 
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    files,
-    output::quote,
+    io::{files, output::quote},
 };
 
 /// Permissions of group and others.

@@ -6,7 +6,7 @@ use earmark_manifest::path::ImagePath;
 use earmark_scan::{Doubt, Root, Violation, ViolationKind};
 use rustix::{fs::FileType, io::Errno};
 
-use crate::{beneath, output::plain};
+use crate::io::{beneath, output::plain};
 
 /// One path, and all that is not as it was signed there.
 #[derive(Debug)]

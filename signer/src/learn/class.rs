@@ -52,7 +52,7 @@ pub fn judge(all: &[Change], unknown: &[Doubt], tree: &Tree) -> Judged {
             new_directories.insert(&change.path);
             let inside = beneath(all, &change.path);
             if !inside.is_empty() {
-                let objects = crate::output::count(inside.len(), "object", "objects");
+                let objects = crate::io::output::count(inside.len(), "object", "objects");
                 evidence.push(format!("added: with {objects} in it"));
             }
             class = class.and_then(|class| {

@@ -22,8 +22,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    assemble::{self, Request},
     keys::SigningKey,
+    seal::assemble::{self, Request},
 };
 
 const SPEC: &str = "\

@@ -9,7 +9,7 @@ use std::fmt;
 use earmark_manifest::class::PathClass;
 
 use super::{Lesson, Proposal, Wider};
-use crate::output::{count, plain};
+use crate::io::output::{count, plain};
 
 impl fmt::Display for Lesson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,7 @@ use rustix::{
 use serde::Serialize;
 
 use super::finding::{Finding, Repair};
-use crate::beneath;
+use crate::io::beneath;
 
 /// One thing that was done, or was not.
 #[derive(Debug, Serialize)]

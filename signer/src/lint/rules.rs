@@ -33,6 +33,6 @@ fn sum(files: &[&Seen<'_>]) -> String {
         count += 1;
         bytes = bytes.saturating_add(file.size);
     }
-    let count = crate::output::count(count, "file", "files");
-    format!("has {count} of {}", crate::output::size(bytes))
+    let count = crate::io::output::count(count, "file", "files");
+    format!("has {count} of {}", crate::io::output::size(bytes))
 }

@@ -8,8 +8,7 @@ use earmark_manifest::limits;
 use super::{Found, Written};
 use crate::{
     exit::{Exit, Exits, Failure, Outcome},
-    files,
-    output::quote,
+    io::{files, output::quote},
 };
 
 pub fn read(path: &Path) -> Outcome<Option<Found>> {

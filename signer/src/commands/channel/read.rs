@@ -13,7 +13,8 @@ use crate::{
     channel::{self, Location, Shown, Signatures},
     commands::shared,
     exit::{Exit, Exits, Failure, Outcome},
-    keys, output,
+    io::output,
+    keys,
 };
 
 /// Show a channel, without believing it

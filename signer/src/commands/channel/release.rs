@@ -7,9 +7,9 @@ use earmark_manifest::{
 };
 
 use crate::{
-    bundle::SignedBundle,
     channel::{Artifacts, edit::Candidate},
     exit::{Exit, Exits, Failure, Outcome},
+    seal::bundle::SignedBundle,
 };
 
 /// A release to promote.

@@ -18,8 +18,8 @@ use crate::{
     },
     commands::shared,
     exit::{Exit, Failure, Outcome},
+    io::output,
     keys::{self, KeyArgs, SigningKey},
-    output,
 };
 
 /// What all four take.

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use super::FleetArgs;
 use crate::{
     exit::{Exit, Failure, Outcome},
-    files,
     fleet::{FailOn, State, Status, render::Format},
-    output,
+    io::{files, output},
 };
 
 /// Show where every host stands, once

@@ -11,7 +11,7 @@ use super::{FleetArgs, interval};
 use crate::{
     exit::{Exit, Outcome},
     fleet::{State, Status},
-    output,
+    io::output,
 };
 use screen::Screen;
 use stop::{Share, StopAt};

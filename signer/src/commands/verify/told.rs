@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     exit::Outcome,
     image::account::Account,
-    output::{count, quote},
+    io::output::{count, quote},
 };
 
 /// The source of the keys that were believed.

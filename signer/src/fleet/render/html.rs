@@ -12,7 +12,7 @@ use earmark_manifest::crypto::sha256;
 
 use crate::{
     fleet::{State, Status, duration, source::Named},
-    output,
+    io::output,
 };
 use parts::{Escaped, bar, host_row, tone};
 

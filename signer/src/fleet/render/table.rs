@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     fleet::{State, Status, channels::ShownChannel, duration, join::Host, source::Named},
-    output,
+    io::output,
 };
 
 /// The whole, in lines.

@@ -21,7 +21,7 @@ use super::{Asked, Found, READ};
 use crate::{
     exit::{Exit, Exits, Next, Outcome},
     fleet::report::Taker,
-    output::quote,
+    io::output::quote,
 };
 
 /// More names than that are a mistake, or made to exhaust memory: they are held, and no more than they.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{aws::is_region, output};
+use crate::{aws::is_region, io::output};
 
 /// A key of KMS: an id, an alias, or the ARN of either.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::reference::Reference;
 use crate::{
     aws::{self, Session, Trouble},
     exit::{Next, Outcome},
-    output,
+    io::output,
 };
 
 /// An answer longer than this is none of KMS.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::output;
+use crate::io::output;
 
 /// Reference to a key of a token, and the module that reaches the token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use earmark_manifest::declaration::LockName;
 
 use super::{Image, Sink, path};
-use crate::{lint::finding::Draft, output::plain};
+use crate::{io::output::plain, lint::finding::Draft};
 
 /// Passwords that open an account.
 pub fn passwords(image: &Image<'_>, sink: &mut Sink) {

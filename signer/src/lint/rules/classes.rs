@@ -59,7 +59,7 @@ pub fn executable_state(image: &Image<'_>, sink: &mut Sink) {
             .iter()
             .any(|place| seen.path.is_beneath(&super::path(place)));
         if let Some(first) = first {
-            let count = crate::output::count(programs.count() + 1, "program", "programs");
+            let count = crate::io::output::count(programs.count() + 1, "program", "programs");
             let found = format!("is state, and has {count} in it, such as {}", first.path);
             sink.push(Draft::new(seen.path, found));
         } else if is_place && seen.is_directory() {

@@ -3,7 +3,7 @@
 use earmark_manifest::declaration::{Action, Step};
 
 use super::{Image, Sink};
-use crate::{lint::finding::Draft, output};
+use crate::{io::output, lint::finding::Draft};
 
 /// `/etc/machine-id`.
 pub fn machine_id(image: &Image<'_>, sink: &mut Sink) {

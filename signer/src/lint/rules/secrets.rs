@@ -15,7 +15,7 @@ pub fn authorized_keys(image: &Image<'_>, sink: &mut Sink) {
         let is_key = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
         let count = text.lines().filter(is_key).count();
         if count > 0 {
-            let keys = crate::output::count(count, "key", "keys");
+            let keys = crate::io::output::count(count, "key", "keys");
             sink.push(Draft::new(
                 file.path,
                 format!("lets {keys} in on every host"),

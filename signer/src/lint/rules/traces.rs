@@ -120,7 +120,7 @@ pub fn swap(image: &Image<'_>, sink: &mut Sink) {
         "hiberfil.sys",
     ] {
         if let Some(file) = image.get(path).filter(|file| file.has_content()) {
-            let size = crate::output::size(file.size);
+            let size = crate::io::output::size(file.size);
             sink.push(Draft::new(file.path, format!("is a swap file of {size}")));
         }
     }

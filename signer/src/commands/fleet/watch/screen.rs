@@ -11,7 +11,7 @@ use crate::{
         Status,
         render::{Table, states_text},
     },
-    output,
+    io::output,
 };
 
 /// A screen that is redrawn, or lines where there is no terminal.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{fleet::Status, output};
+use crate::{fleet::Status, io::output};
 
 /// A share of hosts, in thousandths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

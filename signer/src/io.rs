@@ -1,0 +1,8 @@
+//! What every command stands on: files of this host and beneath a root, programs, progress, the terminal. It knows no
+//! command.
+
+pub mod beneath;
+pub mod files;
+pub mod output;
+pub mod progress;
+pub mod run;
