@@ -7,6 +7,7 @@
 //! masked by the generator, before anything starts.
 
 mod accounts;
+mod actions;
 mod again;
 mod cause;
 mod cloud_init;
@@ -34,12 +35,12 @@ use anyhow::Result;
 use earmark_manifest::declaration::{Declaration, Lock, LockName};
 use earmark_scan::Root;
 
-pub use self::{cloud_init::violation as cloud_init_violation, packages::answer};
 use self::{
+    actions::{Action, Target},
     item::Measured,
-    list::{Action, Target},
     look::Look,
 };
+pub use self::{cloud_init::violation as cloud_init_violation, packages::answer};
 use crate::{boot::policy::Policy, cli::LockdownArgs, exit::Exit, fleet::grants};
 
 /// Brings the locks about, or only looks. The exit code is 13 if one that is denied is not enforced.

@@ -13,9 +13,9 @@ mod sshd;
 
 use self::database::Account;
 use super::{
+    actions::{LockActions, Target},
     cause::Probe,
     item::{Item, Seen, Strength},
-    list::{LockActions, Target},
     look::{Look, few},
 };
 

@@ -8,9 +8,9 @@ use earmark_manifest::{
 use earmark_scan::{Doubt, Root, Violation, ViolationKind, cloud_init};
 
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::LockActions,
     look::Look,
 };
 use crate::boot::policy::Policy;

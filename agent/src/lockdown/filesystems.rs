@@ -41,9 +41,9 @@ use self::{
     table::{By, Mount, Table},
 };
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::LockActions,
     look::Look,
 };
 use crate::status::model::LockState;

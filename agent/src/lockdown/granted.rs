@@ -15,8 +15,9 @@ use earmark_manifest::{
 use earmark_scan::{Root, verify::Verdict};
 
 use super::{
+    actions::Target,
     apply, denied,
-    list::{Target, actions},
+    list::actions,
     look::Look,
     measure, tell,
     units::{self, Units},

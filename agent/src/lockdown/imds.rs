@@ -20,9 +20,9 @@ use self::{
     rule::{Place, Rule},
 };
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::LockActions,
     look::Look,
     netlink::{self, Refusal},
 };

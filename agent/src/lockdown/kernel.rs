@@ -19,9 +19,9 @@ use rustix::{
 
 use self::settings::{MODULES_DISABLED, SETTINGS, Setting};
 use super::{
+    actions::{LockActions, Target},
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::{LockActions, Target},
     look::Look,
     remote_access,
 };

@@ -7,9 +7,9 @@
 pub mod answer;
 
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::LockActions,
     look::{Look, few},
 };
 

@@ -7,9 +7,9 @@
 mod listening;
 
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength},
-    list::LockActions,
     look::Look,
 };
 

@@ -10,9 +10,9 @@
 mod spool;
 
 use super::{
+    actions::LockActions,
     cause::Probe,
     item::{Item, Seen, Strength, Unseen},
-    list::LockActions,
     look::{Look, few},
 };
 
