@@ -30,11 +30,11 @@ use anyhow::Context;
 use earmark_manifest::declaration::Declaration;
 use earmark_scan::{Root, seal};
 
-use self::{disk::Disk, fstab::Wanted, mounts::Mounted, select::Volume, table::Table, tree::Tree};
-use crate::{
-    exit::{Exit, Exits, Outcome},
-    io::files::TemporaryDirectory,
+use self::{
+    disk::Disk, fstab::Wanted, mounts::Mounted, namespace::Kernel, select::Volume, table::Table,
+    tree::Tree,
 };
+use crate::exit::{Exit, Exits, Outcome};
 
 /// A disk's root, with what the image's declaration says that it has besides.
 #[derive(Debug)]
@@ -48,23 +48,6 @@ pub struct Image {
     volumes: Vec<Volume>,
     /// The volumes that are part of the root, and their mount points; the root's own is first.
     used: Vec<(Volume, String)>,
-}
-
-/// The directory of this program's own mounts; none, until the kernel has to read a file system.
-#[derive(Debug, Default)]
-struct Kernel(Option<TemporaryDirectory>);
-
-impl Kernel {
-    fn at(&mut self) -> Outcome<&Path> {
-        let directory = if let Some(directory) = self.0.take() {
-            directory
-        } else {
-            namespace::enter()?;
-            TemporaryDirectory::new_in(&std::env::temp_dir())
-                .context("failed to make a directory to mount the image on")?
-        };
-        Ok(self.0.insert(directory).path())
-    }
 }
 
 impl Image {

@@ -1,13 +1,36 @@
 //! Mounts of this process's own.
 
+use std::path::Path;
+
 use anyhow::Context;
 use nix::sched::CloneFlags;
 use rustix::mount::MountPropagationFlags;
 
-use crate::exit::{Exit, Exits, Next, Outcome};
+use crate::{
+    exit::{Exit, Exits, Next, Outcome},
+    io::files::TemporaryDirectory,
+};
+
+/// The directory of this program's own mounts; none, until the kernel has to read a file system.
+#[derive(Debug, Default)]
+pub(super) struct Kernel(Option<TemporaryDirectory>);
+
+impl Kernel {
+    /// The directory, made at the first call, in a mount namespace of its own.
+    pub(super) fn at(&mut self) -> Outcome<&Path> {
+        let directory = if let Some(directory) = self.0.take() {
+            directory
+        } else {
+            enter()?;
+            TemporaryDirectory::new_in(&std::env::temp_dir())
+                .context("failed to make a directory to mount the image on")?
+        };
+        Ok(self.0.insert(directory).path())
+    }
+}
 
 /// From here on, what this thread, and what it starts, mounts is seen by nobody else, and goes with it.
-pub fn enter() -> Outcome<()> {
+fn enter() -> Outcome<()> {
     nix::sched::unshare(CloneFlags::CLONE_NEWNS)
         .context("failed to get mounts of this program's own")
         .exits(Exit::Undecided)

@@ -7,11 +7,11 @@ use earmark_manifest::layout;
 use earmark_scan::Root;
 
 use super::{
-    Kernel,
     bytes::Bytes,
     disk::Disk,
     ext4::Ext4,
     mounts::{self, Mounted},
+    namespace::Kernel,
     partitions::{self, Partition, Purpose},
     superblock::{self, Content, FileSystem, Kind, SWAP},
     table::{self, Table},
