@@ -145,6 +145,11 @@ const PKCS8_ED25519: &[u8] = &[
 
 impl PublicKey {
     /// From a `SubjectPublicKeyInfo`, as in a PEM block `PUBLIC KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] for another encoding or algorithm; as [`PublicKey::ed25519`] and [`PublicKey::p256`]
+    /// otherwise.
     pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
         if let Some(key) = der.strip_prefix(SPKI_ED25519) {
             return Self::ed25519(key.try_into().map_err(|_| KeyError::Malformed)?);
@@ -161,6 +166,10 @@ impl PublicKey {
     /// A key of small order is refused here, since `ring` accepts it and then accepts signatures
     /// that nobody made. So is one that is no point of the curve: it would never verify anything, and
     /// nobody would know why.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::SmallOrder`], or [`KeyError::NotOnCurve`] for no point and for a second spelling of one.
     pub fn ed25519(key: [u8; 32]) -> Result<Self, KeyError> {
         let mut masked = key;
         let [.., last] = &mut masked;
@@ -184,6 +193,10 @@ impl PublicKey {
     }
 
     /// From an uncompressed P-256 point.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::NotOnCurve`] for no point of the curve; [`KeyError::Random`] if the check has no random source.
     pub fn p256(point: [u8; 65]) -> Result<Self, KeyError> {
         // An agreement with the key checks what a verification would check only when it is too
         // late to say so: that the point is on the curve.
@@ -212,6 +225,10 @@ impl PublicKey {
     }
 
     /// Checks that `signature` is this key's over `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSignature`] for a signature of another key, message or encoding.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         match self {
             // `ring` refuses S at or above the group order: else anybody could turn a signature into another one.
@@ -245,6 +262,11 @@ impl RsaKey {
     }
 
     /// Checks that `signature` is this key's over `message`, with PKCS#1 v1.5 padding and SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSignature`] for a signature of another key, message or encoding, and for bytes that are no RSA key of
+    /// 2,048 to 8,192 bits.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         // PKCS#1 v1.5 is what EC2 signs identity documents with: the padding is not ours to choose.
         UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.0)
@@ -268,6 +290,10 @@ enum Pair {
 }
 
 /// Bytes by chance, of the system's generator.
+///
+/// # Errors
+///
+/// [`KeyError::Random`] if the system has no random source.
 pub fn random<const N: usize>() -> Result<[u8; N], KeyError>
 where
     [u8; N]: ring::rand::RandomlyConstructable,
@@ -279,6 +305,10 @@ where
 
 impl PrivateKey {
     /// A new private key as PKCS#8 DER, in the version that OpenSSL reads.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Random`] if the system has no random source.
     pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Vec<u8>, KeyError> {
         let random = SystemRandom::new();
         match algorithm {
@@ -297,6 +327,10 @@ impl PrivateKey {
     }
 
     /// From PKCS#8 DER, as in a PEM block `PRIVATE KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] for another encoding or algorithm.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         // OpenSSL writes Ed25519 keys without the public key, which the "unchecked" name is about:
         // there is no pair that could be inconsistent.
@@ -313,6 +347,10 @@ impl PrivateKey {
     }
 
     /// The public half.
+    ///
+    /// # Errors
+    ///
+    /// As [`PublicKey::ed25519`] and [`PublicKey::p256`]: a private key may be of a public one that is refused.
     pub fn public(&self) -> Result<PublicKey, KeyError> {
         match &self.0 {
             Pair::Ed25519(pair) => PublicKey::ed25519(
@@ -331,6 +369,10 @@ impl PrivateKey {
     }
 
     /// A signature over `message`. Ed25519's is always the same; P-256's is randomised.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Random`] if the system has no random source.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.0 {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
