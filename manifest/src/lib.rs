@@ -55,7 +55,6 @@ pub mod cmdline;
 pub mod crypto;
 pub mod declaration;
 pub mod digest;
-mod edwards;
 pub mod entry;
 pub mod envelope;
 pub mod escape;
