@@ -22,8 +22,9 @@ fn main() {
         })
         .collect();
     names.sort_unstable();
-    let mut text =
-        format!("const NAMES: &[&str] = &{names:?};\nconst FILES: &[(&str, &str)] = &[\n");
+    let mut text = format!(
+        "const NAMES: &[&str] = &{names:?};\n#[cfg(feature = \"profiles\")]\nconst FILES: &[(&str, &str)] = &[\n"
+    );
     for name in &names {
         let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/profiles/{name}.toml\")");
         text += &format!("(\"{name}\", include_str!({path})),\n");

@@ -32,6 +32,10 @@ impl Accounts {
 
     /// The ids of a user and of `group`; of the user's own group, if none is given. Numbers stand for
     /// themselves, and `root` is 0 also in an image without accounts.
+    ///
+    /// # Errors
+    ///
+    /// If a name is in neither file, its line has no number, or the number is 4294967295, which no account has.
     pub fn owner(
         &self,
         user: &AccountName,
@@ -42,6 +46,10 @@ impl Accounts {
     }
 
     /// The id of a group.
+    ///
+    /// # Errors
+    ///
+    /// If the name is not in `/etc/group`, its line has no number, or the number is 4294967295.
     pub fn group(&self, group: &AccountName) -> Result<u32, String> {
         // Digits are the number, whatever an image's accounts are called: else one declaration would mean two owners.
         if let Ok(gid) = group.as_str().parse() {
@@ -56,7 +64,15 @@ impl Accounts {
 
     /// The id of a group, or `reserved`, its distribution's fixed number, if the image has no such group
     /// and no other one of that number.
-    pub fn group_or(&self, group: &AccountName, reserved: u32) -> Result<Option<u32>, String> {
+    ///
+    /// # Errors
+    ///
+    /// If the image has a group of that name whose line has no number.
+    pub(crate) fn group_or(
+        &self,
+        group: &AccountName,
+        reserved: u32,
+    ) -> Result<Option<u32>, String> {
         if self.groups.contains_key(group.as_str()) {
             return self.group(group).map(Some);
         }

@@ -151,6 +151,11 @@ pub enum ChannelRefusal {
 
 /// Verifies a channel document against a trust file: the signatures first, over the bytes; then those
 /// same bytes are parsed.
+///
+/// # Errors
+///
+/// [`ChannelRefusal`] for a document that is too long or not DSSE, has fewer signatures than the trust file's
+/// threshold, does not parse, or is of another image than the trust file's.
 pub fn verify_channel(envelope: &[u8], trust: &Trust) -> Result<VerifiedChannel, ChannelRefusal> {
     let envelope = Envelope::parse_channel(envelope)?;
     let signers = verify::signers(&envelope, trust, Purpose::Channel).map_err(|few| {
@@ -175,6 +180,10 @@ pub fn verify_channel(envelope: &[u8], trust: &Trust) -> Result<VerifiedChannel,
 
 impl VerifiedChannel {
     /// The same, if it is of this image.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelRefusal::Image`] for another image's.
     pub fn of_image(self, image: &ImageName) -> Result<Self, ChannelRefusal> {
         if self.channel.image == *image {
             return Ok(self);
@@ -186,6 +195,10 @@ impl VerifiedChannel {
     }
 
     /// The same, if it is this channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelRefusal::Name`] for another channel's.
     pub fn named(self, name: &ChannelName) -> Result<Self, ChannelRefusal> {
         if self.channel.name == *name {
             return Ok(self);
@@ -197,6 +210,11 @@ impl VerifiedChannel {
     }
 
     /// The same, if it is the document that was seen, or one after it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelRefusal::Older`] for a lower counter (a rollback), [`ChannelRefusal::Other`] for the same counter
+    /// with other content.
     pub fn after(self, seen: Seen) -> Result<Self, ChannelRefusal> {
         let found = self.channel.counter;
         if found < seen.counter {
@@ -231,6 +249,10 @@ impl VerifiedChannel {
 
 impl ChannelTime {
     /// From `issued` to `expires`.
+    ///
+    /// # Errors
+    ///
+    /// Unless it lasts from 1 second to [`limits::CHANNEL_SECONDS`](crate::limits::CHANNEL_SECONDS).
     pub fn new(issued: u64, expires: u64) -> Result<Self, ChannelTimeError> {
         // A difference, since a sum could overflow: both numbers are as the document has them.
         match expires.checked_sub(issued) {

@@ -85,6 +85,11 @@ pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 impl SignedLine {
     /// Parses a line of a statement, which has one spelling: words with one space between them.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`] for other white space than one space between two words, and for what
+    /// [`SignedLine::from_str`](std::str::FromStr::from_str) refuses.
     pub fn from_canonical(text: &str) -> Result<Self, LineError> {
         let line: Self = text.parse()?;
         // A second spelling of the same words would be a second statement, with another digest, for the same boot.

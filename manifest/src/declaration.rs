@@ -14,6 +14,8 @@ mod lockdown;
 mod parameters;
 mod place;
 mod reach;
+#[cfg(feature = "profiles")]
+mod resolve;
 mod rules;
 mod template;
 mod text;
@@ -41,9 +43,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    accounts::Accounts,
-    class::{Rule, RuleKind, RuleSet},
-    layout, limits,
+    limits,
     name::{ImageName, ParameterName},
     path::ImagePath,
     profile::{Profile, ReasonedRule},
@@ -198,6 +198,11 @@ struct Problem {
 
 impl Declaration {
     /// Parses `earmark.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclarationError`], with line and column, beyond [`limits::DECLARATION`] bytes, for other bytes than UTF-8
+    /// and TOML, and for whatever the format does not define.
     pub fn parse(bytes: &[u8]) -> Result<Self, DeclarationError> {
         // The parser has all of a document in memory: its length is bounded first.
         if bytes.len() > limits::DECLARATION {
@@ -235,60 +240,17 @@ impl Declaration {
 
     /// Refuses a template file with a name that is not declared, or that puts into the file, as it is, a value which
     /// can hold anything. The file is the image's: who seals it looks at it, and who renders it looks again.
+    ///
+    /// # Errors
+    ///
+    /// A description of the first name or value that is refused.
     pub fn check_template(&self, template: &Template) -> Result<(), String> {
         reach::check(template, &self.parameters, reach::Reach::File)
     }
 
-    /// The class rules of this declaration, its profile's first, each with its reason.
-    pub fn reasoned_rules(&self) -> &[ReasonedRule] {
-        &self.rules
-    }
-
-    /// Those that its owner wrote, without the profile's.
+    /// The class rules that its owner wrote, without the profile's, each with its reason.
     pub fn own_rules(&self) -> &[ReasonedRule] {
         self.rules.get(self.profile_rules..).unwrap_or_default()
-    }
-
-    /// The class rules with the numbers that the accounts of an image have: those of its tree.
-    pub fn resolve_rules(&self, accounts: &Accounts) -> Result<RuleSet, RuleProblem> {
-        let mut rules = Vec::with_capacity(self.rules.len());
-        for rule in &self.rules {
-            let resolved = rule.resolve(accounts).map_err(|problem| RuleProblem {
-                at: rule.at,
-                problem: format!("'{}': {problem}", rule.rule.pattern),
-            })?;
-            rules.push(resolved);
-        }
-        RuleSet::resolve(rules).map_err(|error| RuleProblem {
-            at: 0,
-            problem: error.to_string(),
-        })
-    }
-
-    /// Returns whether the `rules` of a tree are those of this declaration, with the numbers of some image's accounts
-    /// for its names, and beyond them `critical` rules alone, which `measure` derives from an image. Those
-    /// let go of nothing: they only have a boot verify more before it goes on.
-    pub fn is_resolved_as(&self, rules: &RuleSet) -> bool {
-        let own = layout::AGENT_STATE.len();
-        let all = rules.rules();
-        let end = all.len().saturating_sub(layout::SEAL.len());
-        let (Ok(ours), Some(between)) = (self.rule_set(), all.get(own..end)) else {
-            return false;
-        };
-        // A tree with fewer rules than were reviewed may lack the one that takes a path back.
-        let Some((declared, derived)) = between.split_at_checked(self.rules.len()) else {
-            return false;
-        };
-        let agrees = |(ours, rule): (&ReasonedRule, &Rule)| ours.is_resolved_as(rule);
-        let seal = |rules: &[Rule]| {
-            let last = rules.iter().rev().take(layout::SEAL.len());
-            last.cloned().collect::<Vec<_>>()
-        };
-        self.rules.iter().zip(declared).all(agrees)
-            && derived.iter().all(|rule| rule.kind == RuleKind::Critical)
-            // `own` many rules are skipped above by count alone: without this, others could stand in their place.
-            && ours.rules().get(..own) == all.get(..own)
-            && seal(ours.rules()) == seal(all)
     }
 
     /// The files that its `file` steps write.
@@ -302,11 +264,6 @@ impl Declaration {
                 | Action::Hostname { .. }
                 | Action::Volume { .. } => None,
             })
-    }
-
-    /// The class rules, resolved but for the names of accounts, which only an image can.
-    pub fn rule_set(&self) -> Result<RuleSet, crate::class::RuleError> {
-        RuleSet::resolve(self.rules.iter().map(|rule| rule.rule.clone()).collect())
     }
 
     fn check(document: Document) -> Result<Self, Problem> {
@@ -452,5 +409,6 @@ struct Document {
     disk: Table<disk::DiskDocument>,
 }
 
-#[cfg(test)]
+// They ask for rules that only a build with the profiles has.
+#[cfg(all(test, feature = "profiles"))]
 mod tests;

@@ -36,11 +36,19 @@ impl Sha256Digest {
     }
 
     /// From 64 lower-case hex digits.
+    ///
+    /// # Errors
+    ///
+    /// For any other length or byte.
     pub fn from_hex(hex: &[u8]) -> Result<Self, DigestError> {
         decode_hex(hex).map(Self)
     }
 
     /// From `sha256:` and 64 lower-case hex digits.
+    ///
+    /// # Errors
+    ///
+    /// For any other prefix, length or byte.
     pub fn from_prefixed(text: &str) -> Result<Self, DigestError> {
         let hex = text.strip_prefix("sha256:").ok_or(DigestError {
             expected: "'sha256:' and 64 lower-case hex digits",
@@ -66,6 +74,10 @@ impl VerityDigest {
     }
 
     /// From 64 lower-case hex digits.
+    ///
+    /// # Errors
+    ///
+    /// For any other length or byte.
     pub fn from_hex(hex: &[u8]) -> Result<Self, DigestError> {
         decode_hex(hex).map(Self)
     }
@@ -83,6 +95,10 @@ impl ManifestDigest {
     }
 
     /// From `sha256:` and 64 lower-case hex digits.
+    ///
+    /// # Errors
+    ///
+    /// For any other prefix, length or byte.
     pub fn from_prefixed(text: &str) -> Result<Self, DigestError> {
         Sha256Digest::from_prefixed(text).map(Self)
     }

@@ -59,11 +59,20 @@ pub enum EnvelopeError {
 
 impl Envelope {
     /// Parses `manifest.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`] beyond [`limits::ENVELOPE`] bytes, [`limits::PAYLOAD`] bytes of payload or
+    /// [`limits::SIGNATURES`] signatures, for other JSON than DSSE 1.0.2, and without a signature.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         Self::parse_within(bytes, limits::ENVELOPE, limits::PAYLOAD)
     }
 
     /// Parses a channel document, which may be longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Envelope::parse`], with [`limits::CHANNEL`] and [`limits::CHANNEL_PAYLOAD`].
     pub fn parse_channel(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         Self::parse_within(bytes, limits::CHANNEL, limits::CHANNEL_PAYLOAD)
     }
@@ -99,6 +108,10 @@ impl Envelope {
     }
 
     /// An envelope with one signature, by `key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PrivateKey::sign`] and [`PrivateKey::public`].
     pub fn sign(payload: Vec<u8>, key: &PrivateKey) -> Result<Self, KeyError> {
         let mut envelope = Self {
             payload,
@@ -110,6 +123,10 @@ impl Envelope {
 
     /// Signs the payload with `key` too. A signature that this key already made is replaced, so that
     /// signing twice does not grow the envelope.
+    ///
+    /// # Errors
+    ///
+    /// As [`PrivateKey::sign`] and [`PrivateKey::public`].
     pub fn add_signature(&mut self, key: &PrivateKey) -> Result<(), KeyError> {
         let public = key.public()?;
         let message = self.signed_message();
@@ -131,6 +148,10 @@ impl Envelope {
 
     /// An envelope with one signature that was made elsewhere: by a service or a device that keeps its
     /// key. Nothing that does not verify gets in.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSignature`] if `signature` is not `key`'s over [`Envelope::message`] of `payload`.
     pub fn signed(
         payload: Vec<u8>,
         key: &PublicKey,
@@ -145,6 +166,10 @@ impl Envelope {
     }
 
     /// Adds a signature that was made elsewhere, in place of one that this key made before.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSignature`] if `signature` is not `key`'s over the payload.
     pub fn attach(&mut self, key: &PublicKey, signature: Vec<u8>) -> Result<(), BadSignature> {
         let message = self.signed_message();
         // Before `retain`: a bad signature of a device must not cost the good one that is there.

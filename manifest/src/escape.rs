@@ -44,6 +44,10 @@ pub fn push(text: &mut String, bytes: &[u8]) {
 
 /// The bytes that `text` stands for. Accepts exactly what [`push`] writes, so that equal bytes have
 /// equal text and a tree can be compared as it is stored.
+///
+/// # Errors
+///
+/// [`EscapeError`] for text that [`push`] does not write.
 pub fn decode(text: &[u8]) -> Result<Vec<u8>, EscapeError> {
     if text.iter().all(|byte| stands_for_itself(*byte)) {
         return Ok(text.to_vec());

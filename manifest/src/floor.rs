@@ -84,6 +84,11 @@ impl Floor {
     }
 
     /// Parses `floor.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`FloorError`] beyond [`limits::FLOOR`] bytes, for another schema, an unknown lock, and whatever is no
+    /// floor.
     pub fn parse(bytes: &[u8]) -> Result<Self, FloorError> {
         // Before TOML sees it: the floor is not signed, so that its size is up to whoever writes the disk.
         if bytes.len() > limits::FLOOR {
@@ -126,6 +131,10 @@ impl Floor {
     }
 
     /// As `floor.toml`. The same floor gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FloorError`] if the text would be longer than [`limits::FLOOR`].
     pub fn to_toml(&self) -> Result<String, FloorError> {
         let mut text = format!(
             "# What no seal of this image may be below.\nschema = {SCHEMA}\nimage = \"{}\"\nepoch = {}\n\
@@ -152,6 +161,11 @@ impl Floor {
     }
 
     /// Checks that a seal is not below the floor: image, epoch, policy and locks.
+    ///
+    /// # Errors
+    ///
+    /// [`BelowFloor`], the first that applies: another image, a lower epoch, a weaker policy, a lock that is more
+    /// open.
     pub fn check(
         &self,
         statement: &Statement,

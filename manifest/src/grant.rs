@@ -144,6 +144,11 @@ pub enum GrantRefusal {
 
 /// Verifies a grant's envelope against a trust file: the signatures first, over the bytes; then those
 /// same bytes are parsed.
+///
+/// # Errors
+///
+/// [`GrantRefusal`] for a grant that is too long or not DSSE, has fewer signatures than the trust file's threshold,
+/// does not parse, or is for another image than the trust file's.
 pub fn verify_grant(envelope: &[u8], trust: &Trust) -> Result<VerifiedGrant, GrantRefusal> {
     let envelope = Envelope::parse(envelope)?;
     let signers = verify::signers(&envelope, trust, Purpose::Grant).map_err(|few| {
@@ -177,6 +182,10 @@ impl VerifiedGrant {
 
 impl GrantTime {
     /// From `issued` to `expires`.
+    ///
+    /// # Errors
+    ///
+    /// Unless it lasts from 1 second to [`limits::GRANT_SECONDS`].
     pub fn new(issued: u64, expires: u64) -> Result<Self, GrantTimeError> {
         match expires.checked_sub(issued) {
             Some(1..=limits::GRANT_SECONDS) => Ok(Self { issued, expires }),

@@ -14,8 +14,28 @@
 //! signer:  Declaration::parse -> RuleSet::resolve -> tree::write -> Statement -> envelope::sign
 //! agent:   Trust::parse -> Envelope::parse -> verify::verify -> VerifiedManifest -> tree::read
 //! ```
+//!
+//! # Modules
+//!
+//! | to verify a seal | [`trust`], [`verify`], [`envelope`], [`statement`], [`tree`], [`entry`], [`declaration`], [`floor`] |
+//! |---|---|
+//! | other documents | [`channel`], [`grant`], [`report`] |
+//! | words that all of these share | [`name`], [`path`], [`digest`], [`class`], [`cmdline`], [`layout`], [`limits`] |
+//! | for who measures and signs a root | [`accounts`], [`profile`], [`fsverity`], [`crypto`] |
+//! | for who prints names of files | [`escape`] |
+//!
+//! Each of them is public because another crate of Earmark calls it; all else is private. `crypto` has HMAC and RSA
+//! as well, so that no other crate names `ring`. `limits` has the bound of each input: read no more than it says.
+//!
+//! # Features
+//!
+//! `profiles`, on by default: the rules of the curated profiles, and `Declaration::{reasoned_rules, resolve_rules,
+//! rule_set, is_resolved_as}`, which need them. A reader that only verifies seals takes the rules of the signed tree. TOML,
+//! zstd and patterns are not optional: each seal has a TOML file and a zstd stream, and a declaration that has a pattern is
+//! refused if the pattern does not parse.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 // A panic on a hostile input is a vulnerability (docs/threat-model.md), and `as` cuts a size to one that passes.
 #![cfg_attr(
     not(test),
@@ -35,7 +55,6 @@ pub mod cmdline;
 pub mod crypto;
 pub mod declaration;
 pub mod digest;
-mod edwards;
 pub mod entry;
 pub mod envelope;
 pub mod escape;
@@ -56,3 +75,8 @@ mod strict;
 pub mod tree;
 pub mod trust;
 pub mod verify;
+
+/// The code of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,6 +46,11 @@ impl ImagePath {
 
     /// From bytes relative to the root, such as `usr/bin/env`. Refuses the empty path: the tree
     /// writes the root as `.`, which its reader knows.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] for an absolute or empty path, an empty component, `.`, `..`, a NUL byte, more than
+    /// [`limits::PATH`] bytes, or a component of more than [`limits::NAME`].
     pub fn from_relative(bytes: &[u8]) -> Result<Self, PathError> {
         match bytes.first() {
             Some(b'/') => return Err(PathError::Absolute),
@@ -70,6 +75,10 @@ impl ImagePath {
     }
 
     /// From bytes with a leading slash, such as `/usr/bin/env`; `/` is the root.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Relative`] without a leading slash; otherwise as [`ImagePath::from_relative`].
     pub fn from_absolute(bytes: &[u8]) -> Result<Self, PathError> {
         match bytes.strip_prefix(b"/") {
             None => Err(PathError::Relative),
@@ -101,6 +110,10 @@ impl ImagePath {
     }
 
     /// The path of the entry `name` of this directory. `name` is one component.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::EmptyComponent`] if `name` has a slash; otherwise as [`ImagePath::from_relative`].
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
         // Names also come from a disk image's own blocks: a slash in one would name an entry of another directory.
         if name.contains(&b'/') {

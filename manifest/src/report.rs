@@ -175,6 +175,10 @@ pub enum ReportError {
 
 impl Report {
     /// Parses a report, with or without the newline that ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`] beyond [`limits::REPORT`] bytes, for another schema than 1, and for JSON that is no report.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
         // Before the parser: any host, and whoever can write to a sink, chooses the size.
         if bytes.len() > limits::REPORT {
@@ -199,6 +203,10 @@ impl Report {
 
     /// The line, with its newline. What is too long for it is cut: the texts that only explain, the older
     /// taints, and at last the identity document, without which the report still says how the host is.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Long`] if the line has more than [`limits::REPORT`] bytes after all that.
     pub fn to_line(mut self) -> Result<Vec<u8>, ReportError> {
         let explained = self.channel.as_mut();
         let explained = explained.map(|channel| [&mut channel.reason, &mut channel.problem]);

@@ -98,6 +98,10 @@ pub struct TextError(&'static str);
 
 impl Statement {
     /// The payload bytes. The same statement gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError::Long`] beyond [`limits::PAYLOAD`] bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
         let text = |text: &Option<BuildText>| text.as_ref().map(|text| text.0.clone());
         let predicate = Predicate {
@@ -136,6 +140,10 @@ impl Statement {
     }
 
     /// Parses payload bytes. On the agent these must be bytes whose signature was verified.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not the one spelling of an image manifest, version 1 (`docs/manifest-format.md`).
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
         let names = [layout::TREE_NAME, layout::DECLARATION_NAME];
         let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, names)?;
@@ -295,6 +303,10 @@ impl std::fmt::Display for BuildText {
 
 impl AgentVersion {
     /// The version of this program.
+    ///
+    /// # Errors
+    ///
+    /// If the version of this crate is not three numbers.
     pub fn of_this_program() -> Result<Self, TextError> {
         env!("CARGO_PKG_VERSION").parse()
     }

@@ -90,6 +90,11 @@ pub enum TrustError {
 
 impl Trust {
     /// A trust file of these keys.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] without a key, beyond [`limits::TRUST_KEYS`], for a duplicate key, a key without purpose, and
+    /// a threshold that the keys of some purpose cannot meet.
     pub fn new(
         image: Option<ImageName>,
         threshold: usize,
@@ -132,6 +137,10 @@ impl Trust {
     }
 
     /// Parses `trust.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`] beyond [`limits::TRUST`] bytes, for whatever is no trust file, and as [`Trust::new`].
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
         // Before TOML sees it: the file is not signed, so that its size is up to whoever writes the disk.
         if bytes.len() > limits::TRUST {
@@ -214,6 +223,10 @@ impl Trust {
 
 impl TrustedKey {
     /// From a PEM block `PUBLIC KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`PemKeyError`] for another PEM block, and for a key that [`PublicKey::from_spki`] refuses.
     pub fn from_pem(pem: &[u8], purposes: BTreeSet<Purpose>) -> Result<Self, PemKeyError> {
         Ok(Self {
             key: parse_public_pem(pem)?,
@@ -277,6 +290,10 @@ pub fn public_pem(key: &PublicKey) -> String {
 }
 
 /// A public key from a PEM block `PUBLIC KEY`.
+///
+/// # Errors
+///
+/// [`PemKeyError`] for another PEM block, and for a key that [`PublicKey::from_spki`] refuses.
 pub fn parse_public_pem(pem: &[u8]) -> Result<PublicKey, PemKeyError> {
     match pem_rfc7468::decode_vec(pem) {
         Ok(("PUBLIC KEY", der)) => Ok(PublicKey::from_spki(&der)?),

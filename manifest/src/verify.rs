@@ -43,6 +43,10 @@ pub struct VerifiedManifest {
 /// was checked, before it is given, to be one of those whose digest it was handed over with.
 pub trait TreeSource: std::fmt::Debug + Send + Sync {
     /// The bytes, from their beginning. One that is no longer what it was is an error.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes cannot be read, or are no longer those that were checked.
     fn open(&self) -> std::io::Result<Box<dyn std::io::BufRead + Send + '_>>;
 }
 
@@ -121,6 +125,10 @@ pub enum Refusal {
 /// The order matters: signatures first, over the bytes; then those same bytes are parsed; then the
 /// other two files are checked by their digests, and only then parsed. The tree stays packed until
 /// [`VerifiedManifest::tree`] is asked for.
+///
+/// # Errors
+///
+/// [`Refusal`], the first that applies in the order above. Each is a decision about the bytes, never a doubt.
 pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusal> {
     let SealBytes {
         envelope,
@@ -131,6 +139,10 @@ pub fn verify(seal: SealBytes, trust: &Trust) -> Result<VerifiedManifest, Refusa
 }
 
 /// Verifies `manifest.json` and `earmark.toml` against a trust file, as [`verify`] does.
+///
+/// # Errors
+///
+/// [`Refusal`], as [`verify`]; never [`Refusal::TreeDigest`].
 pub fn verify_declaration(
     envelope: &[u8],
     declaration: &[u8],
@@ -215,6 +227,10 @@ impl VerifiedManifest {
     }
 
     /// See [`VerifiedDeclaration::refuse_below`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Floor`].
     pub fn refuse_below(&self, floor: &Floor) -> Result<(), Refusal> {
         self.declared.refuse_below(floor)
     }
@@ -226,6 +242,10 @@ impl VerifiedManifest {
 
     /// The tree, unpacked entry by entry. An error here is a signed tree that this version cannot
     /// read, which makes the root not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError`], here and from each entry.
     pub fn tree(&self) -> Result<TreeReader<impl std::io::BufRead + Send + '_>, TreeError> {
         let stored: Box<dyn std::io::BufRead + Send + '_> = match &self.tree {
             Stored::Held(bytes) => {
@@ -261,6 +281,10 @@ impl VerifiedDeclaration {
     }
 
     /// Refuses a seal that is below the floor of the image that it was found in.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Floor`], with the first part that is below.
     pub fn refuse_below(&self, floor: &Floor) -> Result<(), Refusal> {
         floor
             .check(&self.statement, &self.declaration)
@@ -284,6 +308,10 @@ impl VerifiedDeclaration {
     }
 
     /// Takes `tree.zst`, if it is the signed one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TreeDigest`] for another tree, and for one of more than [`limits::TREE_STORED`] bytes.
     pub fn with_tree(self, tree: Vec<u8>) -> Result<VerifiedManifest, Refusal> {
         // By its length alone: no reader takes a longer one, so that to hash it would only cost time.
         if tree.len() > limits::TREE_STORED {
@@ -298,6 +326,10 @@ impl VerifiedDeclaration {
 
     /// Takes a `tree.zst` that is too large to be held, if `digest`, that of all bytes of `source`, is
     /// the signed one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TreeDigest`] for another digest.
     pub fn with_tree_elsewhere(
         self,
         digest: Sha256Digest,
@@ -312,6 +344,10 @@ impl VerifiedDeclaration {
 
     /// Refuses a `tree.zst` of another digest than the signed one: for those who do not look into it
     /// and need not keep it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TreeDigest`] for another digest.
     pub fn refuse_other_tree(&self, digest: Sha256Digest) -> Result<(), Refusal> {
         if digest == self.statement.tree {
             Ok(())

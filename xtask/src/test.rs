@@ -1,5 +1,6 @@
 //! Everything that CI runs, in tiers. A tier that cannot run fails; none is skipped silently.
 
+mod library;
 mod prose;
 pub mod steps;
 
@@ -66,6 +67,11 @@ const STEPS: &[Step] = &[
         tier: Tier::Fast,
         name: "unit tests",
         run: steps::unit_tests,
+    },
+    Step {
+        tier: Tier::Fast,
+        name: "manifest as a library",
+        run: library::check,
     },
     Step {
         tier: Tier::Fast,

@@ -17,6 +17,10 @@ use crate::{
 
 impl Channel {
     /// The payload bytes. The same document gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError::LongChannel`] beyond `limits::CHANNEL_PAYLOAD` bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
         let predicate = Predicate {
             image: &self.image,
@@ -39,6 +43,10 @@ impl Channel {
     }
 
     /// Parses payload bytes. On a host these must be bytes whose signature was verified.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not the one spelling of a channel document, version 1 (`docs/manifest-format.md`).
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
         let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, ["the channel"])?;
         let [subject] = subjects;

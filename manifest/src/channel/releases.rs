@@ -53,6 +53,11 @@ impl Releases {
     }
 
     /// In the order of their promotions.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError`] for more releases or regions than [`limits`] has, a duplicate, another order than that of
+    /// the promotions, or a latest release below `minimum_epoch`.
     pub fn new(releases: Vec<Release>, minimum_epoch: u64) -> Result<Self, ReleasesError> {
         if releases.len() > limits::RELEASES {
             return Err(ReleasesError::Many(releases.len()));

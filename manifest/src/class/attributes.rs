@@ -23,7 +23,7 @@ pub struct Types(u8);
 
 impl Types {
     /// A regular file, or a link to one.
-    pub const FILE_OR_LINK: Self = Self(0b110);
+    pub(crate) const FILE_OR_LINK: Self = Self(0b110);
     /// Letters of the tree and words of the declaration, in the order of the tree.
     const ALL: [(u8, &'static str, u8); 3] = [
         (b'd', "directory", 0b001),
@@ -32,7 +32,7 @@ impl Types {
     ];
 
     /// From the words of a declaration, each at most once.
-    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let bit = |word: &str| Some(Self::ALL.into_iter().find(|(_, name, _)| *name == word)?.2);
         let set = words.into_iter().try_fold(0, |set, word| {
             let bit = bit(word)?;

@@ -37,6 +37,11 @@ pub enum PatternError {
 
 impl Pattern {
     /// From text such as `/etc/ssh/ssh_host_*_key`.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] for text that is not an absolute path without `.` and `..`, has `**` elsewhere than as the
+    /// whole last component, or a wildcard in the first one.
     pub fn parse(text: &[u8]) -> Result<Self, PatternError> {
         let path = ImagePath::from_absolute(text).map_err(PatternError::Path)?;
         let mut components: Vec<Box<[u8]>> = path

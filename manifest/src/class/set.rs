@@ -19,6 +19,11 @@ pub struct RuleSet {
 impl RuleSet {
     /// The rules for `rules`, later ones winning, between Earmark's own: what the agent keeps on a
     /// running host comes first, and the seal, which nobody may class otherwise, last.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] for more than [`limits::RULES`](crate::limits::RULES) rules, attributes that do not fit their
+    /// class, a rule without effect beneath `state`, or one that would release Earmark's own files.
     pub fn resolve(rules: Vec<Rule>) -> Result<Self, RuleError> {
         let own = |path: &str, class| {
             Pattern::parse(path.as_bytes())
@@ -94,6 +99,10 @@ impl RuleSet {
 
     /// The same with more rules of what is critical, which no class depends on. Those that could have no
     /// effect, because a path is state, are left out: nobody declared them.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuleSet::resolve`].
     pub fn with(self, critical: Vec<Rule>) -> Result<Self, RuleError> {
         let mut rules = self.rules;
         let states: Vec<Pattern> = rules

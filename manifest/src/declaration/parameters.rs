@@ -175,6 +175,10 @@ impl ParameterKind {
     }
 
     /// The text of `value`, if this parameter takes it; else what it takes.
+    ///
+    /// # Errors
+    ///
+    /// The accepted values in words, as [`ParameterKind::expected`] has them, if `value` is none of them.
     pub fn accept(&self, value: &toml::Value) -> Result<String, String> {
         match (self, value) {
             (Self::Bool, toml::Value::Boolean(value)) => Ok(value.to_string()),

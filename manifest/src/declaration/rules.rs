@@ -61,9 +61,14 @@ pub(super) fn collect(
         at: at.clone(),
         problem: error.to_string(),
     };
-    if let Some(profile) = &tree.profile {
-        rules.extend(profile.get_ref().rules().map_err(broken)?);
-    }
+    let known = match &tree.profile {
+        Some(profile) => profile.get_ref().known_rules().map_err(broken)?,
+        None => Some(Vec::new()),
+    };
+    // A reader without the profile's rules cannot judge what the others add to them: it leaves that to the signer, who
+    // had them, and to the signed tree, whose rules are whole.
+    let is_whole = known.is_some();
+    rules.extend(known.unwrap_or_default());
     let of_profile = rules.len();
     for (class, declared) in [
         (PathClass::Mutable, &tree.mutable),
@@ -108,6 +113,7 @@ pub(super) fn collect(
         }
     }
     match RuleSet::resolve(rules.iter().map(|rule| rule.rule.clone()).collect()) {
+        Ok(_) if !is_whole => Ok((rules, of_profile)),
         Ok(set) => {
             let wrong = steps.iter().find_map(|step| wrong_mount(&set, step));
             match wrong.or_else(|| effect::without(&rules, of_profile, &set)) {

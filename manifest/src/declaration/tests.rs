@@ -1,5 +1,9 @@
 use super::*;
-use crate::class::{PathClass, Pattern};
+use crate::{
+    accounts::Accounts,
+    class::{PathClass, Pattern, Rule, RuleKind, RuleSet},
+    layout,
+};
 
 mod refused;
 mod values;

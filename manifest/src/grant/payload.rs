@@ -17,6 +17,10 @@ use crate::{
 
 impl Grant {
     /// The payload bytes. The same grant gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError::Long`] beyond `limits::PAYLOAD` bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
         let predicate = Predicate {
             id: self.id.to_string(),
@@ -39,6 +43,10 @@ impl Grant {
     }
 
     /// Parses payload bytes. On the agent these must be bytes whose signature was verified.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not the one spelling of a grant, version 1 (`docs/manifest-format.md`).
     pub fn parse(payload: &[u8]) -> Result<Self, JsonError> {
         let (subjects, mut predicate) = in_toto::parse(payload, PREDICATE_TYPE, ["the instance"])?;
         let [subject] = subjects;

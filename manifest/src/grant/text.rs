@@ -38,6 +38,10 @@ impl fmt::Display for GrantedLock {
 
 impl GrantId {
     /// A new one, by chance.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Random`] if the system has no random source.
     pub fn random() -> Result<Self, KeyError> {
         crypto::random().map(Self)
     }

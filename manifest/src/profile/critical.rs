@@ -10,7 +10,7 @@ use crate::{
 /// before, or as, the agent, and what runs or configures before a workload may start. Each pattern with
 /// its reason. What follows from the image itself is added when it is measured
 /// (docs/adr/0015-derived-critical-set.md).
-pub const CRITICAL: &[(&str, &str)] = &[
+const CRITICAL: &[(&str, &str)] = &[
     ("/boot/**", "kernel, initrd and boot loader"),
     ("/efi/**", "boot loader and unified kernel images"),
     ("/etc/**", "configuration, unit directories and accounts"),
@@ -187,7 +187,7 @@ pub const CRITICAL: &[(&str, &str)] = &[
 ];
 
 /// The [`CRITICAL`] patterns as rules.
-pub fn critical_rules() -> Result<Vec<ReasonedRule>, ProfileError> {
+pub(crate) fn critical_rules() -> Result<Vec<ReasonedRule>, ProfileError> {
     let fail = |problem| ProfileError {
         profile: "critical",
         problem,

@@ -93,6 +93,11 @@ pub enum TreeFault {
 ///
 /// Check the digest of `stored` first: this bounds what it takes, but a decompressor is code that
 /// an attacker should not reach.
+///
+/// # Errors
+///
+/// [`TreeError`] beyond [`limits::TREE_STORED`] bytes, for other bytes than one zstd frame, and for a header that
+/// is not the one spelling of its rules.
 pub fn read(stored: &[u8]) -> Result<TreeReader<impl BufRead>, TreeError> {
     must_be_one_frame(stored)?;
     unpack(stored)

@@ -49,6 +49,11 @@ const LEVEL: i32 = 1;
 ///
 /// The same rules and entries give the same bytes. What is written was read back first, so that
 /// nothing is ever signed that an agent would refuse.
+///
+/// # Errors
+///
+/// [`WriteError::Unreadable`] for entries that the reader refuses: in another order, or beyond the bounds of
+/// `limits`.
 pub fn write(rules: &RuleSet, entries: &[Entry]) -> Result<Tree, WriteError> {
     let mut text = String::with_capacity(entries.len().saturating_mul(224).saturating_add(8192));
     text.push_str(&format!("{MAGIC}\nrules {}\n", rules.rules().len()));

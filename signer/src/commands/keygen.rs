@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use earmark_manifest::{
     crypto::{Algorithm, PrivateKey},
     envelope::KeyId,
@@ -35,8 +36,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Ed25519, or ECDSA P-256 where a rule or a KMS asks for it
-    #[arg(long, value_name = "ALGORITHM", default_value = "ed25519")]
-    algorithm: AlgorithmName,
+    #[arg(long, value_name = "ALGORITHM", default_value = "ed25519", value_parser = algorithms())]
+    algorithm: Algorithm,
     /// Encrypt the private key with a passphrase
     #[arg(long)]
     encrypt: bool,
@@ -54,12 +55,6 @@ EXAMPLES:
   earmark keygen --out release.key --encrypt      asks for a passphrase
   openssl pkey -in release.key -pubout    prints the same public key";
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum AlgorithmName {
-    Ed25519,
-    P256,
-}
-
 #[derive(Serialize)]
 struct Made {
     key_id: String,
@@ -70,17 +65,13 @@ struct Made {
 
 impl Args {
     pub fn run(&self) -> Outcome {
-        let algorithm = match self.algorithm {
-            AlgorithmName::Ed25519 => Algorithm::Ed25519,
-            AlgorithmName::P256 => Algorithm::P256,
-        };
         let public_path = public_path(&self.out);
         // Asked first, so that no private key is left behind whose public half could not be written.
         if public_path.symlink_metadata().is_ok() {
             return Err(exists(&public_path));
         }
         let making = "failed to make a key";
-        let der = PrivateKey::generate_pkcs8(algorithm).map(Zeroizing::new);
+        let der = PrivateKey::generate_pkcs8(self.algorithm).map(Zeroizing::new);
         let der = der.context(making)?;
         let public = PrivateKey::from_pkcs8(&der)
             .and_then(|key| key.public())
@@ -107,12 +98,20 @@ impl Args {
         write(&public_path, 0o644, &trust::public_pem(&public))?;
         let made = Made {
             key_id: KeyId::of(&public).to_string(),
-            algorithm: algorithm.name(),
+            algorithm: self.algorithm.name(),
             private: self.out.clone(),
             public: public_path,
         };
         output::result(self.json, &made)
     }
+}
+
+/// The parser of an algorithm's name, one of those that the format has.
+fn algorithms() -> impl TypedValueParser<Value = Algorithm> {
+    PossibleValuesParser::new(Algorithm::all().map(Algorithm::name)).try_map(|name| {
+        let found = Algorithm::all().find(|algorithm| algorithm.name() == name);
+        found.ok_or("no algorithm of this name")
+    })
 }
 
 /// `release.key` becomes `release.pub`, anything else gets `.pub` appended.

@@ -144,7 +144,7 @@ fn done(run: Run) -> Result<String> {
 }
 
 /// Runs tests and counts them: a tier that ran nothing is red.
-fn counted(run: Run) -> Result<String> {
+pub fn counted(run: Run) -> Result<String> {
     let line = run.line();
     let finished = run.tee()?;
     let count =

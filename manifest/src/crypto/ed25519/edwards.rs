@@ -17,7 +17,7 @@ const D: Number = [
 ];
 
 /// Returns whether some point has this `y`, which is below p and in little-endian bytes. Not for y = 1 and -1.
-pub(crate) fn is_on_curve(y: &[u8; 32]) -> bool {
+pub(super) fn is_on_curve(y: &[u8; 32]) -> bool {
     let mut number = [0; 16];
     for (digit, bytes) in number.iter_mut().zip(y.as_chunks::<2>().0) {
         *digit = u64::from(u16::from_le_bytes(*bytes));
