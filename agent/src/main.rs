@@ -5,6 +5,22 @@
 //! Its units run it at boot; every command takes `--root`, so that CI can run it on an image that
 //! is not booted. It has no switch that turns a check off or changes whom it trusts. Under the name
 //! `earmark-generator` it is a systemd generator, and under that of a package manager what stands in for it.
+//!
+//! | stage | |
+//! |---|---|
+//! | `boot/` | generator/ (plan, overrides, apply, check; early/: units that may start before the verdict); policy, from the envelope alone; cmdline/; verify; announce |
+//! | `first_boot/` | values -> step after step, with a journal; steps/: one file for each kind |
+//! | `lockdown/` | one file a lock, in one list; look (the host, read-only), cause (who can bring each item about), item, tell, again (the timer's), granted |
+//! | `fleet/` | fetch (a user without rights) -> follow/ (judge, keep, react); grants/; report/ (made -> spool -> deliver) |
+//! | `run/` | the background service |
+//! | `parameters/` | values from user-data, tags or a file, held to what the declaration says |
+//! | `status/` | model (all of status.json, plain data that knows no stage), record, root_record (what root decides by), summary, screen |
+//! | `platform/` | which instance this is, with a network and without; imds/ |
+//! | `exec/` | the one place that starts processes: programs of the signed tree, systemctl, modprobe |
+//! | `transport/` | files, servers and buckets, as processes without any right reach them |
+//! | `host/` | clocks, ids, files and state replaced whole, console, journal, output |
+//!
+//! The lower ones know none of the upper ones' stages, and no circle of imports crosses a folder.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -8,6 +8,19 @@
 //! agent:   Root -> seal -> manifest::verify -> walk and tree, side by side -> compare -> hash -> Verification
 //! ```
 //!
+//! | from a directory to a verdict | |
+//! |---|---|
+//! | `root`, `source`, `openat2` | opens everything beneath one descriptor, without links; or reads a disk's file systems, as the signer hands them in |
+//! | `walk/`, `survey` | every name with its metadata, in the order of the paths, once for all who look at a root |
+//! | `xattr`, `hash/`, `sha256/`, `threads` | attributes; content, sixteen files at once in inode order, each read once; two digests at once on one core |
+//! | `measure` | both digests of a root, as entries (signer) |
+//! | `seal/`, `identity`, `architecture`, `program` | the seal's files; what os-release says; the machine of a root; ELF or script, and its interpreter |
+//! | `ahead`, `compare`, `signed`, `judge`, `check` | walk and tree merged in one pass as both stream: violations, and what is still to be read |
+//! | `findings`, `rendered`, `verify`, `report` | all of it, counted and bounded: a `Verification`, and its `Report` |
+//!
+//! A `Violation` is decided, a `Doubt` is not, and a root with a doubt is never verified. What cannot be looked at is
+//! never reported missing.
+//!
 //! Nothing here trusts a path twice: directories and files are opened beneath the root without
 //! following links, what is read is read once, from the descriptor whose metadata was compared.
 

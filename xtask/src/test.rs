@@ -1,5 +1,6 @@
 //! Everything that CI runs, in tiers. A tier that cannot run fails; none is skipped silently.
 
+mod imports;
 mod library;
 mod prose;
 pub mod steps;
@@ -62,6 +63,11 @@ const STEPS: &[Step] = &[
         tier: Tier::Fast,
         name: "prose",
         run: prose::check,
+    },
+    Step {
+        tier: Tier::Fast,
+        name: "imports",
+        run: imports::check,
     },
     Step {
         tier: Tier::Fast,
