@@ -47,7 +47,7 @@ pub enum GrantedLock {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UngrantableLock {
     /// It is none of the locks.
-    #[error("'{0}' is no lock that can be granted: expected {expected}", expected = text::LOCKS)]
+    #[error("lock '{0}' cannot be granted: expected {expected}", expected = text::LOCKS)]
     Unknown(String),
     /// The kernel does not open it again.
     #[error(

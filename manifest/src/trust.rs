@@ -45,7 +45,7 @@ pub struct Trust {
 #[non_exhaustive]
 pub enum TrustError {
     /// The same key twice would meet a threshold of two alone.
-    #[error("key {0} is there twice")]
+    #[error("duplicate key {0}")]
     Duplicate(KeyId),
     /// A key that cannot be used.
     #[error("key {number}: {error}")]

@@ -18,13 +18,13 @@ pub struct Releases {
 #[non_exhaustive]
 pub enum ReleasesError {
     /// More than [`limits::RELEASES`].
-    #[error("there are {0} releases, and at most {most} are accepted", most = limits::RELEASES)]
+    #[error("{0} releases: expected at most {most}", most = limits::RELEASES)]
     Many(usize),
     /// More than [`limits::REGIONS`].
-    #[error("release {0} has AMIs in more than {most} regions", most = limits::REGIONS)]
+    #[error("release {0} has AMIs in too many regions: expected at most {most}", most = limits::REGIONS)]
     Regions(ImageVersion),
     /// One version, or one manifest, twice.
-    #[error("release {0} is there twice")]
+    #[error("duplicate release {0}")]
     Twice(ImageVersion),
     /// Not in the order of their promotions.
     #[error("release {0} was promoted no later than the one before it")]

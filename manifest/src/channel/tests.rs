@@ -194,7 +194,7 @@ fn releases_out_of_order_duplicate_or_below_epoch_are_refused() {
     };
     assert_eq!(
         refused(vec![one.clone(), twice], 3),
-        "release 2 is there twice"
+        "duplicate release 2"
     );
     assert_eq!(
         refused(vec![one, two], 4),

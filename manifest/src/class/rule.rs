@@ -122,7 +122,7 @@ pub enum RuleError {
     #[error("'state {0}' would leave Earmark's own files unwatched in {dir}", dir = layout::EARMARK_DIR)]
     StateOverSeal(Pattern),
     /// More rules than [`crate::limits::RULES`].
-    #[error("more than {} rules", crate::limits::RULES)]
+    #[error("too many rules: expected at most {}", crate::limits::RULES)]
     TooMany,
     /// A line of the tree that is not a kind and a pattern.
     #[error("'{0}' is not a rule: expected a class, a pattern, and its attributes in order")]

@@ -118,7 +118,7 @@ pub(super) fn check(
         if !names.insert(document.name.get_ref().clone()) {
             return fail(
                 document.name.span(),
-                format!("step '{}' is there twice", document.name.get_ref()),
+                format!("duplicate step '{}'", document.name.get_ref()),
             );
         }
         let mut actions = Vec::new();

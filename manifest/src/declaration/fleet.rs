@@ -149,7 +149,7 @@ pub(super) fn check_report(report: &Report) -> Result<(), String> {
     let mut sinks = report.to.iter();
     while let Some(sink) = sinks.next() {
         if sinks.as_slice().contains(sink) {
-            return Err(format!("to: '{}' is there twice", sink.as_str()));
+            return Err(format!("to: duplicate place '{}'", sink.as_str()));
         }
     }
     Ok(())

@@ -81,7 +81,7 @@ pub(super) fn check(
         let at = text.span();
         let source = source(text.into_inner(), platform).and_then(|source| {
             if from.contains(&source) {
-                return Err("it is there twice".to_owned());
+                return Err("duplicate source".to_owned());
             }
             Ok(source)
         });

@@ -40,7 +40,7 @@ pub enum TreeFault {
     #[error("not a digest: expected 64 lower-case hex digits")]
     Digest,
     /// Not in the one escaped form.
-    #[error("not escaped as it should be")]
+    #[error("invalid escaping")]
     Escape,
     /// Fewer than ten fields.
     #[error("expected ten fields, one space apart")]
@@ -67,7 +67,7 @@ pub enum TreeFault {
     #[error("{0}")]
     Rule(RuleError),
     /// Fields that do not go with the type and class.
-    #[error("fields do not go with the entry's type and class")]
+    #[error("a field is missing, or not allowed, for the entry's type and class")]
     Shape,
     /// The manifest counts other entries or bytes than the tree has.
     #[error("the manifest's summary is of another tree")]
@@ -76,7 +76,7 @@ pub enum TreeFault {
     #[error("not a target of a symbolic link")]
     Target,
     /// Bytes after the last entry.
-    #[error("something follows the last entry")]
+    #[error("trailing data after the last entry")]
     Trailing,
     /// The text ends early.
     #[error("the tree ends early")]

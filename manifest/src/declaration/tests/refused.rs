@@ -199,7 +199,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "name = \"start\"",
             "name = \"join\"",
             (37, 8),
-            "is there twice",
+            "duplicate step",
         ),
         ("\"web.service\"", "\"web\"", (38, 8), "no suffix"),
         (
@@ -260,7 +260,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "[lockdown]",
             "[values]\nfrom = [\"tags\", \"tags\"]\n[lockdown]",
             (44, 17),
-            "there twice",
+            "duplicate source",
         ),
         (
             "platform = \"ec2\"\n",
@@ -321,7 +321,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "to = [",
             "to = [\"s3://fleet-reports/web\", ",
             (47, 1),
-            "is there twice",
+            "duplicate place",
         ),
         (
             "to = [\"s3://fleet-reports/web/\"]",

@@ -152,7 +152,7 @@ fn absolute(name: &str, value: &str) -> Result<PathBuf, String> {
 fn set<T>(name: &str, to: &mut Option<T>, value: T) -> Result<(), String> {
     match to.replace(value) {
         None => Ok(()),
-        Some(_) => Err(format!("{name} is there twice")),
+        Some(_) => Err(format!("duplicate attribute {name}")),
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
             (format!("object=x?{MODULE}&module-name=x"), "not supported"),
             (format!("object=x;type=public?{MODULE}"), "not supported"),
             (format!("object=x;slot-id=1?{MODULE}"), "not supported"),
-            (format!("object=x;object=y?{MODULE}"), "twice"),
+            (format!("object=x;object=y?{MODULE}"), "duplicate"),
             (format!("object?{MODULE}"), "NAME=VALUE"),
             (format!("object=?{MODULE}"), "empty"),
             (format!("id=%1?{MODULE}"), "hexadecimal"),
