@@ -23,9 +23,7 @@ impl fmt::Display for Escaped<'_> {
 
 /// Escaped text that is not in the one form that [`push`] writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "invalid escaping at byte {at}: printable ASCII stands for itself, all else is \\xHH"
-)]
+#[error("invalid escaping at byte {at}: printable ASCII stands for itself, all else is \\xHH")]
 pub struct EscapeError {
     at: usize,
 }

@@ -192,10 +192,7 @@ fn releases_out_of_order_duplicate_or_below_epoch_are_refused() {
         manifest: one.manifest,
         ..two.clone()
     };
-    assert_eq!(
-        refused(vec![one.clone(), twice], 3),
-        "duplicate release 2"
-    );
+    assert_eq!(refused(vec![one.clone(), twice], 3), "duplicate release 2");
     assert_eq!(
         refused(vec![one, two], 4),
         "release 2 is the latest, and its epoch 3 is below the minimum 4"

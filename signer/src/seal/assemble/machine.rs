@@ -7,22 +7,33 @@ use earmark_scan::{
     architecture::{self, FIRST_PROCESS},
 };
 
-use crate::exit::{Exit, Exits, Failure, Outcome};
+use crate::{
+    exit::{Exit, Exits, Failure, Outcome},
+    io::output,
+};
 
-/// Decides by what `root` has. What a person says may not contradict it, and has to be said where the root has
-/// no first process.
+/// The architecture that this program runs on.
+const OWN: Architecture = if cfg!(target_arch = "aarch64") {
+    Architecture::Aarch64
+} else {
+    Architecture::X86_64
+};
+
+/// Decides by what `root` has, which what a person says may not contradict. A root without a first process, such as that
+/// of a container, boots nowhere: it gets what is said, or this program's own, and a warning.
 pub(super) fn decide(root: &Root, said: Option<Architecture>) -> Outcome<Architecture> {
     let machine = architecture::read(root)
         .context("failed to read the architecture of the root")
         .exits(Exit::Undecided)?;
     let Some(machine) = machine else {
-        return said.ok_or_else(|| {
+        return Ok(said.unwrap_or_else(|| {
             let places = FIRST_PROCESS.join(", ");
-            let problem = format!(
-                "the architecture of the root is not known: none of {places} leads to an ELF program"
-            );
-            Failure::new(Exit::Usage, problem).next("give --architecture x86_64 or aarch64")
-        });
+            output::note(&format!(
+                "warning: none of {places} in the root leads to an ELF program: the image is sealed for {OWN}, as this \
+                 program is; --architecture says another"
+            ));
+            OWN
+        }));
     };
     let Ok(found) = machine.architecture else {
         let problem = format!(
@@ -85,12 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn architecture_option_is_required_for_a_root_without_init() {
+    fn root_without_init_gets_the_architecture_that_is_said_or_this_programs_own() {
         assert_eq!(
             decided(None, Some(Architecture::Aarch64)),
             Ok(Architecture::Aarch64)
         );
-        let refused = decided(None, None).unwrap_err();
-        assert!(refused.contains("--architecture"), "{refused}");
+        assert_eq!(decided(None, None), Ok(OWN));
     }
 }
