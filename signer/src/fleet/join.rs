@@ -120,7 +120,7 @@ pub fn join(mut reports: Vec<Seen>, against: &Against<'_>) -> Joined {
         .flat_map(|inventory| inventory.running());
     let unheard = running.filter(|(id, _)| !heard.contains(id));
     let unheard: Vec<Host> = unheard
-        .map(|(id, instance)| never(id, instance, against.documents))
+        .map(|(id, instance)| never(id, instance, against))
         .collect();
     joined.hosts.extend(unheard);
     joined
@@ -246,17 +246,30 @@ fn two_hosts(boots: &[Seen], against: &Against<'_>) -> Option<Box<str>> {
     None
 }
 
-/// A host that the inventory has, and nothing else.
-fn never(id: &str, instance: &Instance, documents: &Documents) -> Host {
+/// A host that the inventory has, and nothing else. One that was launched just now had no time to say anything.
+fn never(id: &str, instance: &Instance, against: &Against<'_>) -> Host {
+    let age = instance
+        .launched
+        .map(|launched| against.now.saturating_sub(launched));
+    let (state, reason) = match age.filter(|age| *age < against.silent_after) {
+        Some(age) => (
+            State::Unknown,
+            format!(
+                "it was launched {} ago, and has not reported yet",
+                duration(age)
+            ),
+        ),
+        None => (State::Silent, "it never sent a report".to_owned()),
+    };
     let release = instance
         .ami
         .as_deref()
-        .and_then(|ami| documents.by_ami(ami));
+        .and_then(|ami| against.documents.by_ami(ami));
     Host {
         id: id.into(),
         name: instance.name.clone(),
-        state: State::Silent,
-        reason: Some("it never sent a report".into()),
+        state,
+        reason: Some(reason.into()),
         image: release.map(|(image, _)| image.clone()),
         version: release.map(|(_, version)| version.clone()),
         region: instance.region.clone(),

@@ -6,6 +6,7 @@ pub mod classes;
 pub mod histories;
 pub mod identity;
 pub mod packages;
+pub mod rewritten;
 pub mod secrets;
 pub mod traces;
 pub mod units;

@@ -45,16 +45,19 @@ pub fn ssh_host_keys(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
+/// Files with a seed for random number generators, relative to the root.
+pub const RANDOM_SEEDS: [&str; 6] = [
+    "var/lib/systemd/random-seed",
+    "var/lib/urandom/random-seed",
+    "var/lib/random-seed",
+    "boot/loader/random-seed",
+    "boot/efi/loader/random-seed",
+    "efi/loader/random-seed",
+];
+
 /// Seeds of random number generators.
 pub fn random_seed(image: &Image<'_>, sink: &mut Sink) {
-    for path in [
-        "var/lib/systemd/random-seed",
-        "var/lib/urandom/random-seed",
-        "var/lib/random-seed",
-        "boot/loader/random-seed",
-        "boot/efi/loader/random-seed",
-        "efi/loader/random-seed",
-    ] {
+    for path in RANDOM_SEEDS {
         if let Some(file) = image.get(path).filter(|file| file.has_content()) {
             let found = "every host would start its random numbers from it";
             sink.push(Draft::new(file.path, found).removed());

@@ -3,7 +3,9 @@
 use super::Rule;
 use crate::lint::{
     finding::Level::{Error, Warn},
-    rules::{accounts, agent, classes, histories, identity, packages, secrets, traces, units},
+    rules::{
+        accounts, agent, classes, histories, identity, packages, rewritten, secrets, traces, units,
+    },
 };
 
 /// Every rule: first what makes hosts alike, then what leaks, what is left over, who may log in, and what makes
@@ -422,5 +424,41 @@ pub static RULES: &[Rule] = &[
         fix: "Declare [lockdown] remote_access: \"deny\" if that is meant, \"allow\" or { allow = [\"sshd\"] } if not.",
         fixable: false,
         look: agent::login,
+    },
+    Rule {
+        id: "relabel",
+        level: Error,
+        what: "a mark that has SELinux label every file anew",
+        why: "The first boot changes the label of each sealed file, and removes the mark: nothing verifies after it.",
+        fix: "Boot the builder once so that it is done, or remove the mark.",
+        fixable: true,
+        look: rewritten::relabel,
+    },
+    Rule {
+        id: "stale-bytecode",
+        level: Warn,
+        what: "Python bytecode that is not of its source's time and size",
+        why: "The first Python that root starts writes it anew: violated. Builds that set the times of files leave such bytecode.",
+        fix: "Compile it as the last step (python3 -m compileall -f --invalidation-mode unchecked-hash), or remove it.",
+        fixable: false,
+        look: rewritten::stale_bytecode,
+    },
+    Rule {
+        id: "cloud-init-writes",
+        level: Warn,
+        what: "sealed files that cloud-init writes, by its configuration in the image",
+        why: "What cloud-init writes at boot is a violation on each host.",
+        fix: "Set what the finding names in a file of /etc/cloud/cloud.cfg.d, or declare the path in [tree] with a reason.",
+        fixable: false,
+        look: rewritten::cloud_init_writes,
+    },
+    Rule {
+        id: "exception-state",
+        level: Warn,
+        what: "a sealed directory that a service writes to which [lockdown] leaves open",
+        why: "The service fails there on a locked host, and violates the image on an open one.",
+        fix: "Declare the directory in [tree] state, with a reason.",
+        fixable: false,
+        look: rewritten::exception_state,
     },
 ];

@@ -38,6 +38,9 @@ MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 const SWITCHES: &str =
     "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n";
 
+/// Switches that keep cloud-init from writing sealed files.
+const QUIET: &str = "manage_etc_hosts: false\nallow_public_ssh_keys: false\nusers: []\n";
+
 pub(super) const CASES: &[Case] = &[
     case(
         "machine-id",
@@ -457,6 +460,7 @@ pub(super) const CASES: &[Case] = &[
         &[File("usr/bin/cloud-init", "x")],
         &[
             File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
             File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
         ],
     ),
@@ -471,5 +475,75 @@ pub(super) const CASES: &[Case] = &[
         "/usr/sbin/sshd",
         &[File("usr/sbin/sshd", "x\n")],
         &[File("usr/bin/ssh", "x\n")],
+    ),
+    case(
+        "relabel",
+        "/.autorelabel",
+        &[File(".autorelabel", "")],
+        &[File("srv/data/.autorelabel", "")],
+    ),
+    case(
+        "stale-bytecode",
+        "/usr/lib/m/__pycache__/a.cpython-311.pyc",
+        &[
+            File("usr/lib/m/a.py", "1\n"),
+            File(
+                "usr/lib/m/__pycache__/a.cpython-311.pyc",
+                "\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0",
+            ),
+        ],
+        // By a hash, and without a source.
+        &[
+            File("usr/lib/m/a.py", "1\n"),
+            File(
+                "usr/lib/m/__pycache__/a.cpython-311.pyc",
+                "\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0",
+            ),
+            File(
+                "usr/lib/m/__pycache__/b.cpython-311.pyc",
+                "\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0",
+            ),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/hosts",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "manage_etc_hosts: localhost\n",
+            ),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File(
+                "etc/cloud/cloud.cfg",
+                "manage_etc_hosts: true\nusers:\n - default\n",
+            ),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/passwd",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File("etc/cloud/cloud.cfg.d/98-z.cfg", "users:\n - default\n"),
+        ],
+        &[],
+    ),
+    case(
+        "exception-state",
+        "/var/lib/amazon/ssm",
+        &[Tree(
+            "[lockdown]\nremote_access = { allow = [\"amazon-ssm-agent\"] }",
+        )],
+        &[Tree("[lockdown]\nremote_access = { allow = [\"sshd\"] }")],
     ),
 ];

@@ -1,6 +1,9 @@
 //! `--fix`: what it does, what it leaves, and that it does nothing twice.
 
+use earmark_manifest::{class::PathClass, path::ImagePath, profile::Profile};
+
 use super::{cases::Case, *};
+use crate::lint::rules::identity;
 
 #[test]
 fn fix_repairs_every_fixable_finding_and_is_idempotent() {
@@ -27,6 +30,40 @@ fn fix_repairs_every_fixable_finding_and_is_idempotent() {
         let again = bench.fix();
         assert!(again.fixed.is_empty(), "{case:?}: {:?}", again.fixed);
         assert_eq!(again.found(), report.found());
+    }
+}
+
+/// What `--fix` takes away because each host makes its own, each profile lets a host make.
+#[test]
+fn profiles_accept_what_hosts_make_again_after_fix() {
+    const OF_HOSTS: [&str; 4] = [
+        "machine-id",
+        "ssh-host-key",
+        "random-seed",
+        "cloud-init-state",
+    ];
+    let at = CASES.iter().filter(|case| OF_HOSTS.contains(&case.rule));
+    // What systems that there is no profile for keep there.
+    let others = ["var/lib/urandom/random-seed", "var/lib/random-seed"];
+    let seeds = identity::RANDOM_SEEDS.iter();
+    let seeds = seeds.filter(|seed| !others.contains(*seed));
+    let paths: Vec<String> = at
+        .map(|case| case.at.to_owned())
+        .chain(seeds.map(|seed| format!("/{seed}")))
+        .collect();
+    for profile in Profile::all() {
+        let spec = SPEC.replace("debian-12", profile.name());
+        let declared = Declaration::parse(spec.as_bytes()).unwrap();
+        let rules = declared.rule_set().unwrap();
+        for path in &paths {
+            let path = ImagePath::from_absolute(path.as_bytes()).unwrap();
+            let mut above = std::iter::successors(Some(path.clone()), ImagePath::parent);
+            assert!(
+                above.any(|path| rules.class_of(&path) != PathClass::Sealed),
+                "{}: {path}",
+                profile.name()
+            );
+        }
     }
 }
 
