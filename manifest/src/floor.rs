@@ -197,6 +197,29 @@ impl Floor {
         }
     }
 
+    /// Describes the first thing in which this floor is below the one that a seal sets when it is placed. `None` if
+    /// there is nothing: a floor may be higher in its channel alone, since a higher one refuses the seal.
+    pub fn short_of(&self, statement: &Statement, declaration: &Declaration) -> Option<String> {
+        let declared = declaration.channel.as_ref().map_or(0, |it| it.at_least);
+        let set = Self::of(statement, declaration, declared);
+        if self.epoch < set.epoch {
+            return Some(format!("epoch {}, not {}", self.epoch, set.epoch));
+        }
+        if self.policy < set.policy {
+            let (found, set) = (self.policy.name(), set.policy.name());
+            return Some(format!("policy '{found}', not '{set}'"));
+        }
+        if self.channel < set.channel {
+            return Some(format!("channel {}, not {}", self.channel, set.channel));
+        }
+        let is_open = |(name, except): &(&LockName, &Vec<String>)| match self.locks.get(name) {
+            None => true,
+            Some(most) => most.iter().any(|it| !except.contains(it)),
+        };
+        let open = set.locks.iter().find(is_open);
+        open.map(|(name, _)| format!("the lock {name} open, or with more exceptions"))
+    }
+
     /// The locks that a declaration leaves more open than the floor lets it.
     pub fn open(&self, declaration: &Declaration) -> Vec<LockName> {
         let locks = declaration.lockdown.locks();

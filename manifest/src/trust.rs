@@ -198,6 +198,34 @@ impl Trust {
         text
     }
 
+    /// Describes the first thing that this trust file believes and `known` does not: a key, a purpose, fewer
+    /// signatures, another image. `None` if it believes no more. A key that it lacks makes it no wider.
+    pub fn beyond(&self, known: &Self) -> Option<String> {
+        if known.image.is_some() && self.image != known.image {
+            let name = |trust: &Self| match &trust.image {
+                Some(image) => format!("the image '{image}'"),
+                None => "any image".to_owned(),
+            };
+            return Some(format!("it is for {}, not for {}", name(self), name(known)));
+        }
+        if self.threshold < known.threshold {
+            let (found, least) = (self.threshold, known.threshold);
+            return Some(format!("it wants {found} signatures, not {least}"));
+        }
+        for key in &self.keys {
+            let id = key.id();
+            let Some(known) = known.keys.iter().find(|it| it.id() == id) else {
+                return Some(format!("it believes the unknown key {id}"));
+            };
+            if let Some(purpose) = key.purposes.difference(&known.purposes).next() {
+                return Some(format!(
+                    "it believes the key {id} for the purpose '{purpose}'"
+                ));
+            }
+        }
+        None
+    }
+
     /// The image that this trust file is for, if it is for one alone.
     pub fn image(&self) -> Option<&ImageName> {
         self.image.as_ref()

@@ -15,12 +15,13 @@ fn copy(bench: &Bench, from: &str, to: &str) {
     run("cp", ["-a", from, to], Some(&bench.path(""))).must(0);
 }
 
-/// A root that was sealed with `old`, then with `new`; the older seal is in `old-seal`.
+/// A root that was sealed with `old`, then with `new`; the older seal is in `old-seal`, its floor in `old-floor`.
 fn resealed(old: &str, new: &str) -> Bench {
     let bench = Bench::new();
     declare(&bench, old);
     bench.seal().must(0);
     copy(&bench, "root/usr/lib/earmark/seal", "old-seal");
+    fs::copy(bench.root().join(FLOOR), bench.path("old-floor")).unwrap();
     declare(&bench, new);
     bench.seal().must(0);
     bench
@@ -65,14 +66,21 @@ fn older_seal_in_the_place_of_the_newer_is_refused_at_every_gate() {
         let trust = ["--trust", "trust.toml"];
         let offline = ["verify", "--root", "root", "--full"];
         bench.earmark(&[&offline[..], &trust].concat()).must(10);
-        // The floor that belongs to it is the control.
+        let signature = ["verify", "--gate", "signature", "--root", "root"];
+        // A floor that somebody lowered for it is found while that seal is there.
         bench.write(
             FLOOR,
             b"schema = 1\nimage = \"web\"\nepoch = 0\npolicy = \"report\"\nchannel = 0\n[locks]\n",
         );
-        bench
-            .agent(&["verify", "--gate", "signature", "--root", "root"])
-            .must(0);
+        let refused = bench.agent(&signature).must(10);
+        assert!(
+            refused.out.contains("the floor that the seal sets"),
+            "{}",
+            refused.out
+        );
+        // The floor that belongs to it is the control.
+        bench.write(FLOOR, &fs::read(bench.path("old-floor")).unwrap());
+        bench.agent(&signature).must(0);
     }
 }
 
@@ -239,4 +247,46 @@ fn manifest_of_another_architecture_than_the_root_is_a_violation() {
     assert_eq!(verify("signature").must(10).violations(), [identity]);
     let full = verify("full").must(10).violations();
     assert!(full.contains(&identity.to_owned()), "{full:?}");
+}
+
+/// What lies beside the seal no signature covers: who keeps the trust file compares.
+#[test]
+fn root_that_believes_more_than_the_given_trust_file_is_a_violation() {
+    let bench = Bench::sealed();
+    let outside = [
+        "verify",
+        "--root",
+        "root",
+        "--trust",
+        "trust.toml",
+        "--full",
+    ];
+    bench.earmark(&outside).must(0);
+    bench.earmark(&["keygen", "--out", "evil.key"]).must(0);
+    let place = bench.root().join("usr/lib/earmark/trust.toml");
+    let own = fs::read(&place).unwrap();
+    for (keys, says) in [
+        (
+            &["release.pub", "evil.pub:grant,channel"][..],
+            "unknown key",
+        ),
+        (&["release.pub:image,grant"], "for the purpose 'grant'"),
+        (&["evil.pub"], "unknown key"),
+    ] {
+        let mut words = vec!["trust", "--image", "web", "--out", "other.toml"];
+        for key in keys {
+            words.extend(["--key", key]);
+        }
+        let _ = fs::remove_file(bench.path("other.toml"));
+        bench.earmark(&words).must(0);
+        fs::copy(bench.path("other.toml"), &place).unwrap();
+        let refused = bench.earmark(&outside).must(10);
+        assert!(refused.out.contains(says), "{keys:?}: {}", refused.out);
+    }
+    fs::write(&place, b"schema = 1\n").unwrap();
+    bench.earmark(&outside).must(10);
+    fs::remove_file(&place).unwrap();
+    bench.earmark(&outside).must(10);
+    fs::write(&place, own).unwrap();
+    bench.earmark(&outside).must(0);
 }

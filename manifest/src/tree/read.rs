@@ -148,6 +148,18 @@ impl<R: BufRead> Read for OneFrame<R> {
 }
 
 impl TreeError {
+    /// Tells whether memory was missing, and not anything wrong with the tree: that says nothing of what was signed.
+    pub fn is_shortage(&self) -> bool {
+        /// `ZSTD_error_memory_allocation` of `zstd_errors.h`, as its functions return it.
+        const NO_MEMORY: usize = 0_usize.wrapping_sub(64);
+        let TreeFault::Decompress(error) = &self.fault else {
+            return false;
+        };
+        // zstd's errors come as text alone; the second is that of its Rust binding.
+        let text = error.to_string();
+        text == zstd::zstd_safe::get_error_name(NO_MEMORY) || text.contains("could not allocate")
+    }
+
     /// Creates the error for a fault in the stored bytes, before there is a line.
     pub(crate) fn of_storage(error: io::Error) -> Self {
         Self {
