@@ -219,6 +219,10 @@ probes! {
         "the runtime directory of a user",
         "mounts of PID 1: `/run/user/*`", Account,
         "logind mounts it when an account logs in, without `noexec`";
+    MountMoved [Filesystems]
+        "a mount beneath a directory of an account's",
+        "owner and mode of the directories above the mount point", Account,
+        "who may write a directory renames what is in it, and root's mounts go along";
     MountsFit [Filesystems]
         "more mounts than fit",
         "mounts of PID 1, up to 8,192", Anybody,

@@ -42,7 +42,7 @@ use self::{
 };
 use super::{
     actions::LockActions,
-    cause::Probe,
+    cause::{Cause, Probe},
     item::{Item, Seen, Strength, Unseen},
     look::Look,
 };
@@ -209,8 +209,14 @@ fn without_table(look: &Look<'_>, places: &Places, unseen: &Unseen) -> Result<Ve
     Ok(items.chain([table_item(unseen.clone())]).collect())
 }
 
-/// The row of a mount that is not as it is to be: who could have made it.
-fn row(table: &Table, mount: &Mount, of_users: &[ImagePath], of_root: Probe) -> Probe {
+/// The row of a mount that is not as it is to be: who could have made it, or have moved it to where it is.
+fn row(
+    look: &Look<'_>,
+    table: &Table,
+    mount: &Mount,
+    of_users: &[ImagePath],
+    of_root: Probe,
+) -> Probe {
     let is_at_login = || {
         let user = mount.point.as_bytes().strip_prefix(AT_LOGIN);
         let is_user = user.is_some_and(|user| user.iter().all(u8::is_ascii_digit));
@@ -223,6 +229,8 @@ fn row(table: &Table, mount: &Mount, of_users: &[ImagePath], of_root: Probe) -> 
         Probe::MountByAnybody
     } else if is_at_login() {
         Probe::MountAtLogin
+    } else if look.movers(mount.point.as_bytes()) != Cause::Root {
+        Probe::MountMoved
     } else {
         of_root
     }
@@ -231,7 +239,7 @@ fn row(table: &Table, mount: &Mount, of_users: &[ImagePath], of_root: Probe) -> 
 fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, Unseen> {
     let sealed = sealed_directories(look, places)?;
     let of_users = Places::mounted_by_users(look)?;
-    let row = |mount, of_root| row(table, mount, &of_users, of_root);
+    let row = |mount, of_root| row(look, table, mount, &of_users, of_root);
     let mut items: Vec<Item> = Vec::new();
     items.extend(sealed.iter().map(|path| {
         let mount = table.at(path);

@@ -73,6 +73,8 @@ impl Unseen {
             Errno::AGAIN,
             Errno::INTR,
             Errno::TIMEDOUT,
+            // More names in a directory than are listed: scopes of logins lie among the units.
+            Errno::OVERFLOW,
         ]
         .contains(&errno);
         if is_shortage {

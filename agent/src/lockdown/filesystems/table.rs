@@ -1,6 +1,7 @@
 //! The table of mounts, as `/proc/PID/mountinfo` has it, read line by line. Strict: what is not understood is an
 //! error, and then nothing is known of any mount. But not a line about FUSE, which users mount and whose words are
-//! theirs: that is left out, and counted.
+//! theirs, nor one that is too long: who owns a directory moves root's mounts in it as deep as they like. Those are left
+//! out, and counted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -63,7 +64,7 @@ pub(super) struct Table {
     /// By the id of what they are mounted on, the places of the others.
     upon: HashMap<u32, Vec<usize>>,
     root: Mount,
-    /// Lines about FUSE that were not understood.
+    /// Lines that users may have brought about and that were not understood.
     strange: usize,
 }
 
@@ -78,9 +79,16 @@ impl Table {
             if read.map_err(|error| Unseen::io(&error, error.to_string()))? == 0 {
                 break;
             }
+            let is_whole = line.ends_with(b"\n");
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             match Mount::parse(text) {
+                // At its bound a line is cut off.
+                _ if !is_whole && u64::try_from(line.len()) == Ok(LINE) => {
+                    skip_line(&mut lines)?;
+                    strange = strange.saturating_add(1);
+                }
                 Some(mount) => mounts.push(mount),
+                None if is_far(text) => strange = strange.saturating_add(1),
                 // Its source and subtype are words of the user's: an odd one must not blind the look to every mount.
                 None if is_fuse_line(text) => strange = strange.saturating_add(1),
                 None => return Err(format!("not a mount: '{}'", Escaped(text)).into()),
@@ -117,7 +125,7 @@ impl Table {
         })
     }
 
-    /// Returns the number of lines about FUSE that were not understood.
+    /// Returns the number of lines that users may have brought about and that were not understood.
     pub const fn strange(&self) -> usize {
         self.strange
     }
@@ -262,6 +270,31 @@ impl Mount {
 
 fn is_fuse(kind: &[u8]) -> bool {
     kind == b"fuse" || kind.starts_with(b"fuse.")
+}
+
+/// Reads on to the end of a line, without keeping it.
+fn skip_line(lines: &mut impl BufRead) -> Result<(), Unseen> {
+    loop {
+        let piece = lines.fill_buf();
+        let piece = piece.map_err(|error| Unseen::io(&error, error.to_string()))?;
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        let (used, is_over) = match end {
+            Some(end) => (end.saturating_add(1), true),
+            None => (piece.len(), piece.is_empty()),
+        };
+        lines.consume(used);
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns whether a line is about a mount whose point is deeper than any path that can be opened: root's, which the
+/// owner of a directory above it moved there.
+fn is_far(line: &[u8]) -> bool {
+    const PATH_MAX: usize = 4096;
+    let point = line.split(|byte| *byte == b' ').nth(4).and_then(unescape);
+    point.is_some_and(|point| point.starts_with(b"/") && point.len() >= PATH_MAX)
 }
 
 /// Returns whether a line that is not understood is about FUSE that a user mounted: by its type and its owner, in

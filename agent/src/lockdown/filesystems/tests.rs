@@ -336,6 +336,46 @@ fn excepted_directory_stays_writable_and_executable_and_is_shown_as_allowed() {
     );
 }
 
+#[test]
+fn mount_that_an_account_can_move_leads_to_no_policy() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = TestRoot::bare();
+    std::fs::create_dir_all(root.at("/srv/app/rel/bin")).unwrap();
+    let table =
+        "1 0 8:1 / / ro - ext4 a rw\n2 1 8:1 /srv/app/rel/bin /srv/app/rel/bin rw - ext4 a rw\n";
+    let cause = |root: &TestRoot, table: &str, open: &str| {
+        let items = measured(root, table);
+        let mut found = items
+            .iter()
+            .filter(|item| item.state == LockState::NotEnforced);
+        let found = found.find(|item| item.name == open).unwrap();
+        found.cause
+    };
+    // The control: root's mount in root's directories.
+    assert_eq!(cause(&root, table, "/srv/app/rel/bin"), Cause::Root);
+    let theirs = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(root.at("/srv/app"), theirs).unwrap();
+    assert_ne!(cause(&root, table, "/srv/app/rel/bin"), Cause::Root);
+    // It was renamed since the table was read.
+    let moved = table.replace(" /srv/app/rel/bin rw", " /srv/app/other/bin rw");
+    assert_ne!(cause(&root, &moved, "/srv/app/other/bin"), Cause::Root);
+    // Deeper than a path can be, and longer than a line is read.
+    for names in [17, 300] {
+        let deep = format!(
+            "/srv/app{}/x",
+            format!("/{}", "n".repeat(250)).repeat(names)
+        );
+        let deep = table.replace(" /srv/app/rel/bin rw", &format!(" {deep} rw"));
+        let last = "3 1 0:9 / /var/log rw,nosuid,nodev - tmpfs a rw\n";
+        let deep = deep + last;
+        let others = "more mounts of users";
+        assert_eq!(cause(&root, &deep, others), Cause::Anybody, "{names}");
+        // The lines behind it are read all the same.
+        assert_eq!(cause(&root, &deep, "/var/log"), Cause::Root, "{names}");
+    }
+}
+
 fn measured(root: &TestRoot, table: &str) -> Vec<Item> {
     root.write("/proc/1/mountinfo", table.as_bytes());
     let open = root.open();

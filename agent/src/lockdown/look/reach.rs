@@ -164,6 +164,37 @@ impl Look<'_> {
         }))
     }
 
+    /// Returns the least privilege that can move what lies at `path`, which has no links in it: whoever may write a
+    /// directory above it gives it another name, and root's mounts in it go along.
+    pub fn movers(&self, path: &[u8]) -> Cause {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut hands = Cause::Root;
+        let root = rustix::fs::openat(self.root.as_fd(), c".", flags, Mode::empty());
+        let Ok(mut above) = root else {
+            return hands;
+        };
+        let mut mount = None;
+        // The point itself is not opened: its file system may be anybody's.
+        for name in split(path) {
+            let Ok(stat) = attributes(&above) else {
+                break;
+            };
+            if mount.is_some_and(|mount| mount != stat.stx_mnt_id)
+                && self.must_be_local(stat.stx_mnt_id, "").is_err()
+            {
+                return Cause::Anybody;
+            }
+            mount = Some(stat.stx_mnt_id);
+            hands = hands.max(self.hands(&stat));
+            // What is gone was moved by somebody whose hands are counted.
+            let Ok(next) = rustix::fs::openat(&above, name.as_slice(), flags, Mode::empty()) else {
+                break;
+            };
+            above = next;
+        }
+        hands
+    }
+
     /// Returns the least privilege that may change an object with these attributes, or put something into it.
     pub fn hands(&self, stat: &Statx) -> Cause {
         hands(stat.stx_uid, stat.stx_mode.into(), self.owner)
