@@ -14,7 +14,7 @@
 //! | `fleet/` | fetch (a user without rights) -> follow/ (judge, keep, react); grants/; report/ (made -> spool -> deliver) |
 //! | `run/` | the background service |
 //! | `parameters/` | values from user-data, tags or a file, held to what the declaration says |
-//! | `status/` | model (all of status.json, plain data that knows no stage), record, root_record (what root decides by), summary, screen |
+//! | `status/` | model (all of status.json, plain data that knows no stage), record, `root_record` (what root decides by), summary, screen |
 //! | `platform/` | which instance this is, with a network and without; imds/ |
 //! | `exec/` | the one place that starts processes: programs of the signed tree, systemctl, modprobe |
 //! | `transport/` | files, servers and buckets, as processes without any right reach them |

@@ -98,6 +98,9 @@ pub(super) const RULES: &[Rule] = &[
     rule(Bare("s"), "asks for a shell instead of the system"),
     rule(Bare("S"), "asks for a shell instead of the system"),
     rule(Bare("1"), "asks for a shell instead of the system"),
+    // Ubuntu's friendly-recovery has a generator that makes it the default target.
+    rule(Bare("recovery"), "asks for a shell instead of the system"),
+    rule(Is("systemd.break"), "stops the boot for a shell"),
     unless(
         Is("systemd.unit"),
         DEFAULT_TARGETS,
@@ -206,6 +209,11 @@ pub(super) const RULES: &[Rule] = &[
         Is("systemd.machine_id"),
         "gives the host another machine id",
     ),
+    unless(
+        Is("systemd.factory_reset"),
+        NO,
+        "takes the host's data away",
+    ),
     rule(Is("systemd.hostname"), "gives the host another name"),
     rule(
         Is("systemd.random_seed"),
@@ -251,6 +259,7 @@ pub(super) const RULES: &[Rule] = &[
         &["", "disabled"],
         "puts an overlay over the root",
     ),
+    unless(Is("overlay"), NO, "puts an overlay over the root"),
     rule(
         Is("dm_mod.create"),
         "makes a device that the image does not have",
@@ -323,6 +332,13 @@ pub(super) const RULES: &[Rule] = &[
     unless(Is("mitigations"), &["auto", "auto,nosmt"], MITIGATION),
     rule(Begins("nospec"), MITIGATION),
     rule(Is("nopti"), MITIGATION),
+    rule(Is("dis_ucode_ldr"), MITIGATION),
+    rule(Is("nopku"), MITIGATION),
+    rule(
+        Is("norandmaps"),
+        "has programs lie where everybody expects them",
+    ),
+    rule(Is("no_hash_pointers"), "shows where the kernel lies"),
     rule(Is("nosmep"), MITIGATION),
     rule(Is("nosmap"), MITIGATION),
     when(Is("pti"), OFF, MITIGATION),

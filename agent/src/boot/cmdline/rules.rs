@@ -2,7 +2,7 @@
 
 use super::{
     harmful::{Key, RULES, Rule, Values},
-    known::KNOWN,
+    known::{BARE, KNOWN},
 };
 
 /// Returns the harm that a word does, if any.
@@ -126,13 +126,20 @@ fn is_in_hardware_address(line: &str, at: usize) -> bool {
     })
 }
 
-/// Returns whether this table knows a word: with a rule, or as harmless. One without a value is known: it
-/// switches on what the kernel has, and what could be bad has a rule.
+/// Returns whether this table knows a word: with a rule, or as harmless.
 pub(super) fn is_known(word: &str) -> bool {
-    if !word.contains('=') {
-        return true;
-    }
     let (key, _) = parts(word);
+    if !word.contains('=') {
+        // The kernel ends its own words with hyphens.
+        let is_end = !word.is_empty() && word.bytes().all(|byte| byte == b'-');
+        let is_bare = RULES.iter().any(|rule| match rule.key {
+            Key::Bare(name) => key == name,
+            Key::Is(_) | Key::Begins(_) => false,
+        });
+        if is_end || is_bare || BARE.contains(&&*key) {
+            return true;
+        }
+    }
     let has_rule = RULES.iter().any(|rule| match rule.key {
         Key::Is(name) => key == name,
         Key::Bare(_) => false,
@@ -211,13 +218,6 @@ mod tests {
             "1",
             "-b",
             "-s",
-            "-bs",
-            "--unit=rescue.target",
-            "--uni=rescue.target",
-            "--unit",
-            "--u",
-            "--crash-shell",
-            "--default-standard-output=tty",
             "systemd.unit=sshd.service",
             "rd.systemd.unit=rescue.target",
             "systemd.mask=earmark-verify.service",
@@ -297,6 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn options_and_bare_words_that_bypass_or_weaken_are_found() {
+        for word in [
+            "-bs",
+            "--unit=rescue.target",
+            "--uni=rescue.target",
+            "--unit",
+            "--u",
+            "--crash-shell",
+            "--default-standard-output=tty",
+            "recovery",
+            "norandmaps",
+            "dis_ucode_ldr",
+            "rd.systemd.break",
+            "systemd.factory_reset",
+            "rd.overlay",
+        ] {
+            assert!(judge(word).is_some(), "{word}");
+        }
+    }
+
+    #[test]
     fn usual_cmdline_words_are_accepted() {
         for word in [
             "BOOT_IMAGE=/boot/vmlinuz",
@@ -363,7 +384,12 @@ mod tests {
         ] {
             assert_eq!((judge(word), is_known(word)), (None, false), "{word}");
         }
-        assert!(is_known("foo"));
+        for word in ["foo", "norndmaps", "systemd.brk"] {
+            assert_eq!((judge(word), is_known(word)), (None, false), "{word}");
+        }
+        for word in ["ro", "quiet", "nosplash", "3", "rd.debug", "console"] {
+            assert!(is_known(word), "{word}");
+        }
     }
 
     #[test]
