@@ -13,6 +13,7 @@ const ACCOUNTS: &str = "it decides who may log in, and as what";
 const LOADED: &str = "it decides what each program or the kernel loads: bake the change";
 const BELIEVED: &str = "it decides whom the host believes: bake the change";
 const CODE: &str = "by its name it is a unit or code: bake the change";
+const REACHED: &str = "it decides what reaches the host: bake the change";
 const OWN: &str = "it is Earmark's own";
 
 const PLACES: &[(&str, &str)] = &[
@@ -59,10 +60,36 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/ppp/**", STARTS),
     ("/etc/update-motd.d/**", STARTS),
     ("/etc/cloud/**", STARTS),
+    ("/etc/request-key*", STARTS),
+    ("/etc/request-key.d/**", STARTS),
+    ("/etc/credstore*/**", STARTS),
+    ("/etc/repart.d/**", STARTS),
+    ("/etc/extensions/**", STARTS),
+    ("/var/lib/extensions/**", STARTS),
+    ("/var/lib/confexts/**", STARTS),
+    ("/var/lib/portables/**", STARTS),
+    ("/etc/lvm/**", STARTS),
+    ("/etc/mdadm*", STARTS),
+    ("/etc/mdadm/**", STARTS),
+    ("/etc/multipath.conf", STARTS),
+    ("/etc/multipath/conf.d/**", STARTS),
+    ("/etc/needrestart/**", STARTS),
+    ("/etc/acpi/**", STARTS),
+    ("/etc/docker/**", STARTS),
+    ("/etc/containerd/**", STARTS),
+    ("/etc/containers/**", STARTS),
+    ("/etc/cni/**", STARTS),
+    ("/etc/kubernetes/manifests/**", STARTS),
+    ("/etc/nftables*", REACHED),
+    ("/etc/iptables/**", REACHED),
+    ("/etc/ufw/**", REACHED),
+    ("/etc/firewalld/**", REACHED),
     ("/etc/profile", STARTS),
     ("/etc/profile.d/**", STARTS),
     ("/etc/*bashrc", STARTS),
     ("/etc/zsh*", STARTS),
+    ("/etc/zsh/**", STARTS),
+    ("/etc/ssh/sshrc", STARTS),
     ("/etc/environment", STARTS),
     ("/etc/environment.d/**", STARTS),
     ("/etc/alternatives/**", STARTS),
@@ -70,6 +97,7 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/shadow*", ACCOUNTS),
     ("/etc/group*", ACCOUNTS),
     ("/etc/gshadow*", ACCOUNTS),
+    ("/etc/sysusers.d/**", ACCOUNTS),
     ("/etc/subuid*", ACCOUNTS),
     ("/etc/subgid*", ACCOUNTS),
     ("/etc/sudo*", ACCOUNTS),
@@ -193,8 +221,13 @@ pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, b
             || is_state && (place.may_lie_beneath(pattern) || pattern.may_lie_beneath(place))
     };
     let never = Never::new();
-    let (_, why) = never.0.iter().find(|(place, _)| meets(place))?;
     let is_wide = is_state || pattern.is_glob();
+    let text = pattern.to_string();
+    let mut names = text.as_bytes().split(|byte| *byte == b'/');
+    if names.any(|name| NAMES.contains(&name)) {
+        return Some((ACCOUNTS, is_wide));
+    }
+    let (_, why) = never.0.iter().find(|(place, _)| meets(place))?;
     Some((why, is_wide || [PROGRAMS, BOOT].contains(why)))
 }
 
@@ -233,9 +266,22 @@ mod tests {
             "/opt/web/plugin.py",
             "/home/web/.config/systemd/user/x.service",
             "/var/spool/cron/root",
+            "/etc/zsh/zshenv",
+            "/etc/sysusers.d/x.conf",
+            "/etc/request-key.d/x.conf",
+            "/etc/credstore.encrypted/x",
+            "/var/lib/extensions/x/usr/bin/sh",
+            "/etc/docker/daemon.json",
+            "/etc/kubernetes/manifests/x.yaml",
+            "/etc/nftables.conf",
         ] {
             assert!(why(path).is_some(), "{path}");
         }
+        let freed =
+            |pattern: &str| is_freed_by(&Pattern::parse(pattern.as_bytes()).unwrap(), false);
+        assert_eq!(freed("/root/.ssh/authorized_keys"), Some((ACCOUNTS, false)));
+        assert_eq!(freed("/home/*/.bashrc"), Some((ACCOUNTS, true)));
+        assert_eq!(freed("/root/notes"), None);
         for path in [
             "/etc/motd",
             "/etc/resolv.conf",

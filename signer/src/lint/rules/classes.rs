@@ -106,9 +106,9 @@ pub fn world_writable(image: &Image<'_>, sink: &mut Sink) {
         .iter()
         .filter(|seen| seen.class == PathClass::Sealed)
     {
-        let is_shared = seen.is_directory() && seen.mode & 0o1000 != 0;
         let is_of_kind = seen.is_file() || seen.is_directory();
-        if is_of_kind && seen.mode & 0o002 != 0 && !is_shared {
+        if is_of_kind && seen.mode & 0o002 != 0 {
+            // A sticky bit keeps others' files from being removed, and not new ones from being made.
             let found = format!(
                 "is sealed, and anybody may write to it: mode {:04o}",
                 seen.mode

@@ -1,11 +1,12 @@
-//! Rules about sealed files that something of the image would write at boot by itself: a violation on each host, found
-//! before the image is sealed.
+//! Rules about what something of the image, or an account, would do on each host by itself to what was sealed and shut:
+//! found before the image is sealed.
 
 use std::{io::Read, os::unix::fs::MetadataExt};
 
 use earmark_manifest::{
     class::PathClass,
-    declaration::{Lock, LockName},
+    declaration::{Action, Lock, LockName},
+    path::ImagePath,
 };
 use earmark_scan::cloud_init;
 
@@ -152,6 +153,44 @@ fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
         let value = value.split(" #").next().unwrap_or(value);
         Some(value.trim())
     })
+}
+
+/// Places of root's own mounts beneath directories that somebody else may rename, and the mounts with them.
+pub fn movable_mounts(image: &Image<'_>, sink: &mut Sink) {
+    let Some((declared, _)) = image.declared else {
+        return;
+    };
+    let volumes = declared
+        .first_boot
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Volume { mount, .. } => Some(mount.clone()),
+            Action::Command { .. }
+            | Action::File { .. }
+            | Action::Hostname { .. }
+            | Action::Unit { .. } => None,
+        });
+    let locks = declared.lockdown.locks();
+    let writable = locks.into_iter().flat_map(|lock| match lock {
+        (LockName::Filesystems, Lock::Deny { except }) => except,
+        _ => Vec::new(),
+    });
+    let writable = writable.filter_map(|text| ImagePath::from_absolute(text.as_bytes()).ok());
+    // Root is whoever owns the root directory: that of a test is one, too.
+    let owner = image.get("").map_or(0, |root| root.owner.0);
+    for at in volumes.chain(writable) {
+        let mut above = std::iter::successors(at.parent(), ImagePath::parent);
+        let theirs = above.find_map(|path| {
+            let seen = image.get(path.as_bytes())?;
+            // In a sticky directory only the owner of a name renames it.
+            let is_shared = seen.mode & 0o022 != 0 && seen.mode & 0o1000 == 0;
+            (seen.owner.0 != owner || is_shared).then(|| seen.path.clone())
+        });
+        if let Some(theirs) = theirs {
+            let found = format!("is mounted, and {theirs} above it is not root's alone");
+            sink.push(Draft::new(&at, found));
+        }
+    }
 }
 
 /// Directories that a service needs which `remote_access` leaves open.

@@ -340,7 +340,7 @@ pub static RULES: &[Rule] = &[
         level: Warn,
         what: "sealed files that anybody may write to",
         why: "Any account can make the host fail its verification.",
-        fix: "Take the bit away: 'chmod o-w'.",
+        fix: "Take the bit away: 'chmod o-w'; or declare the directory in [tree] state, with a reason.",
         fixable: false,
         look: classes::world_writable,
     },
@@ -460,5 +460,14 @@ pub static RULES: &[Rule] = &[
         fix: "Declare the directory in [tree] state, with a reason.",
         fixable: false,
         look: rewritten::exception_state,
+    },
+    Rule {
+        id: "movable-mount",
+        level: Error,
+        what: "a volume, or a place that [lockdown] filesystems leaves writable, in a directory of an account's",
+        why: "Who owns a directory renames what is in it, and the mount goes along: the lock is open then, or the next boot fails.",
+        fix: "Put it beneath directories that root alone may write.",
+        fixable: false,
+        look: rewritten::movable_mounts,
     },
 ];

@@ -396,6 +396,12 @@ pub(super) const CASES: &[Case] = &[
         &[File("etc/web.conf", "x"), Mode("etc/web.conf", 0o664)],
     ),
     case(
+        "world-writable",
+        "/var/crash",
+        &[File("var/crash/x", "x"), Mode("var/crash", 0o1777)],
+        &[File("var/crash/x", "x"), Mode("var/crash", 0o1775)],
+    ),
+    case(
         "set-id-writable",
         "/opt/mutable",
         &[File("opt/mutable", "x"), Mode("opt/mutable", 0o4755)],
@@ -545,5 +551,18 @@ pub(super) const CASES: &[Case] = &[
             "[lockdown]\nremote_access = { allow = [\"amazon-ssm-agent\"] }",
         )],
         &[Tree("[lockdown]\nremote_access = { allow = [\"sshd\"] }")],
+    ),
+    case(
+        "movable-mount",
+        "/opt/web/cache",
+        &[
+            File("opt/web/x", "x"),
+            Mode("opt/web", 0o777),
+            Tree("[lockdown]\nfilesystems = { writable = [\"/opt/web/cache\"] }"),
+        ],
+        &[
+            File("opt/web/x", "x"),
+            Tree("[lockdown]\nfilesystems = { writable = [\"/opt/web/cache\"] }"),
+        ],
     ),
 ];
