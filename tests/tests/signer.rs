@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use earmark_tests::{Bench, NO_LOCKS, SPEC, program, run};
+use earmark_tests::{Bench, NO_LOCKS, SPEC, golden, golden::told, program, run};
 
 /// A sealed root, and the same resealed by somebody with a key and a trust file of theirs.
 fn resealed() -> (Bench, Bench) {
@@ -163,16 +163,11 @@ fn oversized_seal_file_is_a_violation_and_a_missing_one_is_undecided() {
     }
 }
 
-/// A step of the declaration, what its program is made to be, and what is said of it.
-type Step = (&'static str, &'static str, fn(&Bench), &'static str);
+/// A step of the declaration, by name and table, and what its program is made to be.
+type Step = (&'static str, &'static str, fn(&Bench));
 
 const STEPS: [Step; 10] = [
-    (
-        "missing",
-        "command = { argv = [\"/opt/no-such\"] }",
-        |_| {},
-        "'/opt/no-such' is not in the image",
-    ),
+    ("missing", "command = { argv = [\"/opt/no-such\"] }", |_| {}),
     (
         "not-executable",
         "command = { argv = [\"/usr/bin/plain\"] }",
@@ -180,55 +175,46 @@ const STEPS: [Step; 10] = [
             bench.write("usr/bin/plain", b"#!/usr/bin/sh\n");
             bench.chmod("usr/bin/plain", 0o644);
         },
-        "'/usr/bin/plain' is not executable: mode 0644",
     ),
     (
         "directory",
         "command = { argv = [\"/usr/bin/tools\"] }",
         |bench| fs::create_dir(bench.root().join("usr/bin/tools")).unwrap(),
-        "'/usr/bin/tools' is a directory",
     ),
     (
         "mutable",
         "command = { argv = [\"/opt/mutable\"] }",
         |bench| executable(bench, "opt/mutable", b"#!/usr/bin/sh\n"),
-        "'/opt/mutable' is mutable",
     ),
     (
         "generated",
         "command = { argv = [\"/etc/ssh/ssh_host_x_key\"] }",
         |_| {},
-        "'/etc/ssh/ssh_host_x_key' is generated",
     ),
     (
         "no-interpreter",
         "command = { argv = [\"/usr/bin/script\"] }",
         |bench| executable(bench, "usr/bin/script", b"#! /usr/bin/no-such -x\n"),
-        "its interpreter: '/usr/bin/no-such' is not in the image",
     ),
     (
         "no-env",
         "command = { argv = [\"/usr/bin/by-env\"] }",
         |bench| executable(bench, "usr/bin/by-env", b"#!/usr/bin/env python9\n"),
-        "no sealed program of the image is named 'python9'",
     ),
     (
         "script-of-script",
         "command = { argv = [\"/usr/bin/second\"] }",
         |bench| executable(bench, "usr/bin/second", b"#!/usr/bin/good\n"),
-        "its interpreter '/usr/bin/good' is a script, too",
     ),
     (
         "no-format",
         "command = { argv = [\"/usr/bin/text\"] }",
         |bench| executable(bench, "usr/bin/text", b"echo\n"),
-        "'/usr/bin/text': it is neither a program (ELF) nor a script (#!)",
     ),
     (
         "dangling",
         "command = { argv = [\"/usr/bin/link\"] }",
         |bench| symlink("../lib/gone", bench.root().join("usr/bin/link")).unwrap(),
-        "'/usr/bin/link' is not in the image",
     ),
 ];
 
@@ -258,7 +244,7 @@ fn declare(bench: &Bench, steps: &[(&str, &str)]) {
 }
 
 #[test]
-fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
+fn first_boot_step_that_could_not_run_is_refused_with_a_golden_text() {
     let good: Vec<(&str, String)> = ["good", "good-link", "by-good-env"]
         .map(|name| (name, format!("command = {{ argv = [\"/bin/{name}\"] }}")))
         .to_vec();
@@ -266,18 +252,16 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
         .iter()
         .map(|(name, step)| (*name, step.as_str()))
         .collect();
-    for (name, step, prepare, says) in STEPS {
+    for (name, step, prepare) in STEPS {
         let bench = with_program();
         prepare(&bench);
         declare(&bench, &good);
         bench.seal().must(0);
         declare(&bench, &[&good[..], &[(name, step)]].concat());
         for refused in [bench.seal(), bench.measure()] {
-            let refused = refused.must(2);
-            for part in [says, &format!("step '{name}'")] {
-                assert!(refused.err.contains(part), "{part}: {}", refused.err);
-            }
-            assert!(!refused.err.contains("step 'good'"), "{}", refused.err);
+            let err = refused.must(2).err;
+            assert!(err.contains(&format!("step '{name}'")), "{err}");
+            assert!(!err.contains("step 'good'"), "{err}");
         }
         assert!(!bench.path("OUT").exists());
     }
@@ -288,25 +272,15 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
         &bench,
         &[("state", "command = { argv = [\"/var/lib/tool\"] }")],
     );
-    let refused = bench.seal().must(2).err;
-    assert!(refused.contains("beneath 'state /var/lib'"), "{refused}");
+    let mut texts = told("seal", &bench.seal().must(2));
     // All at once, so that one run names them all.
     let bench = with_program();
-    for (_, _, prepare, _) in STEPS {
+    for (_, _, prepare) in STEPS {
         prepare(&bench);
     }
-    let steps: Vec<(&str, &str)> = STEPS
-        .iter()
-        .map(|(name, step, _, _)| (*name, *step))
-        .collect();
-    declare(&bench, &steps);
-    let refused = bench.seal().must(2).err;
-    for (name, _, _, says) in STEPS {
-        assert!(
-            refused.contains(&format!("step '{name}'")) && refused.contains(says),
-            "{refused}"
-        );
-    }
+    declare(&bench, &STEPS.map(|(name, step, _)| (name, step)));
+    texts += &told("seal", &bench.seal().must(2));
+    golden!("steps", texts);
 }
 
 #[test]
