@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use earmark_tests::{Bench, Run};
+use earmark_tests::{Bench, Run, golden, golden::told};
 use serde_json::Value;
 
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -32,13 +32,10 @@ fn inspect(bench: &Bench, trust: &[&str]) -> Value {
 }
 
 #[test]
-fn grant_takes_its_image_from_the_declaration_and_inspect_reports_trust() {
+fn grant_of_the_declared_image_is_inspected_with_its_trust_and_its_text_is_golden() {
     let bench = bench();
-    let said = grant(&bench, &["--lock", "remote_access", "--for", "1h"]);
-    let said = said.must(0).out;
-    for part in ["remote_access", INSTANCE, "image web", "until", FILE] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
+    let made = grant(&bench, &["--lock", "remote_access", "--for", "1h"]);
+    let mut texts = told("grant --lock remote_access --for 1h", &made.must(0));
     let shown = inspect(&bench, &["--trust", "one.toml"]);
     assert_eq!(shown["kind"], "grant");
     assert_eq!(shown["image"], "web");
@@ -53,7 +50,8 @@ fn grant_takes_its_image_from_the_declaration_and_inspect_reports_trust() {
     // One that may still be needed is not written over.
     let before = fs::read(bench.path(FILE)).unwrap();
     let again = grant(&bench, &["--lock", "packages", "--for", "1h"]).must(2);
-    assert!(again.err.contains("there already"), "{}", again.err);
+    texts += &told("grant --lock packages --for 1h", &again);
+    golden!("grant", texts);
     assert_eq!(fs::read(bench.path(FILE)).unwrap(), before);
 }
 
@@ -70,43 +68,35 @@ fn grant_threshold_requires_as_many_signatures() {
 }
 
 #[test]
-fn ungrantable_lock_or_invalid_grant_option_is_refused() {
+fn ungrantable_lock_or_invalid_grant_option_is_refused_with_a_golden_text() {
     let bench = bench();
-    for (words, says) in [
-        (
-            &["--lock", "kernel", "--for", "1h"][..],
-            "until the next boot",
-        ),
-        (
-            &["--lock", "cloud_init", "--for", "1h"],
-            "sealed with the image",
-        ),
-        (&["--lock", "packages", "--for", "25h"], "24 hours"),
-        (
-            &["--lock", "packages", "--for", "1h", "--reason", "a\nb"],
-            "printable",
-        ),
-        (&["--lock", "packages"], "--for"),
-        (&["--for", "1h"], "--lock"),
-        (
-            &["--lock", "packages", "--for", "1h", "--out", "-", "--json"],
-            "standard output",
-        ),
+    let mut texts = String::new();
+    for words in [
+        &["--lock", "kernel", "--for", "1h"][..],
+        &["--lock", "cloud_init", "--for", "1h"],
+        &["--lock", "packages", "--for", "25h"],
+        &["--lock", "packages", "--for", "1h", "--reason", "a\nb"],
+        &["--lock", "packages"],
+        &["--for", "1h"],
+        &["--lock", "packages", "--for", "1h", "--out", "-", "--json"],
     ] {
         let refused = grant(&bench, words).must(2);
-        assert!(refused.err.contains(says), "{says}: {}", refused.err);
+        texts += &told(&format!("grant {}", words.join(" ")), &refused);
     }
     // The image has to be known; what it leaves open needs no grant, which is said.
     fs::rename(bench.path("earmark.toml"), bench.path("web.toml")).unwrap();
     let words = ["--lock", "packages", "--for", "1h"];
     let unknown = grant(&bench, &words).must(11);
-    assert!(unknown.err.contains("--image"), "{}", unknown.err);
+    texts += &told("grant --lock packages --for 1h", &unknown);
     let spec = fs::read_to_string(bench.path("web.toml")).unwrap();
     let open = format!("{spec}\n[lockdown]\npackages = \"allow\"\n");
     fs::write(bench.path("web.toml"), open).unwrap();
     let open = [&words[..], &["--spec", "web.toml"]].concat();
-    let said = grant(&bench, &open).must(0).err;
-    assert!(said.contains("leaves packages open"), "{said}");
+    texts += &told(
+        "grant --lock packages --for 1h --spec web.toml",
+        &grant(&bench, &open).must(0),
+    );
+    golden!("grant-refusals", texts);
     // The control, and to standard output.
     let out = [&words[..], &["--image", "web", "--out", "-"]].concat();
     let printed = grant(&bench, &out).must(0).out;

@@ -22,26 +22,15 @@ fn lint_error_blocks_seal_and_measure_until_fixed() {
         "2.1.0"
     );
     for refused in [bench.seal().must(15), bench.measure().must(15)] {
-        for part in ["/etc/machine-id", "earmark lint --fix", "[[lint.allow]]"] {
-            assert!(refused.err.contains(part), "{part}: {}", refused.err);
-        }
+        assert!(refused.err.contains("/etc/machine-id"), "{}", refused.err);
     }
     assert!(!bench.path("OUT").exists() && !bench.root().join("usr/lib/earmark").exists());
     // Only warnings are left, and they count if they are denied.
-    let fixed = lint(&["--fix"]).must(0);
-    assert!(
-        fixed.out.contains("emptied /etc/machine-id"),
-        "{}",
-        fixed.out
-    );
+    lint(&["--fix"]).must(0);
+    assert_eq!(fs::read(bench.root().join("etc/machine-id")).unwrap(), b"");
     lint(&["--deny", "warn"]).must(15);
     bench.measure().must(0);
-    let sealed = bench.seal().must(0);
-    assert!(
-        sealed.err.contains("lint: warn agent-missing"),
-        "{}",
-        sealed.err
-    );
+    bench.seal().must(0);
     bench.verify().must(0);
 }
 
@@ -52,18 +41,17 @@ fn lint_lists_rules_and_refuses_a_waiver_of_an_unknown_rule() {
     assert!(rules["rules"].as_array().unwrap().len() >= 25);
     let spec = format!("{SPEC}\n[[lint.allow]]\nrule = \"no-such\"\nreason = \"x\"\n");
     fs::write(bench.path("earmark.toml"), spec).unwrap();
-    for refused in [
-        bench.seal().must(2),
-        bench
-            .earmark(&["lint", "--root", "root", "--spec", "earmark.toml"])
-            .must(2),
-    ] {
-        let part = "column 8: there is no rule 'no-such'";
-        assert!(refused.err.contains(part), "{}", refused.err);
-    }
+    bench.seal().must(2);
+    bench
+        .command("lint --root root --spec earmark.toml")
+        .must(2);
+    // The control.
+    fs::write(bench.path("earmark.toml"), SPEC).unwrap();
+    bench
+        .command("lint --root root --spec earmark.toml")
+        .must(0);
     bench.earmark(&["lint"]).must(2);
-    let live = bench.earmark(&["lint", "--root", "/", "--fix"]).must(2);
-    assert!(live.err.contains("--live"), "{}", live.err);
+    bench.earmark(&["lint", "--root", "/", "--fix"]).must(2);
     bench.earmark(&["lint", "--root", "nowhere"]).must(11);
 }
 
@@ -105,12 +93,8 @@ fn learned_rule_requires_a_reason_and_lets_the_next_image_verify() {
 
     // What no class should allow, a manifest that is not believed, and none at all.
     booted.write("etc/passwd", b"root::0:0::/root:/bin/sh\n");
-    let refused = learn(&[]).must(10);
-    assert!(
-        refused
-            .out
-            .contains("#   /etc/passwd: it decides who may log in")
-    );
+    let refused = learn(&["--json"]).must(10).json();
+    assert_eq!(refused["refused"][0]["path"], "/etc/passwd");
     booted.keygen("other");
     let words = ["trust", "--key", "other.pub", "--out", "other.toml"];
     booted.earmark(&words).must(0);

@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use earmark_tests::{Bench, NO_LOCKS, SPEC, program, run};
+use earmark_tests::{Bench, NO_LOCKS, SPEC, golden, golden::told, program, run};
 
 /// A sealed root, and the same resealed by somebody with a key and a trust file of theirs.
 fn resealed() -> (Bench, Bench) {
@@ -22,9 +22,6 @@ fn resealed() -> (Bench, Bench) {
 fn verify_without_a_trust_option_is_a_usage_error() {
     let (good, _) = resealed();
     let refused = good.command("verify --root root").must(2);
-    for part in ["--trust FILE", "--own-trust"] {
-        assert!(refused.err.contains(part), "{}", refused.err);
-    }
     assert_eq!(refused.out, "");
     good.command("verify --root root --own-trust --trust trust.toml")
         .must(2);
@@ -47,26 +44,7 @@ fn root_resealed_with_another_key_is_refused_and_own_trust_warns() {
     let own = bad.command("verify --root root --own-trust --json").must(0);
     let report = own.json();
     assert_eq!(report["trust"]["source"], "own");
-    let warning = report["warnings"][0].as_str().unwrap();
-    assert!(
-        warning.contains("anybody could have resealed it"),
-        "{warning}"
-    );
-    assert!(
-        own.err.contains("anybody could have resealed it"),
-        "{}",
-        own.err
-    );
-    let text = bad.command("verify --root root --own-trust").must(0).out;
-    assert!(text.contains("ANYBODY could have resealed it"), "{text}");
-    let text = good
-        .command("verify --root root --trust trust.toml")
-        .must(0)
-        .out;
-    assert!(
-        !text.contains("ANYBODY") && text.contains("'trust.toml'"),
-        "{text}"
-    );
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 1);
 
     // What the same question is in other commands.
     for (command, good_code, bad_code) in [
@@ -76,12 +54,6 @@ fn root_resealed_with_another_key_is_refused_and_own_trust_warns() {
         good.command(command).must(good_code);
         bad.command(command).must(bad_code);
     }
-    let exported = bad.command("export root --format sha256sums").must(0);
-    assert!(
-        exported.err.contains("was not verified"),
-        "{}",
-        exported.err
-    );
     let inspect = |bench: &Bench, more: &str| bench.command(&format!("inspect root{more}")).must(0);
     assert_eq!(inspect(&bad, " --json").json()["verified"], false);
     assert!(
@@ -97,11 +69,6 @@ fn root_resealed_with_another_key_is_refused_and_own_trust_warns() {
         inspect(&good, " --trust trust.toml --json").json()["verified"],
         true
     );
-    let tree = good
-        .command("inspect root/usr/lib/earmark/seal/tree.zst")
-        .must(0)
-        .out;
-    assert!(tree.contains("NOT SIGNED"), "{tree}");
 }
 
 #[test]
@@ -116,24 +83,10 @@ fn offline_verify_reads_everything_unless_a_lower_gate_is_named() {
         let told = verify(&format!("{full} --json")).must(0).json();
         assert_eq!(told["verdict"], "verified", "{full}");
     }
-    for (gate, missing) in [
-        ("critical", "the content of"),
-        ("signature", "neither the names"),
-    ] {
-        let told = verify(&format!(" --gate {gate} --json")).must(0);
-        assert!(told.err.contains("PARTIAL: "), "{}", told.err);
-        let report = told.json();
+    for gate in ["critical", "signature"] {
+        let report = verify(&format!(" --gate {gate} --json")).must(0).json();
         assert_eq!(report["verdict"], "partial", "{gate}");
-        let warning = report["warnings"][0].as_str().unwrap();
-        assert!(
-            warning.contains(missing) && warning.contains("--gate full"),
-            "{warning}"
-        );
-        let text = verify(&format!(" --gate {gate}")).must(0).out;
-        assert!(
-            text.contains("PARTIAL") && text.contains("not read"),
-            "{text}"
-        );
+        assert_eq!(report["warnings"].as_array().unwrap().len(), 1, "{gate}");
     }
     verify(" --gate off").must(2);
     verify(" --full --gate critical").must(2);
@@ -149,20 +102,6 @@ fn diff_of_seals_states_that_signatures_and_roots_were_not_checked() {
     let new = old.copy();
     new.write("usr/bin/web", b"#!/bin/evil\n");
     let other = new.root().display().to_string();
-    let text = old.earmark(&["diff", "root", &other]).must(0).out;
-    for part in [
-        "compared the seals, whose signatures were not verified",
-        "the root was not read: earmark verify --root",
-        "the seals say the same",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(!text.to_lowercase().contains("nothing changed"), "{text}");
-    let page = old
-        .earmark(&["diff", "root", &other, "--format", "markdown"])
-        .must(0)
-        .out;
-    assert!(page.contains("the root was not read"), "{page}");
     let json = old
         .earmark(&["diff", "root", &other, "--json"])
         .must(0)
@@ -186,19 +125,12 @@ fn diff_of_seals_states_that_signatures_and_roots_were_not_checked() {
 fn lint_of_an_empty_root_is_undecided() {
     let bench = Bench::new();
     fs::create_dir(bench.path("empty")).unwrap();
-    let nothing = bench.command("lint --root empty").must(11);
-    assert!(
-        nothing.out.contains("nothing was looked at"),
-        "{}",
-        nothing.out
-    );
+    bench.command("lint --root empty").must(11);
     let json = bench
         .command("lint --root root --spec earmark.toml --json")
         .must(0)
         .json();
     assert!(json["looked_at"].as_u64().unwrap() > 20, "{json:#}");
-    let without = bench.command("lint --root root").must(0).out;
-    assert!(without.contains("without --spec"), "{without}");
 }
 
 #[test]
@@ -231,16 +163,11 @@ fn oversized_seal_file_is_a_violation_and_a_missing_one_is_undecided() {
     }
 }
 
-/// A step of the declaration, what its program is made to be, and what is said of it.
-type Step = (&'static str, &'static str, fn(&Bench), &'static str);
+/// A step of the declaration, by name and table, and what its program is made to be.
+type Step = (&'static str, &'static str, fn(&Bench));
 
 const STEPS: [Step; 10] = [
-    (
-        "missing",
-        "command = { argv = [\"/opt/no-such\"] }",
-        |_| {},
-        "'/opt/no-such' is not in the image",
-    ),
+    ("missing", "command = { argv = [\"/opt/no-such\"] }", |_| {}),
     (
         "not-executable",
         "command = { argv = [\"/usr/bin/plain\"] }",
@@ -248,55 +175,46 @@ const STEPS: [Step; 10] = [
             bench.write("usr/bin/plain", b"#!/usr/bin/sh\n");
             bench.chmod("usr/bin/plain", 0o644);
         },
-        "'/usr/bin/plain' is not executable: mode 0644",
     ),
     (
         "directory",
         "command = { argv = [\"/usr/bin/tools\"] }",
         |bench| fs::create_dir(bench.root().join("usr/bin/tools")).unwrap(),
-        "'/usr/bin/tools' is a directory",
     ),
     (
         "mutable",
         "command = { argv = [\"/opt/mutable\"] }",
         |bench| executable(bench, "opt/mutable", b"#!/usr/bin/sh\n"),
-        "'/opt/mutable' is mutable",
     ),
     (
         "generated",
         "command = { argv = [\"/etc/ssh/ssh_host_x_key\"] }",
         |_| {},
-        "'/etc/ssh/ssh_host_x_key' is generated",
     ),
     (
         "no-interpreter",
         "command = { argv = [\"/usr/bin/script\"] }",
         |bench| executable(bench, "usr/bin/script", b"#! /usr/bin/no-such -x\n"),
-        "its interpreter: '/usr/bin/no-such' is not in the image",
     ),
     (
         "no-env",
         "command = { argv = [\"/usr/bin/by-env\"] }",
         |bench| executable(bench, "usr/bin/by-env", b"#!/usr/bin/env python9\n"),
-        "no sealed program of the image is named 'python9'",
     ),
     (
         "script-of-script",
         "command = { argv = [\"/usr/bin/second\"] }",
         |bench| executable(bench, "usr/bin/second", b"#!/usr/bin/good\n"),
-        "its interpreter '/usr/bin/good' is a script, too",
     ),
     (
         "no-format",
         "command = { argv = [\"/usr/bin/text\"] }",
         |bench| executable(bench, "usr/bin/text", b"echo\n"),
-        "'/usr/bin/text': it is neither a program (ELF) nor a script (#!)",
     ),
     (
         "dangling",
         "command = { argv = [\"/usr/bin/link\"] }",
         |bench| symlink("../lib/gone", bench.root().join("usr/bin/link")).unwrap(),
-        "'/usr/bin/link' is not in the image",
     ),
 ];
 
@@ -326,7 +244,7 @@ fn declare(bench: &Bench, steps: &[(&str, &str)]) {
 }
 
 #[test]
-fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
+fn first_boot_step_that_could_not_run_is_refused_with_a_golden_text() {
     let good: Vec<(&str, String)> = ["good", "good-link", "by-good-env"]
         .map(|name| (name, format!("command = {{ argv = [\"/bin/{name}\"] }}")))
         .to_vec();
@@ -334,18 +252,16 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
         .iter()
         .map(|(name, step)| (*name, step.as_str()))
         .collect();
-    for (name, step, prepare, says) in STEPS {
+    for (name, step, prepare) in STEPS {
         let bench = with_program();
         prepare(&bench);
         declare(&bench, &good);
         bench.seal().must(0);
         declare(&bench, &[&good[..], &[(name, step)]].concat());
         for refused in [bench.seal(), bench.measure()] {
-            let refused = refused.must(2);
-            for part in [says, &format!("step '{name}'")] {
-                assert!(refused.err.contains(part), "{part}: {}", refused.err);
-            }
-            assert!(!refused.err.contains("step 'good'"), "{}", refused.err);
+            let err = refused.must(2).err;
+            assert!(err.contains(&format!("step '{name}'")), "{err}");
+            assert!(!err.contains("step 'good'"), "{err}");
         }
         assert!(!bench.path("OUT").exists());
     }
@@ -356,25 +272,15 @@ fn first_boot_step_that_could_not_run_is_refused_by_seal_and_measure() {
         &bench,
         &[("state", "command = { argv = [\"/var/lib/tool\"] }")],
     );
-    let refused = bench.seal().must(2).err;
-    assert!(refused.contains("beneath 'state /var/lib'"), "{refused}");
+    let mut texts = told("seal", &bench.seal().must(2));
     // All at once, so that one run names them all.
     let bench = with_program();
-    for (_, _, prepare, _) in STEPS {
+    for (_, _, prepare) in STEPS {
         prepare(&bench);
     }
-    let steps: Vec<(&str, &str)> = STEPS
-        .iter()
-        .map(|(name, step, _, _)| (*name, *step))
-        .collect();
-    declare(&bench, &steps);
-    let refused = bench.seal().must(2).err;
-    for (name, _, _, says) in STEPS {
-        assert!(
-            refused.contains(&format!("step '{name}'")) && refused.contains(says),
-            "{refused}"
-        );
-    }
+    declare(&bench, &STEPS.map(|(name, step, _)| (name, step)));
+    texts += &told("seal", &bench.seal().must(2));
+    golden!("steps", texts);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The one front door: `cargo xtask demo|test|bench|grade|package|roots|exercise`. It needs a Rust
+//! The one front door: `cargo xtask demo|test|bless|bench|grade|package|roots|exercise`. It needs a Rust
 //! toolchain, and installs whatever else a task needs with apt, saying what and why.
 
 mod apt;
 mod bench;
+mod bless;
 mod budget;
 mod demo;
 mod exercise;
@@ -33,6 +34,8 @@ struct Cli {
 enum Task {
     /// Run everything that CI runs
     Test(test::Args),
+    /// Renew the golden texts, and list which changed
+    Bless,
     /// Bake, seal, verify, tamper and refuse on a small Debian root, step by step
     Demo,
     /// Measure verification side by side with other tools
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Test(args) => test::run(&args)?,
+        Task::Bless => bless::run()?,
         Task::Demo => demo::run()?,
         Task::Bench(args) => bench::run(&args)?,
         Task::Grade(args) => grade::run(&args)?,

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::run::Run;
-use crate::{budget, fuzz, prepare};
+use crate::{bless, budget, fuzz, prepare};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -113,6 +113,7 @@ const STEPS: &[Step] = &[
 
 /// Runs the steps of the tier, all of them even when one fails, and sums up.
 pub fn run(args: &Args) -> Result<()> {
+    bless::refuse_blessing()?;
     let tiers = if args.tier == Tier::All {
         ALL
     } else {

@@ -193,3 +193,41 @@ impl StepStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_boot_screens_are_golden_and_replace_control_characters() {
+        let step = |name: &str, state: &str, attempts: u32| {
+            serde_json::json!({
+                "name": name, "state": state, "attempts": attempts, "time": 1_795_392_000_u64,
+                "milliseconds": 1532, "reason": (state == "failed").then_some("exit status 7\x1b[2J")
+            })
+        };
+        let shown = |state: &str, steps: &[serde_json::Value]| {
+            let is_failed = state == "failed";
+            let shown: FirstBootStatus = serde_json::from_value(serde_json::json!({
+                "schema": 1, "state": state, "instance": "i-0123456789abcdef0", "manifest": null,
+                "cloned_from": is_failed.then_some("i-0fedcba9876543210"),
+                "next": is_failed.then_some("join"), "steps": steps,
+                "problem": if is_failed { vec!["step 'join': exit status 7"] } else { vec![] },
+                "notes": if is_failed { vec!["parameter 'env' has another value now"] } else { vec![] },
+            }))
+            .unwrap();
+            let screen = shown.screen();
+            assert!(!screen.contains('\x1b'), "{screen:?}");
+            format!("{screen}--\n")
+        };
+        let texts = [
+            shown("nothing declared", &[]),
+            shown("done", &[step("render-config", "done", 1)]),
+            shown(
+                "failed",
+                &[step("render-config", "done", 1), step("join", "failed", 2)],
+            ),
+        ];
+        earmark_tests::golden!("first-boot", texts.concat());
+    }
+}

@@ -97,7 +97,7 @@ fn unread(report: &Report) -> Option<String> {
         return None;
     }
     let what = match report.counts.files_unread {
-        0 => "neither the names nor the content of any file".to_owned(),
+        0 => "the name and the content of every file".to_owned(),
         files => format!(
             "the content of {}",
             count(files, "sealed file", "sealed files")

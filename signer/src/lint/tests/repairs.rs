@@ -95,13 +95,6 @@ fn fix_empties_required_files_and_preserves_their_modes() {
     ] {
         assert!(bench.path(path).exists(), "{path}");
     }
-    let said = report.to_string();
-    for line in [
-        "emptied /etc/machine-id (machine-id)\n",
-        "removed /var/log/syslog.1 (logs)\n",
-    ] {
-        assert!(said.contains(line), "{said}");
-    }
 }
 
 #[test]
@@ -120,11 +113,6 @@ fn fix_leaves_waived_and_declared_data_untouched() {
     assert_eq!(report.found(), ["logs /var/log/web/x"]);
     assert!(bench.path("tmp/x").exists() && !bench.path("tmp/y").exists());
     assert_eq!(fs::read(bench.path("var/log/web/x")).unwrap(), b"x");
-    let said = report.to_string();
-    assert!(
-        said.contains("left /var/log/web/x (logs): the declaration's own 'state'"),
-        "{said}"
-    );
 }
 
 #[test]
@@ -136,9 +124,4 @@ fn fix_does_not_remove_declared_data_within_a_flagged_directory() {
     let report = lint_and_fix(&bench.root(), Some((&declared, spec.as_bytes()))).unwrap();
     assert_eq!(report.found(), ["tool-cache /root/.cache"]);
     assert!(bench.path("root/.cache/keep-1/x").exists() && !bench.path("tmp/a").exists());
-    let said = report.to_string();
-    assert!(
-        said.contains("'state' covers /root/.cache/keep-1: it is data"),
-        "{said}"
-    );
 }
