@@ -20,13 +20,22 @@ pub(crate) struct Check {
     stat: Stat,
     /// Absent where only the attributes are to be compared.
     sha256: Option<Sha256Digest>,
-    /// Only where the kernel has one to compare it with; a rendered file has no signed one.
-    verity: Option<Box<VerityDigest>>,
+    /// Only where it is compared in the place of the other digest, and with whose; a rendered file has no signed one.
+    verity: Option<(Box<VerityDigest>, By)>,
     /// Absent for a rendered file, which has none but the label that the system gave it.
     xattrs: Option<Box<[Xattr]>>,
     /// The kernel's digest was compared instead of the content.
     by_kernel: bool,
     found: Vec<Violation>,
+}
+
+/// Origin of an fs-verity digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The kernel, which enforces it.
+    Kernel,
+    /// The data of a file that is mostly holes, which are not read.
+    Data,
 }
 
 /// Outcome of reading one file; none for a file whose content was read and is as it should be.
@@ -42,7 +51,7 @@ impl Check {
     pub(crate) fn new(
         seen: &Seen,
         sha256: Sha256Digest,
-        verity: Option<Box<VerityDigest>>,
+        verity: Option<(Box<VerityDigest>, By)>,
         xattrs: Box<[Xattr]>,
     ) -> Self {
         Self {
@@ -106,17 +115,21 @@ impl Job for Check {
         if self.sha256.is_none() {
             return Ok(false);
         }
-        let Some(expected) = self.verity.take() else {
+        let Some((expected, by)) = self.verity.take() else {
             return Ok(true);
         };
-        let Some(found) = reader.kernel_digest(self.sought(), opened) else {
+        let found = match by {
+            By::Kernel => reader.kernel_digest(self.sought(), opened),
+            By::Data => reader.digest_of_data(self.sought(), opened)?,
+        };
+        let Some(found) = found else {
             return Ok(true);
         };
         // Any file can be given fs-verity: the kernel vouches for the digest that it has, not for the signed one.
         if *expected != found {
             self.differs(format!("fs-verity digest {found}"));
         }
-        self.by_kernel = true;
+        self.by_kernel = by == By::Kernel;
         Ok(false)
     }
 

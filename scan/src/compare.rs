@@ -18,7 +18,7 @@ use rustix::fs::FileType;
 
 use crate::{
     Doubt, ScanError, Violation, ViolationKind,
-    check::Check,
+    check::{By, Check},
     findings::Findings,
     hash::Job,
     judge::Judge,
@@ -331,8 +331,12 @@ impl Comparer<'_> {
             return;
         }
         if is_read {
-            let is_enforced = seen.stat.verity && self.terms.believes_kernel;
-            let verity = is_enforced.then(|| Box::new(content.verity));
+            let by = if seen.stat.verity && self.terms.believes_kernel {
+                Some(By::Kernel)
+            } else {
+                seen.stat.sparse.then_some(By::Data)
+            };
+            let verity = by.map(|by| (Box::new(content.verity), by));
             let xattrs = entry.xattrs.clone().into();
             self.check(Check::new(seen, content.sha256, verity, xattrs));
         } else {

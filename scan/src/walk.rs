@@ -55,6 +55,8 @@ pub(crate) struct Stat {
     changed: i64,
     /// The kernel enforces fs-verity for it.
     pub(crate) verity: bool,
+    /// Most of it takes no room on the disk: holes, which need not be read.
+    pub(crate) sparse: bool,
     /// Something is mounted here that the walk was not told of.
     pub(crate) mount: bool,
 }
@@ -106,6 +108,9 @@ pub(crate) struct Scope<'a> {
     pub(crate) signed: Option<&'a (dyn Fn(&ImagePath) -> bool + Sync)>,
 }
 
+/// Bytes of a file from which on it pays to look for holes.
+const SPARSE: u64 = 8 << 20;
+
 impl Stat {
     pub(crate) fn of(stat: &Statx) -> Self {
         Self {
@@ -125,6 +130,8 @@ impl Stat {
                 .wrapping_mul(1_000_000_000)
                 .wrapping_add(stat.stx_ctime.tv_nsec.into()),
             verity: stat.stx_attributes.contains(StatxAttributes::VERITY),
+            sparse: stat.stx_size >= SPARSE
+                && stat.stx_blocks.saturating_mul(512) <= stat.stx_size / 2,
             // A bind mount of the same file system has the device number of its place: this bit alone shows it.
             mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         }
@@ -137,6 +144,8 @@ impl Stat {
         *self
             == Self {
                 mount: self.mount,
+                // Blocks are given to what was written a while ago, too.
+                sparse: self.sparse,
                 ..*now
             }
     }
@@ -154,6 +163,7 @@ impl Stat {
             rdev: metadata.rdev,
             changed: 0,
             verity: false,
+            sparse: false,
             mount: false,
         }
     }

@@ -5,8 +5,9 @@
 //! taints the instance for its whole life.
 //!
 //! Protects against a grant that is forged, for another instance or image, over, or used before, and
-//! against a clock that is set back. Does not protect against root, who can remove the record, and put
-//! a grant that still holds in again (tier T0).
+//! against a clock that is set back under a grant that was taken. Does not protect against root, who can remove the
+//! record, and put a grant that still holds in again (tier T0); nor, on a host that never took a grant, against a clock
+//! that is set back for one that is over and was kept.
 
 mod clock;
 mod opened;

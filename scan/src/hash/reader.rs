@@ -2,8 +2,13 @@
 
 use std::{fmt::Display, io, os::fd::OwnedFd};
 
-use earmark_manifest::{digest::VerityDigest, entry::Xattr, path::ImagePath};
-use rustix::{fs::AtFlags, io::Errno};
+use earmark_manifest::{
+    digest::VerityDigest, entry::Xattr, fsverity::VerityHasher, path::ImagePath,
+};
+use rustix::{
+    fs::{AtFlags, SeekFrom},
+    io::Errno,
+};
 
 use super::BUFFER;
 use crate::{
@@ -140,6 +145,63 @@ impl<'r> Reader<'r> {
         let digest = fsverity_ioctl::measure(file).ok().flatten()?;
         self.progress.skip(opened.size);
         Some(digest)
+    }
+
+    /// The fs-verity digest of a file that is mostly holes: only its data is read. `None` if the file system does not say
+    /// where that is.
+    ///
+    /// The file system's word on a hole counts as much as its word on what is read: it answers both.
+    pub(crate) fn digest_of_data(
+        &self,
+        sought: Sought<'_>,
+        opened: &Opened,
+    ) -> Result<Option<VerityDigest>, Doubt> {
+        let Content::File(file) = &opened.file else {
+            return Ok(None);
+        };
+        let failed = |errno: Errno| Doubt::new(sought.path, "read it", errno);
+        let mut hasher = VerityHasher::new();
+        let mut buffer = vec![0; BUFFER];
+        let mut at = 0;
+        while at < opened.size {
+            let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data.min(opened.size),
+                // There is none behind it.
+                Err(Errno::NXIO) => opened.size,
+                Err(Errno::INVAL | Errno::OPNOTSUPP) if at == 0 => {
+                    // It is read from its beginning, by a descriptor that was moved.
+                    rustix::fs::seek(file, SeekFrom::Start(0)).map_err(failed)?;
+                    return Ok(None);
+                }
+                Err(errno) => return Err(failed(errno)),
+            };
+            hasher.zeros(data.saturating_sub(at));
+            self.progress.skip(data.saturating_sub(at));
+            at = data;
+            if at == opened.size {
+                break;
+            }
+            let end = rustix::fs::seek(file, SeekFrom::Hole(at)).map_err(failed)?;
+            let end = end.min(opened.size);
+            while at < end {
+                let most = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+                let most = most.min(buffer.len());
+                let piece = buffer.get_mut(..most).unwrap_or_default();
+                match rustix::io::pread(file, &mut *piece, at) {
+                    // Truncated since the walk: the digest of less is not the file's.
+                    Ok(0) => return Err(sought.changed()),
+                    Ok(count) => {
+                        hasher.update(piece.get(..count).unwrap_or_default());
+                        let read = u64::try_from(count).unwrap_or(u64::MAX);
+                        self.progress.advance(read);
+                        at = at.saturating_add(read);
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(failed(errno)),
+                }
+            }
+        }
+        Ok(Some(hasher.finish()))
     }
 
     /// Reads on. The end, with 0, comes after exactly the bytes that the walk saw, and only if the

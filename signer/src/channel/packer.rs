@@ -90,6 +90,9 @@ impl Artifacts {
         for build in builds {
             // A disk that QEMU made has no AMI.
             if build.builder_type.starts_with("amazon-") {
+                if build.artifact_id.is_empty() {
+                    bail!("the build made no AMI: it ran with 'skip_create_ami'");
+                }
                 for pair in build.artifact_id.split(',') {
                     let (region, ami) = pair
                         .split_once(':')

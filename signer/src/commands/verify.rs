@@ -105,6 +105,10 @@ impl Args {
             }
             (None, true) => (None, Believed::Own),
             (None, false) => {
+                // What is wrong with the disk is worth more than an option that is missing.
+                if let Some(disk) = &self.image {
+                    Image::open(disk, self.partition)?;
+                }
                 let neither = "refused: whose keys are believed was not said";
                 return Err(Failure::new(Exit::Usage, neither).next(
                     "give --trust FILE, the trust file that you keep; or --own-trust, which believes \

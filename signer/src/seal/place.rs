@@ -252,7 +252,15 @@ fn place_as(
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error)
             .with_context(placing)
             .exits(Exit::Usage)
-            .or_next(|| "run this as root: what is placed belongs to root".to_owned()),
+            .or_next(|| {
+                if rustix::process::geteuid().is_root() {
+                    let immutable = "a directory on the way is immutable, or a security module forbids it: see lsattr -d \
+                                     and chattr -i";
+                    immutable.to_owned()
+                } else {
+                    "run this as root: what is placed belongs to root".to_owned()
+                }
+            }),
         Err(error)
             if matches!(
                 error.kind(),

@@ -335,3 +335,51 @@ fn make_fifo(path: &Path) {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o755), 0).unwrap();
 }
+
+/// Holes are not read: what takes their place is found all the same, and so is what lies between them.
+#[test]
+fn sparse_file_is_compared_by_its_data_and_its_holes() {
+    use std::os::unix::fs::FileExt;
+
+    const SIZE: u64 = 64 << 20;
+    let bench = Bench::new();
+    let path = bench.root().join("usr/share/sparse.img");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let make = |pieces: &[(u64, &[u8])], size: u64| {
+        let _ = fs::remove_file(&path);
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(size).unwrap();
+        for (at, bytes) in pieces {
+            file.write_all_at(bytes, *at).unwrap();
+        }
+    };
+    let data: &[u8] = &[7; 5000];
+    let sealed: [(u64, &[u8]); 3] = [(0, b"head"), (20 << 20, data), (SIZE - 4, b"tail")];
+    make(&sealed, SIZE);
+    bench.seal().must(0);
+    bench.verify().must(0);
+    // The same bytes, with fewer holes.
+    let mut whole = vec![0; usize::try_from(SIZE).unwrap()];
+    for (at, bytes) in sealed {
+        let at = usize::try_from(at).unwrap();
+        whole[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    fs::write(&path, &whole).unwrap();
+    bench.verify().must(0);
+    let content = ["content /usr/share/sparse.img"];
+    for (at, byte) in [
+        (1, 0_u8),
+        (9 << 20, 1),
+        ((20 << 20) + 4999, 8),
+        (SIZE - 1, b'x'),
+    ] {
+        make(&sealed, SIZE);
+        bench.verify().must(0);
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[byte], at).unwrap();
+        assert_eq!(bench.verify().must(10).violations(), content, "{at}");
+    }
+    // Data that became a hole.
+    make(&[sealed[0], sealed[2]], SIZE);
+    assert_eq!(bench.verify().must(10).violations(), content);
+}
