@@ -23,6 +23,7 @@ mod select;
 mod superblock;
 mod table;
 mod tree;
+mod twins;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -57,7 +58,7 @@ impl Image {
         let (table, volumes) = select::volumes(&disk)?;
         let mut kernel = Kernel::default();
         let volume = select::root(&disk, &volumes, partition, &mut kernel)?;
-        select::refuse_twins(&volumes, volume)?;
+        twins::refuse(&disk, &volumes, volume)?;
         let (root, mounted, used) = match read(&disk, &volumes, volume, path)? {
             Some((root, used)) => (root, Vec::new(), used),
             None => mount(&disk, &volumes, volume, &mut kernel)?,
