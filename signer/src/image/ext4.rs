@@ -74,9 +74,9 @@ impl Ext4 {
         Ok(self.named_inode(number)?.metadata())
     }
 
-    /// The names in a directory, without `.` and `..`.
-    pub fn list(&self, number: u64) -> io::Result<Vec<(Box<[u8]>, u64)>> {
-        directory::list(self, &self.named_inode(number)?)
+    /// The names in a directory, without `.` and `..`, if they cost at most `room`.
+    pub fn list(&self, number: u64, room: usize) -> io::Result<Vec<(Box<[u8]>, u64)>> {
+        directory::list(self, &self.named_inode(number)?, room)
     }
 
     /// The target of a symbolic link.

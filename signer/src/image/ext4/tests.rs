@@ -24,6 +24,8 @@ impl Bytes for Memory {
 }
 
 const BLOCK: usize = 1024;
+/// Room for the names of these directories.
+const ROOM: usize = 4096;
 
 /// A file system of 64 blocks of 1 KiB without checksums or a journal, as `mke2fs -t ext4` lays it out: the
 /// superblock in block 1, one group descriptor in block 2, 16 inodes of 128 bytes in blocks 5 and 6. The root is in
@@ -156,7 +158,7 @@ fn content(made: &Maker, inode: u64) -> io::Result<Vec<u8>> {
 fn small_file_system_is_read() {
     let made = Maker::new();
     let fs = made.open().unwrap();
-    let names = fs.list(ROOT).unwrap();
+    let names = fs.list(ROOT, ROOM).unwrap();
     assert_eq!(names, [(b"f"[..].into(), 12), (b"l"[..].into(), 13)]);
     assert_eq!(content(&made, 12).unwrap(), b"hello");
     assert_eq!(fs.target(13).unwrap(), b"dst");
@@ -166,7 +168,7 @@ fn small_file_system_is_read() {
         (0o100_644, 5, 1)
     );
     assert!(fs.xattrs(12).unwrap().is_empty());
-    fails(fs.list(12), "not a directory");
+    fails(fs.list(12, ROOM), "not a directory");
     fails(fs.read_at(2, 0, &mut [0; 8]), "not a regular file");
     fails(fs.look(7), "reserved");
     fails(fs.look(17), "no inode 17");
@@ -316,7 +318,7 @@ fn malformed_ext4_directories_are_refused() {
     let changed = |at: usize, value: u16| {
         let mut made = Maker::new();
         made.put16(10 * BLOCK + at, value);
-        made.open().unwrap().list(ROOT)
+        made.open().unwrap().list(ROOT, ROOM)
     };
     assert_eq!(changed(24, 12).unwrap().len(), 2);
     // Lengths of an entry: none, less than its name, beyond the block, not a multiple of 4.
@@ -335,7 +337,7 @@ fn malformed_ext4_directories_are_refused() {
         let mut made = Maker::new();
         let at = made.at(2);
         made.put32(at + 4, size);
-        fails(made.open().unwrap().list(ROOT), why);
+        fails(made.open().unwrap().list(ROOT, ROOM), why);
     }
     // Names are handed on as they are; who walks refuses those that are none.
     let mut made = Maker::new();
@@ -349,12 +351,17 @@ fn malformed_ext4_directories_are_refused() {
             (12, b".."),
         ],
     );
-    assert_eq!(made.open().unwrap().list(ROOT).unwrap().len(), 3);
+    assert_eq!(made.open().unwrap().list(ROOT, ROOM).unwrap().len(), 3);
+    // As much room as two names of one byte take, and less.
+    let fs = Maker::new().open().unwrap();
+    let room = 2 * earmark_scan::source::cost(b"f");
+    assert_eq!(fs.list(ROOT, room).unwrap().len(), 2);
+    fails(fs.list(ROOT, room - 1), "too many names");
     // A million directories of the same blocks end.
     let fs = Maker::new().open().unwrap();
     fs.spend(DIRECTORY_BYTES - 1024).unwrap();
-    assert!(fs.list(ROOT).is_ok());
-    fails(fs.list(ROOT), "its directories have more than");
+    assert!(fs.list(ROOT, ROOM).is_ok());
+    fails(fs.list(ROOT, ROOM), "its directories have more than");
 }
 
 #[test]
@@ -405,7 +412,7 @@ fn htree_index_that_hides_a_name_is_refused() {
         (made, hash.of(names[0]), hash.of(names[1]))
     };
     let (_, low, high) = make(2, 0);
-    let list = |second, hash| make(second, hash).0.open().unwrap().list(ROOT);
+    let list = |second, hash| make(second, hash).0.open().unwrap().list(ROOT, ROOM);
     assert_eq!(list(2, high).unwrap().len(), 2);
     // The same hash goes on in the next leaf.
     assert_eq!(list(2, high | 1).unwrap().len(), 2);
