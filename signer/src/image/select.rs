@@ -1,6 +1,11 @@
 //! Choice of the part of a disk that is the root of the image.
 
-use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use earmark_manifest::layout;
@@ -194,10 +199,25 @@ fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<b
     root.exists(&manifest).exits(Exit::Undecided)
 }
 
+/// Opens a volume that this program reads itself, and that is a part of the root.
+pub fn open_part(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+    opened(disk, volume, Ext4::refuse_shared)
+}
+
 /// Opens a volume that this program reads itself.
-pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+    opened(disk, volume, |_| Ok(()))
+}
+
+fn opened(
+    disk: &Arc<Disk>,
+    volume: &Volume,
+    check: impl FnOnce(&Ext4) -> io::Result<()>,
+) -> Outcome<Arc<Ext4>> {
     mounts::refuse_writers(disk)?;
-    tree::open(disk, &volume.partition).map_err(|error| {
+    let opened = tree::open(disk, &volume.partition);
+    let opened = opened.and_then(|fs| check(&fs).map(|()| fs));
+    opened.map_err(|error| {
         let next = if error.kind() == ErrorKind::ResourceBusy {
             mounts::UNCLEAN
         } else {
