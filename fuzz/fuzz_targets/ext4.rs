@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
         let _ = fs.xattrs(inode);
         match metadata.kind() {
             FileType::Directory => {
-                for (_, child) in fs.list(inode).unwrap_or_default() {
+                for (_, child) in fs.list(inode, 1 << 20).unwrap_or_default() {
                     if seen.len() < 200 && seen.insert(child) {
                         waiting.push(child);
                     }

@@ -266,7 +266,7 @@ mod tests {
                 rdev: (0, 0),
             })
         }
-        fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+        fn list(&self, directory: NodeId, _: usize) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
             let On::Directory(names) = self.at(directory) else {
                 return Err(io::ErrorKind::NotADirectory.into());
             };

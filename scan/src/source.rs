@@ -28,8 +28,9 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn root(&self) -> NodeId;
     /// The metadata of a node.
     fn look(&self, node: NodeId) -> io::Result<Metadata>;
-    /// The names in a directory, without `.` and `..`, in any order.
-    fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>>;
+    /// The names in a directory, without `.` and `..`, in any order. An error, if they cost more than `room`, each
+    /// by [`cost`].
+    fn list(&self, directory: NodeId, room: usize) -> io::Result<Vec<(Box<[u8]>, NodeId)>>;
     /// The target of a symbolic link.
     fn target(&self, link: NodeId) -> io::Result<Vec<u8>>;
     /// The extended attributes, as the kernel's `getxattr` returns them, by their full names.
@@ -97,7 +98,7 @@ pub fn find(source: &dyn Source, path: &ImagePath) -> io::Result<NodeId> {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         let mut found = None;
-        for (listed, child) in source.list(node)? {
+        for (listed, child) in source.list(node, HELD)? {
             // One of two entries of the same name is what another reader takes for the file.
             if *listed == *name && found.replace(child).is_some() {
                 return Err(io::Error::other(
@@ -190,7 +191,7 @@ pub(crate) fn walk(
 ) -> Result<(), ScanError> {
     let mut walk = Walk::begin(source, scope)?;
     while let Some((path, (node, is_beneath_state))) = walk.waiting.pop_first() {
-        walk.bytes = walk.bytes.saturating_sub(cost(&path));
+        walk.bytes = walk.bytes.saturating_sub(cost(path.as_bytes()));
         let seen = match walk.entry(path, node, is_beneath_state) {
             Ok(seen) => seen,
             Err(doubt) => {
@@ -215,17 +216,22 @@ struct Walk<'a> {
     /// Names that were listed and not yet come to, and whether they lie beneath a `state` directory. A
     /// directory's names sort behind its own path.
     waiting: BTreeMap<ImagePath, (NodeId, bool)>,
-    /// Bytes of those, see [`WAITING`].
+    /// Bytes of those and of `entered`, see [`HELD`].
     bytes: usize,
     /// Directories that were entered. A directory has one name: one that is met again is a loop, or would be
     /// walked exponentially often.
     entered: HashSet<NodeId>,
 }
 
-/// Bytes of names that wait. A hostile file system has as many as it likes, each as long as a path can be.
-const WAITING: usize = 48 * 1024 * 1024;
-/// Bytes that a name takes besides those of its path.
-const EACH: usize = 64;
+/// Bytes of names that are held: those that wait, and those of the directory that is listed. A hostile file system
+/// has as many as it likes, each as long as a path can be.
+const HELD: usize = 64 * 1024 * 1024;
+/// Bytes that a name takes besides its own: of an allocation, and of the map that it waits in.
+const EACH: usize = 96;
+/// Part of [`EACH`] that a listing keeps until its end, for each name that it had.
+const SLOT: usize = 32;
+/// Bytes of a directory that was entered.
+const ENTERED: usize = 48;
 
 impl<'a> Walk<'a> {
     fn begin(source: &'a dyn Source, scope: &'a Scope<'a>) -> Result<Self, ScanError> {
@@ -295,13 +301,20 @@ impl<'a> Walk<'a> {
         if !self.entered.insert(node) {
             return doubt("enter the directory", &"it has two names");
         }
-        let names = match self.source.list(node) {
+        self.bytes = self.bytes.saturating_add(ENTERED);
+        let names = match self.source.list(node, HELD.saturating_sub(self.bytes)) {
             Ok(names) => names,
             Err(error) => return doubt("list the directory", &error),
         };
+        // The listing is held until the last of its names waits, beside those that wait already.
+        let total = names.len().saturating_mul(SLOT);
+        let mut listed = names.iter().fold(total, |sum, (name, _)| {
+            sum.saturating_add(cost(name)).saturating_sub(SLOT)
+        });
         // One doubt for all: a hostile directory has millions of names that are none.
         let mut unusable = None;
         for (name, child) in names {
+            listed = listed.saturating_sub(cost(&name).saturating_sub(SLOT));
             let child_path = match path.join(&name) {
                 Ok(child_path) => child_path,
                 Err(error) => {
@@ -309,8 +322,8 @@ impl<'a> Walk<'a> {
                     continue;
                 }
             };
-            self.bytes = self.bytes.saturating_add(cost(&child_path));
-            if self.bytes > WAITING {
+            self.bytes = self.bytes.saturating_add(cost(child_path.as_bytes()));
+            if self.bytes.saturating_add(listed) > HELD {
                 // Names that are left out are in doubt with their directory, so that none passes for missing.
                 doubt("list the directory", &"more names wait than can be kept");
                 break;
@@ -328,8 +341,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn cost(path: &ImagePath) -> usize {
-    path.as_bytes().len().saturating_add(EACH)
+/// Bytes that a name or a path takes while it is held.
+pub fn cost(name: &[u8]) -> usize {
+    name.len().saturating_add(EACH)
 }
 
 #[cfg(test)]

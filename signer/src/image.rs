@@ -23,6 +23,7 @@ mod select;
 mod superblock;
 mod table;
 mod tree;
+mod twins;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -57,7 +58,7 @@ impl Image {
         let (table, volumes) = select::volumes(&disk)?;
         let mut kernel = Kernel::default();
         let volume = select::root(&disk, &volumes, partition, &mut kernel)?;
-        select::refuse_twins(&volumes, volume)?;
+        twins::refuse(&disk, &volumes, volume)?;
         let (root, mounted, used) = match read(&disk, &volumes, volume, path)? {
             Some((root, used)) => (root, Vec::new(), used),
             None => mount(&disk, &volumes, volume, &mut kernel)?,
@@ -96,14 +97,14 @@ fn read(
     }
     let root_of =
         |tree: &Tree| Root::of_source(Box::new(tree.clone()), path).exits(Exit::Undecided);
-    let mut tree = Tree::new(select::open(disk, volume)?);
+    let mut tree = Tree::new(select::open_part(disk, volume)?);
     let wanted = separate(&root_of(&tree)?, volumes, volume)?;
     if wanted.iter().any(|(_, volume, _)| !volume.is_ext4()) {
         return Ok(None);
     }
     let mut used = Vec::new();
     for (target, volume, _) in wanted {
-        tree.mount(select::open(disk, volume)?, &target)
+        tree.mount(select::open_part(disk, volume)?, &target)
             .with_context(|| format!("failed to open '{target}', to mount {volume} there"))
             .exits(Exit::Undecided)?;
         used.push((volume.clone(), target.to_string()));
@@ -125,7 +126,7 @@ fn mount(
     for (target, volume, options) in separate(&root, volumes, volume)? {
         if volume.is_ext4() {
             // Nothing reaches the kernel that this program's own reader refuses.
-            select::open(disk, volume)?;
+            select::open_part(disk, volume)?;
         }
         mounted.push(Mounted::beneath(disk, volume, &options, &root, &target)?);
         used.push((volume.clone(), target.to_string()));

@@ -38,7 +38,7 @@ impl Source for Fake {
         })
     }
 
-    fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+    fn list(&self, directory: NodeId, _: usize) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
         let names = self
             .0
             .get(&directory.inode)
@@ -149,8 +149,11 @@ fn directory_with_too_many_names_is_reported_as_a_doubt() {
         fn look(&self, node: NodeId) -> io::Result<Metadata> {
             Fake([(2, Vec::new())].into()).look(node)
         }
-        fn list(&self, _: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+        fn list(&self, _: NodeId, room: usize) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
             let name = |number: u64| format!("{number:0200}").into_bytes().into();
+            if self.0 * 296 > u64::try_from(room).unwrap() {
+                return Err(io::Error::other("it has too many names"));
+            }
             Ok((0..self.0).map(|number| (name(number), node(9))).collect())
         }
         fn target(&self, _: NodeId) -> io::Result<Vec<u8>> {
@@ -171,7 +174,8 @@ fn directory_with_too_many_names_is_reported_as_a_doubt() {
         reads: &|_, _| false,
         signed: None,
     };
-    for (names, doubts) in [(1000, 0), (200_000, 1)] {
+    // As many as fit beside their listing, as many as fit only without it, and more than fit.
+    for (names, doubts) in [(1000, 0), (200_000, 0), (226_000, 1), (300_000, 1)] {
         let mut walked = Walked::default();
         walk(&Wide(names), &scope, &mut walked).unwrap();
         assert_eq!(walked.doubts.len(), doubts, "{names}");

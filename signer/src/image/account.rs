@@ -8,7 +8,10 @@
 //! kernel runs none of them. A boot loader that finds its parts by block numbers (LILO, and GRUB where it was
 //! installed into a partition with `--force`) could: boot code that does so is to be signed as a region.
 
+mod fat;
 mod measure;
+mod parts;
+mod rules;
 
 use std::fmt;
 
@@ -19,14 +22,8 @@ use earmark_manifest::{
 use earmark_scan::verify::Verdict;
 use serde::{Serialize, Serializer};
 
-use self::measure::Content;
-use super::{
-    Image,
-    bytes::Bytes,
-    partitions::{Partition, Purpose},
-    select::Volume,
-    table::BOOT_CODE,
-};
+use self::rules::Rules;
+use super::{Image, bytes::Bytes, table::BOOT_CODE};
 use crate::{
     exit::{Exit, Exits, Outcome},
     io::output,
@@ -54,13 +51,16 @@ pub struct Range {
     pub size: u64,
     /// The names by which it can be ignored or expected; none for the table and what is verified.
     pub regions: Vec<String>,
+    /// Name by which it can be expected and not ignored: the number of a partition that a machine boots from.
+    #[serde(skip)]
+    expected_as: Option<String>,
     /// The partition that it lies in.
     pub partition: Option<u32>,
     /// Description for people, such as `boot code of the MBR`.
     pub what: String,
     /// The result for the range.
     pub status: Status,
-    /// The reason why it is ignored.
+    /// The reason why it is ignored, or why a number that was given does not have it ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The digest of all its bytes, if they were read and are not all zero.
@@ -79,7 +79,8 @@ pub enum Status {
     Verified,
     /// A file system of a root whose verification came to another verdict, which the report has.
     Compared,
-    /// The partition table, which this verification itself went by: its copies agree.
+    /// The partition table, or the reserved sectors of a FAT, which this verification itself went by: copies agree,
+    /// and there is no code in them.
     Read,
     /// It has the expected digest.
     Matches,
@@ -117,12 +118,15 @@ impl Status {
     }
 }
 
+const TABLE: &str = "partition table";
+
 impl Range {
     fn new(start: u64, end: u64, what: impl Into<String>, status: Status) -> Self {
         Self {
             start,
             size: end.saturating_sub(start),
             regions: Vec::new(),
+            expected_as: None,
             partition: None,
             what: what.into(),
             status,
@@ -143,6 +147,15 @@ impl Range {
     fn is(&self, region: &Region) -> bool {
         self.regions.iter().any(|own| own == region.name())
     }
+
+    fn is_table(&self) -> bool {
+        self.status == Status::Read && self.what == TABLE
+    }
+
+    /// A digest vouches for a range by any of its names.
+    fn may_be_expected_as(&self, region: &Region) -> bool {
+        self.is(region) || self.expected_as.as_deref() == Some(region.name())
+    }
 }
 
 impl Image {
@@ -153,7 +166,7 @@ impl Image {
         declared: Option<&Declared>,
         named: &Named,
     ) -> Outcome<Account> {
-        let mut ranges = self.ranges(verdict);
+        let mut ranges = self.ranges(verdict)?;
         let rules = Rules { declared, named };
         for region in rules.unmatched(&ranges) {
             // To be told of a digest that nothing was compared with would be worth nothing.
@@ -189,7 +202,7 @@ impl Image {
     }
 
     /// All bytes, each once.
-    fn ranges(&self, verdict: Verdict) -> Vec<Range> {
+    fn ranges(&self, verdict: Verdict) -> Outcome<Vec<Range>> {
         let mut parts = Vec::new();
         if let Some(table) = &self.table {
             parts.push(Range::open(
@@ -201,13 +214,18 @@ impl Image {
             let table = table.structures.iter();
             parts.extend(table.map(|(start, size)| {
                 let end = start.saturating_add(*size);
-                Range::new(*start, end, "partition table", Status::Read)
+                Range::new(*start, end, TABLE, Status::Read)
             }));
         }
         for volume in &self.volumes {
             match self.used.iter().find(|(used, _)| used == volume) {
-                Some((_, at)) => parts.extend(used(volume, at, verdict)),
-                None => parts.push(unused(volume)),
+                Some((_, at)) => {
+                    let reading = || format!("failed to read {volume} of the image");
+                    let used = parts::used(&self.disk, volume, at, verdict)
+                        .map_err(|error| anyhow::Error::new(error).context(reading()));
+                    parts.extend(used.exits(Exit::Undecided)?);
+                }
+                None => parts.push(parts::unused(volume)),
             }
         }
         parts.sort_by_key(|part| part.start);
@@ -220,12 +238,8 @@ impl Image {
             at = at.max(part.start.saturating_add(part.size));
             match ranges.last_mut() {
                 // A table of several parts that lie together is one.
-                Some(Range {
-                    size,
-                    status: Status::Read,
-                    ..
-                }) if part.status == Status::Read => {
-                    *size = size.saturating_add(part.size);
+                Some(last) if last.is_table() && part.is_table() => {
+                    last.size = last.size.saturating_add(part.size);
                 }
                 _ => ranges.push(part),
             }
@@ -234,143 +248,7 @@ impl Image {
             ranges.push(gap(at, self.disk.size()));
         }
         ranges.retain(|range| range.size > 0);
-        ranges
-    }
-}
-
-/// A partition that is a part of the root: what its file system has, and what it leaves at both ends.
-fn used(volume: &Volume, at: &str, verdict: Verdict) -> Vec<Range> {
-    /// A superblock of ext4 leaves as much for a boot loader.
-    const BOOT_SECTOR: u64 = 1024;
-    let Partition {
-        start,
-        size,
-        number,
-        ..
-    } = volume.partition;
-    let end = start.saturating_add(size);
-    let claimed = volume
-        .file_system()
-        .map_or(size, |found| found.size.min(size));
-    let content = if volume.is_ext4() {
-        start.saturating_add(BOOT_SECTOR).min(end)
-    } else {
-        start
-    };
-    let slack = start.saturating_add(claimed).clamp(content, end);
-    let status = if verdict == Verdict::Verified {
-        Status::Verified
-    } else {
-        Status::Compared
-    };
-    let mut ranges = vec![
-        Range::open(
-            start,
-            content,
-            format!("boot sector of {volume}"),
-            &["boot-sector"],
-        ),
-        Range::new(content, slack, format!("{volume}, at '{at}'"), status),
-        Range::open(
-            slack,
-            end,
-            format!("{volume}, behind its file system"),
-            &["slack"],
-        ),
-    ];
-    for range in &mut ranges {
-        range.partition = Some(number);
-    }
-    ranges
-}
-
-fn unused(volume: &Volume) -> Range {
-    let Partition {
-        start,
-        size,
-        number,
-        ..
-    } = volume.partition;
-    let (purpose, region) = match volume.partition.purpose {
-        Purpose::BiosBoot => (", the BIOS boot partition", Some("bios-boot")),
-        Purpose::Efi => (", the EFI system partition", Some("esp")),
-        Purpose::Root | Purpose::Boot | Purpose::Other => ("", None),
-    };
-    let number_region = format!("partition-{number}");
-    let regions: Vec<_> = region.into_iter().chain([&*number_region]).collect();
-    let what = format!("{}{purpose}", volume.described());
-    Range {
-        partition: Some(number),
-        ..Range::open(start, start.saturating_add(size), what, &regions)
-    }
-}
-
-struct Rules<'a> {
-    declared: Option<&'a Declared>,
-    named: &'a Named,
-}
-
-impl<'a> Rules<'a> {
-    fn all_expected(&self) -> impl Iterator<Item = (&'a Region, Sha256Digest)> {
-        let declared = self
-            .declared
-            .map_or(&[][..], |declared| &declared.expect[..]);
-        let declared = declared.iter().map(|one| (&one.region, one.sha256));
-        declared.chain(
-            self.named
-                .expect
-                .iter()
-                .map(|(region, sha256)| (region, *sha256)),
-        )
-    }
-
-    /// Expected regions that the disk does not have.
-    fn unmatched(&self, ranges: &[Range]) -> Vec<&'a Region> {
-        let regions = self.all_expected().map(|(region, _)| region);
-        let count = |region: &Region| ranges.iter().filter(|range| range.is(region)).count();
-        regions.filter(|region| count(region) == 0).collect()
-    }
-
-    fn expected_of(&self, region: &Region) -> Option<Sha256Digest> {
-        self.all_expected()
-            .find(|(of, _)| *of == region)
-            .map(|(_, sha256)| sha256)
-    }
-
-    /// The digest that a range must have. Where the declaration and the command line differ, the range cannot
-    /// have both, and the declaration's is told.
-    fn expected(&self, range: &Range) -> Option<(Sha256Digest, bool)> {
-        let mut all = self.all_expected().filter(|(region, _)| range.is(region));
-        let (_, first) = all.next()?;
-        Some((first, all.all(|(_, other)| other == first)))
-    }
-
-    fn ignored(&self, range: &Range) -> Option<String> {
-        let declared = self
-            .declared
-            .map_or(&[][..], |declared| &declared.ignore[..]);
-        let declared = declared.iter().find(|one| range.is(&one.region));
-        let declared = declared.map(|one| format!("declared: {}", output::plain(&one.reason)));
-        let named = self.named.ignore.iter().find(|region| range.is(region));
-        declared.or_else(|| named.map(|region| format!("--ignore {region}")))
-    }
-
-    fn judge(&self, range: &mut Range, content: Content, expected: Option<(Sha256Digest, bool)>) {
-        range.sha256 = content.sha256;
-        range.expected = expected.map(|(sha256, _)| sha256);
-        if let Some((sha256, is_one)) = expected {
-            let matches = is_one && content.sha256 == Some(sha256);
-            range.status = if matches {
-                Status::Matches
-            } else {
-                Status::Differs
-            };
-        } else if content.is_zero {
-            range.status = Status::Empty;
-        } else if let Some(reason) = self.ignored(range) {
-            range.status = Status::Ignored;
-            range.reason = Some(reason);
-        }
+        Ok(ranges)
     }
 }
 

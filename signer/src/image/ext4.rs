@@ -19,6 +19,8 @@ mod htree;
 mod inode;
 #[path = "ext4/map.rs"]
 mod map;
+#[path = "ext4/owners.rs"]
+mod owners;
 #[path = "ext4/superblock.rs"]
 mod superblock;
 #[path = "ext4/xattr.rs"]
@@ -69,14 +71,20 @@ impl Ext4 {
         Ok(opened)
     }
 
+    /// Refuses it, if two files share a block or an inode, or if one of a file counts as free: what is not read of it
+    /// could write what is.
+    pub fn refuse_shared(&self) -> io::Result<()> {
+        owners::refuse_shared(self)
+    }
+
     /// The metadata of an inode that a directory may name.
     pub fn look(&self, number: u64) -> io::Result<Metadata> {
         Ok(self.named_inode(number)?.metadata())
     }
 
-    /// The names in a directory, without `.` and `..`.
-    pub fn list(&self, number: u64) -> io::Result<Vec<(Box<[u8]>, u64)>> {
-        directory::list(self, &self.named_inode(number)?)
+    /// The names in a directory, without `.` and `..`, if they cost at most `room`.
+    pub fn list(&self, number: u64, room: usize) -> io::Result<Vec<(Box<[u8]>, u64)>> {
+        directory::list(self, &self.named_inode(number)?, room)
     }
 
     /// The target of a symbolic link.

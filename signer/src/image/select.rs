@@ -1,6 +1,11 @@
 //! Choice of the part of a disk that is the root of the image.
 
-use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use earmark_manifest::layout;
@@ -36,7 +41,7 @@ impl Volume {
     pub fn file_system(&self) -> Outcome<&FileSystem> {
         let found = match &self.content {
             Content::FileSystem(found) => return Ok(found),
-            Content::Other(name) => *name,
+            Content::Other(other) => other.name,
             Content::Unknown => "nothing that is known here",
         };
         let partition = &self.partition;
@@ -54,8 +59,8 @@ impl Volume {
 
     /// With what it holds, also if that is not a file system.
     pub fn described(&self) -> String {
-        match self.content {
-            Content::Other(name) => format!("{} ({name})", self.partition),
+        match &self.content {
+            Content::Other(other) => format!("{} ({})", self.partition, other.name),
             Content::FileSystem(_) | Content::Unknown => self.to_string(),
         }
     }
@@ -161,8 +166,8 @@ pub fn root<'a>(
 fn no_root(volumes: &[Volume]) -> Failure {
     let all = list(volumes.iter());
     // What cannot be looked into may well be where the root is.
-    let closed = volumes.iter().find_map(|volume| match volume.content {
-        Content::Other(name) => (name != SWAP).then_some((volume, name)),
+    let closed = volumes.iter().find_map(|volume| match &volume.content {
+        Content::Other(other) => (other.name != SWAP).then_some((volume, other.name)),
         Content::FileSystem(_) | Content::Unknown => None,
     });
     if let Some((volume, name)) = closed {
@@ -180,38 +185,6 @@ fn no_root(volumes: &[Volume]) -> Failure {
     ))
 }
 
-/// A machine that finds its root by an id or a label boots either of two that have the same.
-pub fn refuse_twins(volumes: &[Volume], taken: &Volume) -> Outcome<()> {
-    let Content::FileSystem(root) = &taken.content else {
-        return Ok(());
-    };
-    let is_same = |one: &str, other: &str| !one.is_empty() && one == other;
-    for volume in volumes.iter().filter(|volume| *volume != taken) {
-        let (found, own) = (&volume.partition, &taken.partition);
-        let other = match &volume.content {
-            Content::FileSystem(other) => Some(other),
-            Content::Other(_) | Content::Unknown => None,
-        };
-        let shared = if other.is_some_and(|other| is_same(&other.uuid, &root.uuid)) {
-            "UUID"
-        } else if other.is_some_and(|other| is_same(&other.label, &root.label)) {
-            "label"
-        } else if is_same(&found.uuid, &own.uuid) {
-            "UUID in the table"
-        } else {
-            continue;
-        };
-        return Err(Failure::new(
-            Exit::Undecided,
-            format!(
-                "{volume} has the same {shared} as the root, {taken}: a machine may boot either"
-            ),
-        )
-        .next("remove one of them, or give it an id of its own"));
-    }
-    Ok(())
-}
-
 fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<bool> {
     let manifest = layout_path(layout::MANIFEST);
     if volume.is_ext4() {
@@ -226,10 +199,25 @@ fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<b
     root.exists(&manifest).exits(Exit::Undecided)
 }
 
+/// Opens a volume that this program reads itself, and that is a part of the root.
+pub fn open_part(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+    opened(disk, volume, Ext4::refuse_shared)
+}
+
 /// Opens a volume that this program reads itself.
-pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
+    opened(disk, volume, |_| Ok(()))
+}
+
+fn opened(
+    disk: &Arc<Disk>,
+    volume: &Volume,
+    check: impl FnOnce(&Ext4) -> io::Result<()>,
+) -> Outcome<Arc<Ext4>> {
     mounts::refuse_writers(disk)?;
-    tree::open(disk, &volume.partition).map_err(|error| {
+    let opened = tree::open(disk, &volume.partition);
+    let opened = opened.and_then(|fs| check(&fs).map(|()| fs));
+    opened.map_err(|error| {
         let next = if error.kind() == ErrorKind::ResourceBusy {
             mounts::UNCLEAN
         } else {

@@ -1,7 +1,10 @@
 //! Content of a partition, by its first bytes, before the kernel is asked to read any of it.
 
+mod others;
+
 use std::io;
 
+pub use self::others::{Label, Other, SWAP};
 use super::{
     bytes::{Bytes, Fields, bad, crc32c},
     disk::Disk,
@@ -12,20 +15,6 @@ use super::{
 const LOOKED_AT: usize = 68 * 1024;
 /// Offset of the superblock of ext2, ext3 and ext4, in bytes.
 const EXT: usize = 1024;
-
-/// A root is never in it.
-pub const SWAP: &str = "swap space";
-
-/// Contents that are named and cannot be verified: offset of the magic in bytes, the magic, and the name.
-const OTHERS: [(usize, &[u8], &str); 7] = [
-    (0, b"LUKS\xba\xbe", "an encrypted LUKS volume"),
-    (536, b"LVM2 001", "a volume of LVM"),
-    (4096, &[0xfc, 0x4e, 0x2b, 0xa9], "a part of a RAID"),
-    (65600, b"_BHRfS_M", "a btrfs"),
-    (0, b"hsqs", "a squashfs"),
-    (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "an EROFS"),
-    (4086, b"SWAPSPACE2", SWAP),
-];
 
 /// A kind that can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +32,8 @@ pub enum Kind {
 pub enum Content {
     /// A file system that can be verified.
     FileSystem(FileSystem),
-    /// Something that cannot, by its name.
-    Other(&'static str),
+    /// Something that cannot.
+    Other(Other),
     /// Nothing that is known here.
     Unknown,
 }
@@ -130,11 +119,7 @@ fn recognise(bytes: &[u8]) -> Content {
             }
         }
     }
-    let mut others = OTHERS.iter();
-    match others.find(|(at, magic, _)| is(*at, magic)) {
-        Some((_, _, name)) => Content::Other(name),
-        None => Content::Unknown,
-    }
+    others::recognise(bytes).map_or(Content::Unknown, Content::Other)
 }
 
 fn fat_size(fields: Fields<'_>) -> u64 {
@@ -269,10 +254,10 @@ mod tests {
         };
         assert_eq!(xfs.uuid, "abababab-abab-abab-abab-abababababab");
         assert_eq!(xfs.label, "root");
-        assert_eq!(
-            with(&[(536, b"LVM2 001")]),
-            Content::Other("a volume of LVM")
-        );
+        let Content::Other(lvm) = with(&[(536, b"LVM2 001")]) else {
+            panic!("not recognised")
+        };
+        assert_eq!((lvm.name, lvm.label), ("a volume of LVM", Label::None));
         assert_eq!(with(&[]), Content::Unknown);
         let ext4 = with(&[
             (1024 + 0x38, &[0x53, 0xef]),

@@ -102,9 +102,9 @@ impl Source for Tree {
         self.volume(node)?.look(node.inode)
     }
 
-    fn list(&self, directory: NodeId) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
+    fn list(&self, directory: NodeId, room: usize) -> io::Result<Vec<(Box<[u8]>, NodeId)>> {
         let volume = directory.volume;
-        let names = self.volume(directory)?.list(directory.inode)?;
+        let names = self.volume(directory)?.list(directory.inode, room)?;
         let names = names.into_iter().map(|(name, inode)| {
             let node = NodeId { volume, inode };
             (name, self.mounts.get(&node).copied().unwrap_or(node))

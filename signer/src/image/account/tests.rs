@@ -1,4 +1,4 @@
-use super::*;
+use super::{measure::Content, *};
 
 fn rules(
     declared: &Declared,
@@ -18,12 +18,8 @@ fn rules(
 fn esp() -> Range {
     Range {
         partition: Some(2),
-        ..Range::open(
-            512,
-            1024,
-            "EFI system partition: partition 2",
-            &["esp", "partition-2"],
-        )
+        expected_as: Some("partition-2".to_owned()),
+        ..Range::open(512, 1024, "EFI system partition: partition 2", &["esp"])
     }
 }
 
@@ -46,10 +42,10 @@ fn range_is_known_only_if_empty_expected_or_ignored() {
     let none = (Declared::default(), Named::default());
     assert_eq!(rules(&none.0, &none.1, esp(), full).0, Status::NotLookedAt);
     assert_eq!(rules(&none.0, &none.1, esp(), zero).0, Status::Empty);
-    // By each of its names, and by no other.
+    // By its own name, and by no other: not by its number, which is for partitions that nothing boots from.
     for (name, status) in [
         ("esp", Status::Ignored),
-        ("partition-2", Status::Ignored),
+        ("partition-2", Status::NotLookedAt),
         ("partition-3", Status::NotLookedAt),
         ("gap", Status::NotLookedAt),
     ] {
@@ -66,6 +62,22 @@ fn range_is_known_only_if_empty_expected_or_ignored() {
             ..Declared::default()
         };
         assert_eq!(rules(&declared, &none.1, esp(), full).0, status, "{name}");
+        for (declared, named) in [(&declared, &none.1), (&none.0, &named)] {
+            let reason = rules(declared, named, esp(), full).1.unwrap_or_default();
+            let is_told = reason.contains("ignore it as 'esp'");
+            assert_eq!(is_told, name == "partition-2", "{name}: {reason}");
+        }
+    }
+    // Its digest vouches for it by either name.
+    for name in ["esp", "partition-2"] {
+        for (byte, status) in [(1, Status::Matches), (2, Status::Differs)] {
+            let expect = vec![(region(name), digest(byte))];
+            let named = Named {
+                expect,
+                ..Named::default()
+            };
+            assert_eq!(rules(&none.0, &named, esp(), full).0, status, "{name}");
+        }
     }
     let signed = |byte| Declared {
         expect: vec![Expected {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use earmark_scan::source::cost;
 use rustix::fs::FileType;
 
 use super::{
@@ -10,8 +11,8 @@ use super::{
     inode::Inode,
 };
 
-/// Names in a directory, each of which takes memory until it is compared.
-const NAMES: usize = 400_000;
+/// Bytes that the index of a directory takes for each of its blocks while it is checked.
+const INDEXED: usize = 96;
 /// Bytes in a directory: the kernel's own bound for most.
 const SIZE: u64 = 2 << 30;
 /// End of a block where metadata has checksums: an entry that looks unused.
@@ -25,38 +26,43 @@ pub(super) struct Entry {
     pub(super) block: u32,
 }
 
-/// The entries of a directory, without `.` and `..`.
-pub(super) fn list(fs: &Ext4, inode: &Inode) -> io::Result<Vec<(Box<[u8]>, u64)>> {
-    let wrong = |problem: &str| bad(format!("directory of inode {}: {problem}", inode.number));
-    if inode.kind() != FileType::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    let block_size = fs.superblock.block_size;
-    if inode.size == 0 || inode.size > SIZE || !inode.size.is_multiple_of(block_size) {
-        return Err(wrong("its size makes no sense"));
-    }
+/// The entries of a directory, without `.` and `..`, if they cost at most `room`.
+pub(super) fn list(fs: &Ext4, inode: &Inode, mut room: usize) -> io::Result<Vec<(Box<[u8]>, u64)>> {
+    let wrong = |problem: &str| wrong(inode, problem);
+    let blocks = blocks(fs, inode)?;
     fs.spend(inode.size)?;
     let mut index = inode.has_index().then(htree::Index::default);
-    let (mut entries, mut buffer) = (
-        Vec::new(),
-        vec![0; usize::try_from(block_size).unwrap_or(0)],
-    );
-    let blocks = u32::try_from(inode.size / block_size).unwrap_or(u32::MAX);
-    for number in 0..blocks {
-        let run = super::map::find(fs, inode, number)?;
-        // The kernel goes on behind a hole or not, as its version has it.
-        let physical = run.physical.ok_or_else(|| wrong("it has a hole"))?;
-        fs.bytes
-            .read(physical.saturating_mul(block_size), &mut buffer)?;
+    if index.is_some() {
+        let taken = usize::try_from(blocks)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(INDEXED);
+        room = room
+            .checked_sub(taken)
+            .ok_or_else(|| wrong("its index is too large"))?;
+    }
+    let mut entries = Vec::new();
+    for_each_block(fs, inode, |number, block| {
         let is_index = index
             .as_mut()
-            .is_some_and(|index| index.take(number, &buffer));
-        check(fs, inode, &buffer, is_index)?;
-        read(fs, number, &buffer, &mut entries).map_err(wrong)?;
-        if entries.len() > NAMES {
+            .is_some_and(|index| index.take(number, block));
+        check(fs, inode, block, is_index)?;
+        let mut is_full = false;
+        read(fs, number, block, |name, inode| {
+            match room.checked_sub(cost(name)) {
+                Some(left) => room = left,
+                None => is_full = true,
+            }
+            if !is_full {
+                let (name, block) = (name.into(), number);
+                entries.push(Entry { name, inode, block });
+            }
+        })
+        .map_err(wrong)?;
+        if is_full {
             return Err(wrong("it has too many names"));
         }
-    }
+        Ok(())
+    })?;
     if let Some(index) = index {
         index.check(fs, blocks, &entries).map_err(wrong)?;
     }
@@ -66,8 +72,65 @@ pub(super) fn list(fs: &Ext4, inode: &Inode) -> io::Result<Vec<(Box<[u8]>, u64)>
         .collect())
 }
 
+/// Hands on the inode of each name in a directory, without `.` and `..`, whether an index leads to it or not.
+pub(super) fn inodes(
+    fs: &Ext4,
+    inode: &Inode,
+    mut each: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    for_each_block(fs, inode, |number, block| {
+        let mut result = Ok(());
+        read(fs, number, block, |_, named| {
+            if result.is_ok() {
+                result = each(named);
+            }
+        })
+        .map_err(|problem| wrong(inode, problem))?;
+        result
+    })
+}
+
+fn wrong(inode: &Inode, problem: &str) -> io::Error {
+    bad(format!("directory of inode {}: {problem}", inode.number))
+}
+
+/// Number of blocks of a directory.
+fn blocks(fs: &Ext4, inode: &Inode) -> io::Result<u32> {
+    if inode.kind() != FileType::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let block_size = fs.superblock.block_size;
+    if inode.size == 0 || inode.size > SIZE || !inode.size.is_multiple_of(block_size) {
+        return Err(wrong(inode, "its size makes no sense"));
+    }
+    Ok(u32::try_from(inode.size / block_size).unwrap_or(u32::MAX))
+}
+
+fn for_each_block(
+    fs: &Ext4,
+    inode: &Inode,
+    mut each: impl FnMut(u32, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let block_size = fs.superblock.block_size;
+    let mut buffer = vec![0; usize::try_from(block_size).unwrap_or(0)];
+    for number in 0..blocks(fs, inode)? {
+        let run = super::map::find(fs, inode, number)?;
+        // The kernel goes on behind a hole or not, as its version has it.
+        let physical = run.physical.ok_or_else(|| wrong(inode, "it has a hole"))?;
+        fs.bytes
+            .read(physical.saturating_mul(block_size), &mut buffer)?;
+        each(number, &buffer)?;
+    }
+    Ok(())
+}
+
 /// Reads a block. The first one of a directory begins with `.` and `..`.
-fn read(fs: &Ext4, number: u32, block: &[u8], into: &mut Vec<Entry>) -> Result<(), &'static str> {
+fn read(
+    fs: &Ext4,
+    number: u32,
+    block: &[u8],
+    mut each: impl FnMut(&[u8], u64),
+) -> Result<(), &'static str> {
     let (mut at, mut position) = (0, 0);
     while at < block.len() {
         let fields = Fields(block.get(at..).unwrap_or_default());
@@ -88,8 +151,7 @@ fn read(fs: &Ext4, number: u32, block: &[u8], into: &mut Vec<Entry>) -> Result<(
                 return Err("it does not begin with '.' and '..'");
             }
         } else if inode != 0 {
-            let (name, inode, block) = (name.into(), inode.into(), number);
-            into.push(Entry { name, inode, block });
+            each(name, inode.into());
         }
         (at, position) = (end, position + 1);
     }

@@ -4,6 +4,9 @@
     reason = "small numbers of made-up disks"
 )]
 
+#[path = "tests/owners.rs"]
+mod owners;
+
 use super::*;
 
 /// A disk in memory that counts nothing and changes nothing.
@@ -24,9 +27,11 @@ impl Bytes for Memory {
 }
 
 const BLOCK: usize = 1024;
+/// Room for the names of these directories.
+const ROOM: usize = 4096;
 
 /// A file system of 64 blocks of 1 KiB without checksums or a journal, as `mke2fs -t ext4` lays it out: the
-/// superblock in block 1, one group descriptor in block 2, 16 inodes of 128 bytes in blocks 5 and 6. The root is in
+/// superblock in block 1, one group descriptor in block 2, the bitmaps in blocks 3 and 4, 16 inodes of 128 bytes in blocks 5 and 6. The root is in
 /// block 10, and has the file `f` (inode 12, content in block 11) and the link `l` (inode 13).
 struct Maker(Vec<u8>);
 
@@ -51,7 +56,12 @@ impl Maker {
         made.put16(sb + 0x38, 0xef53);
         made.put16(sb + 0x3a, 1);
         made.put16(sb + 0x58, 128);
-        made.put32(2 * BLOCK + 8, 5);
+        for (at, value) in [(0, 3), (4, 4), (8, 5)] {
+            made.put32(2 * BLOCK + at, value);
+        }
+        // Blocks 1 to 6, 10 and 11, from block 1 on; inodes 1 to 13.
+        made.put16(3 * BLOCK, 0b110_0011_1111);
+        made.put16(4 * BLOCK, 0x1fff);
         made.inode(2, 0o40_755, BLOCK as u32, &[(0, 1, 10)]);
         made.inode(12, 0o100_644, 5, &[(0, 1, 11)]);
         made.inode(13, 0o120_777, 3, &[]);
@@ -156,7 +166,7 @@ fn content(made: &Maker, inode: u64) -> io::Result<Vec<u8>> {
 fn small_file_system_is_read() {
     let made = Maker::new();
     let fs = made.open().unwrap();
-    let names = fs.list(ROOT).unwrap();
+    let names = fs.list(ROOT, ROOM).unwrap();
     assert_eq!(names, [(b"f"[..].into(), 12), (b"l"[..].into(), 13)]);
     assert_eq!(content(&made, 12).unwrap(), b"hello");
     assert_eq!(fs.target(13).unwrap(), b"dst");
@@ -166,7 +176,7 @@ fn small_file_system_is_read() {
         (0o100_644, 5, 1)
     );
     assert!(fs.xattrs(12).unwrap().is_empty());
-    fails(fs.list(12), "not a directory");
+    fails(fs.list(12, ROOM), "not a directory");
     fails(fs.read_at(2, 0, &mut [0; 8]), "not a regular file");
     fails(fs.look(7), "reserved");
     fails(fs.look(17), "no inode 17");
@@ -316,7 +326,7 @@ fn malformed_ext4_directories_are_refused() {
     let changed = |at: usize, value: u16| {
         let mut made = Maker::new();
         made.put16(10 * BLOCK + at, value);
-        made.open().unwrap().list(ROOT)
+        made.open().unwrap().list(ROOT, ROOM)
     };
     assert_eq!(changed(24, 12).unwrap().len(), 2);
     // Lengths of an entry: none, less than its name, beyond the block, not a multiple of 4.
@@ -335,7 +345,7 @@ fn malformed_ext4_directories_are_refused() {
         let mut made = Maker::new();
         let at = made.at(2);
         made.put32(at + 4, size);
-        fails(made.open().unwrap().list(ROOT), why);
+        fails(made.open().unwrap().list(ROOT, ROOM), why);
     }
     // Names are handed on as they are; who walks refuses those that are none.
     let mut made = Maker::new();
@@ -349,12 +359,17 @@ fn malformed_ext4_directories_are_refused() {
             (12, b".."),
         ],
     );
-    assert_eq!(made.open().unwrap().list(ROOT).unwrap().len(), 3);
+    assert_eq!(made.open().unwrap().list(ROOT, ROOM).unwrap().len(), 3);
+    // As much room as two names of one byte take, and less.
+    let fs = Maker::new().open().unwrap();
+    let room = 2 * earmark_scan::source::cost(b"f");
+    assert_eq!(fs.list(ROOT, room).unwrap().len(), 2);
+    fails(fs.list(ROOT, room - 1), "too many names");
     // A million directories of the same blocks end.
     let fs = Maker::new().open().unwrap();
     fs.spend(DIRECTORY_BYTES - 1024).unwrap();
-    assert!(fs.list(ROOT).is_ok());
-    fails(fs.list(ROOT), "its directories have more than");
+    assert!(fs.list(ROOT, ROOM).is_ok());
+    fails(fs.list(ROOT, ROOM), "its directories have more than");
 }
 
 #[test]
@@ -405,7 +420,7 @@ fn htree_index_that_hides_a_name_is_refused() {
         (made, hash.of(names[0]), hash.of(names[1]))
     };
     let (_, low, high) = make(2, 0);
-    let list = |second, hash| make(second, hash).0.open().unwrap().list(ROOT);
+    let list = |second, hash| make(second, hash).0.open().unwrap().list(ROOT, ROOM);
     assert_eq!(list(2, high).unwrap().len(), 2);
     // The same hash goes on in the next leaf.
     assert_eq!(list(2, high | 1).unwrap().len(), 2);

@@ -92,7 +92,7 @@ fn privileged_disk_with_unaccounted_bytes_is_partial_until_ignored_or_expected()
         (439, "boot-code", "boot code"),
         (FIRST - 1, "gap", "gap"),
         (FIRST, "bios-boot", "BIOS boot"),
-        (FIRST + MIB - 1, "partition-1", "BIOS boot"),
+        (FIRST + MIB - 1, "bios-boot", "BIOS boot"),
         (ESP + 4096, "esp", "EFI system"),
         (AT_ROOT, "boot-sector", "boot sector of partition 3"),
         (AT_ROOT + 1023, "boot-sector", "boot sector of partition 3"),
@@ -126,6 +126,35 @@ fn privileged_disk_with_unaccounted_bytes_is_partial_until_ignored_or_expected()
         let differs = verify(&bench, &image, &["--expect", &expected]).must(10);
         assert_eq!(differs.json()["verdict"], "violated");
         assert_eq!(status(&differs, what), "differs");
+    }
+}
+
+#[test]
+fn privileged_number_does_not_ignore_a_partition_that_a_machine_boots_from() {
+    const XBOOTLDR: &str = "BC13C2FF-59E6-4262-A352-B275FD6F7172";
+    let bench = sealed();
+    let image = bench.path("disk.raw");
+    for (kind, is_ignored, instead) in [
+        (DATA, true, ""),
+        (EFI, false, "'esp'"),
+        (BIOS, false, "'bios-boot'"),
+        (XBOOTLDR, false, "[tree] mounts"),
+    ] {
+        disk(
+            &image,
+            &[
+                part(ROOT, 32, Some(("ext4", &bench.root()))),
+                part(kind, 1, None),
+            ],
+        );
+        write(&image, FIRST + 32 * MIB, b"anything");
+        let code = if is_ignored { 0 } else { 11 };
+        let run = verify(&bench, &image, &["--ignore", "partition-2"]).must(code);
+        let ranges = run.json()["disk"]["ranges"].clone();
+        let mut ranges = ranges.as_array().unwrap().iter();
+        let second = ranges.find(|range| range["partition"] == 2).unwrap();
+        let reason = second["reason"].as_str().unwrap();
+        assert!(reason.contains(instead), "{kind}: {reason}");
     }
 }
 
