@@ -216,9 +216,12 @@ impl Never {
 /// Returns why a rule that frees such paths, `state` also all beneath them, is a hole, if it is one. The flag is
 /// true, if that is an error and no warning: `state`, a glob, or a path of programs or of what boots.
 pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, bool)> {
+    // All of /var/lib is data by its name (FHS): a rule over it is no word on the few directories with code in it.
+    let is_data = pattern.to_string() == "/var/lib";
     let meets = |place: &Pattern| {
         pattern.may_meet(place)
-            || is_state && (place.may_lie_beneath(pattern) || pattern.may_lie_beneath(place))
+            || is_state
+                && (place.may_lie_beneath(pattern) && !is_data || pattern.may_lie_beneath(place))
     };
     let never = Never::new();
     let is_wide = is_state || pattern.is_glob();

@@ -339,8 +339,6 @@ fn make_fifo(path: &Path) {
 /// Holes are not read: what takes their place is found all the same, and so is what lies between them.
 #[test]
 fn sparse_file_is_compared_by_its_data_and_its_holes() {
-    use std::os::unix::fs::FileExt;
-
     const SIZE: u64 = 64 << 20;
     let bench = Bench::new();
     let path = bench.root().join("usr/share/sparse.img");

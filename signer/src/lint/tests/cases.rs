@@ -397,9 +397,9 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "world-writable",
-        "/var/crash",
-        &[File("var/crash/x", "x"), Mode("var/crash", 0o1777)],
-        &[File("var/crash/x", "x"), Mode("var/crash", 0o1775)],
+        "/opt/shared",
+        &[File("opt/shared/x", "x"), Mode("opt/shared", 0o1777)],
+        &[File("opt/shared/x", "x"), Mode("opt/shared", 0o1775)],
     ),
     case(
         "set-id-writable",
