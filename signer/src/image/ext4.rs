@@ -19,6 +19,8 @@ mod htree;
 mod inode;
 #[path = "ext4/map.rs"]
 mod map;
+#[path = "ext4/owners.rs"]
+mod owners;
 #[path = "ext4/superblock.rs"]
 mod superblock;
 #[path = "ext4/xattr.rs"]
@@ -67,6 +69,12 @@ impl Ext4 {
         };
         opened.refuse_a_journal_with_changes()?;
         Ok(opened)
+    }
+
+    /// Refuses it, if two files share a block or an inode, or if one of a file counts as free: what is not read of it
+    /// could write what is.
+    pub fn refuse_shared(&self) -> io::Result<()> {
+        owners::refuse_shared(self)
     }
 
     /// The metadata of an inode that a directory may name.

@@ -194,6 +194,15 @@ fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<b
     root.exists(&manifest).exits(Exit::Undecided)
 }
 
+/// Refuses a volume that this program reads itself, if what it does not read of it could write what it does.
+pub fn refuse_shared(disk: &Arc<Disk>, volume: &Volume) -> Outcome<()> {
+    let opened = open(disk, volume)?;
+    opened.refuse_shared().map_err(|error| {
+        let message = format!("failed to read {volume}: {error}");
+        Failure::new(Exit::Undecided, message).next(READ_IT_YOURSELF)
+    })
+}
+
 /// Opens a volume that this program reads itself.
 pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
     mounts::refuse_writers(disk)?;

@@ -69,7 +69,9 @@ fn shared(
         // Their UUID was read, and that of another may be in a journal that lies there.
         Content::FileSystem(other) if other.kind != Kind::Vfat => Ok(None),
         Content::FileSystem(_) if has_volume_entry(disk, found, &root.label)? => Ok(Some(LABEL)),
-        _ => Ok(has_uuid(disk, found, &root.uuid)?.then_some(UUID)),
+        Content::FileSystem(_) | Content::Other(_) | Content::Unknown => {
+            Ok(has_uuid(disk, found, &root.uuid)?.then_some(UUID))
+        }
     }
 }
 

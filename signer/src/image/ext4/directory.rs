@@ -72,6 +72,24 @@ pub(super) fn list(fs: &Ext4, inode: &Inode, mut room: usize) -> io::Result<Vec<
         .collect())
 }
 
+/// Hands on the inode of each name in a directory, without `.` and `..`, whether an index leads to it or not.
+pub(super) fn inodes(
+    fs: &Ext4,
+    inode: &Inode,
+    mut each: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    for_each_block(fs, inode, |number, block| {
+        let mut result = Ok(());
+        read(fs, number, block, |_, named| {
+            if result.is_ok() {
+                result = each(named);
+            }
+        })
+        .map_err(|problem| wrong(inode, problem))?;
+        result
+    })
+}
+
 fn wrong(inode: &Inode, problem: &str) -> io::Error {
     bad(format!("directory of inode {}: {problem}", inode.number))
 }

@@ -40,6 +40,11 @@ impl Inode {
         let at = table.saturating_mul(fs.superblock.block_size);
         fs.bytes
             .read(at.saturating_add(within.saturating_mul(size)), &mut raw)?;
+        Self::of(fs, number, raw)
+    }
+
+    /// The inode that lies in the bytes of one.
+    pub(super) fn of(fs: &Ext4, number: u64, raw: Vec<u8>) -> io::Result<Self> {
         let mut inode = Self {
             number,
             size: 0,
@@ -146,6 +151,23 @@ impl Inode {
         if self.kind() != FileType::Symlink {
             return Err(wrong("it is not a symbolic link"));
         }
+        let is_short = self.is_short_link(fs)?;
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let mut target = vec![0; size];
+        if is_short {
+            target.copy_from_slice(self.block().get(..size).unwrap_or_default());
+        } else if fs.read_content(self, 0, &mut target)? != size {
+            return Err(wrong("its target is cut short"));
+        }
+        if target.contains(&0) {
+            return Err(wrong("its target has a NUL in it"));
+        }
+        Ok(target)
+    }
+
+    /// Returns whether the target of a symbolic link lies in the inode.
+    pub(super) fn is_short_link(&self, fs: &Ext4) -> io::Result<bool> {
+        let wrong = |problem: &str| bad(format!("inode {}: {problem}", self.number));
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
         let most = usize::try_from(fs.superblock.block_size)
             .unwrap_or(0)
@@ -166,16 +188,7 @@ impl Inode {
         if is_short == (has_blocks || self.has_extents()) {
             return Err(wrong("its target lies where its size does not say"));
         }
-        let mut target = vec![0; size];
-        if is_short {
-            target.copy_from_slice(self.block().get(..size).unwrap_or_default());
-        } else if fs.read_content(self, 0, &mut target)? != size {
-            return Err(wrong("its target is cut short"));
-        }
-        if target.contains(&0) {
-            return Err(wrong("its target has a NUL in it"));
-        }
-        Ok(target)
+        Ok(is_short)
     }
 
     fn flags(&self) -> u32 {

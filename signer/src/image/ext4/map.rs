@@ -20,7 +20,7 @@ pub(super) struct Run {
 const HEADER: usize = 12;
 const ENTRY: usize = 12;
 /// The kernel's own bound (`EXT4_MAX_EXTENT_DEPTH`).
-const DEPTH: u16 = 5;
+pub(super) const DEPTH: u16 = 5;
 /// An extent longer than this has blocks that were never written.
 const WRITTEN: u16 = 0x8000;
 
@@ -99,7 +99,7 @@ fn leaf(
     })
 }
 
-fn length(extent: &Fields<'_>) -> u16 {
+pub(super) fn length(extent: &Fields<'_>) -> u16 {
     match extent.u16(4) {
         length if length > WRITTEN => length - WRITTEN,
         length => length,
@@ -115,7 +115,7 @@ fn hole(blocks: u32) -> Run {
 }
 
 /// The entries of a node of the extents, in order.
-fn entries(node: &[u8], depth: u16) -> Result<Vec<Fields<'_>>, &'static str> {
+pub(super) fn entries(node: &[u8], depth: u16) -> Result<Vec<Fields<'_>>, &'static str> {
     let header = Fields(node);
     let (count, most) = (usize::from(header.u16(2)), usize::from(header.u16(4)));
     let room = node.len().saturating_sub(HEADER) / ENTRY;
@@ -135,7 +135,7 @@ fn entries(node: &[u8], depth: u16) -> Result<Vec<Fields<'_>>, &'static str> {
 }
 
 /// The checksum of a block of extents lies behind the last entry that there is room for.
-fn check(fs: &Ext4, inode: &Inode, node: &[u8]) -> io::Result<()> {
+pub(super) fn check(fs: &Ext4, inode: &Inode, node: &[u8]) -> io::Result<()> {
     if !fs.superblock.has_checksums {
         return Ok(());
     }

@@ -1,7 +1,11 @@
 //! The superblock: what it allows, and where the inode tables are.
 
+#[path = "superblock/groups.rs"]
+mod groups;
+
 use std::io;
 
+pub(super) use self::groups::Group;
 use super::super::bytes::{Bytes, Fields, bad, crc32c};
 
 /// Offset and length of the superblock, in bytes.
@@ -101,10 +105,16 @@ pub struct Superblock {
     /// Seed of the hash of names, and whether their bytes count as unsigned.
     pub hash_seed: [u32; 4],
     pub is_hash_unsigned: bool,
-    first_block: u64,
+    /// Inodes of the file system's own that lie among those of files: of quotas, and of orphans.
+    pub own_inodes: Vec<u64>,
+    pub(super) first_block: u64,
     inodes: u64,
-    blocks_per_group: u64,
+    pub(super) blocks_per_group: u64,
     inodes_per_group: u64,
+    /// Group descriptors say which of their bitmaps were never written.
+    has_group_flags: bool,
+    copies: groups::Copies,
+    reserved_descriptors: u64,
     descriptor_size: usize,
 }
 
@@ -172,6 +182,10 @@ impl Superblock {
             has_large_directories: incompatible & LARGE_DIR != 0,
             hash_seed: std::array::from_fn(|at| fields.u32(0xec + 4 * at)),
             is_hash_unsigned: fields.u32(0x160) & 2 != 0,
+            own_inodes: own_inodes(&fields),
+            has_group_flags: read_only & (METADATA_CSUM | GDT_CSUM) != 0,
+            copies: groups::Copies::new(&fields),
+            reserved_descriptors: fields.u16(0xce).into(),
             first_block: fields.u32(0x14).into(),
             inodes: fields.u32(0).into(),
             blocks_per_group: fields.u32(0x20).into(),
@@ -245,62 +259,6 @@ impl Superblock {
         Ok(())
     }
 
-    fn groups(&self) -> u64 {
-        let blocks = self.blocks.saturating_sub(self.first_block);
-        blocks
-            .checked_add(self.blocks_per_group.saturating_sub(1))
-            .and_then(|blocks| blocks.checked_div(self.blocks_per_group))
-            .unwrap_or(u64::MAX)
-    }
-
-    /// First block of the inode table of each group.
-    pub(super) fn inode_tables(&self, bytes: &dyn Bytes) -> io::Result<Vec<u64>> {
-        let groups = usize::try_from(self.groups()).unwrap_or(usize::MAX);
-        let at = self
-            .first_block
-            .saturating_add(1)
-            .saturating_mul(self.block_size);
-        let per_group = u64::try_from(self.inode_size)
-            .unwrap_or(u64::MAX)
-            .saturating_mul(self.inodes_per_group)
-            / self.block_size;
-        let mut tables = Vec::new();
-        let mut offset = at;
-        let mut raw = vec![0; self.descriptor_size];
-        for group in 0..groups {
-            bytes.read(offset, &mut raw)?;
-            offset = offset.saturating_add(u64::try_from(raw.len()).unwrap_or(u64::MAX));
-            self.check_descriptor(group, &raw)?;
-            let fields = Fields(&raw);
-            let high = if raw.len() >= 64 { fields.u32(0x28) } else { 0 };
-            let table = u64::from(high) << 32 | u64::from(fields.u32(0x8));
-            self.must_have(table, per_group)
-                .map_err(|error| bad(format!("inode table of group {group}: {error}")))?;
-            tables.push(table);
-        }
-        Ok(tables)
-    }
-
-    /// Without checksums of all metadata, older file systems have some of the descriptors alone, which
-    /// protect nothing that this reader looks at.
-    fn check_descriptor(&self, group: usize, raw: &[u8]) -> io::Result<()> {
-        if !self.has_checksums {
-            return Ok(());
-        }
-        let number = u32::try_from(group).unwrap_or(u32::MAX);
-        let crc = crc32c(self.seed, &number.to_le_bytes());
-        let crc = crc32c(crc, raw.get(..0x1e).unwrap_or_default());
-        let crc = crc32c(crc, &[0, 0]);
-        let crc = crc32c(crc, raw.get(0x20..).unwrap_or_default());
-        if crc & 0xffff == u32::from(Fields(raw).u16(0x1e)) {
-            Ok(())
-        } else {
-            Err(bad(format!(
-                "the checksum of the descriptor of group {group} does not match"
-            )))
-        }
-    }
-
     /// The group and the place in its inode table, of an inode that exists.
     pub(super) fn place(&self, number: u64) -> io::Result<(usize, u64)> {
         let index = number.checked_sub(1).filter(|_| number <= self.inodes);
@@ -322,6 +280,22 @@ impl Superblock {
             )))
         }
     }
+}
+
+fn own_inodes(fields: &Fields<'_>) -> Vec<u64> {
+    const QUOTA: u32 = 0x100;
+    const PROJECT: u32 = 0x2000;
+    const ORPHAN_FILE: u32 = 0x1000;
+    let (compatible, read_only) = (fields.u32(0x5c), fields.u32(0x64));
+    let all = [
+        (read_only & QUOTA, 0x240),
+        (read_only & QUOTA, 0x244),
+        (read_only & PROJECT, 0x26c),
+        (compatible & ORPHAN_FILE, 0x280),
+    ];
+    let there = all.into_iter().filter(|(feature, _)| *feature != 0);
+    let numbers = there.map(|(_, at)| u64::from(fields.u32(at)));
+    numbers.filter(|number| *number != 0).collect()
 }
 
 /// Refuses a file system that a mount changes: the disk holds now what no host will see.

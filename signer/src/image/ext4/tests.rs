@@ -4,6 +4,9 @@
     reason = "small numbers of made-up disks"
 )]
 
+#[path = "tests/owners.rs"]
+mod owners;
+
 use super::*;
 
 /// A disk in memory that counts nothing and changes nothing.
@@ -28,7 +31,7 @@ const BLOCK: usize = 1024;
 const ROOM: usize = 4096;
 
 /// A file system of 64 blocks of 1 KiB without checksums or a journal, as `mke2fs -t ext4` lays it out: the
-/// superblock in block 1, one group descriptor in block 2, 16 inodes of 128 bytes in blocks 5 and 6. The root is in
+/// superblock in block 1, one group descriptor in block 2, the bitmaps in blocks 3 and 4, 16 inodes of 128 bytes in blocks 5 and 6. The root is in
 /// block 10, and has the file `f` (inode 12, content in block 11) and the link `l` (inode 13).
 struct Maker(Vec<u8>);
 
@@ -53,7 +56,12 @@ impl Maker {
         made.put16(sb + 0x38, 0xef53);
         made.put16(sb + 0x3a, 1);
         made.put16(sb + 0x58, 128);
-        made.put32(2 * BLOCK + 8, 5);
+        for (at, value) in [(0, 3), (4, 4), (8, 5)] {
+            made.put32(2 * BLOCK + at, value);
+        }
+        // Blocks 1 to 6, 10 and 11, from block 1 on; inodes 1 to 13.
+        made.put16(3 * BLOCK, 0b110_0011_1111);
+        made.put16(4 * BLOCK, 0x1fff);
         made.inode(2, 0o40_755, BLOCK as u32, &[(0, 1, 10)]);
         made.inode(12, 0o100_644, 5, &[(0, 1, 11)]);
         made.inode(13, 0o120_777, 3, &[]);

@@ -142,7 +142,10 @@ fn privileged_number_does_not_ignore_a_partition_that_a_machine_boots_from() {
     ] {
         disk(
             &image,
-            &[part(ROOT, 32, Some(("ext4", &bench.root()))), part(kind, 1, None)],
+            &[
+                part(ROOT, 32, Some(("ext4", &bench.root()))),
+                part(kind, 1, None),
+            ],
         );
         write(&image, FIRST + 32 * MIB, b"anything");
         let code = if is_ignored { 0 } else { 11 };
