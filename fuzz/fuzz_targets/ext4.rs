@@ -43,6 +43,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(fs) = Ext4::open(Arc::new(Memory(data.to_vec()))) else {
         return;
     };
+    let _ = fs.refuse_shared();
     let (mut waiting, mut seen) = (vec![ROOT], BTreeSet::from([ROOT]));
     while let Some(inode) = waiting.pop() {
         let Ok(metadata) = fs.look(inode) else {

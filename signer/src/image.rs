@@ -97,14 +97,14 @@ fn read(
     }
     let root_of =
         |tree: &Tree| Root::of_source(Box::new(tree.clone()), path).exits(Exit::Undecided);
-    let mut tree = Tree::new(select::open_part(disk, volume)?);
+    let mut tree = Tree::new(select::open(disk, volume)?);
     let wanted = separate(&root_of(&tree)?, volumes, volume)?;
     if wanted.iter().any(|(_, volume, _)| !volume.is_ext4()) {
         return Ok(None);
     }
     let mut used = Vec::new();
     for (target, volume, _) in wanted {
-        tree.mount(select::open_part(disk, volume)?, &target)
+        tree.mount(select::open(disk, volume)?, &target)
             .with_context(|| format!("failed to open '{target}', to mount {volume} there"))
             .exits(Exit::Undecided)?;
         used.push((volume.clone(), target.to_string()));
@@ -126,7 +126,7 @@ fn mount(
     for (target, volume, options) in separate(&root, volumes, volume)? {
         if volume.is_ext4() {
             // Nothing reaches the kernel that this program's own reader refuses.
-            select::open_part(disk, volume)?;
+            select::open(disk, volume)?;
         }
         mounted.push(Mounted::beneath(disk, volume, &options, &root, &target)?);
         used.push((volume.clone(), target.to_string()));

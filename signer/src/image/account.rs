@@ -23,7 +23,7 @@ use earmark_scan::verify::Verdict;
 use serde::{Serialize, Serializer};
 
 use self::rules::Rules;
-use super::{Image, bytes::Bytes, table::BOOT_CODE};
+use super::{Image, bytes::Bytes, select, table::BOOT_CODE};
 use crate::{
     exit::{Exit, Exits, Outcome},
     io::output,
@@ -159,13 +159,20 @@ impl Range {
 }
 
 impl Image {
-    /// Accounts for all bytes. `declared` counts only if the declaration was believed.
+    /// Accounts for all bytes. `declared` counts only if the declaration was believed. An error, if the root is good
+    /// and two files of it share a block: an account of such a disk would hold until its host writes.
     pub fn account(
         &self,
         verdict: Verdict,
         declared: Option<&Declared>,
         named: &Named,
     ) -> Outcome<Account> {
+        if matches!(verdict, Verdict::Verified | Verdict::Partial) {
+            // A violation names the path of what differs, which this cannot.
+            for (volume, _) in self.used.iter().filter(|(volume, _)| volume.is_ext4()) {
+                select::refuse_shared(&self.disk, volume)?;
+            }
+        }
         let mut ranges = self.ranges(verdict)?;
         let rules = Rules { declared, named };
         for region in rules.unmatched(&ranges) {

@@ -32,6 +32,8 @@ pub enum Purpose {
     Efi,
     /// The partition for the code of GRUB on a BIOS.
     BiosBoot,
+    /// Another that the boot code of a BIOS boots, since it is marked as active.
+    Active,
     /// Whatever else.
     Other,
 }
@@ -42,11 +44,20 @@ pub fn of(table: &Table) -> Vec<Partition> {
         number: entry.number,
         start: entry.start,
         size: entry.size,
-        purpose: Purpose::of(&entry.kind),
+        purpose: purpose(entry),
         uuid: entry.uuid.clone(),
         name: entry.name.clone(),
     };
     table.partitions.iter().map(partition).collect()
+}
+
+fn purpose(entry: &Entry) -> Purpose {
+    let by_type = Purpose::of(&entry.kind);
+    if by_type == Purpose::Other && entry.is_active {
+        Purpose::Active
+    } else {
+        by_type
+    }
 }
 
 impl Purpose {
@@ -86,6 +97,7 @@ mod tests {
             kind: kind.to_owned(),
             uuid: "ab-cd".to_owned(),
             name: "esp".to_owned(),
+            is_active: number > 15,
         };
         let table = Table {
             partitions: vec![
@@ -93,12 +105,21 @@ mod tests {
                 entry(14, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"),
                 entry(15, "21686148-6449-6E6F-744E-656564454649"),
                 entry(16, "EF"),
+                entry(17, "82"),
+                entry(3, "82"),
             ],
             structures: Vec::new(),
         };
         let partitions = of(&table);
         let purposes: Vec<_> = partitions.iter().map(|one| one.purpose).collect();
-        let expected = [Purpose::Efi, Purpose::Root, Purpose::BiosBoot, Purpose::Efi];
+        let expected = [
+            Purpose::Efi,
+            Purpose::Root,
+            Purpose::BiosBoot,
+            Purpose::Efi,
+            Purpose::Active,
+            Purpose::Other,
+        ];
         assert_eq!(purposes, expected);
         assert_eq!((partitions[1].number, partitions[1].start), (14, 512));
         assert_eq!(

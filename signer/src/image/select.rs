@@ -1,11 +1,6 @@
 //! Choice of the part of a disk that is the root of the image.
 
-use std::{
-    fmt,
-    io::{self, ErrorKind},
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::layout;
@@ -199,25 +194,19 @@ fn has_seal(disk: &Arc<Disk>, volume: &Volume, kernel: &mut Kernel) -> Outcome<b
     root.exists(&manifest).exits(Exit::Undecided)
 }
 
-/// Opens a volume that this program reads itself, and that is a part of the root.
-pub fn open_part(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
-    opened(disk, volume, Ext4::refuse_shared)
+/// Refuses a volume that this program reads itself, if what it does not read of it could write what it does.
+pub fn refuse_shared(disk: &Arc<Disk>, volume: &Volume) -> Outcome<()> {
+    let opened = open(disk, volume)?;
+    opened.refuse_shared().map_err(|error| {
+        let message = format!("failed to read {volume}: {error}");
+        Failure::new(Exit::Undecided, message).next(READ_IT_YOURSELF)
+    })
 }
 
 /// Opens a volume that this program reads itself.
-fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
-    opened(disk, volume, |_| Ok(()))
-}
-
-fn opened(
-    disk: &Arc<Disk>,
-    volume: &Volume,
-    check: impl FnOnce(&Ext4) -> io::Result<()>,
-) -> Outcome<Arc<Ext4>> {
+pub fn open(disk: &Arc<Disk>, volume: &Volume) -> Outcome<Arc<Ext4>> {
     mounts::refuse_writers(disk)?;
-    let opened = tree::open(disk, &volume.partition);
-    let opened = opened.and_then(|fs| check(&fs).map(|()| fs));
-    opened.map_err(|error| {
+    tree::open(disk, &volume.partition).map_err(|error| {
         let next = if error.kind() == ErrorKind::ResourceBusy {
             mounts::UNCLEAN
         } else {

@@ -38,6 +38,8 @@ pub struct Entry {
     pub uuid: String,
     /// Its name.
     pub name: String,
+    /// Marked as the one that a BIOS boots: active in an MBR, the attribute of that meaning in a GPT.
+    pub is_active: bool,
 }
 
 /// Bytes at the start of an MBR that a BIOS runs. What follows is the disk's signature, and the table.

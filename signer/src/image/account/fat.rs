@@ -150,6 +150,33 @@ mod tests {
     }
 
     #[test]
+    fn reserved_sectors_of_fat_are_as_many_as_its_boot_sector_says() {
+        let reserved_of = |raw: &[u8]| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("disk");
+            std::fs::write(&path, [&[0; 4096], raw].concat()).unwrap();
+            let partition = Partition {
+                number: 1,
+                start: 4096,
+                size: u64::try_from(raw.len()).unwrap(),
+                purpose: super::super::super::partitions::Purpose::Efi,
+                uuid: String::new(),
+                name: String::new(),
+            };
+            reserved(&Disk::open(&path).unwrap(), &partition)
+        };
+        let mut raw = [fat32(), vec![0xfa; 4096]].concat();
+        assert_eq!(reserved_of(&raw).unwrap(), (32 * 512, false));
+        raw[14] = 33;
+        assert_eq!(reserved_of(&raw).unwrap(), (33 * 512, true));
+        for (at, value) in [(14, 0), (15, 0xff), (12, 1)] {
+            let mut raw = [fat32(), vec![0; 4096]].concat();
+            raw[at] = value;
+            assert!(reserved_of(&raw).is_err(), "{at}");
+        }
+    }
+
+    #[test]
     fn boot_sector_of_fat16_is_inert_only_without_code() {
         let mut raw = vec![0; 512];
         raw[..3].copy_from_slice(&[0xeb, 0x3c, 0x90]);

@@ -81,6 +81,7 @@ pub(super) fn unused(volume: &Volume) -> Range {
         Purpose::BiosBoot => (", the BIOS boot partition", vec!["bios-boot"]),
         Purpose::Efi => (", the EFI system partition", vec!["esp"]),
         Purpose::Boot => (", the extended boot loader partition", vec![]),
+        Purpose::Active => (", the active partition", vec![]),
         Purpose::Root | Purpose::Other => ("", vec![by_number.as_str()]),
     };
     let what = format!("{}{purpose}", volume.described());
@@ -123,5 +124,6 @@ mod tests {
         assert_eq!(names(Purpose::Efi), ["esp"]);
         assert_eq!(names(Purpose::BiosBoot), ["bios-boot"]);
         assert!(names(Purpose::Boot).is_empty());
+        assert!(names(Purpose::Active).is_empty());
     }
 }

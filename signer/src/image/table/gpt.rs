@@ -7,6 +7,8 @@ use super::{
     BOOT_CODE, Entry, Table,
 };
 
+/// Attribute of a partition that the boot code of a hybrid MBR looks for.
+const LEGACY_BOOT: u8 = 1 << 2;
 const MAGIC: &[u8; 8] = b"EFI PART";
 /// Bytes of a header that mean something.
 const HEADER: usize = 92;
@@ -161,6 +163,7 @@ fn partitions(header: &Header, entries: &[u8], sector: u64) -> io::Result<Vec<En
             kind: guid(fields.bytes(0, 16)).to_ascii_uppercase(),
             uuid: guid(fields.bytes(16, 16)),
             name: String::from_utf16_lossy(&name),
+            is_active: fields.u8(48) & LEGACY_BOOT != 0,
         });
     }
     Ok(partitions)

@@ -18,6 +18,7 @@ const LOGICAL: u32 = 60;
 pub(super) struct Record {
     slot: u32,
     pub(super) kind: u8,
+    is_active: bool,
     start: u64,
     size: u64,
 }
@@ -33,6 +34,7 @@ pub(super) fn records(sector: &[u8; 512]) -> Vec<Record> {
     let record = |(slot, at): (u32, usize)| Record {
         slot,
         kind: fields.u8(at + 4),
+        is_active: fields.u8(at) == 0x80,
         start: u64::from(fields.u32(at + 8)) * SECTOR,
         size: u64::from(fields.u32(at + 12)) * SECTOR,
     };
@@ -59,6 +61,7 @@ pub(super) fn read(disk: &dyn Bytes, records: &[Record]) -> io::Result<Table> {
         // As Linux makes it up.
         uuid: format!("{identity:08x}-{number:02x}"),
         name: String::new(),
+        is_active: record.is_active,
     };
     let mut extended = None;
     for record in records {

@@ -113,6 +113,7 @@ fn gpt_partitions_and_all_parts_of_the_table_are_found() {
             kind: "11111111-1111-1111-1111-111111111111".to_owned(),
             uuid: "01010101-0101-0101-0101-010101010101".to_owned(),
             name: "n".to_owned(),
+            is_active: false,
         }
     );
     let sectors = |at: u64, count: u64| (at * 512, count * 512);
@@ -125,6 +126,13 @@ fn gpt_partitions_and_all_parts_of_the_table_are_found() {
     ];
     assert_eq!(table.structures, expected);
     assert_eq!(read(&Disk(vec![0; 4096])).unwrap(), None);
+    let mut disk = vec![0; SECTORS * 512];
+    record(&mut disk, 0, 0x83, 10, 10);
+    record(&mut disk, 0, 0x83, 20, 10);
+    disk[446 + 16] = 0x80;
+    let table = read(&Disk(disk)).unwrap().unwrap();
+    let active: Vec<_> = table.partitions.iter().map(|one| one.is_active).collect();
+    assert_eq!(active, [false, true]);
 }
 
 #[test]
