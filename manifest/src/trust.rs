@@ -199,14 +199,13 @@ impl Trust {
     }
 
     /// Describes the first thing that this trust file believes and `known` does not: a key, a purpose, fewer
-    /// signatures, another image. `None` if it believes no more. A key that it lacks makes it no wider.
+    /// signatures, another image. `None` if it believes no more. A key that it lacks makes it no wider; nor does it that
+    /// it names no image, since the floor beside it does.
     pub fn beyond(&self, known: &Self) -> Option<String> {
-        if known.image.is_some() && self.image != known.image {
-            let name = |trust: &Self| match &trust.image {
-                Some(image) => format!("the image '{image}'"),
-                None => "any image".to_owned(),
-            };
-            return Some(format!("it is for {}, not for {}", name(self), name(known)));
+        if let (Some(own), Some(known)) = (&self.image, &known.image)
+            && own != known
+        {
+            return Some(format!("it is for the image '{own}', not for '{known}'"));
         }
         if self.threshold < known.threshold {
             let (found, least) = (self.threshold, known.threshold);
