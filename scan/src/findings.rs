@@ -37,7 +37,7 @@ impl Bound {
 pub(crate) struct Findings {
     bound: Bound,
     violations: BTreeMap<ViolationKind, Kept<Violation>>,
-    /// SELinux labels alone. Who relabels a root changes all of them, which is one thing that happened.
+    /// `SELinux` labels alone. Who relabels a root changes all of them, which is one thing that happened.
     labels: Kept<Violation>,
     doubts: Kept<Doubt>,
     violation_count: u64,
