@@ -16,7 +16,7 @@
 //! | `measure` | both digests of a root, as entries (signer) |
 //! | `seal/`, `identity`, `architecture`, `program` | the seal's files; what os-release says; the machine of a root; ELF or script, and its interpreter |
 //! | `ahead`, `compare`, `signed`, `judge`, `check` | walk and tree merged in one pass as both stream: violations, and what is still to be read |
-//! | `findings`, `rendered`, `verify`, `report` | all of it, counted and bounded: a `Verification`, and its `Report` |
+//! | `beside`, `findings`, `rendered`, `verify`, `report` | all of it, counted and bounded: a `Verification`, and its `Report` |
 //!
 //! A `Violation` is decided, a `Doubt` is not, and a root with a doubt is never verified. What cannot be looked at is
 //! never reported missing.
@@ -38,6 +38,7 @@
 pub mod accounts;
 mod ahead;
 pub mod architecture;
+mod beside;
 mod check;
 pub mod cloud_init;
 mod compare;

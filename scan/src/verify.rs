@@ -1,15 +1,12 @@
 //! The verification: what the agent does at boot and the signer offline.
 
 use std::{
-    io::ErrorKind,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
 };
 
 use earmark_manifest::{
     declaration::Gate,
-    floor::Floor,
-    layout,
     path::ImagePath,
     tree::TreeError,
     trust::Trust,
@@ -21,7 +18,7 @@ pub use earmark_manifest::report::Verdict;
 use crate::{
     Doubt, Progress, Root, Violation, ViolationKind,
     ahead::ahead,
-    architecture,
+    architecture, beside,
     check::{Check, Outcome},
     compare::{self, CompareError},
     findings::{Bound, Findings},
@@ -275,7 +272,9 @@ impl Verification {
         // The root's own, whoever's keys are believed: an older seal has good signatures.
         let floor = seal::read_floor(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
         declared.refuse_below(&floor).map_err(Stop::Refused)?;
-        self.own_files(root, &declared, &floor, options.trust);
+        let (violations, doubts) = beside::check(root, &declared, &floor, options.trust);
+        self.violations.extend(violations);
+        self.doubts.extend(doubts);
         if gate == Gate::Signature {
             // Not walked and still hashed: a signed envelope beside another image's tree is no seal.
             let tree = seal::hash_tree(root).map_err(no_seal)?;
@@ -297,60 +296,6 @@ impl Verification {
                 Stop::Unreadable(format!("failed to read the signed tree: {why}"))
             }
         })
-    }
-
-    /// The two files beside the seal that no signature covers: they decide what the host believes from then on.
-    ///
-    /// Protects against who may write the disk for a moment: a key of theirs among the trusted ones, a floor that lets
-    /// the older seal pass which they bring later. Does not protect, on the host itself, against a trust file that was
-    /// replaced whole: it is what the host believes by (tier T0), and only who brings keys of their own can tell.
-    fn own_files(
-        &mut self,
-        root: &Root,
-        declared: &VerifiedDeclaration,
-        floor: &Floor,
-        trust: Option<&Trust>,
-    ) {
-        let mut violation = |path: &str, kind, expected: &str, found: String| {
-            self.violations.push(Violation {
-                path: ImagePath::from_absolute(path.as_bytes()).unwrap_or_default(),
-                kind,
-                expected: expected.to_owned(),
-                found,
-            });
-        };
-        let lower = floor.short_of(declared.statement(), declared.declaration());
-        if let Some(found) = lower {
-            let expected = "the floor that the seal sets";
-            violation(layout::FLOOR, ViolationKind::Policy, expected, found);
-        }
-        let Some(trust) = trust else {
-            return;
-        };
-        let expected = "no more than the keys that were given believe";
-        match seal::read_trust(root) {
-            Ok(own) => {
-                if let Some(found) = own.beyond(trust) {
-                    violation(layout::TRUST, ViolationKind::Content, expected, found);
-                }
-            }
-            Err(SealError::Read(error)) if error.cause.kind() == ErrorKind::NotFound => {
-                let found = "no such file: the agent would believe nobody".to_owned();
-                violation(layout::TRUST, ViolationKind::Missing, expected, found);
-            }
-            Err(SealError::Read(error)) => {
-                let path = ImagePath::from_absolute(layout::TRUST.as_bytes()).unwrap_or_default();
-                self.doubts.push(Doubt::new(&path, error.what, error.cause));
-            }
-            Err(error) => {
-                violation(
-                    layout::TRUST,
-                    ViolationKind::Content,
-                    expected,
-                    error.to_string(),
-                );
-            }
-        }
     }
 
     /// The manifest's architecture is a word; what the root's first process was compiled for is evidence.

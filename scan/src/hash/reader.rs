@@ -175,6 +175,10 @@ impl<'r> Reader<'r> {
                 }
                 Err(errno) => return Err(failed(errno)),
             };
+            // A FUSE file system answers what it likes: without headway this would never end.
+            if data < at {
+                return Err(failed(Errno::INVAL));
+            }
             hasher.zeros(data.saturating_sub(at));
             self.progress.skip(data.saturating_sub(at));
             at = data;
@@ -183,6 +187,9 @@ impl<'r> Reader<'r> {
             }
             let end = rustix::fs::seek(file, SeekFrom::Hole(at)).map_err(failed)?;
             let end = end.min(opened.size);
+            if end <= at {
+                return Err(failed(Errno::INVAL));
+            }
             while at < end {
                 let most = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
                 let most = most.min(buffer.len());
