@@ -1,4 +1,4 @@
-//! What a seal, a bundle or a tree says, for people and for other tools. Nothing here writes into a root.
+//! Contents of a seal, a bundle or a tree, for people and for other tools. Nothing here writes into a root.
 
 pub mod capability;
 pub mod census;

@@ -1,4 +1,4 @@
-//! What every command stands on: files of this host and beneath a root, programs, progress, the terminal. It knows no
+//! Ground of every command: files of this host and beneath a root, programs, progress, the terminal. It knows no
 //! command.
 
 pub mod beneath;

@@ -1,6 +1,6 @@
 //! Rules about what a host must have for itself: two hosts with the same are one host to everything that asks.
 
-use earmark_manifest::declaration::{Action, Lock, LockName, Step};
+use earmark_manifest::declaration::{Action, LockName, Step};
 use earmark_scan::cloud_init;
 
 use super::{Image, Sink};
@@ -91,13 +91,10 @@ pub fn host_keys_made(image: &Image<'_>, sink: &mut Sink) {
             | Action::Volume { .. } => false,
         })
     });
-    let locks = image
-        .declared
-        .as_ref()
-        .map(|(declared, _)| declared.lockdown.locks());
-    let is_shut = locks.iter().flatten().any(|lock| match lock {
-        (LockName::RemoteAccess, Lock::Deny { except }) => !except.iter().any(|it| it == "sshd"),
-        _ => false,
+    let is_shut = image.declared.as_ref().is_some_and(|(declared, _)| {
+        let shut = declared.lockdown.shut_locks();
+        let except = shut.get(&LockName::RemoteAccess);
+        except.is_some_and(|except| !except.iter().any(|it| it == "sshd"))
     });
     // Its own module makes them, at each new instance.
     let has_cloud_init = matches!(cloud_init::is_present(image.root), Ok(true));

@@ -5,7 +5,7 @@ use std::{io::Read, os::unix::fs::MetadataExt};
 
 use earmark_manifest::{
     class::PathClass,
-    declaration::{Action, Lock, LockName},
+    declaration::{Action, LockName},
     path::ImagePath,
 };
 use earmark_scan::cloud_init;
@@ -170,12 +170,11 @@ pub fn movable_mounts(image: &Image<'_>, sink: &mut Sink) {
             | Action::Hostname { .. }
             | Action::Unit { .. } => None,
         });
-    let locks = declared.lockdown.locks();
-    let writable = locks.into_iter().flat_map(|lock| match lock {
-        (LockName::Filesystems, Lock::Deny { except }) => except,
-        _ => Vec::new(),
-    });
-    let writable = writable.filter_map(|text| ImagePath::from_absolute(text.as_bytes()).ok());
+    let mut shut = declared.lockdown.shut_locks();
+    let writable = shut.remove(&LockName::Filesystems).unwrap_or_default();
+    let writable = writable
+        .into_iter()
+        .filter_map(|text| ImagePath::from_absolute(text.as_bytes()).ok());
     // Root is whoever owns the root directory: that of a test is one, too.
     let owner = image.get("").map_or(0, |root| root.owner.0);
     for at in volumes.chain(writable) {
@@ -200,13 +199,11 @@ pub fn exception_state(image: &Image<'_>, sink: &mut Sink) {
     let Some((declared, _)) = image.declared else {
         return;
     };
-    let locks = declared.lockdown.locks();
+    let shut = declared.lockdown.shut_locks();
+    let except = shut.get(&LockName::RemoteAccess);
     for (word, directory) in NEEDS {
         let at = path(directory);
-        let is_allowed = locks.iter().any(|lock| match lock {
-            (LockName::RemoteAccess, Lock::Deny { except }) => except.iter().any(|it| it == word),
-            _ => false,
-        });
+        let is_allowed = except.is_some_and(|except| except.iter().any(|it| it == word));
         if is_allowed && image.class_of(&at.join(b"ipc").unwrap_or(at.clone())) == PathClass::Sealed
         {
             let found = format!(
