@@ -102,7 +102,7 @@ impl CommandLine {
             .iter()
             .filter_map(|word| rules::target(word))
             .collect();
-        targets.extend(rules::target_of_arguments(&arguments));
+        targets.extend(rules::targets_of_arguments(&arguments).cloned());
         targets.sort();
         targets.dedup();
         targets

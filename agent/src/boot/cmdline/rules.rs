@@ -169,11 +169,14 @@ pub(super) fn target(word: &str) -> Option<String> {
     is_unit_name(unit).then(|| unit.to_owned())
 }
 
-/// The unit that the first process' arguments name in a word of its own, after `--unit`, if they do.
-pub(super) fn target_of_arguments(arguments: &[String]) -> Option<String> {
-    let mut arguments = arguments.iter();
-    arguments.find(|word| !word.contains('=') && is_unit_option(&parts(word).0))?;
-    arguments.next().filter(|unit| is_unit_name(unit)).cloned()
+/// The units that the first process' arguments name in words of their own, each after a `--unit`. systemd takes the last.
+pub(super) fn targets_of_arguments(arguments: &[String]) -> impl Iterator<Item = &String> {
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    let is_named = |word: &str| !word.contains('=') && is_unit_option(&parts(word).0);
+    let named = pairs.filter(move |(word, _)| is_named(word));
+    named
+        .map(|(_, unit)| unit)
+        .filter(|unit| is_unit_name(unit))
 }
 
 fn parts(word: &str) -> (String, &str) {
@@ -429,15 +432,20 @@ mod tests {
                 .map(|word| (*word).to_owned())
                 .collect::<Vec<_>>()
         };
-        for (words, unit) in [
-            (&["splash", "--uni", "a.target"][..], Some("a.target")),
-            (&["--unit", "a.target", "b.target"], Some("a.target")),
-            (&["--unit=a.target", "b.target"], None),
-            (&["--unit"], None),
-            (&["--unit", "../a.target"], None),
+        for (words, units) in [
+            (&["splash", "--uni", "a.target"][..], &["a.target"][..]),
+            (&["--unit", "a.target", "b.target"], &["a.target"]),
+            (
+                &["--unit", "a.target", "--u", "b.target"],
+                &["a.target", "b.target"],
+            ),
+            (&["--unit=a.target", "b.target"], &[]),
+            (&["--unit"], &[]),
+            (&["--unit", "../a.target"], &[]),
         ] {
-            let found = target_of_arguments(&arguments(words));
-            assert_eq!(found.as_deref(), unit, "{words:?}");
+            let words = arguments(words);
+            let found: Vec<&String> = targets_of_arguments(&words).collect();
+            assert_eq!(found, units, "{words:?}");
         }
         for word in [
             "systemd.unit=",
