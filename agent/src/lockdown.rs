@@ -122,11 +122,7 @@ pub fn denies_anything(declaration: &Declaration) -> bool {
 
 /// The exceptions of a lock that is denied.
 fn denied(declaration: &Declaration, name: LockName) -> Option<Vec<String>> {
-    let mut locks = declaration.lockdown.locks().into_iter();
-    match locks.find(|(found, _)| *found == name) {
-        Some((_, Lock::Deny { except })) => Some(except),
-        _ => None,
-    }
+    declaration.lockdown.shut_locks().remove(&name)
 }
 
 /// Does what has to be done before the rest of the boot opens files. Returns the problems.

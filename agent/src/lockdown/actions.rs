@@ -18,14 +18,14 @@ pub(super) type Action = fn(&Target<'_>) -> Vec<String>;
 /// Names of units, by the exceptions of the lock.
 pub(super) type Units = fn(&[String]) -> Vec<&'static str>;
 
-/// What a lock does, each part in its own file. Who can bring its items about says the table of causes.
+/// Parts of a lock, which its file gives. The table of causes says who can bring its items about.
 pub(super) struct LockActions {
     /// The units that are masked while it is shut. A grant starts those that the image enables, and its end stops them.
     pub units: Option<Units>,
     /// The part that is done before the rest of the boot opens files.
     pub prepare: Option<Action>,
     pub shut: Option<Action>,
-    /// What a grant takes back of it.
+    /// Taking back by a grant.
     pub open: Option<Action>,
     /// Its items, measured, also of one that is allowed: whoever reads the table wants to know.
     pub probe: fn(&Target<'_>) -> Vec<Item>,

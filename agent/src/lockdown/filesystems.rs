@@ -216,6 +216,7 @@ fn row(
     mount: &Mount,
     of_users: &[ImagePath],
     of_root: Probe,
+    is_open: bool,
 ) -> Probe {
     let is_at_login = || {
         let user = mount.point.as_bytes().strip_prefix(AT_LOGIN);
@@ -229,7 +230,7 @@ fn row(
         Probe::MountByAnybody
     } else if is_at_login() {
         Probe::MountAtLogin
-    } else if look.movers(mount.point.as_bytes()) != Cause::Root {
+    } else if is_open && look.movers(mount.point.as_bytes()) != Cause::Root {
         Probe::MountMoved
     } else {
         of_root
@@ -239,11 +240,14 @@ fn row(
 fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, Unseen> {
     let sealed = sealed_directories(look, places)?;
     let of_users = Places::mounted_by_users(look)?;
-    let row = |mount, of_root| row(look, table, mount, &of_users, of_root);
+    // Who could have moved a mount is asked of one that is open alone: a host of containers has hundreds.
+    let row =
+        |mount: &Mount, of_root, is_open| row(look, table, mount, &of_users, of_root, is_open);
+    let sealed_row = |mount: &Mount| row(mount, Probe::SealedMount, mount.is_writable());
     let mut items: Vec<Item> = Vec::new();
     items.extend(sealed.iter().map(|path| {
         let mount = table.at(path);
-        sealed_item(row(mount, Probe::SealedMount), path, mount)
+        sealed_item(sealed_row(mount), path, mount)
     }));
 
     let mut mounts = table.visible();
@@ -257,7 +261,7 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, U
             if sealed.contains(&mount.point) {
                 continue;
             }
-            sealed_item(row(mount, Probe::SealedMount), &mount.point, mount)
+            sealed_item(sealed_row(mount), &mount.point, mount)
         } else if mount.is_writable() && !wanted.is_empty() {
             let top = mount.point.as_bytes().split(|byte| *byte == b'/').next();
             // Folded into one line only where nothing is wrong: an open mount beneath /dev keeps its item.
@@ -265,7 +269,8 @@ fn items(look: &Look<'_>, places: &Places, table: &Table) -> Result<Vec<Item>, U
                 kernels = kernels.saturating_add(1);
                 continue;
             }
-            writable_item(row(mount, Probe::WritableMount), mount, wanted)
+            let is_open = !mount.flags.contains(wanted);
+            writable_item(row(mount, Probe::WritableMount, is_open), mount, wanted)
         } else {
             continue;
         };
