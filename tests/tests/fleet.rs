@@ -412,7 +412,7 @@ fn fleet_watch_follows_new_reports_and_refuses_an_older_channel() {
     std::thread::sleep(Duration::from_millis(1500));
     fs::write(&old, before).unwrap();
     let refused = child.wait().must(10);
-    assert!(refused.err.contains("was seen before"), "{}", refused.err);
+    assert!(refused.err.contains("already accepted"), "{}", refused.err);
 }
 
 #[test]

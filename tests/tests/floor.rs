@@ -42,7 +42,7 @@ fn older_seal_in_the_place_of_the_newer_is_refused_at_every_gate() {
             &*strict,
             "the policy 'report' is weaker than 'quarantine'",
         ),
-        (&*open, SPEC, "the lock remote_access is open"),
+        (&*open, SPEC, "lock remote_access is open"),
     ] {
         let bench = resealed(old, new);
         bench.verify().must(0);
@@ -280,7 +280,7 @@ fn root_that_believes_more_than_the_given_trust_file_is_a_violation() {
             Some("for the purpose 'grant'"),
         ),
         (Some("web"), &["evil.pub:image"], Some("unknown key")),
-        (None, &["release.pub:image"], Some("it is for any image")),
+        (None, &["release.pub:image"], Some("is for any image")),
     ] {
         trust("own.toml", image, keys);
         fs::copy(bench.path("own.toml"), &place).unwrap();

@@ -445,7 +445,7 @@ fn invalid_or_changed_template_fails_the_step() {
     for (template, says) in [
         ("{{ token }}", "'token' has no value"),
         ("{{ tokem }}", "'tokem' is not declared"),
-        ("{{ free }}", "'free' can be any text"),
+        ("{{ free }}", "'free' accepts any text"),
         ("{{ free | yaml }}", "unknown filter 'yaml'"),
         ("{{ env", "without '}}'"),
         ("{% if env %}", ""),

@@ -140,7 +140,7 @@ cat /run/earmark-report/earmark.prom > /run/test/prom
         assert!(status.contains("start drain.service"), "{name}: {status}");
     }
     let problem = |name: &str| said(looked, name).0["channel"]["problem"].to_string();
-    assert!(problem("replayed").contains("was seen before"), "{looked}");
+    assert!(problem("replayed").contains("already accepted"), "{looked}");
     assert!(!looked.contains("drained: drained"), "{looked}");
     let pending =
         "pending: \"pending\":{\"state\":\"revoked\",\"action\":\"startdrain.service\",\"at\":";

@@ -56,7 +56,7 @@ fn invalid_report_is_refused_with_reason() {
         ),
         ("instance", serde_json::Value::Null, "name"),
         ("manifest", "sha256:x".into(), "manifest"),
-        ("schema", 2.into(), "schema is 2"),
+        ("schema", 2.into(), "unknown schema 2"),
         ("verdict", "fine\u{1b}[2J".into(), "unknown variant"),
     ] {
         let why = with(field, value).unwrap_err();

@@ -228,19 +228,19 @@ fn refused_channel_document_does_not_replace_the_stored_one() {
     for (bad, says) in [
         (
             bench.document(4, &["1", "2"]),
-            "its counter is 4, and 5 was seen",
+            "counter 4 is lower than 5",
         ),
         (
             bench.document(5, &["1", "2"]),
-            "as that of another document",
+            "duplicate counter 5",
         ),
         (
             document("db", "stable", 6, &["1", "2"], &bench.key),
-            "of the image 'db'",
+            "for image 'db'",
         ),
         (
             document("web", "canary", 6, &["1", "2"], &bench.key),
-            "of the channel 'canary'",
+            "for channel 'canary'",
         ),
         (document("web", "stable", 6, &["1", "2"], &key()), "0 of 1"),
         (flipped, "of 1 needed signatures"),
