@@ -243,7 +243,7 @@ fn entry(
 ) -> Result<Option<Entry>, String> {
     let bare = seen
         .bare_node()
-        .ok_or("it is of a kind that this program does not know")?;
+        .ok_or("unknown file type")?;
     // What may appear and is there already is what may change.
     let is_mutable = matches!(seen.class, PathClass::Mutable | PathClass::Generated);
     let class = if is_mutable {

@@ -327,7 +327,7 @@ impl Verification {
         let Some(trust) = trust else {
             return;
         };
-        let expected = "no more than the keys that were given believe";
+        let expected = "no more trust than the given trust file has";
         match seal::read_trust(root) {
             Ok(own) => {
                 if let Some(found) = own.beyond(trust) {
@@ -335,7 +335,7 @@ impl Verification {
                 }
             }
             Err(SealError::Read(error)) if error.cause.kind() == ErrorKind::NotFound => {
-                let found = "no such file: the agent would believe nobody".to_owned();
+                let found = "no such file: without it the agent trusts no key".to_owned();
                 violation(layout::TRUST, ViolationKind::Missing, expected, found);
             }
             Err(SealError::Read(error)) => {
@@ -489,7 +489,7 @@ impl Verification {
             return Err(unusable(error));
         }
         if tree.summary() != manifest.statement().summary {
-            let problem = "the tree is not as large as the manifest says";
+            let problem = "the size of the tree does not match the manifest";
             return Err(Stop::Tree(problem.to_owned()));
         }
         self.counts.entries = entries;
