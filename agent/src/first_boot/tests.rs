@@ -227,7 +227,7 @@ fn first_boot_after_a_crash_retries_the_started_step_only_if_declared() {
         } else {
             let (step, reason, _) = bench.fails();
             assert_eq!(step.as_deref(), Some("count"));
-            assert!(reason.contains("a crash cut it short"), "{reason}");
+            assert!(reason.contains("a crash interrupted the step"), "{reason}");
             // Nor later: a person looks.
             let (_, reason, _) = bench.fails();
             assert!(reason.contains("in an earlier boot"), "{reason}");

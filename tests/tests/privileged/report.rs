@@ -374,7 +374,7 @@ fn privileged_report_and_channel_use_s3_with_the_instance_role() {
         .expect("it never gave the channel");
     // Which instance this is, only a host that was locked down knows: no grant is looked for.
     assert!(
-        fetched.err.contains("which instance this is"),
+        fetched.err.contains("the id of this instance"),
         "{}",
         fetched.err
     );

@@ -13,7 +13,7 @@ use super::{
 /// An answer takes no longer than this, however much of it there is.
 pub(in super::super) const LONGEST: Duration = Duration::from_secs(10);
 
-pub(in super::super) const GARBLED: Refusal = Refusal::Answer("its answer does not add up");
+pub(in super::super) const GARBLED: Refusal = Refusal::Answer("its answer is malformed");
 
 /// Reason for which there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -285,7 +285,7 @@ fn stored_channel_with_untrusted_signature_is_refused() {
     // A counter that nobody signed does not shut out what comes.
     let (now, problem) = take(Some(brought), Some(forged.clone()), &bench.host(5));
     assert_eq!(now.unwrap().document.as_bytes(), good);
-    assert!(problem.unwrap().contains("what was kept is not believed"));
+    assert!(problem.unwrap().contains("the stored document is refused"));
     assert_eq!(take(None, Some(forged), &bench.host(5)).0, None);
     let (now, problem) = take(None, Some(kept(good.clone())), &bench.host(5));
     assert_eq!((now, problem), (Some(kept(good)), None));
