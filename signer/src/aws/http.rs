@@ -61,7 +61,7 @@ impl Http {
         let near = is_near(request.uri());
         // The token of a session is in a header, and is worth as much as the key for as long as it lasts.
         if !near && request.uri().scheme_str() != Some("https") {
-            bail!("refused: only https is spoken with other hosts");
+            bail!("refused: only https is allowed to other hosts");
         }
         let client = if near { &self.near } else { &self.far };
         let mut answer = client

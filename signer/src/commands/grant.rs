@@ -101,7 +101,9 @@ impl Args {
         let expires = issued.saturating_add(self.length.duration().as_secs());
         let time = GrantTime::new(issued, expires)
             .map_err(|error| Failure::new(Exit::Usage, format!("--for {}: {error}", self.length)))
-            .or_next(|| "what has to stay open for longer is another image".to_owned())?;
+            .or_next(|| {
+                "if a lock must stay open for longer, bake an image that leaves it open".to_owned()
+            })?;
         let grant = Grant {
             id: GrantId::random().context("failed to make an id")?,
             instance: self.instance.clone(),
@@ -158,7 +160,7 @@ fn refuse_to_replace(path: &Path) -> Outcome<()> {
     }
     Err(Failure::new(
         Exit::Usage,
-        format!("refused: {} is there already", quote(path)),
+        format!("refused: {} already exists", quote(path)),
     )
     .next("move it away, or give another --out FILE"))
 }

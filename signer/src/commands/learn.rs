@@ -72,8 +72,8 @@ impl Args {
             .exits(Exit::NotVerified)?;
         if self.trust.is_none() {
             output::note(
-                "warning: the trust file of the booted root was believed, which is its own word: --trust \
-                 names the keys to believe",
+                "warning: only the booted root's own trust file was used, which proves nothing: \
+                 --trust names the keys to believe",
             );
         }
         let lesson = learn::learn(&root, &manifest)?;

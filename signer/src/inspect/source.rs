@@ -95,7 +95,8 @@ impl Source {
         let stored = self
             .stored_tree
             .as_ref()
-            .ok_or_else(|| anyhow!("there is none: a manifest.json speaks of a tree, but has none"))
+            .ok_or_else(|| anyhow!("no tree: a manifest.json names the digest of a tree, and does \
+                                    not contain it"))
             .with_context(reading)
             .exits(Exit::Usage)
             .or_next(|| "name the directory that it is in".to_owned())?;
@@ -219,7 +220,7 @@ impl Source {
             Err(Failure::new(
                 Exit::NotVerified,
                 format!(
-                    "{name} in {} is not the one that the manifest speaks of",
+                    "{name} in {} does not match the manifest",
                     quote(path)
                 ),
             ))

@@ -16,7 +16,7 @@ pub fn read(path: &Path) -> Outcome<Option<Found>> {
     let name = name.ok_or_else(|| {
         Failure::new(
             Exit::Usage,
-            format!("{} is not the name of a file", quote(path)),
+            format!("{} is not a file name", quote(path)),
         )
     })?;
     let bytes = files::read_in(files::parent(path), name, limits::CHANNEL, "channel")?;

@@ -163,7 +163,7 @@ impl Init {
         })?;
         let desk = self.common.open()?;
         if self.common.at.read()?.is_some() {
-            let there = format!("refused: there is a channel at {} already", self.common.at);
+            let there = format!("refused: a channel already exists at {}", self.common.at);
             return Err(Failure::new(Exit::Usage, there).next("earmark channel promote changes it"));
         }
         let channel = edit::init(self.image.clone(), name, desk.when)?;
@@ -199,7 +199,8 @@ impl Revoke {
         let outcome = desk.finish("revoked in", Some((&found, &channel)), &next)?;
         if is_latest {
             output::note(
-                "warning: that was the one to run: promote another, or roll back to one before it",
+                "warning: the revoked release was the one to run: promote another, or roll back to \
+                 an earlier one",
             );
         }
         Ok(outcome)
@@ -279,7 +280,7 @@ impl Desk<'_> {
             Written::Done => output::result(self.common.json, &show(keys::claimed_ids(&envelope))),
             Written::Overtaken => Err(Failure::new(
                 Exit::Undecided,
-                format!("somebody else changed {at} in the meantime; nothing was written"),
+                format!("{at} was changed concurrently; nothing was written"),
             )
             .next(format!(
                 "look at it again (earmark channel show {at}), and repeat what is still right"

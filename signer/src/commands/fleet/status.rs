@@ -85,7 +85,7 @@ fn tell(status: &Status) {
         ));
     } else if status.total() == 0 {
         let names = output::count(status.reports.names, "name", "names");
-        let next = "look whether --reports is where hosts report to";
+        let next = "check that --reports is where the hosts put their reports";
         output::note(&format!(
             "error: no host was seen, in {names}\n  next: {next}"
         ));

@@ -48,7 +48,7 @@ fn valid_report_is_accepted_and_repeated_values_are_shared() {
 #[test]
 fn invalid_report_is_refused_with_reason() {
     for (field, value, says) in [
-        ("time", (NOW + 301).into(), "comes in 5 min"),
+        ("time", (NOW + 301).into(), "is 5 min"),
         (
             "boot_id",
             "7e1c9c3e-1b7a-4a0e-9d57-0c4fba6f3a12".into(),
