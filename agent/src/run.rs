@@ -101,12 +101,9 @@ impl<'a> Service<'a> {
             let wait = match next {
                 Next::Exit(code) => {
                     if let Err(error) = self.leave_mark() {
-                        complain!(
-                            "earmark-agent: {error:#}: delaying the policy"
-                        );
+                        complain!("earmark-agent: {error:#}: delaying the policy");
                         self.notify
-                            .status("not verified; the policy is delayed: its marker could not be \
-                                     written");
+                            .status("not verified; policy delayed: failed to write its marker");
                         // Without a mark the next start does all this again, and must not do it
                         // all the time.
                         if matches!(self.event(due(Some(UNMARKED))).await, Event::Terminate) {

@@ -45,8 +45,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// that could not be started.
 pub async fn run_step(run: &StepRun<'_>, label: &str) -> Result<Finished, String> {
     // Before the start: what is orphaned earlier has gone to PID 1, and is not found again.
-    descendants::adopt().map_err(|error| format!("failed to become the subreaper of the step's \
-                                                  processes: {error}"))?;
+    descendants::adopt()
+        .map_err(|error| format!("failed to become the subreaper of the step: {error}"))?;
     let output = Output::new(label);
     let mut child = start(run)?;
     // Read while it runs: a pipe holds 64 KiB, and a full one would block the step until its time is over.
@@ -101,8 +101,8 @@ fn start(run: &StepRun<'_>) -> Result<Child, String> {
         })
     };
     // An interpreter opens the script after exec, which closes descriptors with FD_CLOEXEC.
-    keep(FdFlags::empty()).map_err(|error| format!("failed to pass the script to its interpreter: \
-                                                    {error}"))?;
+    keep(FdFlags::empty())
+        .map_err(|error| format!("failed to pass the script to its interpreter: {error}"))?;
     // Nothing of this program's environment, which `systemd.setenv=` can add to; no standard input, so that a program
     // that asks gets end-of-file; a group of its own, so that ending it does not end this program.
     let mut command = Command::new(path);

@@ -243,11 +243,12 @@ async fn values(
         (Ok(now), Some(kept)) => {
             for name in kept.changed(&now) {
                 notes.push(if journal.is_complete {
-                    format!("the value of '{name}' changed, and the new value is not applied; \
-                             next: replace the host")
+                    format!(
+                        "the value of '{name}' changed, and the new value is not applied; next: \
+                         replace the host"
+                    )
                 } else {
-                    format!("the value of '{name}' changed: steps that are not done get the new \
-                             value")
+                    format!("the value of '{name}' changed: steps not yet done get the new value")
                 });
             }
             if journal.is_complete {

@@ -77,8 +77,8 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
         None => remove(root),
         Some(bytes) => {
             // Not whether it is believed, but whether it is worth a look.
-            Envelope::parse(&bytes).with_context(|| format!("the document at '{place}' is not a \
-                                                             grant"))?;
+            Envelope::parse(&bytes)
+                .with_context(|| format!("the document at '{place}' is not a grant"))?;
             keep(root, GRANT, &bytes)?;
             tell!("fetched '{place}'");
             Ok(())

@@ -101,8 +101,9 @@ pub fn promote(
                 "the channel has another image as release {version}: {}",
                 known.manifest
             );
-            return Err(Failure::new(Exit::Usage, other).next("give the different image another \
-                                                              version"));
+            return Err(
+                Failure::new(Exit::Usage, other).next("give the different image another version")
+            );
         }
         Some(known) => usable(known)?,
     };
@@ -184,8 +185,8 @@ fn next(
     change: impl FnOnce(&mut Vec<Release>, Promotion),
 ) -> Outcome<Channel> {
     let counter = channel.counter.checked_add(1);
-    let counter = counter.ok_or_else(|| Failure::new(Exit::Usage, "the counter has reached its \
-                                                                   maximum"))?;
+    let counter = counter
+        .ok_or_else(|| Failure::new(Exit::Usage, "the counter has reached its maximum"))?;
     // The clocks of two machines differ; the document's time must not go back because of it.
     let now = when.now.max(channel.time.issued());
     let mut releases = channel.releases.all().to_vec();

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Where the private key goes. The public key goes to the same name with
+    /// The file of the private key. The public key goes to the same name with
     /// `.key` replaced by `.pub`
     #[arg(long, value_name = "FILE")]
     out: PathBuf,

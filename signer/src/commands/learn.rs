@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What the host was started from: a sealed root, or the directory of a
+    /// The image of the host: a sealed root, or the directory of a
     /// seal or signed bundle
     #[arg(long, value_name = "MANIFEST")]
     before: PathBuf,

@@ -95,8 +95,7 @@ impl Source {
         let stored = self
             .stored_tree
             .as_ref()
-            .ok_or_else(|| anyhow!("no tree: a manifest.json names the digest of a tree, and does \
-                                    not contain it"))
+            .ok_or_else(|| anyhow!("no tree: a manifest.json names a tree but has none"))
             .with_context(reading)
             .exits(Exit::Usage)
             .or_next(|| "name the directory that it is in".to_owned())?;

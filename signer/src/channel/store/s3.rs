@@ -43,8 +43,10 @@ impl Object {
         let read = session.persist(&async |session: &Session| self.get(session, &url).await);
         read.with_context(|| format!("failed to read the channel '{self}'"))
             .exits(Exit::Undecided)
-            .or_next(|| "the caller needs s3:GetObject on it, and s3:ListBucket to learn that it \
-                         does not exist".to_owned())
+            .or_next(|| {
+                "the caller needs s3:GetObject on it, and s3:ListBucket to learn that it is missing"
+                    .to_owned()
+            })
     }
 
     /// A put whose answer is lost may have been done: then its own document is what is found there.
@@ -58,8 +60,8 @@ impl Object {
                     None => put.header("if-none-match", "*"),
                     Some(Found { tag: Some(tag), .. }) => put.header("if-match", tag),
                     Some(_) => {
-                        let error = anyhow!("it has no ETag, and an object without an ETag is \
-                                             never replaced");
+                        let error =
+                            anyhow!("it has no ETag: without an ETag an object is not replaced");
                         return Err(Trouble::Lasting(error));
                     }
                 };

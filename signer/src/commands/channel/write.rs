@@ -30,11 +30,11 @@ struct Common {
     at: Location,
     #[command(flatten)]
     keys: KeyArgs,
-    /// The trust file that what is there, and what is written, must satisfy
-    /// [default: what is there is signed with one of the keys]
+    /// The trust file for the existing document and the new one [default: the
+    /// existing document is signed with one of the keys]
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// For how long the document is news, such as 7d; a year at most
+    /// The time until the document expires, such as 7d; a year at most
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "7d")]
     expires: Interval,
     /// Show what would change, and neither sign nor write it
@@ -63,10 +63,10 @@ struct Base {
 pub struct Init {
     #[command(flatten)]
     common: Common,
-    /// The image that it is of
+    /// The image of the channel
     #[arg(long, value_name = "NAME")]
     image: ImageName,
-    /// Its name [default: that of the file, without .json]
+    /// The name of the channel [default: that of the file, without .json]
     #[arg(long, value_name = "NAME")]
     name: Option<ChannelName>,
 }
@@ -90,7 +90,7 @@ pub struct Promote {
     common: Common,
     #[command(flatten)]
     release: ReleaseArgs,
-    /// From now on nothing below this epoch may run; it never goes back
+    /// The lowest epoch that may run from now on; it is never lowered
     #[arg(long, value_name = "EPOCH")]
     minimum_epoch: Option<u64>,
     #[command(flatten)]
@@ -142,7 +142,7 @@ pub struct Revoke {
     /// Which release
     #[arg(long, value_name = "VERSION")]
     release: ImageVersion,
-    /// Why, for who is called because of it
+    /// The reason, for the people on call
     #[arg(long, value_name = "TEXT")]
     reason: Reason,
     #[command(flatten)]

@@ -27,13 +27,13 @@ pub struct Args {
     /// does not count (unusable)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
-    /// How it is shown
+    /// The format of the result
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write it to a file, which is replaced whole, and not to standard output
+    /// The file to write, replaced as a whole [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

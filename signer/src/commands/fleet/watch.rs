@@ -30,7 +30,7 @@ use stop::{Share, StopAt};
 pub struct Args {
     #[command(flatten)]
     fleet: FleetArgs,
-    /// How long to wait between two looks
+    /// The interval between two looks
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     every: Interval,
     /// End with 0 when every host is current
