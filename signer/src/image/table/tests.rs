@@ -175,7 +175,7 @@ fn damaged_or_ambiguous_gpt_is_refused() {
     assert_eq!(numbers(both(&|_| ())).len(), 2);
     refused(
         both(&|entries| entries[300] = 1),
-        "entry 3 of its GPT has bytes",
+        "entry 3 of its GPT has reserved bytes",
     );
     refused(
         both(&|entries| entries[32] = 33),
