@@ -75,7 +75,7 @@ impl Http {
         let mut body = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| innermost(&error))? {
             if body.len() + piece.len() > most {
-                bail!("the answer has more than {most} bytes");
+                bail!("the answer is larger than the limit of {most} bytes");
             }
             body.extend_from_slice(&piece);
         }

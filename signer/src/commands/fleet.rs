@@ -14,7 +14,7 @@ use crate::{
     fleet::{Certificates, Channels, Dimension, Fleet, Source},
 };
 
-/// Say which hosts are not on the latest image
+/// Show which hosts are not on the latest image
 ///
 /// Joins the reports of hosts with the channel, which names the expected release,
 /// and with the inventory, which names the expected hosts. Every host is
@@ -52,7 +52,7 @@ impl Args {
 /// Which fleet, and what it is held against.
 #[derive(Debug, clap::Args)]
 struct FleetArgs {
-    /// Where hosts put their reports: a directory, or a URL file:/// or s3://;
+    /// The reports of the hosts: a directory, or a URL file:/// or s3://;
     /// may be given more than once
     #[arg(long, value_name = "URL", required = true)]
     reports: Vec<Source>,
@@ -75,7 +75,7 @@ struct FleetArgs {
     /// The maximum age of the last report of a host
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = interval)]
     silent_after: Interval,
-    /// What hosts are grouped by: image, version, region, asg
+    /// Properties to group the hosts by: image, version, region, asg
     #[arg(
         long,
         value_name = "LIST",

@@ -288,7 +288,7 @@ impl SignedBundle {
             .context("refused by the trust file")
             .exits(Exit::NotVerified)
             .or_next(|| {
-                "sign with keys that the trust file has with the purpose 'image', as many as its \
+                "sign with keys of the trust file that have the purpose 'image', as many as its \
                  threshold says"
                     .to_owned()
             })

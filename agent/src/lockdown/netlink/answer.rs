@@ -44,7 +44,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported => f.write_str("the kernel has none for this family"),
-            Self::Exists => f.write_str("there is one already"),
+            Self::Exists => f.write_str("one exists already"),
             Self::Late => write!(
                 f,
                 "its answer did not end within {} seconds",

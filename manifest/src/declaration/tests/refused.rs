@@ -45,7 +45,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "\"/srv/data\", reason",
             "\"/usr\", reason",
             (10, 12),
-            "unwatched",
+            "unverified",
         ),
         (
             "\"/srv/data\", reason",

@@ -9,7 +9,7 @@ use crate::{
     io::{files, output},
 };
 
-/// Show where every host stands, once
+/// Show the state of every host, once
 ///
 /// Exits with 16 if a host is in one of the states of --fail-on, and with 11 if
 /// a report could not be read or no host was seen at all: what nobody looked at
