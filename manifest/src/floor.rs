@@ -60,7 +60,7 @@ pub enum BelowFloor {
         found: OnFailure,
     },
     /// It leaves open what must be shut.
-    #[error("lock {0} is open, or has more exceptions, than the floor of this image allows")]
+    #[error("lock {0} is open or has more exceptions than the floor of this image allows")]
     Lock(LockName),
 }
 

@@ -158,7 +158,7 @@ fn problem(uid: u32, mode: u32, owner: u32) -> Option<std::io::Error> {
     };
     // Its owner may widen the mode and narrow it again: the mode alone says nothing.
     if uid != owner {
-        let text = format!("the {kind} belongs to user id {uid}: expected {owner}; {next}");
+        let text = format!("the {kind} belongs to user {uid}: expected {owner}; {next}");
         return Some(std::io::Error::other(text));
     }
     (mode & 0o022 != 0).then(|| {

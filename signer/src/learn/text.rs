@@ -24,7 +24,7 @@ impl fmt::Display for Lesson {
             let what = if nothing {
                 "Nothing changed"
             } else {
-                "Nothing needs a class"
+                "There is nothing to class"
             };
             writeln!(f, "# {what} that the image does not allow.")?;
         } else {
