@@ -140,7 +140,7 @@ fn privileged_grant_is_fetched_and_hostile_server_responses_are_discarded() {
 
     for (port, case, said) in [
         (server.port, "garbage", "is not a grant"),
-        (server.port, "endless", "larger than the 65536 bytes"),
+        (server.port, "endless", "larger than the limit of 65536 bytes"),
         (server.port, "liar", "is not a grant"),
         (server.port, "short", "failed to fetch"),
         (server.port, "slow", "no answer in time"),
@@ -159,7 +159,7 @@ fn privileged_grant_is_fetched_and_hostile_server_responses_are_discarded() {
     }
     // What keeps the channel away takes nothing of it away that is there.
     for (case, said) in [
-        ("endless", "larger than the 786432 bytes"),
+        ("endless", "larger than the limit of 786432 bytes"),
         ("short", "failed to fetch"),
         ("redirect", "redirects are not followed"),
         ("busy", "it answered 503"),
