@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use earmark_manifest::path::ImagePath;
+use earmark_manifest::{entry::XattrName, path::ImagePath};
 
 use crate::{Doubt, Violation, ViolationKind};
 
@@ -37,6 +37,8 @@ impl Bound {
 pub(crate) struct Findings {
     bound: Bound,
     violations: BTreeMap<ViolationKind, Kept<Violation>>,
+    /// SELinux labels alone. Who relabels a root changes all of them, which is one thing that happened.
+    labels: Kept<Violation>,
     doubts: Kept<Doubt>,
     violation_count: u64,
     doubt_count: u64,
@@ -118,6 +120,7 @@ impl Findings {
         Self {
             bound,
             violations: BTreeMap::new(),
+            labels: Kept::default(),
             doubts: Kept::default(),
             violation_count: 0,
             doubt_count: 0,
@@ -126,7 +129,11 @@ impl Findings {
 
     pub(crate) fn violation(&mut self, violation: Violation) {
         self.violation_count = self.violation_count.saturating_add(1);
-        let kept = self.violations.entry(violation.kind).or_default();
+        let kept = if is_label(&violation) {
+            &mut self.labels
+        } else {
+            self.violations.entry(violation.kind).or_default()
+        };
         kept.add(violation, self.bound);
     }
 
@@ -153,18 +160,57 @@ impl Findings {
                 .any(|doubt| path.is_beneath(&doubt.path))
     }
 
-    /// Violations and doubts in all.
+    /// Violations and doubts in all; labels of a root that was relabelled are one violation.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.violation_count, self.doubt_count)
+        let violations = if self.is_relabelled() {
+            let others = self.violation_count.saturating_sub(self.labels.came);
+            others.saturating_add(1)
+        } else {
+            self.violation_count
+        };
+        (violations, self.doubt_count)
+    }
+
+    /// Returns whether labels are told in one line: for people, where there are many.
+    fn is_relabelled(&self) -> bool {
+        /// Labels that are told one by one.
+        const MOST: u64 = 20;
+        self.bound.of_a_kind != usize::MAX && self.labels.came > MOST
     }
 
     /// Returns the findings that were kept, in the order of the paths.
     pub(crate) fn into_lists(self) -> (Vec<Violation>, Vec<Doubt>) {
+        let is_relabelled = self.is_relabelled();
+        let count = self.labels.came;
+        let mut labels: Vec<Violation> = self.labels.first.into_values().collect();
+        if is_relabelled && let Some(first) = labels.first().cloned() {
+            labels = vec![Violation {
+                path: ImagePath::root(),
+                kind: ViolationKind::Xattr,
+                expected: "the signed SELinux labels".to_owned(),
+                found: format!(
+                    "relabelled: {count} paths have others, such as {}: {}",
+                    first.path, first.found
+                ),
+            }];
+        }
         let kept = self.violations.into_values();
         let mut violations: Vec<_> = kept.flat_map(|kept| kept.first.into_values()).collect();
+        violations.extend(labels);
         violations.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
         (violations, self.doubts.first.into_values().collect())
     }
+}
+
+/// Returns whether a violation is about an `SELinux` label. Its texts are those of `judge`.
+fn is_label(violation: &Violation) -> bool {
+    let name = XattrName::Selinux.name();
+    let is_of = |text: &str| {
+        let text = text.strip_prefix("no ").unwrap_or(text);
+        text.strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    violation.kind == ViolationKind::Xattr && is_of(&violation.expected) && is_of(&violation.found)
 }
 
 #[cfg(test)]
@@ -224,6 +270,39 @@ mod tests {
             (of(ViolationKind::Xattr), of(ViolationKind::Target)),
             (3, 1)
         );
+    }
+
+    #[test]
+    fn relabelled_root_is_one_finding_and_hides_no_other_attribute() {
+        let label = |at: &str| Violation {
+            path: path(at),
+            kind: ViolationKind::Xattr,
+            expected: "security.selinux=system_u:object_r:etc_t:s0\\x00".to_owned(),
+            found: "no security.selinux".to_owned(),
+        };
+        let found = |bound, labels: u32| {
+            let mut findings = Findings::new(bound);
+            for number in 0..labels {
+                findings.violation(label(&format!("/etc/{number:05}")));
+            }
+            let power = violation("/usr/bin/x", ViolationKind::Xattr, "security.capability=00");
+            findings.violation(power);
+            let counts = findings.counts();
+            (findings.into_lists().0, counts.0)
+        };
+        // The control: a few are told one by one, and all of them to a program that asks for all.
+        assert_eq!(
+            (
+                found(Bound::REPORTED, 20).0.len(),
+                found(Bound::REPORTED, 20).1
+            ),
+            (21, 21)
+        );
+        assert_eq!(found(Bound::ALL, 5_000).0.len(), 5_001);
+        let (violations, count) = found(Bound::REPORTED, 5_000);
+        assert_eq!((violations.len(), count), (2, 2));
+        assert!(violations[0].path.is_root() && violations[0].found.contains("5000 paths"));
+        assert_eq!(violations[1].path, path("/usr/bin/x"));
     }
 
     #[test]

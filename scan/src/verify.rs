@@ -514,12 +514,15 @@ impl Verification {
             let kept = u64::try_from(kept).unwrap_or(u64::MAX);
             all.saturating_sub(kept)
         };
-        let (violations, doubts) = findings.counts();
-        (self.violations, self.doubts) = findings.into_lists();
+        let counts = findings.counts();
+        let (violations, doubts) = findings.into_lists();
         self.dropped = (
-            dropped(violations, self.violations.len()),
-            dropped(doubts, self.doubts.len()),
+            dropped(counts.0, violations.len()),
+            dropped(counts.1, doubts.len()),
         );
+        // Beside what was found before the walk.
+        self.violations.extend(violations);
+        self.doubts.extend(doubts);
     }
 }
 

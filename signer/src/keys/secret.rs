@@ -26,6 +26,7 @@ use crate::{
 /// Permissions of group and others.
 const OTHERS: u32 = 0o077;
 const WORLD_WRITABLE: u32 = 0o002;
+const GROUP_WRITABLE: u32 = 0o020;
 const STICKY: u32 = 0o1000;
 
 /// Opens a file with a secret. `what` is such as "private key".
@@ -52,6 +53,7 @@ struct Place {
     path: PathBuf,
     mode: u32,
     uid: u32,
+    gid: u32,
 }
 
 /// Every directory that leads to the file, and every one that leads to the name that was given, which may be
@@ -70,6 +72,7 @@ fn places(path: &Path, file: &File) -> io::Result<Vec<Place>> {
             path: directory.to_owned(),
             mode: metadata.mode(),
             uid: metadata.uid(),
+            gid: metadata.gid(),
         });
     }
     Ok(places)
@@ -100,10 +103,15 @@ fn refuse(path: &Path, what: &str, metadata: &Metadata, places: &[Place]) -> Out
         return Ok(());
     };
     let (directory, mode) = (quote(&place.path), place.mode & 0o7777);
+    let who = if place.mode & WORLD_WRITABLE != 0 {
+        "anybody".to_owned()
+    } else {
+        format!("the group id {}", place.gid)
+    };
     let next = format!("move it to a directory of your own (mode 0700), and {own} it there");
     if place.mode & STICKY == 0 {
         let why = format!(
-            "lies beneath {directory}, which has mode {mode:04o}: anybody can replace it; expected a \
+            "lies beneath {directory}, which has mode {mode:04o}: {who} can replace it; expected a \
              directory that only its owner writes to"
         );
         return refused(why, next);
@@ -120,7 +128,10 @@ fn refuse(path: &Path, what: &str, metadata: &Metadata, places: &[Place]) -> Out
 /// that of the directory.
 fn is_anybodys(place: &Place, us: u32) -> bool {
     let sticky = place.mode & STICKY != 0 && (place.uid == us || place.uid == 0);
-    place.mode & WORLD_WRITABLE != 0 && !sticky
+    // A group of our own is that of one account on most systems, and root's has root alone in it.
+    let ours = [0, rustix::process::getegid().as_raw()].contains(&place.gid);
+    let is_shared = place.mode & GROUP_WRITABLE != 0 && !ours;
+    (place.mode & WORLD_WRITABLE != 0 || is_shared) && !sticky
 }
 
 /// A path as a shell takes it.
@@ -218,6 +229,7 @@ mod tests {
             path: PathBuf::from("/x"),
             mode,
             uid,
+            gid: 0,
         };
         for (good, mode, uid) in [
             (true, 0o1777, 0),
@@ -233,6 +245,26 @@ mod tests {
                 good,
                 "{mode:o} {uid}"
             );
+        }
+    }
+
+    #[test]
+    fn directory_that_a_foreign_group_writes_is_anybodys() {
+        let own = rustix::process::getegid().as_raw();
+        for (good, mode, gid) in [
+            (true, 0o770, own),
+            (true, 0o775, 0),
+            (true, 0o750, own + 1),
+            (true, 0o1770, own + 1),
+            (false, 0o770, own + 1),
+        ] {
+            let place = Place {
+                path: PathBuf::from("/x"),
+                mode,
+                uid: 0,
+                gid,
+            };
+            assert_eq!(!is_anybodys(&place, 1000), good, "{mode:o} {gid}");
         }
     }
 

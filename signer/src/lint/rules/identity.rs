@@ -1,6 +1,7 @@
 //! Rules about what a host must have for itself: two hosts with the same are one host to everything that asks.
 
-use earmark_manifest::declaration::{Action, Step};
+use earmark_manifest::declaration::{Action, Lock, LockName, Step};
+use earmark_scan::cloud_init;
 
 use super::{Image, Sink};
 use crate::{io::output, lint::finding::Draft};
@@ -42,6 +43,67 @@ pub fn ssh_host_keys(image: &Image<'_>, sink: &mut Sink) {
     });
     for file in of_sshd.chain(of_dropbear).filter(|file| file.is_file()) {
         sink.push(Draft::new(file.path, "every host would have this key").removed());
+    }
+}
+
+/// sshd whose host keys nothing makes. systemd takes an empty `/etc/machine-id` for no first boot (machine-id(5)), so that
+/// Debian's `sshd-keygen.service` does nothing on the hosts of an image that is as [`machine_id`] wants it.
+pub fn host_keys_made(image: &Image<'_>, sink: &mut Sink) {
+    const UNIT: &str = "usr/lib/systemd/system/sshd-keygen.service";
+    const SETTINGS: [&str; 2] = [
+        "etc/systemd/system/sshd-keygen.service.d",
+        "usr/lib/systemd/system/sshd-keygen.service.d",
+    ];
+    let unit = image.text(UNIT).unwrap_or_default();
+    let is_empty = image
+        .get("etc/machine-id")
+        .is_some_and(|file| file.is_file() && !file.has_content());
+    if !unit
+        .lines()
+        .any(|line| line.trim() == "ConditionFirstBoot=yes")
+        || !is_empty
+    {
+        return;
+    }
+    let settings = SETTINGS
+        .iter()
+        .flat_map(|directory| image.children(directory));
+    let is_reset = settings.filter_map(|file| image.text_of(file)).any(|text| {
+        text.lines()
+            .any(|line| line.trim() == "ConditionFirstBoot=")
+    });
+    let is_made = image.declared.as_ref().is_some_and(|(declared, _)| {
+        declared.first_boot.iter().any(|step| match &step.action {
+            Action::Command {
+                executable,
+                arguments,
+                ..
+            } => {
+                let is_keygen = |text: String| text.contains("ssh-keygen");
+                is_keygen(executable.to_string())
+                    || arguments
+                        .iter()
+                        .any(|argument| is_keygen(format!("{argument:?}")))
+            }
+            Action::File { .. }
+            | Action::Hostname { .. }
+            | Action::Unit { .. }
+            | Action::Volume { .. } => false,
+        })
+    });
+    let locks = image
+        .declared
+        .as_ref()
+        .map(|(declared, _)| declared.lockdown.locks());
+    let is_shut = locks.iter().flatten().any(|lock| match lock {
+        (LockName::RemoteAccess, Lock::Deny { except }) => !except.iter().any(|it| it == "sshd"),
+        _ => false,
+    });
+    // Its own module makes them, at each new instance.
+    let has_cloud_init = matches!(cloud_init::is_present(image.root), Ok(true));
+    if !(is_reset || is_made || is_shut || has_cloud_init) {
+        let found = "makes no host keys where /etc/machine-id is empty: sshd would not start";
+        sink.push(Draft::new(&super::path(&format!("/{UNIT}")), found));
     }
 }
 

@@ -472,4 +472,13 @@ pub static RULES: &[Rule] = &[
         fixable: false,
         look: rewritten::movable_mounts,
     },
+    Rule {
+        id: "host-keys-not-made",
+        level: Warn,
+        what: "sshd whose host keys nothing makes",
+        why: "Debian 13's sshd-keygen.service runs at a first boot alone, which a host with an empty machine id does not have: sshd fails.",
+        fix: "Declare a first-boot step that runs 'ssh-keygen -A', or bake a drop-in of the unit with [Unit] and an empty ConditionFirstBoot=.",
+        fixable: false,
+        look: identity::host_keys_made,
+    },
 ];

@@ -41,6 +41,9 @@ const SWITCHES: &str =
 /// Switches that keep cloud-init from writing sealed files.
 const QUIET: &str = "manage_etc_hosts: false\nallow_public_ssh_keys: false\nusers: []\n";
 
+/// As Debian 13 has it.
+const KEYGEN: &str = "[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=ssh-keygen -A\n";
+
 pub(super) const CASES: &[Case] = &[
     case(
         "machine-id",
@@ -564,5 +567,31 @@ pub(super) const CASES: &[Case] = &[
             File("opt/web/x", "x"),
             Tree("[lockdown]\nfilesystems = { writable = [\"/opt/web/cache\"] }"),
         ],
+    ),
+    case(
+        "host-keys-not-made",
+        "/usr/lib/systemd/system/sshd-keygen.service",
+        &[
+            File("usr/lib/systemd/system/sshd-keygen.service", KEYGEN),
+            Tree("[lockdown]\nremote_access = { allow = [\"sshd\"] }"),
+        ],
+        &[
+            File("usr/lib/systemd/system/sshd-keygen.service", KEYGEN),
+            File(
+                "etc/systemd/system/sshd-keygen.service.d/x.conf",
+                "[Unit]\nConditionFirstBoot=\n",
+            ),
+            Tree("[lockdown]\nremote_access = { allow = [\"sshd\"] }"),
+        ],
+    ),
+    case(
+        "host-keys-not-made",
+        "/usr/lib/systemd/system/sshd-keygen.service",
+        &[
+            File("usr/lib/systemd/system/sshd-keygen.service", KEYGEN),
+            Tree("[lockdown]\nremote_access = \"allow\""),
+        ],
+        // Nobody is to come in.
+        &[File("usr/lib/systemd/system/sshd-keygen.service", KEYGEN)],
     ),
 ];
