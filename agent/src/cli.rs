@@ -37,21 +37,21 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Fetch what is published for this host: the service's own command
+    /// Fetch the channel and grants: the service's own command
     Fetch(FetchArgs),
-    /// Say what first boot did, and what is next
+    /// Show the steps of first boot
     FirstBoot(FirstBootArgs),
-    /// Say where this host stands by the channel of its image
+    /// Follow the channel of this image
     Follow(FollowArgs),
-    /// Ask the metadata service for what the processes need that may not
+    /// Fetch identity and credentials from the metadata service
     Instance(InstanceArgs),
-    /// Shut what the declaration denies, and say how each lock is
+    /// Apply the denied locks, and show the state of each lock
     Lockdown(LockdownArgs),
-    /// Say how this host is to the places that the image names
+    /// Send status reports to the sinks that the image names
     Report(ReportArgs),
     /// Keep verifying in the background: the service's own command
     Run(RunArgs),
-    /// Say what this host is, from its last verification
+    /// Show the result of the last verification
     Status(StatusArgs),
     /// Decide whether a root is the image that was signed
     Verify(VerifyArgs),
@@ -61,11 +61,11 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The keys are those of the root's own /usr/lib/earmark/trust.toml. The result is
-printed, and kept in /run/earmark/status.json beneath the root, unless the one
-that is there is of this boot and covers more.
+printed, and stored in /run/earmark/status.json beneath the root, unless the
+stored result is of this boot and covers more.
 
-On a running host the words of its kernel command line are a part of it. With
---boot it is also one that the service manager has what the generator writes.
+On a running host the kernel command line is verified, too. With --boot, also
+the units that the generator writes for the service manager.
 
 Examples:
   earmark-agent verify
@@ -75,10 +75,10 @@ pub struct VerifyArgs {
     /// What to cover: signature, critical or full [default: as declared]
     #[arg(long, value_name = "GATE")]
     pub gate: Option<Gate>,
-    /// Read at most so much a second, such as 20MiB
+    /// Limit of bytes read a second, such as 20MiB
     #[arg(long, value_name = "BYTES")]
     pub rate: Option<ByteRate>,
-    /// As at boot: check the policy, too, and tell console, journal and motd
+    /// As at boot: check the policy, and write to console, journal and motd
     #[arg(long)]
     pub boot: bool,
     /// First boot was before this: the command of earmark-agent.service
@@ -97,8 +97,8 @@ pub struct VerifyArgs {
 #[command(after_help = "\
 Fetches the channel that the image names, and looks for a break-glass grant for
 this instance beside it: for https://releases.example.com/web/stable.json that
-is https://releases.example.com/web/grants/INSTANCE.json. Both are left in
-/run/earmark-fetch, and believed by nobody until their signatures were checked.
+is https://releases.example.com/web/grants/INSTANCE.json. Both are written to
+/run/earmark-fetch, and trusted only after their signatures are verified.
 
 Examples:
   earmark-agent fetch")]
@@ -114,15 +114,15 @@ pub struct FetchArgs {
 Without --run it shows the journal of first boot, which only root may read: each
 declared step, when it ran, how long it took, how it ended, and which is next.
 
-With --run it is the command of earmark-first-boot.service: it carries out, in
-order, the steps that are not done on this instance of this image. What an
-earlier boot finished is not done again.
+With --run it is the command of earmark-first-boot.service: it runs, in order,
+the steps that are not done on this instance of this image. A step that an
+earlier boot finished is not run again.
 
 Examples:
   earmark-agent first-boot
   earmark-agent first-boot --json")]
 pub struct FirstBootArgs {
-    /// Carry out what is still to be done: the service's own command
+    /// Run the steps that are not done: the service's own command
     #[arg(long)]
     pub run: bool,
     #[command(flatten)]
@@ -132,9 +132,9 @@ pub struct FirstBootArgs {
 /// `earmark-agent follow`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Verifies what was fetched, keeps it if it is not older than what was seen, and
-puts where this host stands into its status: current, behind, revoked, unlisted,
-expired or unreachable. None of these is an error.
+Verifies the fetched channel document, stores it if it is not older than the
+last accepted one, and writes the state of this host into its status: current,
+behind, revoked, unlisted, expired or unreachable. None of these is an error.
 
 Examples:
   earmark-agent follow")]
@@ -147,10 +147,10 @@ pub struct FollowArgs {
 /// `earmark-agent instance`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command of earmark-instance.service. Leaves the instance identity document,
-and where the image names objects of S3 the credentials of the instance's role,
-in /run/earmark-instance, for the user earmark-fetch alone. Does nothing where
-the platform is not ec2.
+The command of earmark-instance.service. Writes the instance identity document,
+and if the image names objects of S3 the credentials of the instance's role, to
+/run/earmark-instance, for the user earmark-fetch alone. Does nothing if the
+platform is not ec2.
 
 Examples:
   earmark-agent instance")]
@@ -163,17 +163,17 @@ pub struct InstanceArgs {
 /// `earmark-agent report`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command of earmark-report.service. Makes a report if there is news or the
-last one is old, keeps it for each place that the image names, and brings each
-what it has not got. A place that failed is asked again after a while. Exit
-code 14: a report could not be made, or some place has not got all of them.
+The command of earmark-report.service. Makes a report if the status changed or
+the last report is old, spools it for each sink that the image names, and sends
+each sink the reports that it lacks. Retries a failed sink after a delay. Exit
+code 14: a report could not be made, or a sink lacks reports.
 
 Examples:
   earmark-agent report --print
   systemctl start earmark-report
   sudo -u earmark-fetch earmark-agent report --once")]
 pub struct ReportArgs {
-    /// Make one now, and ask each place now
+    /// Report now, and try each sink now
     #[arg(long, conflicts_with = "print")]
     pub once: bool,
     /// Print what would be reported, and send nothing
@@ -191,28 +191,28 @@ pub struct ReportArgs {
     reason = "each is a switch of its own unit, and no two go together"
 )]
 #[command(after_help = "\
-With --check, each lock of the declaration with what it is made of: what is
-right, what was found, and how it was looked at. Without, locks that are denied
-are brought about, and what is open afterwards is told; what is shut stays shut,
-and a second run changes nothing. Units are masked by the generator, at boot.
+With --check, shows each lock of the declaration with its items: the expected
+value, the value found, and how it was measured. Without --check, applies the
+locks that are denied, and reports what is open afterwards; a second run changes
+nothing. Units are masked by the generator, at boot.
 
-Only root may look at all of it; what cannot be looked at is unknown, and
-unknown is not enforced.
+Only root may measure every item; an item that cannot be measured is unknown,
+and unknown is not enforced.
 
 Examples:
   earmark-agent lockdown --check
   earmark-agent lockdown --check --json")]
 pub struct LockdownArgs {
-    /// Look, and change nothing
+    /// Only measure the locks
     #[arg(long)]
     pub check: bool,
-    /// Only set apart what stays writable: the early service's own command
+    /// Only mount the writable paths: the early service's own command
     #[arg(long, conflicts_with = "check")]
     pub early: bool,
-    /// Look, and tell of what has changed: the timer's own command
+    /// Measure, and report changes: the timer's own command
     #[arg(long, conflicts_with_all = ["check", "early"])]
     pub again: bool,
-    /// Take grants, open and shut what they say: the unit's own command
+    /// Apply grants to the locks: the unit's own command
     #[arg(long, conflicts_with_all = ["check", "early", "again"])]
     pub grants: bool,
     #[command(flatten)]
@@ -222,8 +222,8 @@ pub struct LockdownArgs {
 /// `earmark-agent run`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Completes the boot's verification, and repeats it as often as the declaration's
-verify.every says, at verify.rate. SIGHUP asks for one now, SIGTERM ends it.
+Completes the boot's verification, and repeats it at the interval verify.every
+of the declaration, at verify.rate. SIGHUP starts one now, SIGTERM ends it.
 
 Exit codes 10 and 11 mean what they mean for 'verify', and are only given under
 the policies 'quarantine' and 'halt', once a boot: the service manager acts on

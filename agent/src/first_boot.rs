@@ -38,9 +38,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
         return show::run(&root, args.common.json);
     }
     if !root.is_live() {
-        complain!(
-            "earmark-agent: first boot is carried out on the running host alone: leave out --root"
-        );
+        complain!("earmark-agent: first boot runs only on the running host: remove --root");
         return Ok(Exit::Usage.into());
     }
     let policy = Policy::of(&root);
@@ -59,7 +57,7 @@ pub fn run(args: &FirstBootArgs) -> Result<ExitCode> {
     };
     // A full /run must not turn a first boot that is done into one that failed.
     if let Err(error) = keep(&root, &policy, &outcome) {
-        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
     }
     Ok(tell(&root, &policy, outcome).into())
 }

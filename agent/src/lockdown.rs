@@ -48,7 +48,7 @@ pub fn run(args: &LockdownArgs) -> Result<ExitCode> {
     let root = Root::open(&args.common.root)?;
     // An image on a mounted disk has no mounts or sockets of its own: this host's would be measured in its place.
     if !root.is_live() {
-        complain!("earmark-agent: locks are those of the running host: leave out --root");
+        complain!("earmark-agent: locks can be checked only on the running host: remove --root");
         return Ok(Exit::Usage.into());
     }
     // The policy of a running host follows from the timer's 11: a seal that cannot be read for a moment is read twice.

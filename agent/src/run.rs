@@ -101,11 +101,9 @@ impl<'a> Service<'a> {
             let wait = match next {
                 Next::Exit(code) => {
                     if let Err(error) = self.leave_mark() {
-                        complain!(
-                            "earmark-agent: {error:#}: waiting before the policy is asked for"
-                        );
+                        complain!("earmark-agent: {error:#}: delaying the policy");
                         self.notify
-                            .status("refused, and waiting: no mark could be left");
+                            .status("not verified; policy delayed: failed to write its marker");
                         // Without a mark the next start does all this again, and must not do it
                         // all the time.
                         if matches!(self.event(due(Some(UNMARKED))).await, Event::Terminate) {
@@ -184,7 +182,7 @@ impl<'a> Service<'a> {
         };
         let next = self.watch.after(&outcome);
         if let Outcome::Died(how) = &outcome {
-            complain!("earmark-agent: the verification in the background came to nothing: {how}");
+            complain!("earmark-agent: the background verification failed: {how}");
             if self.watch.doubts() {
                 self.tell_doubt(how);
             }
@@ -195,7 +193,7 @@ impl<'a> Service<'a> {
     /// The verifying process says what it found. If it cannot, this does.
     fn tell_doubt(&self, how: &str) {
         let mut report = Report::undecided(format!(
-            "the verification in the background came to nothing, again and again: {how}"
+            "the background verification failed repeatedly: {how}"
         ));
         if let Some(last) = self.record() {
             (report.image, report.manifest, report.signers) =
@@ -203,7 +201,7 @@ impl<'a> Service<'a> {
         }
         verify::complete(self.root, &Policy::of(self.root), &mut report);
         if let Err(error) = record::keep(self.root, &report, None, grants::taints(self.root)) {
-            complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+            complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
         }
         announce(self.root, &report);
     }

@@ -58,7 +58,7 @@ impl Accounts {
         match self.groups.get(group.as_str()) {
             Some(gid) => gid.ok_or_else(|| no_number(group, "/etc/group")),
             None if group.as_str() == "root" => Ok(0),
-            None => Err(format!("there is no '{group}' in /etc/group")),
+            None => Err(format!("group '{group}' is not in /etc/group")),
         }
     }
 
@@ -90,7 +90,7 @@ impl Accounts {
         match self.users.get(user.as_str()) {
             Some(ids) => ids.ok_or_else(|| no_number(user, "/etc/passwd")),
             None if user.as_str() == "root" => Ok((0, 0)),
-            None => Err(format!("there is no '{user}' in /etc/passwd")),
+            None => Err(format!("user '{user}' is not in /etc/passwd")),
         }
     }
 }
@@ -98,13 +98,15 @@ impl Accounts {
 /// `chown` takes the highest number for 'leave it as it is': a file would be root's, and its rule would say otherwise.
 fn usable(id: u32) -> Result<u32, String> {
     if id == u32::MAX {
-        return Err(format!("'{id}' is no id: expected a number below it"));
+        return Err(format!(
+            "invalid user or group id {id}: expected a lower number"
+        ));
     }
     Ok(id)
 }
 
 fn no_number(name: &AccountName, file: &str) -> String {
-    format!("the line of '{name}' in {file} has no number where its id belongs")
+    format!("the entry of '{name}' in {file} has no numeric id")
 }
 
 fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
@@ -140,10 +142,10 @@ mod tests {
         assert_eq!(of("web", Some("log")), Ok((990, 4)));
         assert_eq!(of("123", None), Ok((123, 123)));
         assert_eq!(of("123", Some("7")), Ok((123, 7)));
-        let absent = "there is no 'www' in /etc/passwd".to_owned();
+        let absent = "user 'www' is not in /etc/passwd".to_owned();
         assert_eq!(of("www", None), Err(absent));
         assert!(of("web", Some("adm")).unwrap_err().contains("/etc/group"));
-        assert!(of("bad", None).unwrap_err().contains("no number"));
+        assert!(of("bad", None).unwrap_err().contains("has no numeric id"));
         assert_eq!(of("4294967294", None), Ok((u32::MAX - 1, u32::MAX - 1)));
         for none in [
             of("4294967295", None),

@@ -118,7 +118,7 @@ pub enum ChannelRefusal {
     #[error("payload: {0}")]
     Statement(#[from] JsonError),
     /// A good document, of another image.
-    #[error("it is of the image '{found}', not of '{expected}'")]
+    #[error("the document is for image '{found}', not for '{expected}'")]
     Image {
         /// The host's, or the trust file's.
         expected: ImageName,
@@ -126,7 +126,7 @@ pub enum ChannelRefusal {
         found: ImageName,
     },
     /// A good document, of another channel.
-    #[error("it is of the channel '{found}', not of '{expected}'")]
+    #[error("the document is for channel '{found}', not for '{expected}'")]
     Name {
         /// The one that is followed.
         expected: ChannelName,
@@ -134,7 +134,7 @@ pub enum ChannelRefusal {
         found: ChannelName,
     },
     /// An older document than one that was seen before: replayed, or from a mirror that is behind.
-    #[error("its counter is {found}, and {seen} was seen before")]
+    #[error("rollback refused: counter {found} is lower than {seen}, already accepted")]
     Older {
         /// From the document.
         found: u64,
@@ -142,7 +142,7 @@ pub enum ChannelRefusal {
         seen: u64,
     },
     /// Two documents with one counter: two writers, or two stories for different hosts.
-    #[error("its counter is {counter}, as that of another document that was seen before")]
+    #[error("duplicate counter {counter}: another document with this counter was accepted before")]
     Other {
         /// Of both.
         counter: u64,

@@ -45,27 +45,25 @@ pub struct Difference {
 #[non_exhaustive]
 pub enum LineError {
     /// No word.
-    #[error("a command line without a word: leave it out, or name the words of a boot")]
+    #[error("the command line is empty: remove it, or list the words of a boot")]
     Empty,
     /// Over [`limits::CMDLINE`].
-    #[error("a command line of {0} bytes, and at most {max} can be signed", max = limits::CMDLINE)]
+    #[error("the command line has {0} bytes, and at most {max} can be signed", max = limits::CMDLINE)]
     Long(usize),
     /// Over [`limits::CMDLINE_WORDS`].
-    #[error("a command line of {0} words, and at most {max} can be signed", max = limits::CMDLINE_WORDS)]
+    #[error("the command line has {0} words, and at most {max} can be signed", max = limits::CMDLINE_WORDS)]
     ManyWords(usize),
     /// A byte that is neither printable ASCII nor white space.
-    #[error("byte {0:#04x} in a command line: only printable ASCII can be signed")]
+    #[error("invalid byte {0:#04x} in the command line: only printable ASCII can be signed")]
     Byte(u8),
     /// A `*` that is not in a value.
-    #[error(
-        "'{0}': a '*' stands only in a value, after '=': spell the name out, or nearly every word passes"
-    )]
+    #[error("'{0}': '*' is allowed only in a value, after '=': write the name in full")]
     Wildcard(String),
     /// A `*` in a line to be recorded, whose own byte no pattern can name.
     #[error("'{0}': the '*' of this boot's own line would be signed as a wildcard")]
     OwnWildcard(String),
     /// A `?` that marks no word.
-    #[error("'{0}': a '?' marks the word that it stands before as one that may be missing")]
+    #[error("'{0}': '?' marks the word after it as optional, and a word must follow")]
     Optional(String),
     /// White space that is not one space between two words.
     #[error("expected one space between two words of the command line")]

@@ -221,7 +221,7 @@ impl Declaration {
             locate(
                 &String::from_utf8_lossy(before),
                 before.len(),
-                "not UTF-8, which TOML is",
+                "invalid UTF-8: TOML must be UTF-8",
             )
         })?;
         let document: Document = toml::from_str(text).map_err(|error| {

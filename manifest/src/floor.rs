@@ -60,7 +60,7 @@ pub enum BelowFloor {
         found: OnFailure,
     },
     /// It leaves open what must be shut.
-    #[error("the lock {0} is open, or excepts more, than the floor of this image lets it")]
+    #[error("lock {0} is open or has more exceptions than the floor of this image allows")]
     Lock(LockName),
 }
 
@@ -106,14 +106,14 @@ impl Floor {
             FloorError(format!("line {line}, column {column}: {problem}"))
         })?;
         if document.schema != SCHEMA {
-            let problem = format!("schema {} is not known: expected {SCHEMA}", document.schema);
+            let problem = format!("unknown schema {}: expected {SCHEMA}", document.schema);
             return Err(FloorError(problem));
         }
         let lock = |(name, except): (String, Vec<String>)| {
             // A lock that this version does not know is refused: passed over, it would hold no seal to anything.
             let known = LockName::ALL.into_iter().find(|lock| lock.name() == name);
             let known =
-                known.ok_or_else(|| FloorError(format!("'{}' is no lock", name.escape_debug())));
+                known.ok_or_else(|| FloorError(format!("unknown lock '{}'", name.escape_debug())));
             known.map(|name| (name, except))
         };
         Ok(Self {
@@ -151,7 +151,8 @@ impl Floor {
         // Escapes can make it longer than the declaration: `\U` takes ten bytes for a character of two.
         if text.len() > limits::FLOOR {
             let problem = format!(
-                "the floor has {} bytes, and at most {} are accepted: the locks except too much",
+                "the floor has {} bytes, and at most {} are accepted: the locks have too many \
+                 exceptions",
                 text.len(),
                 limits::FLOOR
             );
@@ -302,7 +303,7 @@ mod tests {
             ("epoch = 3", "epoch = 3\nextra = 4", "unknown field"),
             ("\"report\"", "\"none\"", "unknown variant"),
             ("\"web\"", "\"Web\"", "does not match"),
-            ("accounts", "account", "'account' is no lock"),
+            ("accounts", "account", "unknown lock 'account'"),
             ("accounts = []", "accounts = \"\"", "invalid type"),
             ("[locks]", "[[locks]]", "expected a table"),
         ] {

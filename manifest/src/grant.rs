@@ -50,9 +50,7 @@ pub enum UngrantableLock {
     #[error("lock '{0}' cannot be granted: expected {expected}", expected = text::LOCKS)]
     Unknown(String),
     /// The kernel does not open it again.
-    #[error(
-        "'kernel' cannot be granted: the running kernel keeps it shut until the next boot, whoever asks"
-    )]
+    #[error("'kernel' cannot be granted: the running kernel keeps this lock until the next boot")]
     Kernel,
     /// The image would have to be another one.
     #[error("'cloud_init' cannot be granted: its switches are sealed with the image")]

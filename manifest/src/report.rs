@@ -163,13 +163,13 @@ pub struct Ec2 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
     /// Over [`limits::REPORT`].
-    #[error("it has more than the {} bytes that are accepted", limits::REPORT)]
+    #[error("the report is larger than the limit of {} bytes", limits::REPORT)]
     Long,
     /// It cannot be read as one.
     #[error("{0}")]
     Json(String),
     /// Of a version that this program does not read.
-    #[error("its schema is {0}, and this version reads 1")]
+    #[error("unknown schema {0}: this version reads schema 1")]
     Schema(u64),
 }
 

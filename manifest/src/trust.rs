@@ -73,7 +73,8 @@ pub enum TrustError {
     Pem(usize),
     /// A threshold that no set of signatures can meet, or that none need to.
     #[error(
-        "threshold {threshold} cannot be: {keys} key(s) have the purpose '{purpose}', so it must be from 1 to {keys}"
+        "invalid threshold {threshold}: {keys} key(s) have the purpose '{purpose}'; expected 1 to \
+         {keys}"
     )]
     Threshold {
         /// As the file has it.
@@ -155,7 +156,7 @@ impl Trust {
         })?;
         if document.schema != SCHEMA {
             return Err(TrustError::Toml(format!(
-                "schema {} is not known: expected {SCHEMA}",
+                "unknown schema {}: expected {SCHEMA}",
                 document.schema
             )));
         }
@@ -205,20 +206,22 @@ impl Trust {
         if let (Some(own), Some(known)) = (&self.image, &known.image)
             && own != known
         {
-            return Some(format!("it is for the image '{own}', not for '{known}'"));
+            return Some(format!(
+                "the trust file is for the image '{own}', not for '{known}'"
+            ));
         }
         if self.threshold < known.threshold {
             let (found, least) = (self.threshold, known.threshold);
-            return Some(format!("it wants {found} signatures, not {least}"));
+            return Some(format!("the threshold is {found}, not {least}"));
         }
         for key in &self.keys {
             let id = key.id();
             let Some(known) = known.keys.iter().find(|it| it.id() == id) else {
-                return Some(format!("it believes the unknown key {id}"));
+                return Some(format!("unknown key {id}"));
             };
             if let Some(purpose) = key.purposes.difference(&known.purposes).next() {
                 return Some(format!(
-                    "it believes the key {id} for the purpose '{purpose}'"
+                    "key {id} is trusted also for the purpose '{purpose}'"
                 ));
             }
         }
@@ -295,7 +298,7 @@ impl std::str::FromStr for Purpose {
             .into_iter()
             .find(|purpose| purpose.to_string() == text)
             .ok_or_else(|| {
-                format!("'{text}' is no purpose of a key: expected image, channel or grant")
+                format!("unknown key purpose '{text}': expected image, channel or grant")
             })
     }
 }

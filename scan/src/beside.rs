@@ -37,7 +37,7 @@ pub(crate) fn check(
         let expected = "the floor that the seal sets";
         violation(layout::FLOOR, ViolationKind::Policy, expected, found);
     }
-    let expected = "no more than the keys that were given believe";
+    let expected = "no more trust than the given trust file has";
     match trust.map(|trust| (trust, seal::read_trust(root))) {
         None => {}
         Some((trust, Ok(own))) => {
@@ -46,7 +46,7 @@ pub(crate) fn check(
             }
         }
         Some((_, Err(SealError::Read(error)))) if error.cause.kind() == ErrorKind::NotFound => {
-            let found = "no such file: the agent would believe nobody".to_owned();
+            let found = "no such file: without it the agent trusts no key".to_owned();
             violation(layout::TRUST, ViolationKind::Missing, expected, found);
         }
         Some((_, Err(SealError::Read(error)))) => {

@@ -63,7 +63,7 @@ pub fn problem(root: &Root) -> Result<Option<(ImagePath, String)>, ScanError> {
     }
     // PyYAML takes the last of two equal keys: a line behind the switches could undo one.
     if lines().any(|line| !SWITCHES.contains(&line)) {
-        let found = "with a line that is none of the switches";
+        let found = "with an unexpected line, which is none of the switches";
         return Ok(Some((switch, found.to_owned())));
     }
     undone(root, &switch)
@@ -89,7 +89,7 @@ fn undone(root: &Root, switch: &ImagePath) -> Result<Option<(ImagePath, String)>
         // `vendor_data2`, too.
         let words = ["allow_userdata", "vendor_data"];
         if let Some(word) = words.into_iter().find(|word| text.contains(word)) {
-            let found = format!("it is read after the switches, and says '{word}'");
+            let found = format!("the file is read after the switches and sets '{word}'");
             return Ok(Some((path, found)));
         }
     }
@@ -178,7 +178,7 @@ mod tests {
                     ours,
                     ("etc/cloud/cloud.cfg.d/99-z.cfg", "allow_userdata: true\n"),
                 ],
-                "/etc/cloud/cloud.cfg.d/99-z.cfg: it is read after",
+                "/etc/cloud/cloud.cfg.d/99-z.cfg: the file is read after",
             ),
         ] {
             let found = found(&files).unwrap_or_default();
@@ -186,6 +186,6 @@ mod tests {
         }
         let undone = format!("{switches}allow_userdata: true\n");
         let found = found(&[(BIN, ""), (OURS, &undone)]).unwrap();
-        assert!(found.contains("a line that is none of"), "{found}");
+        assert!(found.contains("an unexpected line"), "{found}");
     }
 }

@@ -209,7 +209,7 @@ impl Visitor for Comparer<'_> {
     }
 
     fn count_unsigned(&mut self, path: &ImagePath, kind: FileType) {
-        let found = node_of(kind).map_or("something unknown", |node| node.kind());
+        let found = node_of(kind).map_or("an unknown file type", |node| node.kind());
         let found = format!("{found}, not looked at");
         self.violation(path, ViolationKind::Added, "nothing".to_owned(), found);
         self.tell();

@@ -87,7 +87,7 @@ impl<'a> Judge<'a> {
             PathClass::Sealed | PathClass::Mutable | PathClass::Rendered => {
                 let found = seen
                     .bare_node()
-                    .map_or("something unknown", |node| node.kind());
+                    .map_or("an unknown file type", |node| node.kind());
                 self.violation(ViolationKind::Added, "nothing", found);
             }
         }
@@ -104,7 +104,7 @@ impl<'a> Judge<'a> {
             }
             Some(types) if found.as_ref().is_some_and(|found| types.has(found)) => {}
             Some(types) => {
-                let found = found.map_or("something unknown", |node| node.kind());
+                let found = found.map_or("an unknown file type", |node| node.kind());
                 return self.violation(ViolationKind::Type, types.to_string(), found);
             }
         }
@@ -189,7 +189,7 @@ impl<'a> Judge<'a> {
             let found = self
                 .seen
                 .bare_node()
-                .map_or("something unknown", |node| node.kind());
+                .map_or("an unknown file type", |node| node.kind());
             return self.violation(ViolationKind::Type, expected, found);
         }
         if self.seen.stat.mount {
@@ -223,7 +223,7 @@ impl<'a> Judge<'a> {
             self.violation(
                 ViolationKind::Type,
                 expected.kind(),
-                found.map_or("something unknown", |node| node.kind()),
+                found.map_or("an unknown file type", |node| node.kind()),
             );
         }
         same

@@ -25,7 +25,9 @@ impl Links {
     /// If it goes through too many, or too long ones.
     pub fn resolve(&self, path: &ImagePath) -> Result<ImagePath, String> {
         let Ok(found) = follow(path, |at| Ok::<_, Infallible>(self.0.get(at).cloned()));
-        found.ok_or_else(|| format!("'{path}' goes through too many links, or too long ones"))
+        found.ok_or_else(|| {
+            format!("'{path}' has too many symbolic links on the way, or links that are too long")
+        })
     }
 }
 

@@ -241,9 +241,7 @@ fn entry(
     links: &HashMap<Inode, Names<'_>>,
     groups: &mut Groups,
 ) -> Result<Option<Entry>, String> {
-    let bare = seen
-        .bare_node()
-        .ok_or("it is of a kind that this program does not know")?;
+    let bare = seen.bare_node().ok_or("unknown file type")?;
     // What may appear and is there already is what may change.
     let is_mutable = matches!(seen.class, PathClass::Mutable | PathClass::Generated);
     let class = if is_mutable {

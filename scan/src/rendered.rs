@@ -65,7 +65,7 @@ pub fn read(root: &Root, manifest: ManifestDigest) -> Result<RenderedFiles, Doub
     let format: Format = serde_json::from_slice(&bytes).map_err(|error| doubt(&error))?;
     if format.schema != SCHEMA {
         return Err(doubt(&format!(
-            "its format is {}, and this version reads {SCHEMA}; next: replace the host",
+            "unknown format {}: this version reads {SCHEMA}; next: replace the host",
             format.schema
         )));
     }

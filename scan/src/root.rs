@@ -363,7 +363,7 @@ fn too_large(path: &ImagePath, bound: usize) -> ScanError {
 
 /// The error that [`ScanError::is_over_bound`] recognizes.
 pub(crate) fn over_bound(bound: usize) -> io::Error {
-    let text = format!("it is larger than the {bound} bytes that are accepted");
+    let text = format!("it is larger than the limit of {bound} bytes");
     io::Error::new(io::ErrorKind::FileTooLarge, text)
 }
 

@@ -102,7 +102,7 @@ pub fn find(source: &dyn Source, path: &ImagePath) -> io::Result<NodeId> {
             // One of two entries of the same name is what another reader takes for the file.
             if *listed == *name && found.replace(child).is_some() {
                 return Err(io::Error::other(
-                    "two entries of its directory have its name",
+                    "duplicate name: two entries of its directory have this name",
                 ));
             }
         }
@@ -178,7 +178,7 @@ pub(crate) fn xattrs(source: &dyn Source, node: NodeId) -> io::Result<Box<[Xattr
     if xattrs.is_sorted_by(|one, other| one.name < other.name) {
         Ok(xattrs.into())
     } else {
-        Err(io::Error::other("it has an attribute twice"))
+        Err(io::Error::other("duplicate extended attribute"))
     }
 }
 
@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
             visitor.doubt(Doubt::new(path, what, cause));
         };
         if !self.entered.insert(node) {
-            return doubt("enter the directory", &"it has two names");
+            return doubt("enter the directory", &"the directory has two names");
         }
         self.bytes = self.bytes.saturating_add(ENTERED);
         let names = match self.source.list(node, HELD.saturating_sub(self.bytes)) {
@@ -325,13 +325,16 @@ impl<'a> Walk<'a> {
             self.bytes = self.bytes.saturating_add(cost(child_path.as_bytes()));
             if self.bytes.saturating_add(listed) > HELD {
                 // Names that are left out are in doubt with their directory, so that none passes for missing.
-                doubt("list the directory", &"more names wait than can be kept");
+                doubt(
+                    "list the directory",
+                    &"too many names: more are pending than fit in memory",
+                );
                 break;
             }
             let child = (child, directory.is_state);
             // Which of the two a kernel opens is not known here.
             if self.waiting.insert(child_path, child).is_some() {
-                doubt("list the directory", &"two entries have the same name");
+                doubt("list the directory", &"duplicate name in the directory");
                 break;
             }
         }

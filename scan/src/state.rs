@@ -33,7 +33,7 @@ pub fn read(root: &Root, path: &ImagePath, bound: usize) -> Result<Option<Vec<u8
     }
     if found.links != 1 {
         let many = format!(
-            "it has {} names, and one is expected; next: find out who linked it, and replace the host",
+            "it has {} hard links: expected 1; next: find out who linked it, and replace the host",
             found.links
         );
         return Err(refused(path, std::io::Error::other(many)));
@@ -142,7 +142,7 @@ fn owner(root: &Root) -> Result<u32, ScanError> {
 
 fn refused(place: &ImagePath, cause: std::io::Error) -> ScanError {
     ScanError {
-        what: "believe the state in",
+        what: "trust the state in",
         place: place.to_string(),
         cause,
     }
@@ -158,13 +158,13 @@ fn problem(uid: u32, mode: u32, owner: u32) -> Option<std::io::Error> {
     };
     // Its owner may widen the mode and narrow it again: the mode alone says nothing.
     if uid != owner {
-        let text = format!("the {kind} belongs to user {uid}, and {owner} is expected; {next}");
+        let text = format!("the {kind} belongs to user {uid}: expected {owner}; {next}");
         return Some(std::io::Error::other(text));
     }
     (mode & 0o022 != 0).then(|| {
         let mode = mode & 0o7777;
         std::io::Error::other(format!(
-            "others may write to the {kind}, which has mode {mode:04o}; {next}"
+            "the {kind} has mode {mode:04o}, which lets others write to it; {next}"
         ))
     })
 }
@@ -200,7 +200,7 @@ mod tests {
         ] {
             set(name, bad);
             let error = read().unwrap_err().to_string();
-            assert!(error.contains("others may write"), "{error}");
+            assert!(error.contains("which lets others write"), "{error}");
             set(name, good);
             assert!(read().unwrap().is_some());
         }

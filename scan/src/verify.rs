@@ -434,7 +434,7 @@ impl Verification {
             return Err(unusable(error));
         }
         if tree.summary() != manifest.statement().summary {
-            let problem = "the tree is not as large as the manifest says";
+            let problem = "the size of the tree does not match the manifest";
             return Err(Stop::Tree(problem.to_owned()));
         }
         self.counts.entries = entries;

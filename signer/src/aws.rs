@@ -136,11 +136,11 @@ impl Asker {
         self.signer
             .sign(&mut head, None)
             .await
-            .map_err(|error| Trouble::Lasting(anyhow!("no credentials of AWS: {error}")))?;
+            .map_err(|error| Trouble::Lasting(anyhow!("no AWS credentials: {error}")))?;
         let server = head.uri.host().unwrap_or_default().to_owned();
         let answer = self.http.send(Request::from_parts(head, body), most).await;
         answer.map_err(|error| {
-            Trouble::Passing(error.context(format!("no answer of {}", output::plain(&server))))
+            Trouble::Passing(error.context(format!("no answer from {}", output::plain(&server))))
         })
     }
 }
@@ -166,7 +166,7 @@ pub fn checked_region(region: String) -> Outcome<String> {
     if is_region(&region) {
         return Ok(region);
     }
-    let bad = format!("'{}' is no region of AWS", output::plain(&region));
+    let bad = format!("'{}' is not an AWS region", output::plain(&region));
     Err(Failure::new(Exit::Usage, bad))
 }
 

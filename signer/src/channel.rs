@@ -59,10 +59,11 @@ pub fn refused(location: &Location, refusal: &ChannelRefusal) -> Failure {
     let failure = Failure::new(Exit::NotVerified, format!("refused {location}: {refusal}"));
     match refusal {
         ChannelRefusal::Signatures { .. } => failure.next(
-            "if other keys signed it, and may, name them: --trust FILE, with the purpose 'channel'",
+            "if other keys may sign the channel, name them: --trust FILE, with the purpose \
+             'channel'",
         ),
         ChannelRefusal::Older { .. } => {
-            failure.next("somebody put an old document back; look into the history of the store")
+            failure.next("an old document was put back; check the history of the store")
         }
         ChannelRefusal::Envelope(_)
         | ChannelRefusal::Statement(_)

@@ -85,7 +85,7 @@ pub fn learn(root: &Root, manifest: &VerifiedManifest) -> Outcome<Lesson> {
     let changes = changes.map_err(|stop| cannot_compare(&stop))?;
     if changes.violations.len() > MOST {
         let many = output::count(changes.violations.len(), "difference", "differences");
-        let text = format!("{many}: this is no host that was started from that manifest");
+        let text = format!("{many}: this host was not started from that manifest");
         return Err(Failure::new(Exit::NotVerified, text)
             .next("name the manifest that 'earmark-agent status' of the host has"));
     }

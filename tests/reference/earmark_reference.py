@@ -477,7 +477,7 @@ def read_tree(stored):
     except zstandard.ZstdError as error:
         raise Refused(f"zstd: {error}") from error
     need(decompressor.eof and not decompressor.unused_data, "tree.zst is not exactly one frame")
-    need(content.endswith(b"\n") and len(content) <= 2**31, "the tree ends early")
+    need(content.endswith(b"\n") and len(content) <= 2**31, "the tree is truncated")
     lines = content[:-1].split(b"\n")
     need(all(len(line) < 131_072 for line in lines), "line too long")
     lines = iter(lines)

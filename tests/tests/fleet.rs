@@ -97,7 +97,7 @@ fn fleet_status_counts_each_host_in_exactly_one_state() {
         (6, "violated", "undecided"),
         (7, "cloned", "its disk is that of i-00000000000000001"),
         (8, "tainted", "a grant opened imds"),
-        (9, "unknown", "no --channel is of the image db"),
+        (9, "unknown", "no --channel is for image db"),
         (10, "cloned", "two hosts claim it"),
         (11, "silent", "no report for 24 h; it was current"),
         (12, "silent", "it never sent a report"),
@@ -412,7 +412,7 @@ fn fleet_watch_follows_new_reports_and_refuses_an_older_channel() {
     std::thread::sleep(Duration::from_millis(1500));
     fs::write(&old, before).unwrap();
     let refused = child.wait().must(10);
-    assert!(refused.err.contains("was seen before"), "{}", refused.err);
+    assert!(refused.err.contains("already accepted"), "{}", refused.err);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn older_seal_in_the_place_of_the_newer_is_refused_at_every_gate() {
             &*strict,
             "the policy 'report' is weaker than 'quarantine'",
         ),
-        (&*open, SPEC, "the lock remote_access is open"),
+        (&*open, SPEC, "lock remote_access is open"),
     ] {
         let bench = resealed(old, new);
         bench.verify().must(0);

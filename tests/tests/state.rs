@@ -408,7 +408,7 @@ fn state_directory_writable_by_others_is_undecided() {
         let run = bench.verify().must(11);
         let found = run.json()["undecided"][0]["found"].to_string();
         assert!(
-            found.contains("others may write to the directory"),
+            found.contains("which lets others write to the directory"),
             "{found}"
         );
         assert!(found.contains("next: "), "{found}");

@@ -33,6 +33,6 @@ fn today(root: &Root, line: &str) {
     let kept = StateDirectory::open(root)
         .and_then(|directory| directory.replace("motd", today.as_bytes()));
     if let Err(error) = kept {
-        complain!("earmark-agent: failed to keep the message of the day: {error:#}, ignoring");
+        complain!("earmark-agent: failed to write the message of the day: {error:#}, ignoring");
     }
 }

@@ -76,7 +76,7 @@ impl CommandLine {
         match read(root, KERNEL, BOUND) {
             Ok(Some(bytes)) => line.kernel = Some(bytes),
             // Each kernel has it: a /proc without it is something else that is mounted there.
-            Ok(None) => line.doubt(KERNEL, "failed to read it: it is not there"),
+            Ok(None) => line.doubt(KERNEL, "failed to read it: no such file"),
             Err(error) => line.failed(KERNEL, &error),
         }
         match read(root, FIRMWARE, BOUND) {

@@ -40,7 +40,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     // A full disk or a read-only one must not turn one verdict into another.
     let instance = args.boot.then(|| instance(&root, &policy)).flatten();
     if let Err(error) = record::keep(&root, &report, instance, grants::taints(&root)) {
-        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
     }
     if args.boot {
         announce(&root, &report);

@@ -89,7 +89,7 @@ impl Executable {
         // The signed mode. That the mode on the disk is the same is looked at below, on the open descriptor.
         if sealed.owner.mode & 0o111 == 0 {
             let mode = sealed.owner.mode;
-            return Err(format!("'{path}' may not be run: its mode is {mode:04o}").into());
+            return Err(format!("'{path}' is not executable: mode {mode:04o}").into());
         }
         // One descriptor for owner, mount, digest and start: a path could lead to another file at each use.
         let (mut file, size) = image
@@ -101,7 +101,7 @@ impl Executable {
         let mount = rustix::fs::fstatvfs(&file)
             .map_err(|errno| format!("failed to look at the mount of '{path}': {errno}"))?;
         if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
-            return Err(format!("'{path}' is on a mount with noexec: it was not run").into());
+            return Err(format!("'{path}' was not run: it is on a mount with noexec").into());
         }
         let mut hasher = Sha256::new();
         // Not a byte more than was signed is read, however long the file is by now.

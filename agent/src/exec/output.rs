@@ -89,7 +89,7 @@ impl Output {
         let Some(left) = shared.left.checked_sub(cost) else {
             if shared.left > 0 {
                 shared.left = 0;
-                say(&shared.label, "… it prints more than is kept");
+                say(&shared.label, "… output truncated");
             }
             return;
         };

@@ -45,7 +45,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// that could not be started.
 pub async fn run_step(run: &StepRun<'_>, label: &str) -> Result<Finished, String> {
     // Before the start: what is orphaned earlier has gone to PID 1, and is not found again.
-    descendants::adopt().map_err(|error| format!("failed to adopt what a step starts: {error}"))?;
+    descendants::adopt()
+        .map_err(|error| format!("failed to become the subreaper of the step: {error}"))?;
     let output = Output::new(label);
     let mut child = start(run)?;
     // Read while it runs: a pipe holds 64 KiB, and a full one would block the step until its time is over.
@@ -61,13 +62,13 @@ pub async fn run_step(run: &StepRun<'_>, label: &str) -> Result<Finished, String
     ];
     let (code, how) = match tokio::time::timeout(run.timeout, child.wait()).await {
         Ok(Ok(status)) => (status.code(), words(status)),
-        Ok(Err(error)) => (None, format!("it could not be waited for: {error}")),
+        Ok(Err(error)) => (None, format!("failed to wait for it: {error}")),
         Err(_) => {
             end(&mut child).await;
             (
                 None,
                 format!(
-                    "it took more than {} s, and was ended",
+                    "it timed out after {} s and was killed",
                     run.timeout.as_secs()
                 ),
             )
@@ -100,7 +101,8 @@ fn start(run: &StepRun<'_>) -> Result<Child, String> {
         })
     };
     // An interpreter opens the script after exec, which closes descriptors with FD_CLOEXEC.
-    keep(FdFlags::empty()).map_err(|error| format!("failed to hand on the script: {error}"))?;
+    keep(FdFlags::empty())
+        .map_err(|error| format!("failed to pass the script to its interpreter: {error}"))?;
     // Nothing of this program's environment, which `systemd.setenv=` can add to; no standard input, so that a program
     // that asks gets end-of-file; a group of its own, so that ending it does not end this program.
     let mut command = Command::new(path);

@@ -35,10 +35,10 @@ pub async fn run(program: Program<'_>, timeout: Duration) -> Ended {
     };
     let status = match tokio::time::timeout(timeout, child.wait()).await {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) => return Ended::Died(format!("it could not be waited for: {error}")),
+        Ok(Err(error)) => return Ended::Died(format!("failed to wait for it: {error}")),
         Err(_) => {
             return Ended::Died(format!(
-                "it took more than {} s, and was killed",
+                "it timed out after {} s and was killed",
                 timeout.as_secs()
             ));
         }

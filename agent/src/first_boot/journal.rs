@@ -99,7 +99,7 @@ impl Journal {
             return Ok(None);
         };
         let journal = store::parse(MAGIC, &bytes).with_context(|| {
-            format!("'{path}' is not as it was written: first boot cannot tell what it did")
+            format!("'{path}' is damaged: the steps that first boot finished are unknown")
         })?;
         Ok(Some(journal))
     }

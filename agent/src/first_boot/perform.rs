@@ -86,7 +86,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         (Ok(instance), _) => instance,
         // A later boot of the same machine without its metadata service: no clone.
         (Err(problem), Some(journal)) if is_known => {
-            notes.push(format!("which instance this is cannot be told: {problem}"));
+            notes.push(format!("failed to determine the instance id: {problem}"));
             Instance {
                 id: journal.instance.clone(),
                 document: None,
@@ -94,7 +94,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         }
         (Err(problem), _) => {
             return Ok(failed(format!(
-                "which instance this is cannot be told: {problem}"
+                "failed to determine the instance id: {problem}"
             )));
         }
     };
@@ -116,7 +116,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
     if declaration.image.platform == Platform::Ec2
         && let Err(problem) = identity::keep(root, imds.as_ref(), instance).await
     {
-        notes.push(format!("the identity document is not kept: {problem}"));
+        notes.push(format!("failed to save the identity document: {problem}"));
     }
     let context = Context {
         image: SealedImage {
@@ -154,7 +154,7 @@ pub async fn perform(root: &Root, manifest: &VerifiedManifest) -> Result<Outcome
         run.journal.notes.clone_from(&notes);
         // The steps are done and on record; a disk that takes no more must not undo that.
         if let Err(error) = run.journal.write(root) {
-            complain!("earmark-agent: failed to keep what is to be told: {error:#}, ignoring");
+            complain!("earmark-agent: failed to save the notes of first boot: {error:#}, ignoring");
         }
     }
     Ok(Outcome::Done {
@@ -243,9 +243,12 @@ async fn values(
         (Ok(now), Some(kept)) => {
             for name in kept.changed(&now) {
                 notes.push(if journal.is_complete {
-                    format!("the value of '{name}' is another one now, which is not applied: replace the host")
+                    format!(
+                        "the value of '{name}' changed, and the new value is not applied; next: \
+                         replace the host"
+                    )
                 } else {
-                    format!("the value of '{name}' is another one now: steps that are not done get it")
+                    format!("the value of '{name}' changed: steps not yet done get the new value")
                 });
             }
             if journal.is_complete {
@@ -260,7 +263,7 @@ async fn values(
         }
         // A metadata service that is down stops no later boot.
         (Err(problem), Some(kept)) if journal.is_complete => {
-            notes.push(format!("whether values changed cannot be told: {problem}"));
+            notes.push(format!("failed to check whether values changed: {problem}"));
             let plain = kept.plain();
             journal.values = Some(kept);
             Ok(plain)
@@ -289,7 +292,8 @@ impl Run<'_> {
             }
             // Half of it may have happened, and nothing says that it can be done twice.
             (Some(StepState::Started), Interrupted::Fail) => {
-                let reason = "a crash cut it short, and it does not say interrupted = \"retry\"";
+                let reason = "a crash interrupted the step, and the step does not declare \
+                              interrupted = \"retry\"";
                 self.journal.end(&step.name, None, Some(reason.to_owned()));
                 self.journal.write(self.context.image.root)?;
                 return Ok(Err(reason.to_owned().into()));

@@ -227,7 +227,7 @@ fn first_boot_after_a_crash_retries_the_started_step_only_if_declared() {
         } else {
             let (step, reason, _) = bench.fails();
             assert_eq!(step.as_deref(), Some("count"));
-            assert!(reason.contains("a crash cut it short"), "{reason}");
+            assert!(reason.contains("a crash interrupted the step"), "{reason}");
             // Nor later: a person looks.
             let (_, reason, _) = bench.fails();
             assert!(reason.contains("in an earlier boot"), "{reason}");
@@ -445,7 +445,7 @@ fn invalid_or_changed_template_fails_the_step() {
     for (template, says) in [
         ("{{ token }}", "'token' has no value"),
         ("{{ tokem }}", "'tokem' is not declared"),
-        ("{{ free }}", "'free' can be any text"),
+        ("{{ free }}", "'free' accepts any text"),
         ("{{ free | yaml }}", "unknown filter 'yaml'"),
         ("{{ env", "without '}}'"),
         ("{% if env %}", ""),

@@ -61,7 +61,7 @@ async fn bring_channel(root: &Root, remote: &Remote<'_>, channel: &Location) -> 
     let found = remote.get(channel.place(), limits::CHANNEL).await;
     // A channel that is gone is an error: whoever may write to the bucket could have taken it away.
     let bytes = found
-        .and_then(|found| found.ok_or_else(|| Trouble::Lasting("there is no document".to_owned())))
+        .and_then(|found| found.ok_or_else(|| Trouble::Lasting("no such document".to_owned())))
         .map_err(|trouble| anyhow!("failed to fetch '{url}': {trouble}"))?;
     keep(root, CHANNEL, &bytes)?;
     tell!("fetched '{url}'");
@@ -77,7 +77,8 @@ async fn bring_grant(root: &Root, remote: &Remote<'_>, channel: &Location) -> Re
         None => remove(root),
         Some(bytes) => {
             // Not whether it is believed, but whether it is worth a look.
-            Envelope::parse(&bytes).with_context(|| format!("what is at '{place}' is no grant"))?;
+            Envelope::parse(&bytes)
+                .with_context(|| format!("the document at '{place}' is not a grant"))?;
             keep(root, GRANT, &bytes)?;
             tell!("fetched '{place}'");
             Ok(())
@@ -94,9 +95,9 @@ fn instance(root: &Root) -> Result<InstanceName> {
     let status = record::read(root)?.context("no verification of this host is on record")?;
     let name = status
         .instance
-        .context("which instance this is, is not on record")?;
+        .context("the id of this instance is not on record")?;
     name.parse()
-        .context("what is on record for this instance is no name")
+        .context("the id of this instance on record is invalid")
 }
 
 fn place(root: &Root, name: &str) -> PathBuf {

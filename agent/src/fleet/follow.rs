@@ -82,7 +82,7 @@ fn look(root: &Root, declared: &VerifiedDeclaration, channel: &Channel) -> Resul
     };
     let store = Store::read(root)?;
     for damaged in &store.damaged {
-        complain!("earmark-agent: {damaged}: the other copy is what is followed");
+        complain!("earmark-agent: {damaged}: using the other copy");
     }
     let before = store.kept.clone();
     let (mut kept, mut problem) = judge::take(brought(root)?, before.clone(), &host);

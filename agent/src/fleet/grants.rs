@@ -125,12 +125,12 @@ fn try_look(
     let mut now = Now::default();
     now.events.extend(problems.into_iter().map(Event::Problem));
     let instance = platform::instance_name(root, declared.declaration().image.platform)
-        .ok_or("no grant is believed: this host cannot tell which instance it is")?;
+        .ok_or("no grant is accepted: the instance id of this host is unknown")?;
     let before = of_this_instance(root, record, instance, &mut now)?;
     let trust = seal::read_trust(root).map_err(|error| error.to_string())?;
     let moment = reading
         .after(before.clock.as_ref())
-        .ok_or("no grant is believed: the clock of this host was never set")?;
+        .ok_or("no grant is accepted: the clock of this host was never set")?;
 
     let mut record = before.clone();
     // Before new ones are judged: what is over takes no place of the open ones, and is a replay if it comes again.
@@ -191,7 +191,7 @@ fn of_this_instance(
         Some(record) => {
             Record::set_aside(root).map_err(|error| format!("{error:#}"))?;
             now.events.push(Event::Problem(format!(
-                "the grants on record are those of {}, and this is {instance}: they open nothing here",
+                "the grants on record are for {}, and this is {instance}: they open nothing here",
                 record.instance
             )));
             Ok(Record::new(instance))
@@ -226,12 +226,12 @@ fn why_over(
     now: &Moment,
 ) -> Option<String> {
     if now.time >= taken.expires {
-        return Some("its time is over".to_owned());
+        return Some("it expired".to_owned());
     }
     let envelope = taken.envelope.as_deref().unwrap_or_default();
     let verified = match verify_grant(envelope.as_bytes(), trust) {
         Ok(verified) => verified,
-        Err(refusal) => return Some(format!("it is not believed: {refusal}")),
+        Err(refusal) => return Some(format!("it is refused: {refusal}")),
     };
     let grant = verified.grant();
     // The envelope is signed, and the fields beside it are not: who writes a later end there gains nothing.

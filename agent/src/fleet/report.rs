@@ -60,7 +60,7 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         return Ok(Exit::Undecided.into());
     };
     let Some(declared) = &declaration.report else {
-        complain!("earmark-agent: nothing is reported: the image names no place for reports");
+        complain!("earmark-agent: nothing is reported: the image names no sink for reports");
         return Ok(Exit::Done.into());
     };
     Ok(exit_of(report(&root, declared, args)))

@@ -42,7 +42,7 @@ pub fn read(directory: impl AsFd, name: &str, bound: usize) -> io::Result<Vec<u8
         .take(most.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() > bound {
-        let text = format!("it is larger than the {bound} bytes that are accepted");
+        let text = format!("it is larger than the limit of {bound} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)

@@ -71,7 +71,7 @@ pub fn parse<T: DeserializeOwned>(magic: &str, bytes: &[u8]) -> Result<T> {
         .and_then(|head| head.strip_prefix(magic))
         .with_context(|| format!("its first line does not begin with '{}'", magic.trim_end()))?;
     if Sha256Digest::from_prefixed(digest)? != crypto::sha256(body) {
-        bail!("its digest is of other content");
+        bail!("its digest does not match its content");
     }
     // What its digest is of was written so: by a version that writes other fields.
     serde_json::from_slice(body).map_err(|error| {

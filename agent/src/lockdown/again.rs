@@ -26,7 +26,7 @@ const STARVED: i32 = 1;
 fn end_in_time() {
     let watch = thread::Builder::new().spawn(|| {
         thread::sleep(LONGEST);
-        complain!("earmark-agent: the look at the locks did not end in time, ignoring");
+        complain!("earmark-agent: the check of the locks timed out, ignoring");
         // Not left to TimeoutStartSec=: a timeout of systemd's fails the unit, and the policy would follow from that.
         std::process::exit(STARVED);
     });

@@ -119,7 +119,7 @@ fn ask(
             continue;
         }
         if whole > kept {
-            return Err(Refusal::Answer("its answer is too long"));
+            return Err(Refusal::Answer("its answer is larger than the limit"));
         }
         match each(buffer.get(..kept).unwrap_or_default())? {
             Progress::Done if is_interrupted => return Ok(Progress::Again),

@@ -119,10 +119,10 @@ fn keep(root: &Root, policy: &Policy, state: LockdownStatus) {
     let instance = instance.map(|name| name.to_string());
     // Apart from the other record, which the background service can spoil: grants are decided by this one.
     if let Err(error) = root_record::keep_lockdown(root, state.clone()) {
-        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
     }
     if let Err(error) = record::keep_lockdown(root, state, instance, grants::taints(root)) {
-        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
     }
 }
 
@@ -153,7 +153,7 @@ fn open_items(lock: &Measured) -> Vec<String> {
     let mut open: Vec<String> = open.map(|item| text(lock, item)).collect();
     // A lock of which nothing is known is open, too.
     if open.is_empty() {
-        open.push(format!("{}: nothing was found to look at", lock.lock));
+        open.push(format!("{}: no item was found to check", lock.lock));
     }
     open
 }
@@ -210,7 +210,7 @@ mod tests {
             (
                 Lock::default(),
                 vec![],
-                vec!["kernel: nothing was found to look at"],
+                vec!["kernel: no item was found to check"],
             ),
         ] {
             let measured = [measured(lock, seen)];

@@ -73,7 +73,7 @@ pub(super) fn read(root: &Root, path: &ImagePath) -> Result<Found, ScanError> {
         .read_to_end(&mut bytes)
         .map_err(|cause| failed("read", path, cause))?;
     if bytes.len() > BOUND {
-        let cause = format!("it is larger than the {BOUND} bytes that are accepted");
+        let cause = format!("it is larger than the limit of {BOUND} bytes");
         return Err(failed("read", path, std::io::Error::other(cause)));
     }
     Ok(Found::Content(bytes))

@@ -93,7 +93,7 @@ impl<'a> Gathering<'a> {
         if parameter.secret && source == TAGS {
             self.refused.insert(name.clone());
             self.problems.push(problem(
-                "a secret in a tag, where it is none".to_owned(),
+                "a secret in a tag, which is not secret".to_owned(),
                 "a new one, in user-data or a file".to_owned(),
             ));
             return;

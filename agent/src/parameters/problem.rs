@@ -69,7 +69,7 @@ pub(super) fn class(value: &toml::Value, is_secret: bool) -> String {
         toml::Value::String(text) => format!("text of {} bytes", text.len()),
         toml::Value::Integer(_) => "a whole number".to_owned(),
         toml::Value::Float(_) => "a number with a fraction".to_owned(),
-        toml::Value::Boolean(_) => "a truth value".to_owned(),
+        toml::Value::Boolean(_) => "a boolean".to_owned(),
         toml::Value::Datetime(_) => "a date or a time".to_owned(),
         toml::Value::Array(_) => "a list".to_owned(),
         toml::Value::Table(_) => "a table".to_owned(),

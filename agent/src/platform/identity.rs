@@ -48,7 +48,7 @@ pub async fn instance(
         }
         Platform::File => of_machine(root)
             .map(without)
-            .ok_or_else(|| format!("neither {PRODUCT_UUID} nor {MACHINE_ID} says it")),
+            .ok_or_else(|| format!("neither {PRODUCT_UUID} nor {MACHINE_ID} has an id")),
     }
 }
 

@@ -283,7 +283,7 @@ fn meaning(policy: &str) -> String {
         "report" => "goes on, and says so",
         "quarantine" => "runs no workload and lets nobody log in",
         "halt" => "powers off",
-        _ => "does what this version does not know",
+        _ => "follows a policy that this version does not know",
     };
     format!("{policy}: a host that does not verify {does}")
 }

@@ -120,7 +120,7 @@ pub async fn exchange(request: RequestBuilder, bound: usize) -> Result<Answer, T
             if !status.is_success() {
                 break;
             }
-            let long = format!("it is larger than the {bound} bytes that are accepted");
+            let long = format!("it is larger than the limit of {bound} bytes");
             return Err(Trouble::Lasting(long));
         }
         body.extend_from_slice(&piece);

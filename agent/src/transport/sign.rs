@@ -64,7 +64,7 @@ pub fn sign(signed: &Signed<'_>) -> Result<HeaderMap, String> {
     let mut put = |name: &'static str, value: &str| {
         // The metadata service has no certificate: a line break in a credential would be a header of its choice.
         let mut value = HeaderValue::from_str(value).map_err(|_| {
-            "the credentials of the instance role are no text of a header".to_owned()
+            "the credentials of the instance role are not valid in an HTTP header".to_owned()
         })?;
         // `Debug` of a request shows its headers, but not those that are marked.
         value.set_sensitive(true);

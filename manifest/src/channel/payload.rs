@@ -55,7 +55,7 @@ impl Channel {
         let counter = predicate.take("counter")?;
         // 0 stands for "none known" in a floor.
         let counter = counter.checked(|counter| match counter {
-            0 => Err("a counter starts with 1"),
+            0 => Err("invalid counter 0: expected 1 or more"),
             counter => Ok(counter),
         })?;
         let releases = predicate.take("releases")?;
@@ -103,7 +103,7 @@ fn parsed(release: Field, counter: u64, issued: u64) -> Result<Release, JsonErro
     let mut promoted = release.take("promoted")?.object()?;
     let promotion = Promotion {
         counter: promoted.take("counter")?.checked(|found| match found {
-            0 => Err("a counter starts with 1".to_owned()),
+            0 => Err("invalid counter 0: expected 1 or more".to_owned()),
             // A promotion from the future would be ahead of each later one, and nothing could follow it.
             found if found > counter => Err(format!("the document's counter is {counter}")),
             found => Ok(found),

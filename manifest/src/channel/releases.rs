@@ -27,7 +27,7 @@ pub enum ReleasesError {
     #[error("duplicate release {0}")]
     Twice(ImageVersion),
     /// Not in the order of their promotions.
-    #[error("release {0} was promoted no later than the one before it")]
+    #[error("release {0} was not promoted later than the release before it")]
     Order(ImageVersion),
     /// Nothing below the floor can be the one to run.
     #[error(

@@ -119,11 +119,14 @@ fn channel_of_another_image_or_name_is_refused() {
     let of = |image| verify_channel(&document, &trust(Some(image), &key, &[Purpose::Channel]));
     assert!(of("web").is_ok());
     let refused = of("db").unwrap_err().to_string();
-    assert_eq!(refused, "it is of the image 'web', not of 'db'");
+    assert_eq!(refused, "the document is for image 'web', not for 'db'");
     let named = |name: &str| verified(&sample()).named(&name.parse().unwrap());
     assert!(named("stable").is_ok());
     let refused = named("canary").unwrap_err().to_string();
-    assert_eq!(refused, "it is of the channel 'stable', not of 'canary'");
+    assert_eq!(
+        refused,
+        "the document is for channel 'stable', not for 'canary'"
+    );
 }
 
 #[test]
@@ -134,7 +137,10 @@ fn channel_counter_rollback_or_reuse_is_refused() {
     assert!(verified(&newer).after(seen).is_ok());
     let older = channel(4, vec![release("1.4.2", 4)]);
     let refused = verified(&older).after(seen).unwrap_err().to_string();
-    assert_eq!(refused, "its counter is 4, and 5 was seen before");
+    assert_eq!(
+        refused,
+        "rollback refused: counter 4 is lower than 5, already accepted"
+    );
     let other = channel(5, vec![release("1.4.2", 4)]);
     let refused = verified(&other).after(seen);
     assert_eq!(refused, Err(ChannelRefusal::Other { counter: 5 }));
@@ -181,13 +187,13 @@ fn releases_out_of_order_duplicate_or_below_epoch_are_refused() {
     assert!(Releases::new(vec![one.clone(), two.clone()], 3).is_ok());
     assert_eq!(
         refused(vec![two.clone(), one.clone()], 3),
-        "release 1 was promoted no later than the one before it"
+        "release 1 was not promoted later than the release before it"
     );
     let same = Release {
         promoted: two.promoted,
         ..one.clone()
     };
-    assert!(refused(vec![same, two.clone()], 3).contains("no later"));
+    assert!(refused(vec![same, two.clone()], 3).contains("was not promoted later"));
     let twice = Release {
         manifest: one.manifest,
         ..two.clone()

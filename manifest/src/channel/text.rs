@@ -12,7 +12,7 @@ pub struct AmiId(String);
 
 /// Text that is not the id of an AMI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no AMI: expected ami-0123456789abcdef0")]
+#[error("'{0}' is not an AMI id: expected ami-0123456789abcdef0")]
 pub struct AmiIdError(String);
 
 impl FromStr for AmiId {

@@ -99,7 +99,7 @@ impl RuleAttributes {
             gid,
         } = *self;
         let RuleKind::Class(class) = kind else {
-            return (!self.is_empty()).then_some("'critical' has none");
+            return (!self.is_empty()).then_some("'critical' takes no attributes");
         };
         match class {
             // Nobody signed the content of such a file: with a set-id bit it would run with its owner's rights, and
@@ -127,7 +127,7 @@ impl RuleAttributes {
             }
             PathClass::Generated | PathClass::Rendered => None,
             PathClass::Sealed | PathClass::State | PathClass::Seal => {
-                (!self.is_empty()).then_some("this class has none")
+                (!self.is_empty()).then_some("this class takes no attributes")
             }
         }
     }

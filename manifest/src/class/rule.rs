@@ -75,7 +75,7 @@ impl RuleKind {
 #[non_exhaustive]
 pub enum RuleError {
     /// Attributes that do not go with the rule.
-    #[error("the attributes of '{kind} {rule}' do not go with it: {why}")]
+    #[error("invalid attributes of '{kind} {rule}': {why}")]
     Attributes {
         /// The rule's class.
         kind: &'static str,
@@ -98,8 +98,8 @@ pub enum RuleError {
     },
     /// A rule over Earmark's own files, or over what starts them.
     #[error(
-        "'{kind} {rule}' would let go of '{own}', which is Earmark's own or starts it; name \
-         narrower paths, or leave it sealed"
+        "'{kind} {rule}' would unseal '{own}', which belongs to Earmark or starts it; next: name \
+         narrower paths, or leave the path sealed"
     )]
     LetsGo {
         /// The rule's class.
@@ -110,16 +110,18 @@ pub enum RuleError {
         own: &'static str,
     },
     /// A rendered path of a tree whose owner and mode were not signed.
-    #[error("'rendered {0}' has no mode, uid and gid, which a tree has for each rendered path")]
+    #[error(
+        "'rendered {0}' has no mode, uid and gid: a tree must have them for each rendered path"
+    )]
     NoOwner(Pattern),
     /// A pattern that does not parse.
-    #[error("'{0}' is no rule: {1}")]
+    #[error("'{0}' is not a rule: {1}")]
     Pattern(String, PatternError),
     /// Earmark's own rules are not the last ones, or there are others of their class.
     #[error("the class 'seal' is that of Earmark's own rules, which are the last ones")]
     Seal,
     /// A state rule over the seal itself.
-    #[error("'state {0}' would leave Earmark's own files unwatched in {dir}", dir = layout::EARMARK_DIR)]
+    #[error("'state {0}' would leave Earmark's own files in {dir} unverified", dir = layout::EARMARK_DIR)]
     StateOverSeal(Pattern),
     /// More rules than [`crate::limits::RULES`].
     #[error("too many rules: expected at most {}", crate::limits::RULES)]
@@ -128,7 +130,9 @@ pub enum RuleError {
     #[error("'{0}' is not a rule: expected a class, a pattern, and its attributes in order")]
     Unreadable(String),
     /// `/**` in a state rule, which covers everything beneath by itself.
-    #[error("'state {0}' must name the directory itself; all beneath it is state already")]
+    #[error(
+        "'state {0}' must name the directory itself: everything below the directory is state, too"
+    )]
     StateBeneath(Pattern),
 }
 

@@ -127,8 +127,8 @@ fn wildcards_stand_for_any_text_within_a_word() {
 fn malformed_lines_are_refused() {
     let words = "a ".repeat(limits::CMDLINE_WORDS + 1);
     for (text, says) in [
-        ("", "without a word"),
-        (" \n", "without a word"),
+        ("", "is empty"),
+        (" \n", "is empty"),
         ("*", "only in a value"),
         ("sys*=1", "only in a value"),
         ("?*=1", "only in a value"),

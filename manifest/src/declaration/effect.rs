@@ -21,8 +21,7 @@ pub(super) fn without(rules: &[ReasonedRule], of_profile: usize, set: &RuleSet) 
             };
             let why = overruled(rules, at, class, set).or_else(|| {
                 (class == PathClass::Sealed && takes_nothing_back(rules, at)).then(|| {
-                    "no rule before it would free such a path, and what no rule frees is sealed"
-                        .to_owned()
+                    "no earlier rule unseals such a path, so that it is sealed already".to_owned()
                 })
             })?;
             let (kind, pattern) = (rule.rule.kind.name(), &rule.rule.pattern);
@@ -52,13 +51,16 @@ fn overruled(rules: &[ReasonedRule], at: usize, class: PathClass, set: &RuleSet)
     };
     let later = rules.iter().skip(at.saturating_add(1)).find(wins);
     if let Some(later) = later {
-        return Some(format!("'{}', which comes later, wins over it", later.rule));
+        return Some(format!(
+            "the later rule '{}' overrides this rule",
+            later.rule
+        ));
     }
     // What lies beneath the agent's own directories, or is the seal's, has its class from Earmark's rules.
     literal
         .map(|path| set.class_when_sealed(&path))
         .filter(|found| *found == PathClass::Seal)
-        .map(|_| "it is one of Earmark's own files".to_owned())
+        .map(|_| "the path is one of Earmark's own files".to_owned())
 }
 
 fn takes_nothing_back(rules: &[ReasonedRule], at: usize) -> bool {

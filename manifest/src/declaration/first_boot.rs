@@ -238,7 +238,9 @@ struct CommandDocument {
 impl CommandDocument {
     fn check(self) -> Result<Action, String> {
         let mut argv = self.argv.into_iter();
-        let program = argv.next().ok_or("argv needs at least the program")?;
+        let program = argv
+            .next()
+            .ok_or("argv is empty: expected at least the program")?;
         let mut environment = BTreeMap::new();
         for (name, template) in self.environment {
             check_variable(&name)?;
@@ -323,7 +325,7 @@ struct HostnameDocument {
 impl HostnameDocument {
     fn check(self) -> Result<Action, String> {
         if self.template.is_empty() {
-            return Err("a host name is not empty".to_owned());
+            return Err("the host name is empty".to_owned());
         }
         Ok(Action::Hostname {
             template: self.template.parse()?,
@@ -351,7 +353,7 @@ impl UnitDocument {
                 .any(|suffix| unit.as_str().ends_with(suffix))
             {
                 return Err(format!(
-                    "'{unit}' has no suffix of a unit: expected {}",
+                    "'{unit}' has no unit suffix: expected {}",
                     SUFFIXES.join(", ")
                 ));
             }

@@ -149,7 +149,7 @@ impl Parameter {
             },
         };
         if document.required && document.default.is_some() {
-            return fail("a required parameter has no default: leave out one of the two");
+            return fail("a required parameter cannot have a default: remove one of the two");
         }
         // A default goes wherever a value goes: a wrong one is refused here, before every host has it.
         let default = document.default.map(|default| {
@@ -239,7 +239,7 @@ impl ParameterDocument {
         let only = |of: TypeName, name: &str, at: Option<std::ops::Range<usize>>| match at {
             Some(at) if *self.r#type.get_ref() != of => Err(Problem {
                 at,
-                problem: format!("'{name}' does not go with this type of parameter"),
+                problem: format!("'{name}' is not allowed for this type of parameter"),
             }),
             _ => Ok(()),
         };

@@ -178,7 +178,7 @@ pub(super) fn check_s3(
     let Place::S3(s3) = &mut location.place else {
         return match (endpoint, region) {
             (None, None) => Ok(location),
-            _ => Err("endpoint and region are of s3:// URLs"),
+            _ => Err("endpoint and region are allowed only for s3:// URLs"),
         };
     };
     s3.endpoint = endpoint

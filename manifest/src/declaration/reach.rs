@@ -60,7 +60,7 @@ pub(super) fn check(
         }
         if reach.is_seen() && parameter.is_some_and(|parameter| parameter.secret) {
             return Err(format!(
-                "'{name}' is secret and would be seen in arguments or a host name"
+                "'{name}' is secret and would be visible in arguments or a host name"
             ));
         }
         if let Some(filter) = filter
@@ -79,7 +79,7 @@ pub(super) fn check(
                 ""
             };
             return Err(format!(
-                "'{name}' can be any text and would go into {reach} as it is: give the parameter \
+                "'{name}' accepts any text and would go into {reach} unchanged: give the parameter \
                  pattern = \"…\", or type = \"enum\"{or}",
                 or = or.replace("NAME", name.as_str())
             ));

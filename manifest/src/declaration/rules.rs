@@ -165,7 +165,7 @@ fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
     };
     if let Some(state) = layout::AGENT_STATE.into_iter().find(|path| covers(path)) {
         return problem(format!(
-            "'{mount}' is no place for a volume: the agent needs {state}"
+            "'{mount}' cannot hold a volume: the agent needs {state}"
         ));
     }
     let mut at = Some(mount.clone());
@@ -177,7 +177,7 @@ fn wrong_mount(rules: &RuleSet, step: &Step) -> Option<Problem> {
         at = path.parent();
     }
     problem(format!(
-        "'{mount}' is sealed: a volume is mounted on a path of [tree] state"
+        "'{mount}' is sealed: expected a path of [tree] state to mount the volume on"
     ))
 }
 

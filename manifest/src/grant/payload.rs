@@ -94,7 +94,7 @@ fn locks(field: Field) -> Result<BTreeSet<GrantedLock>, JsonError> {
             let lock = text.parse::<GrantedLock>();
             let lock = lock.map_err(|error| error.to_string())?;
             if locks.last().is_some_and(|last| *last >= lock) {
-                return Err("locks are named in alphabetical order, each once".to_owned());
+                return Err("expected locks in alphabetical order, without duplicates".to_owned());
             }
             Ok(lock)
         })?;

@@ -49,7 +49,7 @@ pub enum TreeFault {
     #[error("hard-link groups are numbered from 1 in order, with two or more names for one file")]
     Links,
     /// A line longer than [`limits::TREE_LINE`], or the text longer than [`limits::TREE_TEXT`].
-    #[error("longer than the format allows")]
+    #[error("too long for the format")]
     Long,
     /// The first line.
     #[error("expected '{MAGIC}'")]
@@ -70,7 +70,7 @@ pub enum TreeFault {
     #[error("a field is missing, or not allowed, for the entry's type and class")]
     Shape,
     /// The manifest counts other entries or bytes than the tree has.
-    #[error("the manifest's summary is of another tree")]
+    #[error("the manifest's summary does not match the tree")]
     Summary,
     /// Not a target that a symbolic link can have.
     #[error("not a target of a symbolic link")]
@@ -79,13 +79,13 @@ pub enum TreeFault {
     #[error("trailing data after the last entry")]
     Trailing,
     /// The text ends early.
-    #[error("the tree ends early")]
+    #[error("the tree is truncated")]
     Truncated,
     /// A type that no entry has.
     #[error("unknown type: expected f, d, l, c, b, p or s")]
     Type,
     /// An attribute that is not recorded, out of order, empty or too long.
-    #[error("not a recorded extended attribute in its order")]
+    #[error("not a recorded extended attribute, or out of order")]
     Xattr,
 }
 

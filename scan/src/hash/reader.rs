@@ -124,7 +124,7 @@ impl<'r> Reader<'r> {
             (Content::Node(node), Some(source)) => {
                 source::xattrs(source, *node).map_err(|error| doubt(&error))
             }
-            (Content::Node(_), None) => Err(doubt(&"its file system is gone")),
+            (Content::Node(_), None) => Err(doubt(&"its file system was unmounted")),
         }
     }
 

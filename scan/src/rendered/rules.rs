@@ -66,7 +66,7 @@ impl<'a> Terms<'a> {
             .into_iter()
             .map(|error| Doubt {
                 path: ImagePath::from_absolute(error.place.as_bytes()).unwrap_or_default(),
-                problem: format!("failed to believe the state in it: {}", error.cause),
+                problem: format!("failed to trust the state in it: {}", error.cause),
             })
             .collect();
         let record = match read(root, manifest.digest()) {

@@ -100,7 +100,7 @@ impl TreeOnDisk {
             size = size.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
             // It grew since its size was asked for.
             if size > bound {
-                let text = "it is larger than a tree can be";
+                let text = "it is larger than the limit of a tree";
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
             }
             whole.update(bytes);

@@ -101,15 +101,15 @@ fn source_walk_reports_hostile_directories_and_terminates() {
     for (entries, doubt) in [
         (
             vec![(&b"a"[..], 3), (b"a", 4)],
-            "/: failed to list the directory: two entries have the same name",
+            "/: failed to list the directory: duplicate name in the directory",
         ),
         (
             vec![(&b"loop"[..], 2)],
-            "/loop: failed to enter the directory: it has two names",
+            "/loop: failed to enter the directory: the directory has two names",
         ),
         (
             vec![(&b"a"[..], 5), (b"b", 5)],
-            "/b: failed to enter the directory: it has two names",
+            "/b: failed to enter the directory: the directory has two names",
         ),
         (
             vec![(&b"a/b"[..], 3)],

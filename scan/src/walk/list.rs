@@ -140,7 +140,7 @@ impl<'a> Lister<'a> {
         // read by name, and a name is safe to use only in a directory that is held open.
         nix::sched::unshare(CloneFlags::CLONE_FS).map_err(|errno| {
             super::order::whole(
-                "get a working directory of its own for the walk of",
+                "set up a separate working directory for the walk of",
                 errno.into(),
             )
         })?;
@@ -321,6 +321,6 @@ pub(super) fn listed_twice(directory: &ImagePath) -> Doubt {
     Doubt::new(
         directory,
         "list the directory",
-        "a name came twice: it changed meanwhile",
+        "duplicate name: the directory changed while it was read",
     )
 }

@@ -61,7 +61,7 @@ impl Http {
         let near = is_near(request.uri());
         // The token of a session is in a header, and is worth as much as the key for as long as it lasts.
         if !near && request.uri().scheme_str() != Some("https") {
-            bail!("refused: only https is spoken with other hosts");
+            bail!("refused: only https is allowed to other hosts");
         }
         let client = if near { &self.near } else { &self.far };
         let mut answer = client
@@ -75,7 +75,7 @@ impl Http {
         let mut body = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| innermost(&error))? {
             if body.len() + piece.len() > most {
-                bail!("the answer has more than {most} bytes");
+                bail!("the answer is larger than the limit of {most} bytes");
             }
             body.extend_from_slice(&piece);
         }

@@ -61,7 +61,7 @@ pub fn promote(
     } = candidate;
     if image != channel.image {
         let other = format!(
-            "the release is of the image '{image}', and the channel of '{}'",
+            "the release is of image '{image}', and the channel is for image '{}'",
             channel.image
         );
         return Err(Failure::new(Exit::Usage, other));
@@ -69,7 +69,7 @@ pub fn promote(
     let floor = channel.releases.minimum_epoch();
     let raised = minimum_epoch.unwrap_or(floor);
     if raised < floor {
-        let lower = format!("the minimum epoch is {floor}, and never goes back");
+        let lower = format!("the minimum epoch is {floor}, and cannot be lowered");
         return Err(Failure::new(Exit::Usage, lower));
     }
     if epoch < raised {
@@ -101,7 +101,9 @@ pub fn promote(
                 "the channel has another image as release {version}: {}",
                 known.manifest
             );
-            return Err(Failure::new(Exit::Usage, other).next("give what differs another version"));
+            return Err(
+                Failure::new(Exit::Usage, other).next("give the different image another version")
+            );
         }
         Some(known) => usable(known)?,
     };
@@ -137,7 +139,7 @@ pub fn rollback(channel: &Channel, to: &ImageVersion, when: When) -> Outcome<Cha
     }
     let latest = channel.releases.latest();
     if latest.is_some_and(|latest| latest.version == *to) {
-        let already = format!("release {to} is the one to run already");
+        let already = format!("release {to} is already the one to run");
         return Err(Failure::new(Exit::Usage, already));
     }
     next(channel, floor, when, |releases, promoted| {
@@ -158,7 +160,7 @@ pub fn revoke(
 ) -> Outcome<Channel> {
     let release = find(channel, version)?;
     if let Some(reason) = &release.revoked {
-        let already = format!("release {version} was revoked before: {reason}");
+        let already = format!("release {version} is already revoked: {reason}");
         return Err(Failure::new(Exit::Usage, already));
     }
     next(
@@ -183,7 +185,8 @@ fn next(
     change: impl FnOnce(&mut Vec<Release>, Promotion),
 ) -> Outcome<Channel> {
     let counter = channel.counter.checked_add(1);
-    let counter = counter.ok_or_else(|| Failure::new(Exit::Usage, "the counter is at its end"))?;
+    let counter =
+        counter.ok_or_else(|| Failure::new(Exit::Usage, "the counter has reached its maximum"))?;
     // The clocks of two machines differ; the document's time must not go back because of it.
     let now = when.now.max(channel.time.issued());
     let mut releases = channel.releases.all().to_vec();
@@ -318,7 +321,7 @@ mod tests {
         refused(to(&revoked, "1"), "was revoked: bad");
         refused(
             revoke(&revoked, &"1".parse().unwrap(), &reason, on(4)),
-            "revoked before",
+            "is already revoked",
         );
         refused(
             promote(&revoked, candidate("1", 3), None, on(4)),
@@ -333,7 +336,7 @@ mod tests {
         assert_eq!(raised.releases.minimum_epoch(), 4);
         refused(
             promote(&raised, candidate("3", 4), Some(3), on(3)),
-            "never goes back",
+            "cannot be lowered",
         );
         refused(
             promote(&raised, candidate("3", 3), None, on(3)),
@@ -379,7 +382,7 @@ mod tests {
             image: "db".parse().unwrap(),
             ..candidate("3", 3)
         };
-        refused(promote(&channel, db, None, on(3)), "of the image 'db'");
+        refused(promote(&channel, db, None, on(3)), "of image 'db'");
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Artifacts {
         let is_last = |build: &&Build| build.packer_run_uuid == *last;
         let builds: Vec<&Build> = manifest.builds.iter().filter(is_last).collect();
         let Some(first) = builds.first() else {
-            bail!("the last run of Packer made nothing");
+            bail!("the last run of Packer made no build");
         };
         let about = first.custom_data.as_ref();
         let about =

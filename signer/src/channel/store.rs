@@ -94,7 +94,7 @@ impl Location {
     /// The document, which must be there.
     pub fn need(&self) -> Outcome<Found> {
         self.read()?.ok_or_else(|| {
-            Failure::new(Exit::Undecided, format!("there is no channel at {self}"))
+            Failure::new(Exit::Undecided, format!("no channel exists at {self}"))
                 .next("earmark channel init makes one")
         })
     }
@@ -117,7 +117,7 @@ impl Location {
     }
 
     fn is_read_only(&self) -> Failure {
-        Failure::new(Exit::Usage, format!("{self} can be read alone"))
+        Failure::new(Exit::Usage, format!("{self} is read-only"))
             .next("name the file or the s3:// object that this URL serves")
     }
 

@@ -11,9 +11,9 @@ use crate::exit::Outcome;
 /// Say which release hosts should run
 ///
 /// A channel is one signed document, in a file, at an https:// URL (to be read)
-/// or in S3. Hosts follow it, and tell where they stand: current, behind,
+/// or in S3. Hosts follow it, and report their state: current, behind,
 /// revoked, unlisted. The keys need the purpose 'channel' in the image's trust
-/// file. Of two who write at once, one is told to look again.
+/// file. Of two concurrent writes one is refused, and must be repeated.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

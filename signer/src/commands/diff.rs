@@ -15,8 +15,8 @@ use crate::{
 ///
 /// Compares what was sealed, not the roots: files by package, with what changed
 /// in each; first-boot steps, parameters, locks and class rules; versions. Ends
-/// with 0 whether anything changed or not. Whether a root still is what was
-/// sealed is for `earmark verify` to say.
+/// with 0 whether anything changed or not. To check that a root still is what was
+/// sealed, use `earmark verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

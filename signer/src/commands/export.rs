@@ -20,10 +20,9 @@ use crate::{
 
 /// Write a tree for another tool
 ///
-/// So that somebody else's program can say whether a root is the image. Each
-/// format says less than the tree does: no capabilities, no hard links. With
-/// --trust nothing is written of a seal that those keys did not sign; without
-/// it, what is written is no more than its own word.
+/// Lets other programs check whether a root is the image. Each format holds
+/// less than the tree: no capabilities, no hard links. With --trust, a seal that
+/// those keys did not sign is refused; without it, the signature is not verified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -36,7 +35,7 @@ pub struct Args {
     /// The keys that must have signed it
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// Where it goes; without it, to standard output
+    /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -14,10 +14,10 @@ use crate::{
     fleet::{Certificates, Channels, Dimension, Fleet, Source},
 };
 
-/// Say which hosts are not on the latest image
+/// Show which hosts are not on the latest image
 ///
-/// Joins what hosts report with the channel that says what they should run, and
-/// with the inventory that says which hosts there should be. Every host is
+/// Joins the reports of hosts with the channel, which names the expected release,
+/// and with the inventory, which names the expected hosts. Every host is
 /// counted once: silent, violated, cloned, revoked, tainted, behind, unlisted,
 /// unknown or current, the first of these that is true of it.
 #[derive(Debug, clap::Args)]
@@ -52,11 +52,11 @@ impl Args {
 /// Which fleet, and what it is held against.
 #[derive(Debug, clap::Args)]
 struct FleetArgs {
-    /// Where hosts put their reports: a directory, or a URL file:/// or s3://;
+    /// The reports of the hosts: a directory, or a URL file:/// or s3://;
     /// may be given more than once
     #[arg(long, value_name = "URL", required = true)]
     reports: Vec<Source>,
-    /// What hosts should run: a path, or a URL file:///, https:// or s3://; once
+    /// The channel of the hosts: a path, or a URL file:///, https:// or s3://; once
     /// for each image
     #[arg(long, value_name = "URL", required = true)]
     channel: Vec<Location>,
@@ -64,7 +64,7 @@ struct FleetArgs {
     /// or one for each
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
-    /// Which hosts there should be: what `aws ec2 describe-instances` prints, or
+    /// The expected hosts: the output of `aws ec2 describe-instances`, or
     /// a JSON list of instance ids
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
@@ -72,10 +72,10 @@ struct FleetArgs {
     /// AWS signed
     #[arg(long, value_name = "FILE.pem")]
     aws_certificates: Option<PathBuf>,
-    /// How old the last report of a host may be
+    /// The maximum age of the last report of a host
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = interval)]
     silent_after: Interval,
-    /// What hosts are grouped by: image, version, region, asg
+    /// Properties to group the hosts by: image, version, region, asg
     #[arg(
         long,
         value_name = "LIST",

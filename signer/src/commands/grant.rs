@@ -28,7 +28,7 @@ use crate::{
 /// Open locks of one host for a time: break-glass
 ///
 /// Writes a grant that the agent of that host, and of no other, takes once: it
-/// opens these locks, shuts them when the time is over, and says for the whole
+/// opens these locks, shuts them when the grant expires, and says for the whole
 /// life of the instance that it was opened. The keys need the purpose 'grant'
 /// in the image's trust file. Put the file into /run/earmark/grants/ there.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub struct Args {
     instance: InstanceName,
     #[arg(long = "lock", value_name = "LOCK", required = true, help = LOCK)]
     locks: Vec<GrantedLock>,
-    /// For how long, such as 30m or 2h, a day at most
+    /// The duration, such as 30m or 2h, a day at most
     #[arg(long = "for", value_name = "TIME", value_parser = interval)]
     length: Interval,
     /// The image that the host runs
@@ -57,10 +57,10 @@ pub struct Args {
     /// Only for the version of the image with this manifest
     #[arg(long, value_name = "SHA256", value_parser = ManifestDigest::from_prefixed)]
     manifest: Option<ManifestDigest>,
-    /// Why, for who reads the host's status later
+    /// The reason, shown in the host's status
     #[arg(long, value_name = "TEXT")]
     reason: Option<Reason>,
-    /// Where the grant goes; '-' is standard output [default:
+    /// The file to write; '-' is standard output [default:
     /// grant-ID.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -101,7 +101,9 @@ impl Args {
         let expires = issued.saturating_add(self.length.duration().as_secs());
         let time = GrantTime::new(issued, expires)
             .map_err(|error| Failure::new(Exit::Usage, format!("--for {}: {error}", self.length)))
-            .or_next(|| "what has to stay open for longer is another image".to_owned())?;
+            .or_next(|| {
+                "if a lock must stay open for longer, bake an image that leaves it open".to_owned()
+            })?;
         let grant = Grant {
             id: GrantId::random().context("failed to make an id")?,
             instance: self.instance.clone(),
@@ -158,7 +160,7 @@ fn refuse_to_replace(path: &Path) -> Outcome<()> {
     }
     Err(Failure::new(
         Exit::Usage,
-        format!("refused: {} is there already", quote(path)),
+        format!("refused: {} already exists", quote(path)),
     )
     .next("move it away, or give another --out FILE"))
 }

@@ -21,9 +21,9 @@ use crate::{
 
 /// Show what an image, a bundle, a manifest, a tree or a grant declares
 ///
-/// Reads, and checks that the parts belong together; says who signed if there
-/// is a trust file, the root's own or --trust. Whether a root still is that
-/// image is for `earmark verify` to say.
+/// Reads the parts, and checks that they match; names the signers if there is a
+/// trust file, the root's own or --trust. To check that a root still is that
+/// image, use `earmark verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Where the private key goes. The public key goes to the same name with
+    /// The file of the private key. The public key goes to the same name with
     /// `.key` replaced by `.pub`
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -80,7 +80,7 @@ impl Args {
             let passphrase = self.passphrase.new_passphrase()?;
             keys::encrypt(&der, &passphrase).context(making)?
         } else if self.passphrase.is_given() {
-            let useless = "a passphrase is for a key that is encrypted";
+            let useless = "a passphrase is only for an encrypted key: --encrypt";
             return Err(Failure::new(Exit::Usage, useless).next("give --encrypt, too"));
         } else {
             trust::encode_pem("PRIVATE KEY", &der)
@@ -110,7 +110,7 @@ impl Args {
 fn algorithms() -> impl TypedValueParser<Value = Algorithm> {
     PossibleValuesParser::new(Algorithm::all().map(Algorithm::name)).try_map(|name| {
         let found = Algorithm::all().find(|algorithm| algorithm.name() == name);
-        found.ok_or("no algorithm of this name")
+        found.ok_or("unknown algorithm")
     })
 }
 

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What the host was started from: a sealed root, or the directory of a
+    /// The image of the host: a sealed root, or the directory of a
     /// seal or signed bundle
     #[arg(long, value_name = "MANIFEST")]
     before: PathBuf,
@@ -72,8 +72,8 @@ impl Args {
             .exits(Exit::NotVerified)?;
         if self.trust.is_none() {
             output::note(
-                "warning: the trust file of the booted root was believed, which is its own word: --trust \
-                 names the keys to believe",
+                "warning: only the booted root's own trust file was used, which proves nothing: \
+                 --trust names the keys to believe",
             );
         }
         let lesson = learn::learn(&root, &manifest)?;

@@ -41,13 +41,13 @@ pub struct Args {
     /// The level from which findings count for the exit status
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     deny: Deny,
-    /// How the result is printed
+    /// The format of the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Print the rules instead
+    /// Print the list of rules
     #[arg(long, conflicts_with_all = ["root", "spec"])]
     list: bool,
 }

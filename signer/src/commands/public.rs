@@ -24,7 +24,7 @@ pub struct Args {
     key: KeySource,
     #[command(flatten)]
     passphrase: PassphraseArgs,
-    /// Where the public key goes [default: standard output]
+    /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the result as JSON

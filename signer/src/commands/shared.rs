@@ -49,7 +49,7 @@ pub struct MeasureArgs {
     /// The source revision that it was built from
     #[arg(long, value_name = "TEXT")]
     pub revision: Option<BuildText>,
-    /// Who built it, such as the URL of a CI job
+    /// The builder, such as the URL of a CI job
     #[arg(long, value_name = "TEXT")]
     pub builder: Option<BuildText>,
     /// The architecture, as uname -m names it, of a root without a first process

@@ -33,13 +33,13 @@ pub struct Args {
     /// A public key, and what it may sign; once for each key
     #[arg(long = "key", value_name = "FILE[:PURPOSE,...]", required = true)]
     keys: Vec<KeyArgument>,
-    /// How many of the keys must have signed
+    /// The number of keys that must sign
     #[arg(long, value_name = "N", default_value_t = 1)]
     threshold: usize,
     /// Believe manifests of this image alone
     #[arg(long, value_name = "NAME")]
     image: Option<ImageName>,
-    /// Where the trust file goes
+    /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print the result as JSON

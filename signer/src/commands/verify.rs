@@ -109,7 +109,7 @@ impl Args {
                 if let Some(disk) = &self.image {
                     Image::open(disk, self.partition)?;
                 }
-                let neither = "refused: whose keys are believed was not said";
+                let neither = "refused: no trust file was given";
                 return Err(Failure::new(Exit::Usage, neither).next(
                     "give --trust FILE, the trust file that you keep; or --own-trust, which believes \
                      the one in the root and cannot tell who sealed it",

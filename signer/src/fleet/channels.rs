@@ -76,7 +76,8 @@ impl Channels {
     /// One trust file for all of them, or one for each.
     pub fn new(at: &[Location], trust: &[PathBuf]) -> Outcome<Self> {
         if trust.is_empty() {
-            let why = "refused: without a trust file anybody's document would say what is current";
+            let why = "refused: no trust file was given, and without one the channel could be \
+                       anybody's";
             return Err(Failure::new(Exit::Usage, why)
                 .next("give --trust FILE, with keys for the purpose 'channel'"));
         }
@@ -115,7 +116,7 @@ impl Channels {
             let channel = verified.channel().clone();
             let image: Box<str> = channel.image.as_str().into();
             if by_image.insert(image, channel).is_some() {
-                let why = format!("two of the channels are of one image: {at} is the second");
+                let why = format!("duplicate channel of one image: {at} is the second");
                 return Err(Failure::new(Exit::Usage, why)
                     .next("ask for hosts that follow another channel in a command of their own"));
             }
@@ -181,7 +182,7 @@ impl Documents {
             document: None,
         };
         let Some(channel) = self.by_image.get(&running.image) else {
-            let why = format!("no --channel is of the image {}", running.image);
+            let why = format!("no --channel is for image {}", running.image);
             placed.judged.1 = Some(why.into());
             return placed;
         };

@@ -50,7 +50,7 @@ pub enum Unproven {
     OtherDocument,
     #[error("its identity document is of another instance")]
     OtherInstance,
-    #[error("no given certificate is of who signed its identity document")]
+    #[error("no given certificate is of the signer of its identity document")]
     Signature,
 }
 
@@ -83,9 +83,9 @@ impl Certificates {
         });
         let keys = keys.take(MOST + 1).collect::<anyhow::Result<Vec<_>>>()?;
         match keys.len() {
-            0 => Err(anyhow!("there is no certificate in it")),
+            0 => Err(anyhow!("it has no certificate")),
             1..=MOST => Ok(Self(keys)),
-            _ => Err(anyhow!("there are more than {MOST} certificates in it")),
+            _ => Err(anyhow!("it has more than {MOST} certificates")),
         }
     }
 

@@ -226,7 +226,7 @@ impl Inventory {
         match (pages, more) {
             (0, _) => bail!("it is empty"),
             // A host that is on a page that is not there would be missed by nobody.
-            (_, Some(_)) => bail!("its last page has a NextToken: there are more pages"),
+            (_, Some(_)) => bail!("it is truncated: its last page has a NextToken"),
             (_, None) => Ok(inventory),
         }
     }
@@ -273,7 +273,7 @@ impl Inventory {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !is_id || id.is_empty() || id.len() > 64 {
-            bail!("'{}' is no instance id", shown(&id));
+            bail!("'{}' is not an instance id", shown(&id));
         }
         if self.0.len() >= INSTANCES {
             bail!("it has more than {INSTANCES} instances");
@@ -396,7 +396,7 @@ mod tests {
         let whole = format!("{more}{}", page("i-2", "running"));
         assert_eq!(parse(&whole).unwrap().running().count(), 2);
         let error = parse(&more.to_string()).unwrap_err().to_string();
-        assert!(error.contains("more pages"), "{error}");
+        assert!(error.contains("truncated"), "{error}");
         for bad in [
             "",
             "{}",

@@ -73,11 +73,11 @@ impl<'a> Taker<'a> {
         let report =
             Report::parse(bytes).map_err(|error| shown(&error.to_string()).into_string())?;
         if report.name() != name {
-            return Err("its name is not that of what is in it".to_owned());
+            return Err("its name does not match its content".to_owned());
         }
         if report.time > self.now + AHEAD {
             let ahead = duration(report.time - self.now);
-            return Err(format!("it is of a time that comes in {ahead}"));
+            return Err(format!("its time is {ahead} in the future"));
         }
         let mut region = report.ec2.as_ref().and_then(|ec2| ec2.region.clone());
         if let Some(certificates) = self.certificates {
@@ -142,7 +142,7 @@ fn own(report: &Report) -> Option<(State, Box<str>)> {
         }
         // What could not be decided is never good.
         Verdict::Undecided => {
-            let why = format!("undecided: {}", reason("nothing says why"));
+            let why = format!("undecided: {}", reason("no reason was reported"));
             return Some((State::Violated, why.into()));
         }
         Verdict::Verified | Verdict::Partial => {}

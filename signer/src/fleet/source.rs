@@ -85,8 +85,8 @@ impl FromStr for Source {
                 Ok(Self::S3(bucket, prefix))
             }
             Some(("https", _)) => Err(
-                "a web server cannot be asked for all reports: name the directory or the bucket \
-                 that it puts them in"
+                "a web server cannot list reports: name the directory or the bucket that it writes \
+                 them to"
                     .to_owned(),
             ),
             Some(_) => Err("expected a directory, or a URL file:/// or s3://".to_owned()),

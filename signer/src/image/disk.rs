@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-const QCOW2: &str = "copy it again, if it is cut short; qemu-img convert -O raw makes a disk of it that stands alone, and \
-    which you can look at";
+const QCOW2: &str = "copy it again, if it is truncated; qemu-img convert -O raw makes a disk of it \
+                     that stands alone, and which you can look at";
 /// A large image on a slow disk.
 const TIMEOUT: Duration = Duration::from_hours(2);
 
@@ -172,7 +172,7 @@ fn refuse_another_name(path: &Path, is_qcow2: bool) -> Outcome<()> {
     Err(Failure::new(
         Exit::Undecided,
         format!(
-            "the image {} is {kind} qcow2, other than its name says",
+            "the image {} is {kind} qcow2, which contradicts its name",
             quote(path)
         ),
     )

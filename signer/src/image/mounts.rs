@@ -108,8 +108,8 @@ fn mount_options(volume: &Volume, found: &FileSystem, more: &str) -> String {
 }
 
 /// Next step for a file system that a mount would change.
-pub const UNCLEAN: &str = "shut the machine down that it is from, so that it unmounts its file systems, \
-    and make the image again";
+pub const UNCLEAN: &str = "shut down the machine that the image is from, so that it unmounts its \
+                           file systems, and make the image again";
 
 /// A loop device of the same file that can be written is used again by `mount`, and would let the kernel
 /// write; and what somebody writes meanwhile is not verified.

@@ -77,10 +77,7 @@ impl Header {
         let (cluster_bits, size) = (big32(raw, 20), big64(raw, 24));
         let known = DIRTY | CORRUPT | DATA_FILE | COMPRESSION | EXTENDED;
         for (is_so, problem) in [
-            (
-                !matches!(version, 2 | 3),
-                "it is of a version of qcow2 that is not known",
-            ),
+            (!matches!(version, 2 | 3), "unknown version of qcow2"),
             (
                 big64(raw, 8) != 0,
                 "it has a backing file, and so is not the whole disk",
@@ -93,13 +90,13 @@ impl Header {
             (features & CORRUPT != 0, "it is marked corrupt"),
             (
                 features & DIRTY != 0,
-                "it was not closed: a machine uses it, or died",
+                "it was not closed: a machine is using it, or crashed",
             ),
-            (features & !known != 0, "it has features that are not known"),
+            (features & !known != 0, "it has unknown features"),
             (size > LARGEST, "its disk is larger than 64 TiB"),
             (
                 !(9..=21).contains(&cluster_bits),
-                "the size of its clusters makes no sense",
+                "the size of its clusters is invalid",
             ),
             (
                 big32(raw, 60) != 0,
@@ -130,7 +127,7 @@ impl Header {
     fn refuse_other_files(&self, file: &dyn Bytes) -> io::Result<()> {
         let mut at = self.length;
         if at < 72 || at > self.cluster {
-            return Err(bad("the length of its header makes no sense"));
+            return Err(bad("the length of its header is invalid"));
         }
         while at.saturating_add(8) <= self.cluster.min(file.size()) {
             let mut raw = [0; 8];
@@ -171,7 +168,7 @@ impl Screen<'_> {
         {
             Some(_) => Ok(()),
             None => Err(bad(format!(
-                "{what} at byte {start} goes beyond its end at {}: it is cut short",
+                "{what} at byte {start} goes beyond its end at {}: it is truncated",
                 self.file.size()
             ))),
         }
@@ -226,7 +223,7 @@ impl Screen<'_> {
                 continue;
             }
             if !seen.insert(table) {
-                return Err(bad("two parts of it have the same table"));
+                return Err(bad("duplicate table: two parts of it share one"));
             }
             let step = usize::try_from(entry / 8).unwrap_or(1);
             let entries = self.table(table, cluster, "a table")?;
@@ -332,12 +329,12 @@ mod tests {
             (79, 4, "another file"),
             (79, 1, "not closed"),
             (79, 2, "corrupt"),
-            (79, 32, "not known"),
+            (79, 32, "unknown features"),
             (35, 2, "encrypted"),
-            (7, 4, "not known"),
+            (7, 4, "unknown version"),
             (24, 1, "larger"),
             (63, 1, "snapshots"),
-            (23, 30, "clusters makes no sense"),
+            (23, 30, "clusters is invalid"),
         ] {
             let said = problem(|file| file[at] = value);
             assert!(said.contains(why), "{said}");
@@ -364,15 +361,15 @@ mod tests {
     fn qcow2_with_a_table_or_a_cluster_beyond_its_end_is_refused() {
         for clusters in 1..7 {
             let said = problem(|file| file.truncate(clusters * 4096));
-            assert!(said.contains("cut short"), "{said}");
+            assert!(said.contains("truncated"), "{said}");
         }
         let said = problem(|file| file.truncate(7 * 4096 - 1));
-        assert!(said.contains("cut short"), "{said}");
+        assert!(said.contains("truncated"), "{said}");
         let compressed = |offset: u64, sectors: u64| {
             problem(move |file| put64(file, 2 * 4096 + 24, COMPRESSED | sectors << 58 | offset))
         };
         assert_eq!(compressed(6 * 4096 + 100, 7), "good: 1048576");
-        assert!(compressed(6 * 4096 + 100, 8).contains("cut short"));
+        assert!(compressed(6 * 4096 + 100, 8).contains("truncated"));
     }
 
     #[test]
@@ -387,7 +384,7 @@ mod tests {
             put(file, 36, 2);
             put64(file, 4096 + 8, 2 * 4096);
         });
-        assert!(said.contains("the same table"), "{said}");
+        assert!(said.contains("duplicate table"), "{said}");
         let said = problem(|file| put64(file, 24, 1 << 30));
         assert!(said.contains("first table"), "{said}");
     }

@@ -37,7 +37,7 @@ impl Volume {
         let found = match &self.content {
             Content::FileSystem(found) => return Ok(found),
             Content::Other(other) => other.name,
-            Content::Unknown => "nothing that is known here",
+            Content::Unknown => "an unknown format",
         };
         let partition = &self.partition;
         Err(Failure::new(
@@ -133,7 +133,7 @@ pub fn root<'a>(
             .iter()
             .find(|volume| volume.partition.number == number);
         return found.ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("there is no partition {number}"))
+            Failure::new(Exit::Usage, format!("partition {number} does not exist"))
                 .next(format!("the image has {}", list(volumes.iter())))
         });
     }

@@ -141,7 +141,7 @@ pub fn screen(disk: &Disk, partition: &Partition, found: &FileSystem) -> io::Res
     if found.size > size {
         let found = found.size;
         return Err(bad(format!(
-            "its superblock says {found} bytes, and there are {size}: it is cut short"
+            "its superblock says {found} bytes, and it has {size}: it is truncated"
         )));
     }
     match found.kind {
@@ -174,7 +174,7 @@ fn xfs(raw: &[u8]) -> io::Result<()> {
     let mut covered = raw.get(..sector).unwrap_or_default().to_vec();
     covered.get_mut(224..228).unwrap_or_default().fill(0);
     let problem = if !is_sane {
-        "its superblock makes no sense"
+        "its superblock is invalid"
     } else if fields.u16(100).swap_bytes() & 0xf != 5 {
         "it is of an old version without checksums, which is not read here"
     } else if !crc32c(u32::MAX, &covered) != fields.u32(224) {
@@ -199,7 +199,7 @@ fn fat(fields: Fields<'_>) -> io::Result<()> {
     if is_sane {
         Ok(())
     } else {
-        Err(bad("its boot sector makes no sense"))
+        Err(bad("its boot sector is invalid"))
     }
 }
 
@@ -291,9 +291,9 @@ mod tests {
         };
         checked(&|_| ()).unwrap();
         for (at, value, why) in [
-            (91, 200, "makes no sense"),
-            (6, 1, "makes no sense"),
-            (126, 1, "makes no sense"),
+            (91, 200, "is invalid"),
+            (6, 1, "is invalid"),
+            (126, 1, "is invalid"),
             (101, 4, "old version"),
             (219, 0x13, "features"),
             (55, 0, "another device"),

@@ -58,7 +58,7 @@ pub fn read(disk: &dyn Bytes) -> io::Result<Option<Table>> {
     let gpt = gpt::sector_size(disk)?;
     let is_protective = records.iter().any(|record| record.kind == mbr::PROTECTIVE);
     let table = match (gpt, is_protective) {
-        (None, true) => return Err(bad("its GPT is damaged, or the image is cut short")),
+        (None, true) => return Err(bad("its GPT is damaged, or the image is truncated")),
         (None, false) if records.is_empty() => return Ok(None),
         (None, false) => mbr::read(disk, &records)?,
         // Without the protective record, Linux does not look for a GPT, and other programs do.
@@ -92,7 +92,7 @@ fn refuse_overlaps(table: &Table, size: u64) -> io::Result<()> {
             end.ok_or_else(|| bad(format!("{name} has no size, or lies beyond all bytes")))?;
         if end > size {
             return Err(bad(format!(
-                "{name} ends at byte {end}, and the disk at {size}: the image is cut short"
+                "{name} ends at byte {end}, and the disk at {size}: the image is truncated"
             )));
         }
         if start < previous.0 {

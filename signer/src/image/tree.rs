@@ -85,7 +85,7 @@ impl Tree {
     fn volume(&self, node: NodeId) -> io::Result<&Ext4> {
         let volume = usize::try_from(node.volume).ok();
         let volume = volume.and_then(|number| self.volumes.get(number));
-        let volume = volume.ok_or_else(|| bad("there is no such file system"))?;
+        let volume = volume.ok_or_else(|| bad("no such file system"))?;
         Ok(volume)
     }
 }

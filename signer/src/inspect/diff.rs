@@ -179,7 +179,7 @@ fn title(source: &Source) -> String {
 fn packages(source: &Source, tree: &Tree, notes: &mut Vec<String>) -> Outcome<Option<Packages>> {
     let path = crate::io::output::quote(&source.path);
     let Some(root) = &source.root else {
-        notes.push(format!("{path} is no root: packages are not known"));
+        notes.push(format!("{path} is not a root: packages are unknown"));
         return Ok(None);
     };
     let (packages, said) = Packages::read(root, tree)?;

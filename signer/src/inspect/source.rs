@@ -95,7 +95,7 @@ impl Source {
         let stored = self
             .stored_tree
             .as_ref()
-            .ok_or_else(|| anyhow!("there is none: a manifest.json speaks of a tree, but has none"))
+            .ok_or_else(|| anyhow!("no tree: a manifest.json names a tree but has none"))
             .with_context(reading)
             .exits(Exit::Usage)
             .or_next(|| "name the directory that it is in".to_owned())?;
@@ -218,10 +218,7 @@ impl Source {
             }
             Err(Failure::new(
                 Exit::NotVerified,
-                format!(
-                    "{name} in {} is not the one that the manifest speaks of",
-                    quote(path)
-                ),
+                format!("{name} in {} does not match the manifest", quote(path)),
             ))
         };
         same(DECLARATION_NAME, &declaration, statement.declaration)?;

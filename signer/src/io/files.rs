@@ -174,13 +174,13 @@ fn create_named(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 pub fn replace(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let writing = || format!("failed to write {}", quote(path));
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(anyhow!("what is there is not a regular file"))
+        return Err(anyhow!("it exists and is not a regular file"))
             .with_context(writing)
             .exits(Exit::Usage);
     }
     let name = path
         .file_name()
-        .ok_or_else(|| anyhow!("not the name of a file"))
+        .ok_or_else(|| anyhow!("not a file name"))
         .with_context(writing)
         .exits(Exit::Usage)?;
     let written = replace_with_temporary(path, name, bytes);
@@ -229,7 +229,9 @@ fn create_temporary(directory: &Path, name: &OsStr) -> io::Result<(PathBuf, File
             file => return Ok((path, file?)),
         }
     }
-    Err(io::Error::other("no free name for a temporary file"))
+    Err(io::Error::other(
+        "failed to find a free name for a temporary file",
+    ))
 }
 
 /// Locks what was just made. False, if another run took it for a leftover before it was locked.

@@ -163,7 +163,7 @@ fn wait(child: &mut Child, timeout: Duration) -> io::Result<std::process::ExitSt
             child.wait()?;
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("not done after {} s", timeout.as_secs()),
+                format!("timed out after {} s", timeout.as_secs()),
             ));
         }
         thread::sleep(Duration::from_millis(10));
@@ -193,7 +193,7 @@ mod tests {
         let endless = shell("exec yes").unwrap_err();
         assert!(endless.contains("more than 1000 bytes"), "{endless}");
         let slow = shell("exec sleep 30").unwrap_err();
-        assert!(slow.contains("not done after"), "{slow}");
+        assert!(slow.contains("timed out after"), "{slow}");
         let missing = output(Program::Missing, &[], 1, Duration::from_secs(1));
         assert!(missing.unwrap().is_none());
         let needed = need(Program::Missing, &[], 1, Duration::from_secs(1)).unwrap_err();

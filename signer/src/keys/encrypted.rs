@@ -36,7 +36,7 @@ impl Encrypted {
             next: CONVERT,
         };
         let key = EncryptedPrivateKeyInfoOwned::from_der(der).map_err(|_| {
-            refuse("it is encrypted in another way than with PBES2, scrypt or PBKDF2, and AES")
+            refuse("unsupported encryption: expected PBES2 with scrypt or PBKDF2, and AES")
         })?;
         let EncryptionScheme::Pbes2(parameters) = &key.encryption_algorithm else {
             return Err(refuse("it is encrypted with PBES1, which is broken"));
@@ -53,7 +53,7 @@ impl Encrypted {
         };
         if too_dear {
             return Err(refuse(
-                "its key derivation wants more than 1 GiB, or takes minutes",
+                "its key derivation is over the limit: it needs more than 1 GiB, or takes minutes",
             ));
         }
         Ok(Self(key))
@@ -73,7 +73,7 @@ impl Encrypted {
                 Err(wrong())
             }
             Err(error) => Err(Unusable {
-                cause: format!("it is encrypted in a way that is not read here: {error}"),
+                cause: format!("unsupported encryption: {error}"),
                 next: CONVERT,
             }),
         }
@@ -117,7 +117,7 @@ pub enum EncryptError {
     #[error(transparent)]
     Random(#[from] KeyError),
     /// The salt's length.
-    #[error("the salt has a wrong length")]
+    #[error("invalid length of the salt")]
     Salt,
     /// The encryption.
     #[error(transparent)]

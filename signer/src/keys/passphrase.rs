@@ -145,7 +145,7 @@ fn ask(prompt: &str) -> Outcome<Zeroizing<Vec<u8>>> {
         .read(true)
         .write(true)
         .open("/dev/tty")
-        .context("there is no terminal")
+        .context("no terminal")
         .context(reading)
         .exits(Exit::Usage)
         .or_next(|| "give --passphrase-file FILE or --passphrase-fd N".to_owned())?;

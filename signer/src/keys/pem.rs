@@ -46,14 +46,14 @@ pub fn parse(pem: &[u8]) -> Result<Pem, Unusable> {
     let has = |label: &str| has_text(&format!("-----BEGIN {label}-----"));
     let (cause, next) = if has_text("Proc-Type: 4,ENCRYPTED") {
         (
-            "it is encrypted as OpenSSL did it before PKCS#8, with one round of MD5",
+            "it is encrypted in OpenSSL's format before PKCS#8, with one round of MD5",
             CONVERT,
         )
     } else if has("ENCRYPTED PRIVATE KEY") || has("PRIVATE KEY") {
         ("its PEM block is damaged", NEW_KEY)
     } else if has("EC PRIVATE KEY") || has("EC PARAMETERS") {
         (
-            "it is a SEC1 key ('EC PRIVATE KEY'), and PKCS#8 is read",
+            "it is a SEC1 key ('EC PRIVATE KEY'): expected PKCS#8",
             "openssl pkcs8 -topk8 -nocrypt -in KEY -out pkcs8.key",
         )
     } else if has("PUBLIC KEY") {

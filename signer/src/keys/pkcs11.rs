@@ -173,14 +173,14 @@ fn find_token(module: &Pkcs11, uri: &Uri) -> Outcome<(Slot, String)> {
     match (meant.pop(), meant.len()) {
         (Some(token), 0) => Ok(token),
         (Some(_), more) => {
-            let many = format!("{uri} means {} tokens", more + 1);
+            let many = format!("{uri} matches {} tokens", more + 1);
             Err(Failure::new(Exit::Usage, many).next("name one with token= and serial="))
         }
         (None, _) => {
-            let none = format!("there is no token as {uri} means");
+            let none = format!("no token matches {uri}");
             let there = match others.as_slice() {
-                [] => "there is none at all; is the device plugged in?".to_owned(),
-                others => format!("there are: {}", others.join(", ")),
+                [] => "no token was found; is the device plugged in?".to_owned(),
+                others => format!("tokens found: {}", others.join(", ")),
             };
             Err(Failure::new(Exit::Undecided, none).next(there))
         }
@@ -203,7 +203,7 @@ fn log_in(session: &Session, uri: &Uri, token: &str, pin: &Passphrase<'_>) -> Ou
         Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
             let wrong = format!("the PIN of the token '{token}' is wrong");
             Err(Failure::new(Exit::Usage, wrong)
-                .next("look before the next try: after a few of them a token locks itself"))
+                .next("check the PIN first: a token locks itself after a few wrong PINs"))
         }
         Err(Error::Pkcs11(RvError::PinLocked, _)) => {
             let locked = format!("the token '{token}' is locked: the PIN was wrong too often");
@@ -238,12 +238,12 @@ fn one(
         [one] => Ok(*one),
         [] => Err(Failure::new(
             Exit::Undecided,
-            format!("there is no {what} for {uri} in the token"),
+            format!("the token has no {what} for {uri}"),
         )
         .next("list them: pkcs11-tool --module MODULE --login --list-objects")),
         more => Err(Failure::new(
             Exit::Usage,
-            format!("{uri} means {} objects of the kind {what}", more.len()),
+            format!("{uri} matches {} objects of the kind {what}", more.len()),
         )
         .next("name one with object= and id=")),
     }

@@ -24,7 +24,7 @@ impl<'a> Waivers<'a> {
         for waiver in &declared.lint {
             if table::find(&waiver.rule).is_none() {
                 let problem = format!(
-                    "there is no rule '{}': 'earmark lint --list' has them all",
+                    "unknown rule '{}': 'earmark lint --list' prints all rules",
                     waiver.rule
                 );
                 return Err(Declaration::error_at(bytes, waiver.at, &problem));
@@ -70,7 +70,7 @@ fn note(waiver: &Waiver) -> String {
         .as_ref()
         .map_or_else(String::new, |path| format!(" at {path}"));
     format!(
-        "the waiver of '{}'{at} matches nothing: take it out",
+        "the waiver of '{}'{at} matches nothing: remove it",
         waiver.rule
     )
 }

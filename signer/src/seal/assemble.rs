@@ -214,7 +214,7 @@ fn measure_root(
         if linked && stamp.is_some_and(|stamp| stamp.path == entry.path && stamp.changes) {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("{} has several names and is to be stamped", entry.path),
+                format!("{} has several hard links, and must be stamped", entry.path),
             )
             .next("give it an inode of its own: copy it and rename the copy over it"));
         }
@@ -306,7 +306,7 @@ pub fn source_date_epoch(variable: Option<OsString>) -> Outcome<Option<u64>> {
             Failure::new(
                 Exit::Usage,
                 format!(
-                    "SOURCE_DATE_EPOCH is '{}'",
+                    "invalid SOURCE_DATE_EPOCH '{}'",
                     value.to_string_lossy().escape_debug()
                 ),
             )

@@ -117,10 +117,10 @@ impl UnsignedBundle {
         } = &self.statement;
         let refuse = |why: &str| Err(Failure::new(Exit::NotVerified, format!("refused: {why}")));
         if crypto::sha256(&self.declaration) != *declaration {
-            return refuse("earmark.toml is not the one that statement.json speaks of");
+            return refuse("earmark.toml does not match statement.json");
         }
         if crypto::sha256(&self.tree) != *tree {
-            return refuse("tree.zst is not the one that statement.json speaks of");
+            return refuse("tree.zst does not match statement.json");
         }
         let declared = Declaration::parse(&self.declaration)
             .context("earmark.toml")
@@ -233,7 +233,7 @@ impl UnsignedBundle {
         {
             return Err(Failure::new(
                 Exit::NotVerified,
-                "refused: the manifest.json that is there signs another statement",
+                "refused: the existing manifest.json signs another statement",
             )
             .next("remove it, or measure again"));
         }
@@ -288,7 +288,7 @@ impl SignedBundle {
             .context("refused by the trust file")
             .exits(Exit::NotVerified)
             .or_next(|| {
-                "sign with keys that the trust file has with the purpose 'image', as many as its \
+                "sign with keys of the trust file that have the purpose 'image', as many as its \
                  threshold says"
                     .to_owned()
             })

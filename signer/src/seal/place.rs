@@ -78,7 +78,7 @@ pub fn refuse_unplaceable(root: &Root) -> Outcome<()> {
     if look(LIB)? != Some(FileType::Directory) {
         return refuse(
             LIB,
-            "not a directory, and the seal goes beneath it",
+            "not a directory: the seal is placed below it",
             "is --root the root of an image?",
         );
     }

@@ -38,7 +38,7 @@ fn privileged_concurrent_s3_channel_writers_lose_no_release() {
     let channel =
         |words: &[&str]| -> Run { service.earmark(&bench, &[&["channel"], words].concat(), &user) };
     let missing = channel(&["show", AT]).must(11).err;
-    assert!(missing.contains("there is no channel"), "{missing}");
+    assert!(missing.contains("no channel exists"), "{missing}");
     let init = ["init", AT, "--image", "web", "--key", "c.key"];
     channel(&init).must(0);
     channel(&init).must(2);
@@ -57,7 +57,7 @@ fn privileged_concurrent_s3_channel_writers_lose_no_release() {
                         return overtaken;
                     }
                     assert_eq!(run.code, 11, "{}", run.err);
-                    assert!(run.err.contains("somebody else changed"), "{}", run.err);
+                    assert!(run.err.contains("was changed concurrently"), "{}", run.err);
                 }
                 unreachable!()
             })

@@ -139,9 +139,13 @@ fn privileged_grant_is_fetched_and_hostile_server_responses_are_discarded() {
     assert_eq!(fetched(), grant);
 
     for (port, case, said) in [
-        (server.port, "garbage", "is no grant"),
-        (server.port, "endless", "larger than the 65536 bytes"),
-        (server.port, "liar", "is no grant"),
+        (server.port, "garbage", "is not a grant"),
+        (
+            server.port,
+            "endless",
+            "larger than the limit of 65536 bytes",
+        ),
+        (server.port, "liar", "is not a grant"),
         (server.port, "short", "failed to fetch"),
         (server.port, "slow", "no answer in time"),
         (server.port, "redirect", "redirects are not followed"),
@@ -159,11 +163,11 @@ fn privileged_grant_is_fetched_and_hostile_server_responses_are_discarded() {
     }
     // What keeps the channel away takes nothing of it away that is there.
     for (case, said) in [
-        ("endless", "larger than the 786432 bytes"),
+        ("endless", "larger than the limit of 786432 bytes"),
         ("short", "failed to fetch"),
         ("redirect", "redirects are not followed"),
         ("busy", "it answered 503"),
-        ("nothing", "there is no document"),
+        ("nothing", "no such document"),
     ] {
         let bench = with(server.port, case);
         bench.write(CHANNEL, b"old");

@@ -387,13 +387,13 @@ fn privileged_device_with_any_content_is_never_formatted() {
             volume.write(446, &entry);
             volume.write(510, &[0x55, 0xaa]);
         }),
-        ("its first byte", "no probe knows", |volume| {
+        ("its first byte", "unknown data", |volume| {
             volume.write(0, b"x");
         }),
-        ("its last byte", "no probe knows", |volume| {
+        ("its last byte", "unknown data", |volume| {
             volume.write(Loop::SIZE - 1, b"x");
         }),
-        ("something between", "no probe knows", |volume| {
+        ("something between", "unknown data", |volume| {
             volume.write(Loop::SIZE / 2, &[7; 1 << 20]);
         }),
         ("it is encrypted", "crypto_LUKS", |volume| {

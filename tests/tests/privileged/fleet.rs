@@ -92,7 +92,7 @@ fn privileged_s3_reports_are_all_read_despite_transient_server_errors() {
             "wrong signature",
         ),
         (vec![REGION], at, "credentials"),
-        (user.clone(), "s3://nowhere/web/", "there is no such bucket"),
+        (user.clone(), "s3://nowhere/web/", "no such bucket"),
         (user[..2].to_vec(), at, "AWS_REGION"),
     ] {
         let refused = status(at, &environment, &[]);

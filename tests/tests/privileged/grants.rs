@@ -150,8 +150,8 @@ earmark-agent status --json | grep -A 12 taints
         ("it is for the image 'db'", 1),
         ("0 of 1 needed signatures", 3),
         ("OPENED by a grant until", 1),
-        ("a grant is closed, its time is over", 1),
-        ("it was taken before", 1),
+        ("a grant is closed, it expired", 1),
+        ("it was accepted before", 1),
     ] {
         let lines = seen.journal.lines().filter(|line| line.contains(part));
         // Once to the journal by itself, and once as what its unit printed.

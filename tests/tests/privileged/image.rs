@@ -290,7 +290,7 @@ fn privileged_ambiguous_root_partition_must_be_named() {
     says(
         &verify(&bench, &image, &["--partition", "3"]),
         2,
-        &["no partition 3", "partition 2"],
+        &["partition 3 does not exist", "partition 2"],
     );
     // Which of two a machine boots is not for us to guess.
     let tampered = bench.copy();
@@ -354,7 +354,7 @@ fn privileged_mounted_or_unclean_file_system_is_refused() {
         says(
             &verify(&bench, &copy, &[]),
             11,
-            &["partition 1", kind, "shut the machine down"],
+            &["partition 1", kind, "shut down the machine"],
         );
         // Unmounted, it is read, and has what was written.
         let violated = verify(&bench, &image, &[]).must(10);
@@ -380,7 +380,7 @@ fn privileged_truncated_misnamed_or_backed_disk_image_is_refused() {
     says(
         &verify(&bench, &renamed, &[]),
         11,
-        &["other than its name says"],
+        &["contradicts its name"],
     );
     fs::rename(&renamed, &whole).unwrap();
     verify(&bench, &whole, &[]).must(0);
@@ -398,7 +398,7 @@ fn privileged_truncated_misnamed_or_backed_disk_image_is_refused() {
             let size = file.metadata().unwrap().len();
             file.set_len(size.saturating_sub(cut).max(size / 2))
                 .unwrap();
-            says(&verify(&bench, image, &[]), 11, &["cut short"]);
+            says(&verify(&bench, image, &[]), 11, &["truncated"]);
         }
     }
     says(

@@ -347,10 +347,10 @@ fn privileged_ambiguous_pkcs11_uri_is_refused_and_the_pin_is_not_printed() {
             "PIN of the token 'release' is wrong",
         ),
         ("token=release;object=one", "missing", 11, "missing"),
-        ("object=one", "pin", 2, "means 2 tokens"),
-        ("token=nobody;object=one", "pin", 11, "there are: "),
+        ("object=one", "pin", 2, "matches 2 tokens"),
+        ("token=nobody;object=one", "pin", 11, "tokens found: "),
         ("token=release;object=none", "pin", 11, "no private key"),
-        ("token=release;object=twin", "pin", 2, "means 2 objects"),
+        ("token=release;object=twin", "pin", 2, "matches 2 objects"),
         ("token=release;object=large", "pin", 2, "P-256"),
         ("token=release;object=rsa", "pin", 2, "neither"),
     ] {

@@ -140,7 +140,7 @@ cat /run/earmark-report/earmark.prom > /run/test/prom
         assert!(status.contains("start drain.service"), "{name}: {status}");
     }
     let problem = |name: &str| said(looked, name).0["channel"]["problem"].to_string();
-    assert!(problem("replayed").contains("was seen before"), "{looked}");
+    assert!(problem("replayed").contains("already accepted"), "{looked}");
     assert!(!looked.contains("drained: drained"), "{looked}");
     let pending =
         "pending: \"pending\":{\"state\":\"revoked\",\"action\":\"startdrain.service\",\"at\":";
@@ -374,7 +374,7 @@ fn privileged_report_and_channel_use_s3_with_the_instance_role() {
         .expect("it never gave the channel");
     // Which instance this is, only a host that was locked down knows: no grant is looked for.
     assert!(
-        fetched.err.contains("which instance this is"),
+        fetched.err.contains("the id of this instance"),
         "{}",
         fetched.err
     );

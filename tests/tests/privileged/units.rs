@@ -210,7 +210,7 @@ fn privileged_killed_boot_verification_is_undecided_and_triggers_the_policy() {
             fs::set_permissions(&killer, fs::Permissions::from_mode(0o755)).unwrap();
         })
     };
-    let told = "UNDECIDED: the verification came to nothing: it was ended by SIGKILL";
+    let told = "UNDECIDED: the verification did not complete: it was ended by SIGKILL";
     let seen = killed("report").boot(READY);
     assert_eq!(seen.state("earmark-verify.service"), "failed");
     assert_eq!(seen.state("workload.service"), "active", "{}", seen.journal);

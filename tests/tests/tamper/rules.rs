@@ -163,19 +163,16 @@ fn rules_over_earmarks_own_files_or_without_effect_are_refused() {
     bench.copy().seal().must(0);
     let spec = fs::read_to_string(bench.path("earmark.toml")).unwrap();
     for (rule, why) in [
-        ("/usr/bin/**", "would let go of '/usr/bin/earmark*'"),
-        (
-            "/usr/lib/earmark/**",
-            "would let go of '/usr/lib/earmark/**'",
-        ),
-        ("/etc/systemd/**", "would let go of"),
+        ("/usr/bin/**", "would unseal '/usr/bin/earmark*'"),
+        ("/usr/lib/earmark/**", "would unseal '/usr/lib/earmark/**'"),
+        ("/etc/systemd/**", "would unseal"),
         (
             "/etc/absent.conf",
             "has no effect: the image has no such path",
         ),
         (
             "/etc/resolv.conf",
-            "has no effect: 'mutable /etc/resolv.conf', which comes later",
+            "has no effect: the later rule 'mutable /etc/resolv.conf' overrides",
         ),
         ("/etc/cron.d/*.conf", "rule-over-code"),
     ] {
@@ -190,7 +187,7 @@ fn rules_over_earmarks_own_files_or_without_effect_are_refused() {
     let with = spec.replacen("owner = \"root\"", "owner = \"nobody-here\"", 1);
     fs::write(bench.path("earmark.toml"), with).unwrap();
     let refused = bench.seal().must(2);
-    let place = "there is no 'nobody-here' in /etc/passwd";
+    let place = "user 'nobody-here' is not in /etc/passwd";
     assert!(
         refused.err.contains(place) && refused.err.contains("line "),
         "{}",

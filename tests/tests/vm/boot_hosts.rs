@@ -76,7 +76,7 @@ fn vm_full_run_tmpfs_changes_no_verdict() {
     seen.must_be_at_work();
     assert!(seen.console.contains("100% /run"), "{}", seen.console);
     let said = seen.step("said").must(0).out;
-    assert!(said.contains("failed to keep the result"), "{said}");
+    assert!(said.contains("failed to save the result"), "{said}");
     seen.step("freed").must(0);
     assert_eq!(seen.step("later").must(0).json()["verdict"], "verified");
     must_refuse_a_change(&disk, &boot);

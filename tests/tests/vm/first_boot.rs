@@ -383,7 +383,7 @@ fn vm_step_without_retry_begins_at_most_once_across_a_power_cut() {
             assert_eq!(attempts, [1, 1, 1, 1, 0], "point {point}");
             assert!(begun <= 1, "point {point}: {joined}");
             let said = seen.said().join("\n");
-            let reason = "FIRST BOOT FAILED: step 'join': a crash cut it short";
+            let reason = "FIRST BOOT FAILED: step 'join': a crash interrupted the step";
             assert!(said.contains(reason), "{said}");
             assert_eq!(seen.step("hostname").out.trim(), "web-prod");
             assert!(!seen.is_active("web.service"));

@@ -154,7 +154,7 @@ fn vm_fleet_follows_promote_revoke_and_rollback() {
     let (_, report) = fleet.boot(&back, third, "");
     assert_eq!(state(&report), "current", "{report}");
     let problem = report["channel"]["problem"].as_str().unwrap_or_default();
-    assert!(problem.contains("was seen before"), "{report}");
+    assert!(problem.contains("already accepted"), "{report}");
     fs::copy(fleet.at("kept.json"), fleet.at("stable.json")).unwrap();
     must_be(&fleet.status(0, WRONG), "current");
 

@@ -54,7 +54,7 @@ const fn when(key: Key, harmful: &'static [&'static str], why: &'static str) -> 
 }
 
 const ENVIRONMENT: &str = "changes the environment of systemd";
-const MITIGATION: &str = "turns a protection against faults of processors off";
+const MITIGATION: &str = "turns off a mitigation of processor vulnerabilities";
 
 /// As systemd reads "no".
 const NO: &[&str] = &["0", "no", "n", "false", "f", "off"];
@@ -87,20 +87,26 @@ pub(super) const RULES: &[Rule] = &[
         &["/init"],
         "starts another first process in the initrd",
     ),
-    rule(Is("break"), "stops in the initrd for a shell"),
-    rule(Is("rdbreak"), "stops in the initrd for a shell"),
+    rule(
+        Is("break"),
+        "stops the boot in the initrd and opens a shell",
+    ),
+    rule(
+        Is("rdbreak"),
+        "stops the boot in the initrd and opens a shell",
+    ),
     // systemd takes sysvinit's words, too: -b, -s, s, S, single, and the runlevel 1.
-    rule(Bare("emergency"), "asks for a shell instead of the system"),
-    rule(Bare("_b"), "asks for a shell instead of the system"),
-    rule(Bare("rescue"), "asks for a shell instead of the system"),
-    rule(Bare("single"), "asks for a shell instead of the system"),
-    rule(Bare("_s"), "asks for a shell instead of the system"),
-    rule(Bare("s"), "asks for a shell instead of the system"),
-    rule(Bare("S"), "asks for a shell instead of the system"),
-    rule(Bare("1"), "asks for a shell instead of the system"),
+    rule(Bare("emergency"), "starts a shell instead of the system"),
+    rule(Bare("_b"), "starts a shell instead of the system"),
+    rule(Bare("rescue"), "starts a shell instead of the system"),
+    rule(Bare("single"), "starts a shell instead of the system"),
+    rule(Bare("_s"), "starts a shell instead of the system"),
+    rule(Bare("s"), "starts a shell instead of the system"),
+    rule(Bare("S"), "starts a shell instead of the system"),
+    rule(Bare("1"), "starts a shell instead of the system"),
     // Ubuntu's friendly-recovery has a generator that makes it the default target.
-    rule(Bare("recovery"), "asks for a shell instead of the system"),
-    rule(Is("systemd.break"), "stops the boot for a shell"),
+    rule(Bare("recovery"), "starts a shell instead of the system"),
+    rule(Is("systemd.break"), "stops the boot and opens a shell"),
     unless(
         Is("systemd.unit"),
         DEFAULT_TARGETS,
@@ -136,12 +142,12 @@ pub(super) const RULES: &[Rule] = &[
     unless(
         Is("systemd.confirm_spawn"),
         NO,
-        "lets somebody at the console skip services",
+        "lets a person at the console skip services",
     ),
     unless(
         Is("systemd.service_watchdogs"),
         YES,
-        "turns the watchdogs of services off",
+        "turns off the watchdogs of services",
     ),
     rule(
         Is("systemd.setenv"),
@@ -175,11 +181,11 @@ pub(super) const RULES: &[Rule] = &[
     unless(
         Is("cloud_init"),
         &["enabled"],
-        "turns cloud-init off, and what the image does with it",
+        "turns off cloud-init, and what the image does with it",
     ),
     rule(
         Is("container"),
-        "has the service manager believe that it is in a container",
+        "makes the service manager assume that it runs in a container",
     ),
     // The kernel hands a word that it does not know to the first process, as its environment.
     rule(Begins("SYSTEMD_"), ENVIRONMENT),
@@ -209,20 +215,16 @@ pub(super) const RULES: &[Rule] = &[
         Is("systemd.machine_id"),
         "gives the host another machine id",
     ),
-    unless(
-        Is("systemd.factory_reset"),
-        NO,
-        "takes the host's data away",
-    ),
+    unless(Is("systemd.factory_reset"), NO, "removes the host's data"),
     rule(Is("systemd.hostname"), "gives the host another name"),
     rule(
         Is("systemd.random_seed"),
-        "hands the host a random seed that others know",
+        "gives the host a random seed that others know",
     ),
     rule(Begins("systemd.clock"), "sets the clock"),
     rule(
         Begins("systemd.condition"),
-        "has units start, or not, as if the host were in another state",
+        "overrides conditions, so that other units start",
     ),
     rule(
         Is("systemd.mount_extra"),
@@ -232,13 +234,13 @@ pub(super) const RULES: &[Rule] = &[
         Is("systemd.swap_extra"),
         "adds a swap area that the image does not have",
     ),
-    unless(Is("systemd.ssh_auto"), NO, "opens a way in by SSH"),
-    rule(Is("systemd.ssh_listen"), "opens a way in by SSH"),
+    unless(Is("systemd.ssh_auto"), NO, "opens SSH access"),
+    rule(Is("systemd.ssh_listen"), "opens SSH access"),
     rule(Begins("systemd.pull"), "downloads an image at boot"),
-    unless(Is("fstab"), YES, "mounts nothing of what the image mounts"),
-    rule(Begins("mount.usr"), "takes /usr from elsewhere"),
+    unless(Is("fstab"), YES, "turns off the mounts of the image"),
+    rule(Begins("mount.usr"), "mounts /usr from another source"),
     // The initrd.
-    rule(Is("cmdline"), "asks for more words at the console"),
+    rule(Is("cmdline"), "asks for more arguments at the console"),
     unless(
         Is("shell"),
         NO,
@@ -246,13 +248,13 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Begins("live."),
-        "takes the root from another place than its disk",
+        "mounts the root from another source than its disk",
     ),
-    rule(Is("nfsroot"), "takes the root from the network"),
-    rule(Is("netroot"), "takes the root from the network"),
+    rule(Is("nfsroot"), "mounts the root from the network"),
+    rule(Is("netroot"), "mounts the root from the network"),
     rule(
         Is("loop"),
-        "takes the root from a file of another file system",
+        "mounts the root from a file of another file system",
     ),
     unless(
         Is("overlayroot"),
@@ -262,7 +264,7 @@ pub(super) const RULES: &[Rule] = &[
     unless(Is("overlay"), NO, "puts an overlay over the root"),
     rule(
         Is("dm_mod.create"),
-        "makes a device that the image does not have",
+        "creates a device that the image does not have",
     ),
     rule(
         Is("driver.pre"),
@@ -279,17 +281,17 @@ pub(super) const RULES: &[Rule] = &[
     unless(
         Is("resume"),
         &["", "none"],
-        "goes on with memory from a disk, in which nothing was verified",
+        "resumes memory from a disk, which was not verified",
     ),
     // The kernel.
     rule(
         Begins("sysctl."),
         "changes a setting of the kernel before anything is verified",
     ),
-    unless(Is("selinux"), ON, "turns SELinux off"),
-    unless(Is("enforcing"), ON, "has SELinux report only"),
-    unless(Is("autorelabel"), NO, "labels every file anew"),
-    unless(Is("apparmor"), ON, "turns AppArmor off"),
+    unless(Is("selinux"), ON, "turns off SELinux"),
+    unless(Is("enforcing"), ON, "makes SELinux permissive"),
+    unless(Is("autorelabel"), NO, "relabels every file"),
+    unless(Is("apparmor"), ON, "turns off AppArmor"),
     unless(
         Is("security"),
         &["apparmor", "selinux"],
@@ -299,36 +301,32 @@ pub(super) const RULES: &[Rule] = &[
     unless(
         Is("lockdown"),
         &["integrity", "confidentiality"],
-        "takes the kernel's lockdown away",
+        "turns off the kernel's lockdown",
     ),
-    unless(
-        Is("module.sig_enforce"),
-        ON,
-        "lets modules load that nobody signed",
-    ),
+    unless(Is("module.sig_enforce"), ON, "allows unsigned modules"),
     unless(
         Is("ima_appraise"),
         &["enforce"],
-        "keeps IMA from refusing files",
+        "stops IMA from refusing files",
     ),
-    rule(Is("evm"), "has EVM sign whatever is there"),
-    unless(Is("audit"), ON, "turns auditing off"),
+    rule(Is("evm"), "makes EVM sign files without verification"),
+    unless(Is("audit"), ON, "turns off auditing"),
     rule(
         Is("initcall_blacklist"),
         "keeps a part of the kernel from starting",
     ),
     rule(
         Is("firmware_class.path"),
-        "takes firmware from another directory",
+        "loads firmware from another directory",
     ),
     unless(
         Is("iomem"),
         &["strict"],
-        "opens the memory of devices to programs",
+        "gives programs access to the memory of devices",
     ),
-    rule(Begins("kgdb"), "opens a debugger of the kernel"),
-    rule(Is("kdb"), "opens a debugger of the kernel"),
-    rule(Is("sysrq_always_enabled"), "lets a console end processes"),
+    rule(Begins("kgdb"), "opens a kernel debugger"),
+    rule(Is("kdb"), "opens a kernel debugger"),
+    rule(Is("sysrq_always_enabled"), "lets a console kill processes"),
     unless(Is("mitigations"), &["auto", "auto,nosmt"], MITIGATION),
     rule(Begins("nospec"), MITIGATION),
     rule(Is("nopti"), MITIGATION),
@@ -336,9 +334,9 @@ pub(super) const RULES: &[Rule] = &[
     rule(Is("nopku"), MITIGATION),
     rule(
         Is("norandmaps"),
-        "has programs lie where everybody expects them",
+        "turns off address randomization of programs",
     ),
-    rule(Is("no_hash_pointers"), "shows where the kernel lies"),
+    rule(Is("no_hash_pointers"), "reveals addresses of the kernel"),
     rule(Is("nosmep"), MITIGATION),
     rule(Is("nosmap"), MITIGATION),
     when(Is("pti"), OFF, MITIGATION),
@@ -354,22 +352,22 @@ pub(super) const RULES: &[Rule] = &[
     when(Is("gather_data_sampling"), OFF, MITIGATION),
     rule(
         Is("nokaslr"),
-        "has the kernel lie where everybody expects it",
+        "turns off address randomization of the kernel",
     ),
     when(Is("noexec"), OFF, "lets data be executed"),
     when(
         Is("randomize_kstack_offset"),
         OFF,
-        "takes a protection of the kernel away",
+        "turns off a protection of the kernel",
     ),
     when(
         Is("init_on_alloc"),
         OFF,
-        "takes a protection of the kernel away",
+        "turns off a protection of the kernel",
     ),
     unless(
         Is("vsyscall"),
         &["none", "xonly"],
-        "maps old system calls into every process",
+        "maps legacy system calls into every process",
     ),
 ];

@@ -90,8 +90,8 @@ impl CommandLine {
             judgement.doubts.push(Doubt {
                 path: place(KERNEL),
                 problem: format!(
-                    "the byte {byte:#04x} is no printable ASCII, and not every reader of the line takes it \
-                     for the same; next: boot without it"
+                    "the byte {byte:#04x} is not printable ASCII, and readers of the line differ \
+                     in what it means; next: boot without it"
                 ),
             });
         }

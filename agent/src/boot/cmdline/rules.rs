@@ -46,9 +46,9 @@ fn by_value(key: &str, value: &str) -> Option<&'static str> {
                 .any(|other| value.trim_start_matches("block:").starts_with(other))
     };
     match key {
-        "root" if !is_local(value) => Some("takes the root from another place than a disk"),
+        "root" if !is_local(value) => Some("mounts the root from another source than a disk"),
         "boot" if value != "local" && !is_local(value) => {
-            Some("takes the root from another place than its disk")
+            Some("mounts the root from another source than its disk")
         }
         // `ds=nocloud;s=http://…`; a name alone is one of cloud-init's own sources.
         "ds" if !value
@@ -100,7 +100,7 @@ pub(super) fn judge_line(line: &str) -> Option<&'static str> {
     if places.any(|at| !is_in_hardware_address(line, at)) {
         Some("configures cloud-init, which then runs what it says")
     } else if roots.len() > 1 {
-        Some("names a second root: readers differ in which one they take")
+        Some("names a second root: readers differ in which root they use")
     } else {
         None
     }

@@ -68,7 +68,7 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
         let found = match item {
             Item::File(text) => match fs::read(at(&path)) {
                 Ok(bytes) if bytes == text.as_bytes() => continue,
-                Ok(_) => "another text".to_owned(),
+                Ok(_) => "different content".to_owned(),
                 Err(error) => error.to_string(),
             },
             Item::Link(to) => match fs::read_link(at(&path)) {
@@ -99,7 +99,7 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
             let is_ours = expected.contains(&Path::new(EARLY).join(directory).join(GATE));
             let is_before = BEFORE.iter().any(|before| place == Path::new(before));
             if (is_before || !is_ours) && fs::symlink_metadata(at(&path)).is_ok() {
-                let found = "something that lets a unit start before the verdict".to_owned();
+                let found = "a drop-in that lets a unit start before the verdict".to_owned();
                 violations.push(violation(&path, "nothing", found));
             }
         }
@@ -122,7 +122,7 @@ fn look(root: &Root, policy: &Policy, line: &CommandLine) -> Vec<Violation> {
         });
         let before = before.filter(|path| fs::symlink_metadata(at(path)).is_ok());
         for path in added.chain(before) {
-            let found = "something that changes a unit of the agent".to_owned();
+            let found = "a file that changes a unit of the agent".to_owned();
             violations.push(violation(&path, "nothing", found));
         }
     }

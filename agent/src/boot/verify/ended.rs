@@ -56,7 +56,7 @@ impl End {
             (None, _) if self.result == "success" => return None,
             (None, _) => "it did not start".to_owned(),
         };
-        let text = format!("the verification came to nothing: {how} ({})", self.result);
+        let text = format!("the verification did not complete: {how} ({})", self.result);
         Some(summary::clean(&text))
     }
 }
@@ -90,7 +90,7 @@ fn tell(root: &Root, problem: &str) {
 
 fn keep(root: &Root, report: &Report) {
     if let Err(error) = record::keep(root, report, None, grants::taints(root)) {
-        complain!("earmark-agent: failed to keep the result: {error:#}, ignoring");
+        complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         let root = TestRoot::bare();
         tell(
             &root.open(),
-            "the verification came to nothing: it was ended by SIGKILL (oom-kill)",
+            "the verification did not complete: it was ended by SIGKILL (oom-kill)",
         );
         let status = record::read(&root.open()).unwrap().unwrap();
         assert_eq!(status.report.verdict, Verdict::Undecided);

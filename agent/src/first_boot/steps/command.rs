@@ -55,7 +55,8 @@ impl Command<'_> {
         let finished = run_step(&run, &format!("step '{name}'")).await?;
         if finished.left_behind > 0 {
             complain!(
-                "earmark-agent: step '{name}' left {} processes behind, which were killed: declare a unit for what is to go on",
+                "earmark-agent: step '{name}' left {} processes behind, which were killed; next: \
+                 declare a unit for a process that must keep running",
                 finished.left_behind
             );
         }

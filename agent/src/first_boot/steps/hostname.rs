@@ -16,7 +16,7 @@ pub fn apply(context: &Context<'_>, template: &Template) -> StepResult {
     check(&name)?;
     // sethostname(2) names the kernel that runs, whatever root the image is in.
     if !context.image.root.is_live() {
-        return Err("only the running host itself can be named"
+        return Err("the host name can be set only on the running host"
             .to_owned()
             .into());
     }
@@ -39,7 +39,7 @@ fn check(name: &str) -> Result<(), String> {
     }
     // The name is made of values, which may hold anything.
     Err(format!(
-        "'{}' is no host name: expected letters, digits and inner hyphens, in parts of at most \
+        "'{}' is not a host name: expected letters, digits and inner hyphens, in parts of at most \
          {MOST_OF_A_PART} between dots, {MOST} in all",
         earmark_manifest::escape::Escaped(name.as_bytes())
     ))

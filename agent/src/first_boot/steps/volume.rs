@@ -40,7 +40,9 @@ pub async fn apply(
     is_first: bool,
 ) -> StepResult {
     if !context.image.root.is_live() {
-        return Err("only the running host itself has devices".to_owned().into());
+        return Err("volumes can be mounted only on the running host"
+            .to_owned()
+            .into());
     }
     let declared: VolumeDevice = context.bindings.render(device)?.parse()?;
     let device = wait(&declared, if is_first { PATIENT } else { BRIEF }).await?;
@@ -98,13 +100,14 @@ async fn prepare(
         (Content::Blank, None) if is_first => {}
         (Content::Blank, None) => {
             return Err(format!(
-                "'{name}' is blank, and first boot is over: only then it is formatted"
+                "'{name}' is blank: a volume is formatted only during first boot, which is done"
             )
             .into());
         }
         _ => {
             return Err(format!(
-                "'{name}' has {found}, and not {kind} as declared: what holds data is never formatted"
+                "'{name}' has {found}: expected {kind}, as declared; a device with data is never \
+                 formatted"
             )
             .into());
         }

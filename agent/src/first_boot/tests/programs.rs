@@ -137,7 +137,7 @@ fn processes_started_by_a_step_are_killed_when_the_step_ends() {
     let stubborn = "#!/bin/sh\ntrap '' TERM\necho $$ > \"$1\"/pid\nwhile :; do sleep 1; done\n";
     for (script, more, ends) in [
         (daemon, "", None),
-        (stubborn, ", timeout = \"1s\"", Some("more than 1 s")),
+        (stubborn, ", timeout = \"1s\"", Some("timed out after 1 s")),
     ] {
         let bench = Bench::new(&[("starts", script)], &command("starts", more));
         match (bench.perform(), ends) {

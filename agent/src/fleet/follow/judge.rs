@@ -60,7 +60,7 @@ pub fn take(
         None => (None, None),
         Some(kept) => match believed(kept.document.as_bytes(), host) {
             Ok(verified) => (Some((kept, verified)), None),
-            Err(why) => (None, Some(format!("what was kept is not believed: {why}"))),
+            Err(why) => (None, Some(format!("the stored document is refused: {why}"))),
         },
     };
     let Some(brought) = brought else {
@@ -199,14 +199,14 @@ impl fmt::Display for ChannelStatus {
                 write!(f, "REVOKED: {}", self.reason.as_deref().unwrap_or("-"))?;
             }
             ChannelState::Unlisted => {
-                f.write_str("unlisted: the channel does not know this release")?;
+                f.write_str("unlisted: this release is not in the channel")?;
             }
             ChannelState::Expired => {
-                f.write_str("expired: what is known of the channel is over")?;
+                f.write_str("expired: the last known document of the channel has expired")?;
             }
             ChannelState::Unreachable => match self.fetched {
                 Some(time) => write!(f, "unreachable: last seen {}", utc(time))?,
-                None => f.write_str("unreachable: nothing is known of it")?,
+                None => f.write_str("unreachable: no document was ever accepted")?,
             },
         }
         if let Some(pending) = &self.pending {

@@ -113,7 +113,7 @@ impl Record {
         };
         // Not as if there were none: damage would take the taint away, and make used grants new.
         let record = store::parse(MAGIC, &bytes)
-            .with_context(|| format!("'{path}' is not as it was written: no grant is believed"))?;
+            .with_context(|| format!("'{path}' is damaged: no grant is accepted"))?;
         Ok(Some(record))
     }
 
@@ -122,7 +122,7 @@ impl Record {
         let bytes = store::to_bytes(MAGIC, self)?;
         // What could not be read again would be a host without a record.
         if bytes.len() > BOUND {
-            bail!("the grants on record are too many");
+            bail!("too many grants are on record");
         }
         store::replace(root, NAME, &bytes)
     }

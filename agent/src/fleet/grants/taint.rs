@@ -70,7 +70,7 @@ impl fmt::Display for Taint {
                 time(self.until)
             )?;
         } else {
-            f.write_str("what was opened on this instance cannot be told")?;
+            f.write_str("the locks that grants opened on this instance are unknown")?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {}", clean(reason)),

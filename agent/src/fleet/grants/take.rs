@@ -198,7 +198,7 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
         }
         return Err(Refused {
             is_replay: true,
-            ..refused("it was taken before, and a grant opens once".to_owned())
+            ..refused("duplicate: it was accepted before, and a grant opens once".to_owned())
         });
     }
     if grant.instance != *host.instance {
@@ -224,7 +224,7 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
     let (issued, expires) = (grant.time.issued(), grant.time.expires());
     if expires <= host.time {
         return Err(refused(format!(
-            "it is over since {}",
+            "it expired at {}",
             crate::host::utc(expires)
         )));
     }
@@ -236,17 +236,17 @@ pub fn judge(envelope: &[u8], host: &Host<'_>, record: &Record) -> Result<Option
     if issued > host.time.saturating_add(AHEAD) {
         // Not what time it is here: that is another text each minute, and would be told each time.
         return Err(later(format!(
-            "it was issued at {}, which is still to come: one of the clocks is wrong",
+            "it was issued at {}, which is in the future: one of the clocks is wrong",
             crate::host::utc(issued)
         )));
     }
     if record.grants.len() >= MOST {
         return Err(refused(format!(
-            "{MOST} were taken before: replace this host"
+            "limit reached: {MOST} grants were accepted before; next: replace this host"
         )));
     }
     if record.grants.iter().filter(|known| known.is_open()).count() >= MOST_OPEN {
-        return Err(later(format!("{MOST_OPEN} are open")));
+        return Err(later(format!("limit reached: {MOST_OPEN} grants are open")));
     }
     Ok(Some(grant.clone()))
 }

@@ -148,7 +148,7 @@ fn grant_opens_its_locks_until_expiry_and_taints_permanently() {
     assert!(is_open(&now) && now.events.is_empty());
     let now = bench.look_at("a", 100 + HOUR, Some(NOW + HOUR));
     assert!(!is_open(&now));
-    assert_eq!(told(&now), "closed: its time is over");
+    assert_eq!(told(&now), "closed: it expired");
     assert_eq!(bench.look().events, []);
     assert_eq!(taints(&bench.root.open()).len(), 1);
 }
@@ -199,7 +199,7 @@ fn replayed_grant_opens_no_lock() {
     bench.bring(DROPPED, &once);
     let now = bench.look_at("a", 100, Some(NOW));
     assert!(!is_open(&now));
-    assert!(told(&now).contains("taken before"), "{}", told(&now));
+    assert!(told(&now).contains("accepted before"), "{}", told(&now));
     // What is fetched again and again is no news.
     bench.bring(FETCHED, &once);
     let now = bench.look();
@@ -236,7 +236,7 @@ fn grant_for_another_host_image_version_or_time_opens_no_lock() {
         ),
         (
             |grant| grant.time = GrantTime::new(NOW - HOUR, NOW).unwrap(),
-            "it is over since 2026-11-23",
+            "it expired at 2026-11-23",
         ),
         (
             |grant| grant.time = GrantTime::new(NOW + 361, NOW + HOUR).unwrap(),
@@ -319,11 +319,7 @@ fn tampered_grant_record_opens_no_lock_and_taints() {
     bench.root.write(RECORD, later.as_bytes());
     let now = bench.look();
     assert!(!is_open(&now));
-    assert!(
-        told(&now).contains("not as it was written"),
-        "{}",
-        told(&now)
-    );
+    assert!(told(&now).contains("is damaged"), "{}", told(&now));
     assert_eq!(taints(&bench.root.open())[0].kind, "unknown");
     // With a digest that fits, its signature does not.
     let body = later.split_once('\n').unwrap().1;
@@ -389,7 +385,7 @@ fn grant_record_of_another_instance_is_set_aside() {
     assert_eq!(taints(&bench.root.open()), []);
     let now = bench.look();
     assert!(!is_open(&now));
-    assert!(told(&now).contains("those of 0123"), "{}", told(&now));
+    assert!(told(&now).contains("for 0123"), "{}", told(&now));
     assert!(bench.root.at(&format!("{RECORD}.old")).exists());
     // A host that does not know who it is takes none, and keeps what it has.
     let mut bench = Bench::new();
@@ -398,7 +394,11 @@ fn grant_record_of_another_instance_is_set_aside() {
     bench.is("uninitialized");
     let now = bench.look();
     assert!(!is_open(&now));
-    assert!(told(&now).contains("which instance"), "{}", told(&now));
+    assert!(
+        told(&now).contains("the instance id of this host"),
+        "{}",
+        told(&now)
+    );
     assert_eq!(taints(&bench.root.open()).len(), 1);
 }
 
@@ -434,6 +434,6 @@ fn overlapping_grants_hold_a_lock_open_until_the_later_expiry() {
     let now = bench.look();
     assert_eq!(now.open[&GrantedLock::RemoteAccess], NOW + 2 * HOUR);
     let now = bench.look_at("a", 100 + HOUR, Some(NOW + HOUR));
-    assert_eq!(told(&now), "closed: its time is over");
+    assert_eq!(told(&now), "closed: it expired");
     assert_eq!(now.open.len(), 2);
 }

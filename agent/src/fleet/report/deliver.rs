@@ -91,7 +91,7 @@ impl Delivery<'_> {
             }
             // One that the disk does not give back is not waited for: those behind it are newer.
             let line = spool.read(number).unwrap_or_else(|error| {
-                complain!("earmark-agent: a report is dropped that cannot be read: {error}");
+                complain!("earmark-agent: dropping an unreadable report: {error}");
                 None
             });
             let report = line.and_then(|line| Some((Report::parse(&line).ok()?.name(), line)));
@@ -103,7 +103,7 @@ impl Delivery<'_> {
                     Err(Trouble::Unfit(why)) => {
                         self.drop_one();
                         self.state.failed = self.state.failed.saturating_add(1);
-                        complain!("earmark-agent: a report is dropped that is never taken: {why}");
+                        complain!("earmark-agent: dropping a report that the sink refuses: {why}");
                     }
                     // The first failure ends the turn: reports stay in order, and a sink that is down is asked once.
                     Err(trouble) => return Err(trouble),

@@ -31,31 +31,31 @@ pub fn render(status: Option<&Status>, declared: &Declared, state: &State) -> St
     counts(
         "earmark_report_sent_total",
         "counter",
-        "Reports that the sink took in this boot.",
+        "Reports that the sink accepted in this boot.",
         &|sink| Some(sink.sent),
     );
     counts(
         "earmark_report_failed_total",
         "counter",
-        "Times that the sink took none in this boot.",
+        "Failed deliveries to the sink in this boot.",
         &|sink| Some(sink.failed),
     );
     counts(
         "earmark_report_dropped_total",
         "counter",
-        "Reports of this boot that the sink will never get.",
+        "Reports of this boot that were dropped and never reach the sink.",
         &|sink| Some(sink.dropped),
     );
     counts(
         "earmark_report_spool_bytes",
         "gauge",
-        "What waits for the sink.",
+        "Bytes in the spool that wait for the sink.",
         &|sink| Some(sink.spooled),
     );
     counts(
         "earmark_report_last_success_timestamp_seconds",
         "gauge",
-        "When the sink took a report last.",
+        "Time at which the sink last accepted a report.",
         &|sink| sink.last,
     );
     text.0
@@ -80,7 +80,7 @@ fn host(text: &mut Text, status: &Status) {
     }
     text.states(
         "earmark_verdict",
-        "What came of the last verification.",
+        "Verdict of the last verification.",
         "verdict",
         &["verified", "partial", "violated", "undecided"],
         report.verdict.name(),
@@ -93,12 +93,12 @@ fn host(text: &mut Text, status: &Status) {
     );
     text.gauge(
         "earmark_undecided",
-        "What the last verification could not decide.",
+        "Items that the last verification could not decide.",
         "",
         report.counts.undecided,
     );
     if let Some(time) = report.time {
-        let help = "When the last verification was made.";
+        let help = "Time of the last verification.";
         text.gauge("earmark_verification_timestamp_seconds", help, "", time);
     }
     if let Some(state) = &status.lockdown {
@@ -106,7 +106,7 @@ fn host(text: &mut Text, status: &Status) {
         text.family(
             name,
             "gauge",
-            "Whether a lock that the image denies is shut, or has nothing to shut.",
+            "1 if a lock that the image denies is enforced or has nothing to shut.",
         );
         for lock in state
             .locks
@@ -123,7 +123,7 @@ fn host(text: &mut Text, status: &Status) {
     let taints = u64::try_from(status.taints.len()).unwrap_or(u64::MAX);
     text.gauge(
         "earmark_taints",
-        "What was done to this instance that its image does not say.",
+        "Taints of this instance: changes that its image does not declare.",
         "",
         taints,
     );
@@ -134,7 +134,7 @@ fn host(text: &mut Text, status: &Status) {
 
 fn channel(text: &mut Text, channel: &ChannelStatus) {
     let all = ChannelState::ALL.map(ChannelState::name);
-    let help = "Where this host stands by the channel of its image.";
+    let help = "State of this host in the channel of its image.";
     text.states(
         "earmark_channel_state",
         help,
@@ -158,12 +158,12 @@ fn channel(text: &mut Text, channel: &ChannelStatus) {
         ),
         (
             "earmark_channel_fetched_timestamp_seconds",
-            "When the channel was last found where it is published.",
+            "Time at which the channel was last fetched.",
             channel.fetched,
         ),
         (
             "earmark_channel_expires_timestamp_seconds",
-            "Until when what it says is news.",
+            "Time at which the channel document expires.",
             channel.expires,
         ),
     ] {

@@ -128,7 +128,7 @@ fn matching(look: &Look<'_>, pattern: &str) -> Result<Vec<String>, Unseen> {
     if ![directory, start, end].into_iter().all(is_plain) {
         // It may name any file: a doubt, where an empty list would read as `nothing included`.
         let pattern = few(std::slice::from_ref(&pattern));
-        return Err(format!("'Include {pattern}' is not understood").into());
+        return Err(format!("unsupported pattern in 'Include {pattern}'").into());
     }
     let names = look.list(directory.trim_start_matches('/'))?;
     let names = names.unwrap_or_default().into_iter().map(|(name, _)| name);

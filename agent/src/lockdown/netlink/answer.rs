@@ -13,7 +13,7 @@ use super::{
 /// An answer takes no longer than this, however much of it there is.
 pub(in super::super) const LONGEST: Duration = Duration::from_secs(10);
 
-pub(in super::super) const GARBLED: Refusal = Refusal::Answer("its answer does not add up");
+pub(in super::super) const GARBLED: Refusal = Refusal::Answer("its answer is malformed");
 
 /// Reason for which there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported => f.write_str("the kernel has none for this family"),
-            Self::Exists => f.write_str("there is one already"),
+            Self::Exists => f.write_str("one exists already"),
             Self::Late => write!(
                 f,
                 "its answer did not end within {} seconds",

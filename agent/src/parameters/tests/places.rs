@@ -179,7 +179,7 @@ async fn imds_of_another_instance_supplies_no_values() {
     let (values, asked) = of(Some("i-0fedcba9876543210")).await;
     let error = values.unwrap_err().to_string();
     assert!(
-        error.contains("speaks for instance i-0fedcba9876543210"),
+        error.contains("answers for instance i-0fedcba9876543210"),
         "{error}"
     );
     assert_eq!(asked, ["PUT api/token", "GET meta-data/instance-id"]);

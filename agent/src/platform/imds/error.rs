@@ -95,7 +95,7 @@ pub enum ImdsError {
     },
     /// Somebody else's answer.
     #[error(
-        "the metadata service speaks for instance {found}, and this is {expected}: nothing is taken \
+        "the metadata service answers for instance {found}: expected {expected}; nothing is used \
          from it; see what answers at 169.254.169.254"
     )]
     OtherInstance {

@@ -38,7 +38,7 @@ impl FromStr for InstanceId {
 
 /// Text that is no instance id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{found}' is no instance id such as i-0123456789abcdef0")]
+#[error("'{found}' is not an instance id such as i-0123456789abcdef0")]
 pub struct NoInstanceId {
     found: String,
 }

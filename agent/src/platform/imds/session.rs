@@ -95,7 +95,7 @@ impl Session {
             seconds: self.allowed.as_secs(),
             last: last.to_owned(),
         };
-        let mut last = "the time was over".to_owned();
+        let mut last = "timed out".to_owned();
         let mut wait = FIRST_WAIT;
         let mut is_renewed = false;
         loop {

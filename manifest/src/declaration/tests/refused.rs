@@ -45,7 +45,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "\"/srv/data\", reason",
             "\"/usr\", reason",
             (10, 12),
-            "unwatched",
+            "unverified",
         ),
         (
             "\"/srv/data\", reason",
@@ -87,13 +87,13 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "values = [\"prod\", \"staging\"]",
             "values = [\"a\"]\nmax = 3",
             (20, 7),
-            "does not go with",
+            "is not allowed for this type",
         ),
         (
             "required = true",
             "required = true\ndefault = \"prod\"",
             (18, 8),
-            "leave out one",
+            "cannot have a default",
         ),
         (
             "required = true",
@@ -123,7 +123,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "required = true",
             "required = true\nmultiline = true",
             (21, 13),
-            "does not go with",
+            "is not allowed for this type",
         ),
         (
             "values = [\"prod\", \"staging\"]",
@@ -201,7 +201,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             (37, 8),
             "duplicate step",
         ),
-        ("\"web.service\"", "\"web\"", (38, 8), "no suffix"),
+        ("\"web.service\"", "\"web\"", (38, 8), "no unit suffix"),
         (
             "unit = {",
             "hostname = { template = \"x\" }\nunit = {",
@@ -315,7 +315,7 @@ fn invalid_declaration_value_is_refused_with_line_and_column() {
             "url = ",
             "region = \"eu-central-1\"\nurl = ",
             (50, 1),
-            "are of s3:// URLs",
+            "are allowed only for s3:// URLs",
         ),
         (
             "to = [",

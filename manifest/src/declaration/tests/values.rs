@@ -30,7 +30,7 @@ fn text_parameter_without_pattern_is_refused_unquoted_in_a_step() {
             (9, step.find('{').unwrap() + 1),
             "{error}"
         );
-        let says = format!("'motto' can be any text and would go into {place} as it is");
+        let says = format!("'motto' accepts any text and would go into {place} unchanged");
         assert!(error.problem.starts_with(&says), "{error}");
         assert!(with_text("pattern = \"[a-z]+\"", step).is_ok(), "{step}");
         // A secret is refused for what it is.
@@ -66,7 +66,7 @@ fn template_file_requires_a_pattern_or_filter_for_text() {
     };
     let refused = check("", "a = \"{{ motto }}\"\n").unwrap_err();
     assert!(
-        refused.contains("would go into a file as it is"),
+        refused.contains("would go into a file unchanged"),
         "{refused}"
     );
     assert!(refused.contains("{{ motto | toml }}"), "{refused}");

@@ -13,12 +13,8 @@ use crate::{
 
 pub fn read(path: &Path) -> Outcome<Option<Found>> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("{} is not the name of a file", quote(path)),
-        )
-    })?;
+    let name = name
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("{} is not a file name", quote(path))))?;
     let bytes = files::read_in(files::parent(path), name, limits::CHANNEL, "channel")?;
     Ok(bytes.map(|bytes| Found { bytes, tag: None }))
 }

@@ -43,7 +43,10 @@ impl Object {
         let read = session.persist(&async |session: &Session| self.get(session, &url).await);
         read.with_context(|| format!("failed to read the channel '{self}'"))
             .exits(Exit::Undecided)
-            .or_next(|| "the caller needs s3:GetObject on it, and s3:ListBucket to be told that it is not there".to_owned())
+            .or_next(|| {
+                "the caller needs s3:GetObject on it, and s3:ListBucket to learn that it is missing"
+                    .to_owned()
+            })
     }
 
     /// A put whose answer is lost may have been done: then its own document is what is found there.
@@ -57,7 +60,8 @@ impl Object {
                     None => put.header("if-none-match", "*"),
                     Some(Found { tag: Some(tag), .. }) => put.header("if-match", tag),
                     Some(_) => {
-                        let error = anyhow!("it has no ETag, without which nothing is replaced");
+                        let error =
+                            anyhow!("it has no ETag: without an ETag an object is not replaced");
                         return Err(Trouble::Lasting(error));
                     }
                 };
@@ -118,10 +122,10 @@ async fn exchange(
     let request = request
         .header("x-amz-content-sha256", crypto::sha256(&body).hex())
         .body(body)
-        .context("the endpoint is no URL")
+        .context("the endpoint is not a URL")
         .and_then(|request| {
             if request.uri().host().is_none() {
-                bail!("the endpoint is no URL");
+                bail!("the endpoint is not a URL");
             }
             Ok(request)
         })

@@ -45,10 +45,10 @@ pub struct Verify {
     /// The trust file of the hosts, with keys for the purpose 'channel'
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
-    /// The image that it must be of [default: what the trust file says]
+    /// The expected image [default: that of the trust file]
     #[arg(long, value_name = "NAME")]
     image: Option<ImageName>,
-    /// The channel that it must be [default: the name of the file, without
+    /// The expected channel [default: the name of the file, without
     /// .json]
     #[arg(long, value_name = "NAME")]
     name: Option<ChannelName>,

@@ -30,11 +30,11 @@ struct Common {
     at: Location,
     #[command(flatten)]
     keys: KeyArgs,
-    /// The trust file that what is there, and what is written, must satisfy
-    /// [default: what is there is signed with one of the keys]
+    /// The trust file for the existing document and the new one [default: the
+    /// existing document is signed with one of the keys]
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// For how long the document is news, such as 7d; a year at most
+    /// The time until the document expires, such as 7d; a year at most
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "7d")]
     expires: Interval,
     /// Show what would change, and neither sign nor write it
@@ -63,10 +63,10 @@ struct Base {
 pub struct Init {
     #[command(flatten)]
     common: Common,
-    /// The image that it is of
+    /// The image of the channel
     #[arg(long, value_name = "NAME")]
     image: ImageName,
-    /// Its name [default: that of the file, without .json]
+    /// The name of the channel [default: that of the file, without .json]
     #[arg(long, value_name = "NAME")]
     name: Option<ChannelName>,
 }
@@ -90,7 +90,7 @@ pub struct Promote {
     common: Common,
     #[command(flatten)]
     release: ReleaseArgs,
-    /// From now on nothing below this epoch may run; it never goes back
+    /// The lowest epoch that may run from now on; it is never lowered
     #[arg(long, value_name = "EPOCH")]
     minimum_epoch: Option<u64>,
     #[command(flatten)]
@@ -142,7 +142,7 @@ pub struct Revoke {
     /// Which release
     #[arg(long, value_name = "VERSION")]
     release: ImageVersion,
-    /// Why, for who is called because of it
+    /// The reason, for the people on call
     #[arg(long, value_name = "TEXT")]
     reason: Reason,
     #[command(flatten)]
@@ -163,7 +163,7 @@ impl Init {
         })?;
         let desk = self.common.open()?;
         if self.common.at.read()?.is_some() {
-            let there = format!("refused: there is a channel at {} already", self.common.at);
+            let there = format!("refused: a channel already exists at {}", self.common.at);
             return Err(Failure::new(Exit::Usage, there).next("earmark channel promote changes it"));
         }
         let channel = edit::init(self.image.clone(), name, desk.when)?;
@@ -199,7 +199,8 @@ impl Revoke {
         let outcome = desk.finish("revoked in", Some((&found, &channel)), &next)?;
         if is_latest {
             output::note(
-                "warning: that was the one to run: promote another, or roll back to one before it",
+                "warning: the revoked release was the one to run: promote another, or roll back to \
+                 an earlier one",
             );
         }
         Ok(outcome)
@@ -279,7 +280,7 @@ impl Desk<'_> {
             Written::Done => output::result(self.common.json, &show(keys::claimed_ids(&envelope))),
             Written::Overtaken => Err(Failure::new(
                 Exit::Undecided,
-                format!("somebody else changed {at} in the meantime; nothing was written"),
+                format!("{at} was changed concurrently; nothing was written"),
             )
             .next(format!(
                 "look at it again (earmark channel show {at}), and repeat what is still right"

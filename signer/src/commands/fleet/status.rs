@@ -9,7 +9,7 @@ use crate::{
     io::{files, output},
 };
 
-/// Show where every host stands, once
+/// Show the state of every host, once
 ///
 /// Exits with 16 if a host is in one of the states of --fail-on, and with 11 if
 /// a report could not be read or no host was seen at all: what nobody looked at
@@ -27,13 +27,13 @@ pub struct Args {
     /// does not count (unusable)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
-    /// How it is shown
+    /// The format of the result
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write it to a file, which is replaced whole, and not to standard output
+    /// The file to write, replaced as a whole [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ fn tell(status: &Status) {
         ));
     } else if status.total() == 0 {
         let names = output::count(status.reports.names, "name", "names");
-        let next = "look whether --reports is where hosts report to";
+        let next = "check that --reports is where the hosts put their reports";
         output::note(&format!(
             "error: no host was seen, in {names}\n  next: {next}"
         ));

@@ -16,7 +16,7 @@ use crate::{
 use screen::Screen;
 use stop::{Share, StopAt};
 
-/// Show it again and again, during a roll-out
+/// Show the fleet repeatedly, during a roll-out
 ///
 /// On a terminal the view is redrawn; elsewhere each look is a line. Ends with
 /// 16 when too many of the hosts that run the latest release are violated, with
@@ -30,7 +30,7 @@ use stop::{Share, StopAt};
 pub struct Args {
     #[command(flatten)]
     fleet: FleetArgs,
-    /// How long to wait between two looks
+    /// The interval between two looks
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     every: Interval,
     /// End with 0 when every host is current

@@ -46,7 +46,8 @@ fn write(out: &mut String, status: &Status) -> std::fmt::Result {
     family(
         out,
         "earmark_fleet_whole",
-        "1 if a host was seen and every report could be read; 0 if the numbers beside this are not all.",
+        "1 if a host was seen and every report could be read; 0 if the other numbers are \
+         incomplete.",
     )?;
     writeln!(out, "earmark_fleet_whole {}", u8::from(status.is_whole()))?;
     let unusable = status.reports.unusable.count() + status.reports.unread.count();
@@ -65,13 +66,13 @@ fn write(out: &mut String, status: &Status) -> std::fmt::Result {
     family(
         out,
         "earmark_fleet_oldest_behind_seconds",
-        "How long the host that is behind for longest has been so.",
+        "Longest time for which a host has been behind.",
     )?;
     writeln!(out, "earmark_fleet_oldest_behind_seconds {oldest}")?;
     family(
         out,
         "earmark_fleet_timestamp_seconds",
-        "When this was found.",
+        "Time of this result.",
     )?;
     writeln!(out, "earmark_fleet_timestamp_seconds {}", status.time)
 }

@@ -120,7 +120,7 @@ impl Names {
                 continue;
             }
             if names.ends.len() >= NAMES {
-                return Err(anyhow!("there are more than {NAMES} names in it"));
+                return Err(anyhow!("it has more than {NAMES} entries"));
             }
             names.text.extend_from_slice(name);
             names.ends.push(names.text.len());

@@ -45,7 +45,7 @@ impl Page {
             (false, _) => Ok(None),
             (true, Some(token)) => Ok(Some(token.clone())),
             // Hosts of a page that nobody asks for would be missed by nobody.
-            (true, None) => bail!("the list of objects goes on, and does not say how"),
+            (true, None) => bail!("the list of objects is truncated and has no continuation token"),
         }
     }
 
@@ -54,11 +54,11 @@ impl Page {
         let listed = self.contents.into_iter();
         let objects = listed.map(|listed| {
             let name = listed.key.strip_prefix(prefix);
-            let name = name.context("an object is listed that was not asked for")?;
+            let name = name.context("the list has an object outside of the requested prefix")?;
             let modified = seconds(&listed.last_modified);
             Ok(Object {
                 name: name.to_owned(),
-                modified: modified.context("an object is listed without its time")?,
+                modified: modified.context("the list has an object without a time")?,
                 bytes: listed.size,
             })
         });

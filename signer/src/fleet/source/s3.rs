@@ -117,7 +117,7 @@ async fn all(store: &Store, asked: Asked<'_>) -> Result<Found> {
 }
 
 async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
-    task.await.context("a request died")?
+    task.await.context("the task of a request failed")?
 }
 
 struct Reading<'a> {
@@ -161,7 +161,7 @@ impl Reading<'_> {
         for object in host {
             if object.bytes > limits::REPORT as u64 {
                 let why = format!(
-                    "it has {} bytes, and {} are accepted",
+                    "it has {} bytes, and at most {} are accepted",
                     object.bytes,
                     limits::REPORT
                 );
@@ -220,7 +220,7 @@ impl Store {
             );
         }
         let page = self.ask(&url, PAGE).await?;
-        Page::parse(&page.context("status 404: there is no such bucket")?)
+        Page::parse(&page.context("status 404: no such bucket")?)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Bytes>> {
@@ -256,10 +256,10 @@ impl Store {
             .header("x-amz-content-sha256", crypto::sha256(b"").hex())
             .body(Bytes::new());
         let request = request
-            .context("the endpoint is no URL")
+            .context("the endpoint is not a URL")
             .map_err(Trouble::Lasting)?;
         if request.uri().host().is_none() {
-            return Err(Trouble::Lasting(anyhow!("the endpoint is no URL")));
+            return Err(Trouble::Lasting(anyhow!("the endpoint is not a URL")));
         }
         let answer = self.asker.send(request, most).await?;
         match answer.status().as_u16() {

@@ -26,7 +26,7 @@ pub(super) fn reserved(disk: &Disk, partition: &Partition) -> io::Result<(u64, b
     let sector = Fields(&boot).u16(11);
     let size = u64::from(sector).saturating_mul(Fields(&boot).u16(14).into());
     if sector < 512 || size == 0 || size > partition.size {
-        return Err(bad("the boot sector of its FAT makes no sense"));
+        return Err(bad("the boot sector of its FAT is invalid"));
     }
     if size > MOST {
         return Ok((size, true));

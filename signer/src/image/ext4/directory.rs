@@ -101,7 +101,7 @@ fn blocks(fs: &Ext4, inode: &Inode) -> io::Result<u32> {
     }
     let block_size = fs.superblock.block_size;
     if inode.size == 0 || inode.size > SIZE || !inode.size.is_multiple_of(block_size) {
-        return Err(wrong(inode, "its size makes no sense"));
+        return Err(wrong(inode, "its size is invalid"));
     }
     Ok(u32::try_from(inode.size / block_size).unwrap_or(u32::MAX))
 }
@@ -138,10 +138,10 @@ fn read(
         let end = at.saturating_add(length);
         let needed = name_length.saturating_add(8).next_multiple_of(4);
         if length % 4 != 0 || length < needed.max(12) || end > block.len() {
-            return Err("an entry's length makes no sense");
+            return Err("an entry's length is invalid");
         }
         if !fs.superblock.has_types && fields.u8(7) != 0 && fields.u8(7) != TAIL_TYPE {
-            return Err("a name's length makes no sense");
+            return Err("a name's length is invalid");
         }
         let inode = fields.u32(0);
         let name = fields.bytes(8, name_length);

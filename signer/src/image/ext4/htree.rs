@@ -36,7 +36,7 @@ impl Index {
                 && fields.u8(29) == 8;
             if !is_root {
                 self.nodes
-                    .insert(0, Err("the root of its index makes no sense"));
+                    .insert(0, Err("the root of its index is invalid"));
                 return true;
             }
             32
@@ -69,7 +69,7 @@ impl Index {
             fs.superblock.is_hash_unsigned,
             fs.superblock.hash_seed,
         )
-        .ok_or("the hash of its index is not known here")?;
+        .ok_or("unknown hash of its index")?;
         let (mut leaves, mut nodes) = (vec![Link { from: 0, block: 0 }], BTreeSet::new());
         for _ in 0..=self.levels {
             let mut next = Vec::new();
@@ -77,7 +77,7 @@ impl Index {
                 let node = self
                     .nodes
                     .get(&link.block)
-                    .ok_or("its index leads to no index")?;
+                    .ok_or("its index leads to a block that is not an index")?;
                 nodes.insert(link.block);
                 let mut links = node.as_ref().map_err(|problem| *problem)?.iter().copied();
                 // The first of a node begins where the node does.
@@ -93,7 +93,7 @@ impl Index {
             leaves = next;
         }
         if !leaves.is_sorted_by_key(|link| link.from) {
-            return Err("its index is not in order");
+            return Err("its index is out of order");
         }
         // The hashes that each block may have names of.
         let mut ranges = BTreeMap::new();
@@ -105,7 +105,7 @@ impl Index {
                 || is_index
                 || ranges.insert(link.block, (link.from, next)).is_some()
             {
-                return Err("its index has the same leaf twice, or one that is none");
+                return Err("its index has a duplicate or invalid leaf");
             }
         }
         for entry in entries {
@@ -127,7 +127,7 @@ fn links(block: &[u8], at: usize) -> Result<Vec<Link>, &'static str> {
     let fields = Fields(block);
     let (most, count) = (usize::from(fields.u16(at)), usize::from(fields.u16(at + 2)));
     if count == 0 || count > most || at.saturating_add(most.saturating_mul(8)) > block.len() {
-        return Err("a block of its index makes no sense");
+        return Err("a block of its index is invalid");
     }
     let link = |number: usize| Link {
         from: if number == 0 {

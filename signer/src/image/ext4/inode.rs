@@ -34,7 +34,7 @@ impl Inode {
     pub(super) fn read(fs: &Ext4, number: u64) -> io::Result<Self> {
         let (group, within) = fs.superblock.place(number)?;
         let table = fs.tables.get(group).copied();
-        let table = table.ok_or_else(|| bad(format!("there is no inode {number}")))?;
+        let table = table.ok_or_else(|| bad(format!("inode {number} does not exist")))?;
         let mut raw = vec![0; fs.superblock.inode_size];
         let size = u64::try_from(raw.len()).unwrap_or(u64::MAX);
         let at = table.saturating_mul(fs.superblock.block_size);
@@ -134,7 +134,7 @@ impl Inode {
         }
         let is_index = self.has_index() && self.kind() != FileType::Directory;
         if self.kind() == FileType::Unknown || is_index {
-            return Err(bad(format!("inode {number} is of no known type")));
+            return Err(bad(format!("inode {number} is of an unknown type")));
         }
         // Without the feature, the kernel reads such a directory as if it had none.
         if self.has_index() && !fs.superblock.has_index {
@@ -157,7 +157,7 @@ impl Inode {
         if is_short {
             target.copy_from_slice(self.block().get(..size).unwrap_or_default());
         } else if fs.read_content(self, 0, &mut target)? != size {
-            return Err(wrong("its target is cut short"));
+            return Err(wrong("its target is truncated"));
         }
         if target.contains(&0) {
             return Err(wrong("its target has a NUL in it"));
@@ -173,7 +173,7 @@ impl Inode {
             .unwrap_or(0)
             .min(4096);
         if size == 0 || size >= most {
-            return Err(wrong("its target has no length that a link can have"));
+            return Err(wrong("its target has an invalid length"));
         }
         // Kernels differ in what decides: the size, or whether there are blocks besides that of the attributes.
         let own = if self.xattr_block() == 0 {
@@ -186,7 +186,7 @@ impl Inode {
             || self.flags() & HUGE != 0;
         let is_short = size < BLOCK;
         if is_short == (has_blocks || self.has_extents()) {
-            return Err(wrong("its target lies where its size does not say"));
+            return Err(wrong("its target and its size contradict each other"));
         }
         Ok(is_short)
     }
@@ -219,7 +219,7 @@ impl Inode {
         let extra = usize::from(self.fields().u16(0x80));
         if extra % 4 != 0 || SHORT.saturating_add(extra) > self.raw.len() {
             return Err(bad(format!(
-                "inode {}: its extra size makes no sense",
+                "inode {}: its extra size is invalid",
                 self.number
             )));
         }

@@ -120,7 +120,7 @@ pub(super) fn entries(node: &[u8], depth: u16) -> Result<Vec<Fields<'_>>, &'stat
     let (count, most) = (usize::from(header.u16(2)), usize::from(header.u16(4)));
     let room = node.len().saturating_sub(HEADER) / ENTRY;
     if header.u16(0) != 0xf30a || header.u16(6) != depth || count > most || most > room {
-        return Err("the header of its extents makes no sense");
+        return Err("the header of its extents is invalid");
     }
     if count == 0 && depth > 0 {
         return Err("the index of its extents is empty");
@@ -130,7 +130,7 @@ pub(super) fn entries(node: &[u8], depth: u16) -> Result<Vec<Fields<'_>>, &'stat
     if entries.is_sorted_by(|one, other| one.u32(0) < other.u32(0)) {
         Ok(entries)
     } else {
-        Err("its extents are not in order")
+        Err("its extents are out of order")
     }
 }
 
@@ -173,7 +173,7 @@ fn blocks(fs: &Ext4, inode: &Inode, logical: u32) -> io::Result<Run> {
     }
     if levels > 3 {
         return Err(bad(format!(
-            "inode {}: there is no block {logical}",
+            "inode {}: block {logical} does not exist",
             inode.number
         )));
     }

@@ -230,7 +230,7 @@ impl Owners<'_> {
         }
         if self.xattr_blocks.len() >= XATTR_BLOCKS {
             return Err(bad(format!(
-                "it has more than {XATTR_BLOCKS} blocks of attributes, which is more than is kept here"
+                "it has more than {XATTR_BLOCKS} blocks of attributes, which is the limit"
             )));
         }
         self.claim(inode, block, 1)?;
@@ -291,7 +291,8 @@ fn check_names(inodes: &mut Inodes<'_>, number: u64, count: u16) -> io::Result<(
     };
     if u32::from(count) > most {
         return Err(bad(format!(
-            "inode {number} has {count} names, and expected are at most {most}: run e2fsck, or bake it again"
+            "inode {number} has {count} names: expected at most {most}; run e2fsck, or bake it \
+             again"
         )));
     }
     Ok(())

@@ -141,9 +141,7 @@ impl Superblock {
         let revision = fields.u32(0x4c);
         // The first revision had no features: those fields mean something else.
         if revision != 1 {
-            return Err(bad(format!(
-                "its revision is {revision}, and expected is 1"
-            )));
+            return Err(bad(format!("its revision is {revision}: expected 1")));
         }
         let (compatible, incompatible, read_only) =
             (fields.u32(0x5c), fields.u32(0x60), fields.u32(0x64));
@@ -195,7 +193,7 @@ impl Superblock {
         let size = superblock.size();
         if size > there {
             return Err(bad(format!(
-                "its superblock says {size} bytes, and there are {there}: it is cut short"
+                "its superblock says {size} bytes, and it has {there}: it is truncated"
             )));
         }
         superblock.refuse_nonsense(fields.u32(0x1c) == fields.u32(0x18), is_64)?;
@@ -253,7 +251,7 @@ impl Superblock {
             ),
         ] {
             if !is_sane {
-                return Err(bad(format!("the {what} in its superblock makes no sense")));
+                return Err(bad(format!("the {what} in its superblock is invalid")));
             }
         }
         Ok(())
@@ -262,7 +260,7 @@ impl Superblock {
     /// The group and the place in its inode table, of an inode that exists.
     pub(super) fn place(&self, number: u64) -> io::Result<(usize, u64)> {
         let index = number.checked_sub(1).filter(|_| number <= self.inodes);
-        let index = index.ok_or_else(|| bad(format!("there is no inode {number}")))?;
+        let index = index.ok_or_else(|| bad(format!("inode {number} does not exist")))?;
         let group = index.checked_div(self.inodes_per_group).unwrap_or(u64::MAX);
         let within = index.checked_rem(self.inodes_per_group).unwrap_or(0);
         Ok((usize::try_from(group).unwrap_or(usize::MAX), within))
@@ -302,7 +300,7 @@ fn own_inodes(fields: &Fields<'_>) -> Vec<u64> {
 fn refuse_stale(fields: &Fields<'_>) -> io::Result<()> {
     let (state, has_journal) = (fields.u16(0x3a), fields.u32(0x5c) & HAS_JOURNAL != 0);
     let why = if fields.u32(0x60) & RECOVER != 0 {
-        "its journal has changes that it has not"
+        "its journal has changes that were not applied"
     } else if state & 2 != 0 {
         "it is marked as having errors"
     } else if state & 1 == 0 && !has_journal {

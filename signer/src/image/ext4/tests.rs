@@ -179,15 +179,15 @@ fn small_file_system_is_read() {
     fails(fs.list(12, ROOM), "not a directory");
     fails(fs.read_at(2, 0, &mut [0; 8]), "not a regular file");
     fails(fs.look(7), "reserved");
-    fails(fs.look(17), "no inode 17");
+    fails(fs.look(17), "inode 17 does not exist");
     fails(fs.look(14), "not in use");
 }
 
 #[test]
 fn superblock_that_no_mkfs_writes_is_refused() {
     for (at, value, why) in [
-        (0x4, 65, "cut short"),
-        (0x4, u32::MAX, "cut short"),
+        (0x4, 65, "truncated"),
+        (0x4, u32::MAX, "truncated"),
         (0, u32::MAX, "number of inodes"),
         (0x18, 3, "more than 4096 bytes"),
         (0x18, u32::MAX, "more than 4096 bytes"),
@@ -241,8 +241,8 @@ fn extents_that_loop_overlap_or_lead_outside_are_refused() {
         (&[(0, 100, 11)], "not one of its 64 blocks"),
         (&[(0, 0, 11)], "overlap, or are empty"),
         (&[(0, 3, 11), (2, 1, 20)], "overlap, or are empty"),
-        (&[(1, 1, 11), (0, 1, 12)], "not in order"),
-        (&[(0, 1, 11), (0, 1, 12)], "not in order"),
+        (&[(1, 1, 11), (0, 1, 12)], "out of order"),
+        (&[(0, 1, 11), (0, 1, 12)], "out of order"),
         (&[(u32::MAX, 2, 11)], ""),
     ] {
         let mut made = Maker::new();
@@ -331,9 +331,9 @@ fn malformed_ext4_directories_are_refused() {
     assert_eq!(changed(24, 12).unwrap().len(), 2);
     // Lengths of an entry: none, less than its name, beyond the block, not a multiple of 4.
     for length in [0, 8, 2000, 13, u16::MAX] {
-        fails(changed(24 + 4, length), "length makes no sense");
+        fails(changed(24 + 4, length), "length is invalid");
     }
-    fails(changed(24 + 6, 0x1ff), "length makes no sense");
+    fails(changed(24 + 6, 0x1ff), "length is invalid");
     fails(changed(0, 0), "'.' and '..'");
     fails(changed(12 + 8, u16::from_le_bytes(*b"x.")), "'.' and '..'");
     for (size, why) in [
@@ -381,11 +381,17 @@ fn ambiguous_ext4_symlinks_are_refused() {
         made.open().unwrap().target(13)
     };
     assert_eq!(link(&|_, _| ()).unwrap(), b"dst");
-    fails(link(&|made, at| made.put32(at + 0x1c, 2)), "does not say");
-    fails(link(&|made, at| made.put32(at + 4, 0)), "no length");
-    fails(link(&|made, at| made.put32(at + 4, 1024)), "no length");
+    fails(
+        link(&|made, at| made.put32(at + 0x1c, 2)),
+        "contradict each other",
+    );
+    fails(link(&|made, at| made.put32(at + 4, 0)), "invalid length");
+    fails(link(&|made, at| made.put32(at + 4, 1024)), "invalid length");
     fails(link(&|made, at| made.put32(at + 4, 5)), "NUL");
-    fails(link(&|made, at| made.put32(at + 4, 70)), "does not say");
+    fails(
+        link(&|made, at| made.put32(at + 4, 70)),
+        "contradict each other",
+    );
     let long = |made: &mut Maker, at: usize| {
         made.inode(13, 0o120_777, 70, &[(0, 1, 20)]);
         made.put32(at + 0x1c, 2);
@@ -426,9 +432,9 @@ fn htree_index_that_hides_a_name_is_refused() {
     assert_eq!(list(2, high | 1).unwrap().len(), 2);
     fails(list(2, high + 2), "not where its index leads");
     fails(list(2, low), "not where its index leads");
-    fails(list(1, high), "same leaf twice");
-    fails(list(0, high), "same leaf twice");
-    fails(list(9, high), "same leaf twice");
+    fails(list(1, high), "duplicate or invalid leaf");
+    fails(list(0, high), "duplicate or invalid leaf");
+    fails(list(9, high), "duplicate or invalid leaf");
 }
 
 #[test]

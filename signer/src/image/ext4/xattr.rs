@@ -63,7 +63,7 @@ fn entries(
     loop {
         let entry = Fields(bytes.get(at..).unwrap_or_default());
         if entry.0.len() < 4 {
-            return Err("they have no end");
+            return Err("they have no end marker");
         }
         if entry.u32(0) == 0 {
             return Ok(());
@@ -75,7 +75,7 @@ fn entries(
         }
         let key = (index, length, name);
         if is_sorted && previous.is_some_and(|previous| previous >= key) {
-            return Err("they are not in order");
+            return Err("they are out of order");
         }
         previous = Some(key);
         if entry.u32(4) != 0 {
@@ -92,11 +92,11 @@ fn entries(
             ACL_DEFAULT if name.is_empty() => b"system.posix_acl_default",
             4 => b"trusted.",
             6 => b"security.",
-            _ => return Err("one is of no known kind"),
+            _ => return Err("one is of an unknown kind"),
         };
         let name = [prefix, name].concat();
         let value = match index {
-            ACL_ACCESS | ACL_DEFAULT => acl(value).ok_or("an ACL makes no sense")?,
+            ACL_ACCESS | ACL_DEFAULT => acl(value).ok_or("an ACL is invalid")?,
             _ if name == b"security.capability" => capability(value),
             _ => value.to_vec(),
         };

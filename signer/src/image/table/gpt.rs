@@ -38,7 +38,7 @@ pub(super) fn sector_size(disk: &dyn Bytes) -> io::Result<Option<u64>> {
     }
     match found[..] {
         [_, _] => Err(bad(
-            "it has a GPT for sectors of 512 bytes, and one for sectors of 4096",
+            "duplicate GPT: it has one for sectors of 512 bytes, and one for sectors of 4096",
         )),
         _ => Ok(found.first().copied()),
     }
@@ -50,7 +50,8 @@ pub(super) fn read(disk: &dyn Bytes, sector: u64) -> io::Result<Table> {
     let end = other.checked_add(1).and_then(|end| end.checked_mul(sector));
     if end.is_none_or(|end| end > disk.size()) {
         return Err(bad(format!(
-            "its GPT says that the disk ends in sector {other}, and it has {}: the image is cut short",
+            "its GPT says that the disk ends in sector {other}, and it has {}: the image is \
+             truncated",
             disk.size() / sector
         )));
     }
@@ -61,7 +62,7 @@ pub(super) fn read(disk: &dyn Bytes, sector: u64) -> io::Result<Table> {
         let offset = place.checked_mul(sector);
         let offset = offset.ok_or_else(|| bad("the entries of its GPT lie beyond all bytes"))?;
         disk.read(offset, into).map_err(|_| {
-            bad("the entries of its GPT lie beyond its end: the image is cut short")
+            bad("the entries of its GPT lie beyond its end: the image is truncated")
         })?;
     }
     if primary != backup || back != 1 || entries != copy {
@@ -90,7 +91,7 @@ fn header(disk: &dyn Bytes, sector: u64, at: u64, which: &str) -> io::Result<(He
     disk.read(at.saturating_mul(sector), &mut raw)?;
     let fields = Fields(&raw);
     if fields.bytes(0, 8) != MAGIC || fields.u32(8) != 0x1_0000 || fields.u32(12) != 92 {
-        return Err(wrong("is damaged, or the image is cut short"));
+        return Err(wrong("is damaged, or the image is truncated"));
     }
     let mut covered = fields.bytes(0, HEADER).to_vec();
     covered.get_mut(16..20).unwrap_or_default().fill(0);
@@ -99,10 +100,10 @@ fn header(disk: &dyn Bytes, sector: u64, at: u64, which: &str) -> io::Result<(He
     }
     let rest = raw.get(HEADER..).unwrap_or_default();
     if fields.u32(20) != 0 || rest.iter().any(|byte| *byte != 0) {
-        return Err(wrong("has bytes that mean nothing and are not zero"));
+        return Err(wrong("has reserved bytes that are not zero"));
     }
     if fields.u64(24) != at {
-        return Err(wrong("is of another place"));
+        return Err(wrong("is for another position"));
     }
     let header = Header {
         first: fields.u64(40),
@@ -113,7 +114,7 @@ fn header(disk: &dyn Bytes, sector: u64, at: u64, which: &str) -> io::Result<(He
         entries_crc: fields.u32(88),
     };
     if header.count > ENTRIES || !matches!(header.length, 128 | 256 | 512) {
-        return Err(wrong("has entries of no sensible number or size"));
+        return Err(wrong("has an invalid number or size of entries"));
     }
     Ok((header, fields.u64(72), fields.u64(32)))
 }
@@ -135,7 +136,7 @@ fn partitions(header: &Header, entries: &[u8], sector: u64) -> io::Result<Vec<En
         let meaningless = if is_used { rest } else { named };
         if meaningless.iter().chain(rest).any(|byte| *byte != 0) {
             return Err(bad(format!(
-                "entry {number} of its GPT has bytes that mean nothing and are not zero"
+                "entry {number} of its GPT has reserved bytes that are not zero"
             )));
         }
         if !is_used {

@@ -80,7 +80,7 @@ pub(super) fn read(disk: &dyn Bytes, records: &[Record]) -> io::Result<Table> {
     loop {
         let mut sector = [0; 512];
         disk.read(at, &mut sector).map_err(|_| {
-            bad("its extended partition lies beyond its end: the image is cut short")
+            bad("its extended partition lies beyond its end: the image is truncated")
         })?;
         // All of it, also the code that nothing runs.
         table.structures.push((at, SECTOR));
@@ -106,7 +106,7 @@ pub(super) fn read(disk: &dyn Bytes, records: &[Record]) -> io::Result<Table> {
             Some(next) if next > at && next < extended.start.saturating_add(extended.size) => {
                 at = next;
             }
-            Some(_) => return Err(bad("the chain of its extended partition makes no sense")),
+            Some(_) => return Err(bad("the chain of its extended partition is invalid")),
             None => return Ok(table),
         }
         if number > 4 + LOGICAL {

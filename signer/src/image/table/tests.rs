@@ -150,7 +150,7 @@ fn damaged_or_ambiguous_gpt_is_refused() {
         changed(512 + 60, 1),
         "primary header of its GPT does not match",
     );
-    refused(changed(512 + 100, 1), "mean nothing");
+    refused(changed(512 + 100, 1), "reserved bytes");
     refused(
         changed(4095 * 512, 0),
         "backup header of its GPT is damaged",
@@ -175,7 +175,7 @@ fn damaged_or_ambiguous_gpt_is_refused() {
     assert_eq!(numbers(both(&|_| ())).len(), 2);
     refused(
         both(&|entries| entries[300] = 1),
-        "entry 3 of its GPT has bytes",
+        "entry 3 of its GPT has reserved bytes",
     );
     refused(
         both(&|entries| entries[32] = 33),
@@ -192,7 +192,7 @@ fn damaged_or_ambiguous_gpt_is_refused() {
 fn truncated_disk_is_refused_and_grown_disk_is_accepted() {
     let good = gpt(&[(40, 99)]);
     for sectors in [SECTORS - 1, SECTORS / 2, 100] {
-        refused(good[..sectors * 512].to_vec(), "cut short");
+        refused(good[..sectors * 512].to_vec(), "truncated");
     }
     // A larger one is a volume that was made larger.
     let mut grown = good.clone();
@@ -202,7 +202,7 @@ fn truncated_disk_is_refused_and_grown_disk_is_accepted() {
     record(&mut mbr, 0, 0x83, 2048, 2048);
     assert_eq!(numbers(mbr.clone()), [(1, 2048, 2048)]);
     mbr.truncate((SECTORS - 1) * 512);
-    refused(mbr, "cut short");
+    refused(mbr, "truncated");
 }
 
 #[test]

@@ -67,7 +67,10 @@ impl Service {
             .body(body)
             .with_context(|| format!("the endpoint '{}'", output::plain(&self.endpoint)))?;
         if request.uri().host().is_none() {
-            bail!("the endpoint '{}' is no URL", output::plain(&self.endpoint));
+            bail!(
+                "the endpoint '{}' is not a URL",
+                output::plain(&self.endpoint)
+            );
         }
         Ok(request)
     }

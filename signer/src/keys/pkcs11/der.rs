@@ -17,7 +17,7 @@ pub fn public(algorithm: Algorithm, point: &[u8]) -> Result<PublicKey, KeyError>
 
 /// Devices give r and s, one after the other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} bytes are no signature of a P-256 key")]
+#[error("{0} bytes are not a P-256 signature")]
 pub struct WrongLength(usize);
 
 /// The DER of an ECDSA signature over P-256.

@@ -67,7 +67,7 @@ impl Uri {
             }
         }
         if object.is_none() && id.is_none() {
-            return Err("expected object=LABEL or id=%01, which say what key it is".to_owned());
+            return Err("expected object=LABEL or id=%01, which name the key".to_owned());
         }
         Ok(Self {
             token,
@@ -125,7 +125,7 @@ fn decoded(text: &str) -> Result<Vec<u8>, String> {
         }
         let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
         let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err("'%' is followed by two hexadecimal digits".to_owned());
+            return Err("expected two hexadecimal digits after '%'".to_owned());
         };
         bytes.extend(u8::try_from(high * 16 + low));
     }
@@ -145,7 +145,7 @@ fn absolute(name: &str, value: &str) -> Result<PathBuf, String> {
     if path.is_absolute() && !value.contains('\0') {
         Ok(path)
     } else {
-        Err(format!("{name} is an absolute path"))
+        Err(format!("{name}: expected an absolute path"))
     }
 }
 

@@ -212,7 +212,7 @@ fn install_is_refused_while_another_run_holds_the_lock() {
     rustix::fs::flock(&lib, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let before = snapshot(directory.path());
     let error = run(directory.path(), "new", 0).0.unwrap_err().to_string();
-    assert!(error.contains("another earmark is at work"), "{error}");
+    assert!(error.contains("another earmark is running"), "{error}");
     assert_eq!(snapshot(directory.path()), before);
 }
 

@@ -68,7 +68,7 @@ pub(super) fn lock(directory: &OwnedFd) -> io::Result<()> {
         locked = lock();
     }
     locked.map_err(|errno| match errno {
-        Errno::WOULDBLOCK => io::Error::other("another earmark is at work in this root"),
+        Errno::WOULDBLOCK => io::Error::other("another earmark is running in this root"),
         errno => errno.into(),
     })
 }

@@ -217,21 +217,21 @@ fn privileged_hostile_file_system_is_refused_and_reaches_no_kernel() {
             &["default mount options"],
         ),
         ("set_super_value journal_dev 0x801", 11, &["another device"]),
-        ("set_super_value blocks_count 99999999", 11, &["cut short"]),
+        ("set_super_value blocks_count 99999999", 11, &["truncated"]),
         (
             "set_super_value inodes_per_group 7",
             11,
             &["inodes in a group"],
         ),
         ("set_super_value log_block_size 40", 11, &["4096"]),
-        ("set_super_value state 2", 11, &["shut the machine down"]),
+        ("set_super_value state 2", 11, &["shut down the machine"]),
         (
             "set_super_value last_orphan 12",
             11,
-            &["shut the machine down"],
+            &["shut down the machine"],
         ),
         ("feature inline_data", 11, &["'inline_data'"]),
-        ("feature needs_recovery", 11, &["shut the machine down"]),
+        ("feature needs_recovery", 11, &["shut down the machine"]),
         // Of directories and files: doubts, each with its path.
         ("set_inode_field /opt/d/f size 0x8000000000000000", 11, &[]),
         ("set_inode_field /opt/d size 0", 11, &[]),
@@ -291,7 +291,7 @@ fn privileged_unreplayed_ext4_journal_marked_clean_is_refused() {
         at = at.display(),
         copy = copy.display()
     ));
-    says(&verify(&bench, &copy, &[]), 11, &["shut the machine down"]);
+    says(&verify(&bench, &copy, &[]), 11, &["shut down the machine"]);
     debugfs(&copy, "feature -needs_recovery");
     says(
         &verify(&bench, &copy, &[]),

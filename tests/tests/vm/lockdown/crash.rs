@@ -29,7 +29,7 @@ esac
 ";
 /// As systemd says on the console that it starts the unit, in as many letters as fit there.
 fn is_starting(line: &str) -> bool {
-    line.contains("Starting") && line.contains("could be changed")
+    line.contains("Starting") && line.contains("Lock down this host")
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl fmt::Display for Content {
             Self::Blank => f.write_str("nothing"),
             Self::Filesystem { kind, .. } => write!(f, "a file system of the kind {kind}"),
             Self::Other(what) => f.write_str(what),
-            Self::Unknown => f.write_str("data that no probe knows"),
+            Self::Unknown => f.write_str("unknown data"),
         }
     }
 }
@@ -102,7 +102,7 @@ pub async fn probe(context: &Context<'_>, device: &Device) -> Result<Content, Fa
             }
         }
         Some(8) => Ok(Content::Other(
-            "several things at once, to the probes".to_owned(),
+            "the signatures of several formats".to_owned(),
         )),
         _ => Err(Failure {
             reason: format!("blkid: {}", finished.how),
@@ -125,7 +125,7 @@ fn named(lines: &[String]) -> Content {
             Content::Other(format!("a partition table ({})", Escaped(table.as_bytes())))
         }
         (Some(kind), None, None) => Content::Other(format!("'{}'", Escaped(kind.as_bytes()))),
-        (None, _, None) => Content::Other("something that blkid gives no name".to_owned()),
+        (None, _, None) => Content::Other("content that blkid does not name".to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn mount(
     if is_as_declared {
         return Ok(());
     }
-    Err(format!("'{mount}' was mounted otherwise than declared: is it in /etc/fstab, too?").into())
+    Err(format!("'{mount}' is not mounted as declared: does /etc/fstab list it, too?").into())
 }
 
 /// The device that is mounted there; an error if it is something without one.

@@ -57,11 +57,10 @@ fn list(root: &Root, path: &str, ports: &[u16], found: &mut Found) -> Result<boo
     // The names of the columns. A list without them is not the kernel's.
     next(&mut line)?;
     if !line.trim_start().starts_with("sl ") {
-        return Err(failed(&"it does not begin as it should").into());
+        return Err(failed(&"unexpected first line").into());
     }
     while next(&mut line)? > 0 {
-        let (address, state, owner) =
-            socket(&line).ok_or_else(|| failed(&"a line is not of the form that is known"))?;
+        let (address, state, owner) = socket(&line).ok_or_else(|| failed(&"malformed line"))?;
         if state != LISTEN {
             break;
         }

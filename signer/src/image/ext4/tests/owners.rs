@@ -133,7 +133,7 @@ fn ext4_inode_with_more_names_than_links_is_refused() {
     fails(named(1, &[(2, b"root")]), "reserved");
     fails(named(1, &[(7, b"resize")]), "reserved");
     fails(named(1, &[(15, b"none")]), "inode 15 has a name");
-    fails(named(1, &[(17, b"none")]), "no inode 17");
+    fails(named(1, &[(17, b"none")]), "inode 17 does not exist");
     // A directory has one name, whatever its links say.
     let twice = |names: &[(u32, &[u8])]| {
         shared(|made| {
