@@ -205,7 +205,7 @@ mod tests {
             assert!(read().unwrap().is_some());
         }
         fs::hard_link(own.join("x"), own.join("y")).unwrap();
-        assert!(read().unwrap_err().to_string().contains("2 names"));
+        assert!(read().unwrap_err().to_string().contains("2 hard links"));
         fs::remove_file(own.join("x")).unwrap();
         symlink("y", own.join("x")).unwrap();
         assert!(read().is_err());

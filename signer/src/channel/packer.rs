@@ -148,7 +148,12 @@ mod tests {
         assert_eq!((found.version.as_str(), found.epoch), ("1.4.2", 3));
         let disk = parse(&[build("b", "qemu", "VM")]).unwrap();
         assert!(disk.amis.is_empty());
-        assert!(parse(&[old]).unwrap_err().to_string().contains("nothing"));
+        assert!(
+            parse(&[old])
+                .unwrap_err()
+                .to_string()
+                .contains("made no build")
+        );
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
             ("PTTYPE=gpt", "gpt"),
             ("TYPE=vfat\nUUID=AB\nPTTYPE=dos", "partition table (dos)"),
             ("TYPE=zfs_member", "zfs_member"),
-            ("DEVNAME=/dev/vdb", "no name"),
+            ("DEVNAME=/dev/vdb", "does not name"),
         ] {
             let Content::Other(what) = of(text) else {
                 panic!("{text}");

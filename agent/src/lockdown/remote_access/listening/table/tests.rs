@@ -125,14 +125,26 @@ fn malformed_or_missing_tcp_table_is_an_error() {
         "0: é000000:0016 00000000:0000 0A",
     ] {
         let root = lists(&[format!("{bad}\n")], None);
-        assert!(found(&root).unwrap_err().text().contains("form"), "{bad}");
+        assert!(
+            found(&root).unwrap_err().text().contains("malformed line"),
+            "{bad}"
+        );
         let root = lists(&[], Some(&[format!("{bad}\n")]));
-        assert!(found(&root).unwrap_err().text().contains("form"), "{bad}");
+        assert!(
+            found(&root).unwrap_err().text().contains("malformed line"),
+            "{bad}"
+        );
     }
     let root = TestRoot::bare();
     let [path, _] = LISTS;
     for text in ["", "x\n", "   0: 00000000:0016 00000000:0000 0A\n"] {
         root.write(path, text.as_bytes());
-        assert!(found(&root).unwrap_err().text().contains("begin"), "{text}");
+        assert!(
+            found(&root)
+                .unwrap_err()
+                .text()
+                .contains("unexpected first line"),
+            "{text}"
+        );
     }
 }
