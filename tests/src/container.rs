@@ -49,6 +49,7 @@ pgrep_session > /run/test/session
 [ ! -e /run/test/look ] || . /run/test/look > /run/test/looked 2>&1
 journalctl --no-pager --boot --output=short-monotonic > /run/test/journal
 touch /run/test/done
+[ ! -e /run/test/orderly ] || { systemctl poweroff; exit; }
 systemctl poweroff --force --force
 "#;
 /// The first process: before it is systemd, it starts the observer, which is no unit and so in the way of
@@ -57,6 +58,7 @@ systemctl poweroff --force --force
 /// session of the console, on a busy machine before the observer has one of its own.
 const INIT: &str = "\
 mount --bind /run/test/cmdline /proc/cmdline
+[ ! -e /run/test/before ] || . /run/test/before
 trap '' HUP
 setsid /bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
 trap - HUP
@@ -111,6 +113,8 @@ const ASKED: &str = "earmark-verify.service earmark-verified.target earmark-firs
 pub struct Host {
     image: Overlay,
     more: Vec<String>,
+    /// Files that each boot finds in [`SHARED`]: name and text.
+    given: Vec<(&'static str, String)>,
 }
 
 /// Observations of a boot.
@@ -171,6 +175,7 @@ impl Host {
         let host = Self {
             image: Overlay::new(variable),
             more: Vec::new(),
+            given: Vec::new(),
         };
         host.image.install_agent();
         bake(&host.image);
@@ -198,6 +203,30 @@ impl Host {
     pub fn with(mut self, more: &str) -> Self {
         let words = more.split_whitespace().map(str::to_owned);
         self.more.extend(words);
+        self
+    }
+
+    /// The same, shut down in order, unit by unit: what a host writes when it stops is written.
+    #[must_use]
+    pub fn stopped_in_order(mut self) -> Self {
+        self.given.push(("orderly", String::new()));
+        self
+    }
+
+    /// The same, with EC2's metadata service at its address: path without a version, and text.
+    #[must_use]
+    pub fn with_metadata(mut self, documents: &[(&str, &str)]) -> Self {
+        const SERVE: &str = "\
+            ip link set lo up\n\
+            ip address add 169.254.169.254/32 dev lo\n\
+            setsid python3 /run/test/metadata.py /run/test/metadata.json > /run/test/metadata.log 2>&1 < /dev/null &\n";
+        let documents: BTreeMap<&str, &str> = documents.iter().copied().collect();
+        let documents = serde_json::to_string(&documents).expect("JSON");
+        self.given.extend([
+            ("before", SERVE.to_owned()),
+            ("metadata.py", include_str!("metadata.py").to_owned()),
+            ("metadata.json", documents),
+        ]);
         self
     }
 
@@ -326,6 +355,9 @@ impl Host {
         fs::write(shared.join("look"), look).unwrap();
         fs::write(shared.join("until"), until).unwrap();
         fs::write(shared.join("units"), ASKED).unwrap();
+        for (name, text) in &self.given {
+            fs::write(shared.join(name), text).unwrap();
+        }
         fs::write(shared.join("cmdline"), "console=ttyS0 quiet\n").unwrap();
         // Containers of one service manager share a control group: one at a time.
         let turn = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/exercise.lock");

@@ -24,6 +24,30 @@ pub enum Repair {
     Remove(Vec<ImagePath>),
     /// Leaves the file, with its owner and mode, and nothing in it.
     Empty(ImagePath),
+    /// Makes these, unless something else is in their place.
+    Write(Vec<NewFile>),
+}
+
+/// A file that the image lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its place.
+    pub path: ImagePath,
+    /// Its content.
+    pub text: String,
+    /// Its permission bits; a directory that is made for it is no wider.
+    pub mode: u16,
+}
+
+impl NewFile {
+    /// With this content and these permission bits.
+    pub fn new(path: &ImagePath, text: String, mode: u16) -> Self {
+        Self {
+            path: path.clone(),
+            text,
+            mode,
+        }
+    }
 }
 
 /// A finding, before its rule's name is put to it.
@@ -96,6 +120,12 @@ impl Draft {
     /// `--fix` empties the file at the path.
     pub fn emptied(mut self) -> Self {
         self.repair = Some(Repair::Empty(self.path.clone()));
+        self
+    }
+
+    /// `--fix` makes these files.
+    pub fn written(mut self, files: Vec<NewFile>) -> Self {
+        self.repair = Some(Repair::Write(files));
         self
     }
 

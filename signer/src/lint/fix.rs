@@ -1,8 +1,10 @@
-//! `--fix`: removes or empties what is safe to, beneath the root's descriptor.
+//! `--fix`: removes, empties or makes what is safe to, beneath the root's descriptor.
 //!
 //! Protects against an image whose links lead a program that runs as root out of it: nothing is reached
 //! through a link, and a link is removed, never what it leads to. Nothing that is mounted is entered. A file
 //! with several names is not emptied, since another name of it may be one that is meant to stay.
+
+mod write;
 
 use std::{
     ffi::CStr,
@@ -30,7 +32,7 @@ use crate::io::beneath;
 pub struct Done {
     rule: &'static str,
     path: String,
-    /// `removed`, `emptied` or `left`.
+    /// `removed`, `emptied`, `written` or `left`.
     action: &'static str,
     /// Reason why it was left; none for the other actions.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,19 +54,13 @@ pub fn fix(root: &Root, declared: Option<&Declaration>, findings: &[Finding]) ->
     let own = Own::of(declared);
     let mut done = Vec::new();
     for finding in findings {
-        let (paths, action) = match &finding.repair {
-            None => continue,
-            Some(Repair::Remove(paths)) => (paths.as_slice(), "removed"),
-            Some(Repair::Empty(path)) => (std::slice::from_ref(path), "emptied"),
+        let Some(repair) = &finding.repair else {
+            continue;
         };
-        for path in paths {
-            let outcome = own.refuse_data(path).and_then(|()| match action {
-                "removed" => remove(root, &own, path),
-                _ => empty(root, path),
-            });
+        for (path, action, outcome) in outcomes(root, &own, repair) {
             let (action, reason) = match outcome {
                 Ok(true) => (action, None),
-                // An earlier repair took it with it.
+                // An earlier repair did it.
                 Ok(false) => continue,
                 Err(error) => ("left", Some(error.to_string())),
             };
@@ -77,6 +73,33 @@ pub fn fix(root: &Root, declared: Option<&Declaration>, findings: &[Finding]) ->
         }
     }
     done
+}
+
+/// A path, what is done there, and whether something was.
+type Outcome<'a> = (&'a ImagePath, &'static str, io::Result<bool>);
+
+fn outcomes<'a>(root: &Root, own: &Own, repair: &'a Repair) -> Vec<Outcome<'a>> {
+    let free = |path| own.refuse_data(path);
+    match repair {
+        Repair::Remove(paths) => {
+            let remove = |path| free(path).and_then(|()| remove(root, own, path));
+            let paths = paths.iter();
+            paths.map(|path| (path, "removed", remove(path))).collect()
+        }
+        Repair::Empty(path) => {
+            let outcome = free(path).and_then(|()| empty(root, path));
+            vec![(path, "emptied", outcome)]
+        }
+        Repair::Write(files) => {
+            let files = files.iter();
+            files
+                .map(|file| {
+                    let outcome = free(&file.path).and_then(|()| write::write(root, file));
+                    (&file.path, "written", outcome)
+                })
+                .collect()
+        }
+    }
 }
 
 /// The paths that the image's owner, not the profile, declared as `state`.

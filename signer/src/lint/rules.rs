@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod classes;
+pub mod cloud_init;
 pub mod histories;
 pub mod identity;
 pub mod packages;

@@ -28,6 +28,7 @@ mod rpm;
 mod server;
 mod signer_faults;
 mod signer_kill;
+mod stock;
 mod strace;
 mod tamper;
 mod template;

@@ -1,12 +1,15 @@
-//! The recipe of the root `debian-13`: a server of the next release with the units that it comes with,
-//! none masked, because their order is what it is for.
+//! The recipe of the root `debian-13`: a server on EC2 with what Debian ships for one, and its units as they come,
+//! timers of apt too: what they do on their own, and in which order, is what it is for.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::{SOURCE_DATE_EPOCH, tidy};
 use crate::apt;
+use crate::files::remove_file;
 use crate::run::Run;
 
 const SUITE: &str = "trixie";
@@ -15,6 +18,7 @@ const PACKAGES: &[&str] = &[
     "apparmor",
     "ca-certificates",
     "chrony",
+    "cloud-guest-utils",
     "cloud-init",
     "cron",
     "kmod",
@@ -23,10 +27,12 @@ const PACKAGES: &[&str] = &[
     "linux-image-cloud-amd64",
     "logrotate",
     "lvm2",
+    "man-db",
     "netplan.io",
     "openssh-server",
     "sudo",
     "systemd-resolved",
+    "unattended-upgrades",
 ];
 
 /// Documents, and drivers and hardware databases that a machine under emulation has no use for.
@@ -50,16 +56,27 @@ const KEPT: &[&str] = &[
     "/usr/lib/modules/*/kernel/net/core/failover.ko*",
 ];
 
-/// An image that runs cloud-init brings its accounts with it, and takes no code from user-data.
+/// As Debian's image for EC2 has it.
 const CLOUD_CONFIG: &str = "\
-datasource_list: [None]
-users: []
-cloud_init_modules: [seed_random, growpart, resizefs, set_hostname, update_hostname]
-cloud_config_modules: []
-cloud_final_modules: [final-message]
-allow_userdata: false
-vendor_data: {enabled: false}
-vendor_data2: {enabled: false}
+apt:
+  generate_mirrorlists: true
+
+system_info:
+  default_user:
+    name: admin
+    sudo: ALL=(ALL) NOPASSWD:ALL
+    shell: /bin/bash
+    lock_passwd: True
+    gecos: Debian
+    groups: [adm, audio, cdrom, dialout, dip, floppy, netdev, plugdev, sudo, video]
+
+manage_etc_hosts: true
+";
+
+/// As the package's own question is answered there.
+const DATASOURCES: &str = "\
+# to update this file, run dpkg-reconfigure cloud-init
+datasource_list: [ Ec2, None ]
 ";
 
 /// As systemd-update-done has it, which would write it at the first boot otherwise.
@@ -93,9 +110,26 @@ pub fn make(to: &Path) -> Result<()> {
         .args([SUITE.as_ref(), to.as_os_str()])
         .args(apt::sources_of(SUITE)?.iter().map(apt::Source::line))
         .step()?;
-    tidy::write(&to.join("etc/cloud/cloud.cfg.d/90-test.cfg"), CLOUD_CONFIG)?;
+    let settings = to.join("etc/cloud/cloud.cfg.d");
+    tidy::write(&settings.join("01_debian_cloud.cfg"), CLOUD_CONFIG)?;
+    tidy::write(&settings.join("90_dpkg.cfg"), DATASOURCES)?;
     for path in ["etc/.updated", "var/.updated"] {
         tidy::write(&to.join(path), UPDATED)?;
     }
-    tidy::tidy(to)
+    tidy::tidy(to)?;
+    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
+        remove_file(&to.join("etc/systemd/system").join(timer))?;
+    }
+    lists_of_apt(to)
+}
+
+/// What every image has whose bake ran `apt-get update`, and no more.
+fn lists_of_apt(to: &Path) -> Result<()> {
+    let lists = to.join("var/lib/apt/lists");
+    let words = "install --directory --mode=0700 --owner=_apt /var/lib/apt/lists/partial";
+    Run::new("chroot").arg(to).args(words.split(' ')).step()?;
+    fs::create_dir_all(lists.join("auxfiles"))?;
+    tidy::write(&lists.join("lock"), "")?;
+    fs::set_permissions(lists.join("lock"), fs::Permissions::from_mode(0o640))?;
+    Ok(())
 }

@@ -107,10 +107,9 @@ pub fn user_data(image: &Image<'_>, sink: &mut Sink) {
     match cloud_init::problem(image.root) {
         Ok(None) => {}
         Ok(Some((file, found))) => {
-            sink.push(Draft::new(
-                &file,
-                format!("lets user-data be code: {found}"),
-            ));
+            let draft = Draft::new(&file, format!("lets user-data be code: {found}"));
+            // One that is there is not replaced.
+            sink.push(draft.written(vec![super::cloud_init::switches()]));
         }
         Err(error) => image.doubt(error.to_string()),
     }

@@ -8,7 +8,6 @@ use earmark_manifest::{
     declaration::{Action, LockName},
     path::ImagePath,
 };
-use earmark_scan::cloud_init;
 
 use super::{Image, Sink, path};
 use crate::lint::{finding::Draft, image::Seen};
@@ -73,86 +72,6 @@ fn source(bytecode: &[u8]) -> Option<Vec<u8>> {
     let (directory, name) = text.rsplit_once("/__pycache__/")?;
     let module = name.split('.').next()?;
     Some(format!("{directory}/{module}.py").into_bytes())
-}
-
-/// A key of cloud-init's configuration, and what cloud-init writes by it.
-struct Writes {
-    key: &'static str,
-    /// Value that is written by without a word about it.
-    default: &'static str,
-    /// Values with which nothing is written.
-    off: &'static [&'static str],
-    path: &'static str,
-    stop: &'static str,
-}
-
-/// Source: the modules `cc_update_etc_hosts`, `cc_apt_configure`, `cc_ssh` and `cc_users_groups` of cloud-init 22.4 and
-/// 25.1. Host name, network and host keys are in the profiles.
-const WRITES: [Writes; 4] = [
-    Writes {
-        key: "manage_etc_hosts",
-        default: "false",
-        off: &["false", "False", "no", "off"],
-        path: "/etc/hosts",
-        stop: "manage_etc_hosts: false",
-    },
-    Writes {
-        key: "generate_mirrorlists",
-        default: "false",
-        off: &["false", "False", "no", "off"],
-        path: "/etc/apt/mirrors",
-        stop: "apt: {generate_mirrorlists: false}",
-    },
-    Writes {
-        key: "allow_public_ssh_keys",
-        default: "true",
-        off: &["false", "False", "no", "off"],
-        path: "/root/.ssh/authorized_keys",
-        stop: "allow_public_ssh_keys: false",
-    },
-    Writes {
-        key: "users",
-        default: "[]",
-        off: &["[]"],
-        path: "/etc/passwd",
-        stop: "users: []",
-    },
-];
-const CLOUD: &str = "etc/cloud/cloud.cfg";
-const CLOUD_DIRECTORY: &str = "etc/cloud/cloud.cfg.d";
-
-/// Sealed files that cloud-init writes, by its configuration in the image.
-pub fn cloud_init_writes(image: &Image<'_>, sink: &mut Sink) {
-    if image.declared.is_none() || !matches!(cloud_init::is_present(image.root), Ok(true)) {
-        return;
-    }
-    let configured = image.children(CLOUD_DIRECTORY);
-    let configured = configured.filter(|file| file.name().ends_with(b".cfg"));
-    let files = image.get(CLOUD).into_iter().chain(configured);
-    let texts: Vec<String> = files.filter_map(|file| image.text_of(file)).collect();
-    for row in &WRITES {
-        let at = path(row.path);
-        let values = texts.iter().flat_map(|text| values(text, row.key));
-        // cloud-init merges the files in the order of their names: the last one counts.
-        let value = values.last().unwrap_or(row.default);
-        if row.off.contains(&value) || image.class_of(&at) != PathClass::Sealed {
-            continue;
-        }
-        let found = format!(
-            "is sealed, and cloud-init writes it ('{}'); '{}' in a file of {CLOUD_DIRECTORY} stops that",
-            row.key, row.stop
-        );
-        sink.push(Draft::new(&at, found));
-    }
-}
-
-/// The values of a key, read as lines and not as YAML: for the image's own maker, who could only mislead himself.
-fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    text.lines().filter_map(move |line| {
-        let value = line.trim_start().strip_prefix(key)?.strip_prefix(':')?;
-        let value = value.split(" #").next().unwrap_or(value);
-        Some(value.trim())
-    })
 }
 
 /// Places of root's own mounts beneath directories that somebody else may rename, and the mounts with them.
@@ -234,14 +153,5 @@ mod tests {
             let found = source(bytecode.as_bytes()).map(|path| String::from_utf8(path).unwrap());
             assert_eq!(found.as_deref(), expected, "{bytecode}");
         }
-    }
-
-    #[test]
-    fn value_of_a_key_is_read_at_any_depth_without_its_comment() {
-        let text = "# users: x\nusers:\n - default\napt:\n  generate_mirrorlists: true # why\n";
-        assert_eq!(values(text, "users").collect::<Vec<_>>(), [""]);
-        assert_eq!(values(text, "generate_mirrorlists").last(), Some("true"));
-        assert_eq!(values(text, "apt").last(), Some(""));
-        assert_eq!(values(text, "manage_etc_hosts").last(), None);
     }
 }

@@ -4,7 +4,8 @@ use super::Rule;
 use crate::lint::{
     finding::Level::{Error, Warn},
     rules::{
-        accounts, agent, classes, histories, identity, packages, rewritten, secrets, traces, units,
+        accounts, agent, classes, cloud_init, histories, identity, packages, rewritten, secrets,
+        traces, units,
     },
 };
 
@@ -404,8 +405,8 @@ pub static RULES: &[Rule] = &[
         level: Error,
         what: "cloud-init that takes code from user-data",
         why: "lockdown.cloud_init denies it. 'seal' and 'measure' refuse it themselves, with exit code 2.",
-        fix: "Bake /etc/cloud/cloud.cfg.d/99-earmark.cfg, as docs/lockdown.md has it.",
-        fixable: false,
+        fix: "Bake /etc/cloud/cloud.cfg.d/99-earmark.cfg, as docs/first-boot.md has it.",
+        fixable: true,
         look: agent::user_data,
     },
     Rule {
@@ -450,8 +451,8 @@ pub static RULES: &[Rule] = &[
         what: "sealed files that cloud-init writes, by its configuration in the image",
         why: "What cloud-init writes at boot is a violation on each host.",
         fix: "Set what the finding names in a file of /etc/cloud/cloud.cfg.d, or declare the path in [tree] with a reason.",
-        fixable: false,
-        look: rewritten::cloud_init_writes,
+        fixable: true,
+        look: cloud_init::writes,
     },
     Rule {
         id: "exception-state",

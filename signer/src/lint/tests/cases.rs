@@ -39,7 +39,8 @@ const SWITCHES: &str =
     "allow_userdata: false\nvendor_data: {enabled: false}\nvendor_data2: {enabled: false}\n";
 
 /// Switches that keep cloud-init from writing sealed files.
-const QUIET: &str = "manage_etc_hosts: false\nallow_public_ssh_keys: false\nusers: []\n";
+const QUIET: &str =
+    "manage_etc_hosts: false\ncloud_init_modules: [users-groups]\nusers: []\nlocale: false\n";
 
 /// As Debian 13 has it.
 const KEYGEN: &str = "[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=ssh-keygen -A\n";
@@ -466,7 +467,10 @@ pub(super) const CASES: &[Case] = &[
     case(
         "user-data-code",
         "/etc/cloud/cloud.cfg.d/99-earmark.cfg",
-        &[File("usr/bin/cloud-init", "x")],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+        ],
         &[
             File("usr/bin/cloud-init", "x"),
             File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
@@ -545,7 +549,91 @@ pub(super) const CASES: &[Case] = &[
             File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
             File("etc/cloud/cloud.cfg.d/98-z.cfg", "users:\n - default\n"),
         ],
+        // Whom it would make is there.
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "users:\n - default\nsystem_info:\n default_user:\n  name: web\n",
+            ),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/passwd",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "users:\n - default\n - name: eve\nsystem_info:\n default_user:\n  name: web\n",
+            ),
+        ],
         &[],
+    ),
+    case(
+        "cloud-init-writes",
+        "/root/.ssh/authorized_keys",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "cloud_init_modules:\n - ssh\nallow_public_ssh_keys: false\n",
+            ),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "cloud_init_modules:\n - ssh\nallow_public_ssh_keys: false\n",
+            ),
+            File("root/.ssh/authorized_keys", ""),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/locale.conf",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/locale.conf", "LANG=C.UTF-8\n"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File("etc/cloud/cloud.cfg.d/98-z.cfg", "locale: de_DE.UTF-8\n"),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("etc/locale.conf", "LANG=de_DE.UTF-8\n"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File("etc/cloud/cloud.cfg.d/98-z.cfg", "locale: de_DE.UTF-8\n"),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/udev/rules.d/90-cloud-init-hook-hotplug.rules",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("usr/lib/systemd/system/cloud-init-main.service", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("usr/lib/systemd/system/cloud-init-main.service", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "updates:\n  network:\n    when: [boot-new-instance]\n",
+            ),
+        ],
     ),
     case(
         "exception-state",
