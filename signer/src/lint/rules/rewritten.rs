@@ -78,6 +78,8 @@ fn source(bytecode: &[u8]) -> Option<Vec<u8>> {
 /// A key of cloud-init's configuration, and what cloud-init writes by it.
 struct Writes {
     key: &'static str,
+    /// Distribution, as os-release names it, on which alone it is written; any, if empty.
+    only: &'static str,
     /// Value that is written by without a word about it.
     default: &'static str,
     /// Values with which nothing is written.
@@ -86,11 +88,12 @@ struct Writes {
     stop: &'static str,
 }
 
-/// Source: the modules `cc_update_etc_hosts`, `cc_apt_configure`, `cc_ssh` and `cc_users_groups` of cloud-init 22.4 and
-/// 25.1. Host name, network and host keys are in the profiles.
-const WRITES: [Writes; 4] = [
+/// Source: the modules `cc_update_etc_hosts`, `cc_apt_configure`, `cc_ssh` and `cc_users_groups` of cloud-init 22.4, 25.1
+/// and 26.1, and `10_aws_dnfvars.cfg` of Amazon Linux 2023. Host name, network and host keys are in the profiles.
+const WRITES: [Writes; 6] = [
     Writes {
         key: "manage_etc_hosts",
+        only: "",
         default: "false",
         off: &["false", "False", "no", "off"],
         path: "/etc/hosts",
@@ -98,6 +101,7 @@ const WRITES: [Writes; 4] = [
     },
     Writes {
         key: "generate_mirrorlists",
+        only: "",
         default: "false",
         off: &["false", "False", "no", "off"],
         path: "/etc/apt/mirrors",
@@ -105,6 +109,7 @@ const WRITES: [Writes; 4] = [
     },
     Writes {
         key: "allow_public_ssh_keys",
+        only: "",
         default: "true",
         off: &["false", "False", "no", "off"],
         path: "/root/.ssh/authorized_keys",
@@ -112,10 +117,29 @@ const WRITES: [Writes; 4] = [
     },
     Writes {
         key: "users",
+        only: "",
         default: "[]",
         off: &["[]"],
         path: "/etc/passwd",
         stop: "users: []",
+    },
+    // The mirror of the region that the host is in.
+    Writes {
+        key: "preserve_sources_list",
+        only: "ubuntu",
+        default: "false",
+        off: &["true", "True", "yes", "on"],
+        path: "/etc/apt/sources.list",
+        stop: "apt: {preserve_sources_list: true}",
+    },
+    // The region and the domain of the repositories.
+    Writes {
+        key: "write_metadata",
+        only: "amzn",
+        default: "[]",
+        off: &["[]"],
+        path: "/etc/dnf/vars/awsregion",
+        stop: "write_metadata: []",
     },
 ];
 const CLOUD: &str = "etc/cloud/cloud.cfg";
@@ -130,8 +154,10 @@ pub fn cloud_init_writes(image: &Image<'_>, sink: &mut Sink) {
     let configured = configured.filter(|file| file.name().ends_with(b".cfg"));
     let files = image.get(CLOUD).into_iter().chain(configured);
     let texts: Vec<String> = files.filter_map(|file| image.text_of(file)).collect();
-    for row in &WRITES {
-        let at = path(row.path);
+    let distribution = distribution(image);
+    let rows = WRITES.iter();
+    for row in rows.filter(|row| row.only.is_empty() || row.only == distribution) {
+        let at = written(image, row.path);
         let values = texts.iter().flat_map(|text| values(text, row.key));
         // cloud-init merges the files in the order of their names: the last one counts.
         let value = values.last().unwrap_or(row.default);
@@ -143,6 +169,47 @@ pub fn cloud_init_writes(image: &Image<'_>, sink: &mut Sink) {
             row.key, row.stop
         );
         sink.push(Draft::new(&at, found));
+    }
+}
+
+/// The path that a row is about: Ubuntu's sources are in a file of their own since 24.04.
+fn written(image: &Image<'_>, row: &str) -> ImagePath {
+    const SOURCES: &str = "/etc/apt/sources.list.d/ubuntu.sources";
+    let is_newer = row == "/etc/apt/sources.list" && image.get(&SOURCES[1..]).is_some();
+    path(if is_newer { SOURCES } else { row })
+}
+
+/// The id of the distribution, as its os-release has it; empty, if there is none.
+fn distribution(image: &Image<'_>) -> String {
+    let places = ["etc/os-release", "usr/lib/os-release"];
+    let text = places.iter().find_map(|place| image.text(place));
+    let text = text.unwrap_or_default();
+    let mut ids = text.lines().filter_map(|line| line.strip_prefix("ID="));
+    let id = ids.next().unwrap_or_default();
+    id.trim_matches(['"', '\'']).to_owned()
+}
+
+/// snapd, where nothing keeps it from writing.
+pub fn snapd(image: &Image<'_>, sink: &mut Sink) {
+    const RECORD: &str = "/var/lib/snapd/state.json";
+    let is_there = image.get("usr/lib/snapd/snapd").is_some();
+    let is_masked = |unit: &str| {
+        let mask = image.get(format!("etc/systemd/system/{unit}"));
+        mask.is_some_and(|mask| mask.target == Some(b"/dev/null".as_slice()))
+    };
+    let is_kept = is_masked("snapd.service") && is_masked("snapd.socket");
+    let at = path(RECORD);
+    let is_sealed = image.class_of(&at) == PathClass::Sealed;
+    if image.declared.is_some()
+        && is_there
+        && image.allows(LockName::Packages)
+        && !is_kept
+        && is_sealed
+    {
+        sink.push(Draft::new(
+            &at,
+            "is sealed, and snapd writes it at each start",
+        ));
     }
 }
 
