@@ -15,6 +15,8 @@ use crate::{
 };
 
 pub(crate) use self::critical::critical_rules;
+#[cfg(feature = "profiles")]
+pub use self::files::Evidence;
 
 // `NAMES`, and with the feature `FILES`, the text of each.
 include!(concat!(env!("OUT_DIR"), "/profiles.rs"));

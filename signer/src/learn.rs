@@ -10,13 +10,15 @@
 //! Protects against a rule that is learned from an attack: the host's own changes are evidence, never a decision.
 //! A path that could be code, or could let somebody in, is not proposed whatever changed in it.
 
+pub mod bundle;
 mod change;
 mod class;
 pub mod never;
+mod scrub;
 mod text;
 mod tree;
 
-use earmark_manifest::{class::PathClass, verify::VerifiedManifest};
+use earmark_manifest::{class::PathClass, path::ImagePath, verify::VerifiedManifest};
 use earmark_scan::{
     Root,
     verify::{self, Stop},
@@ -27,7 +29,7 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     io::{output, progress::Bar},
 };
-use change::Change;
+use change::{Change, Now};
 use tree::Tree;
 
 /// Result of learning from a root.
@@ -42,6 +44,17 @@ pub struct Lesson {
     refused: Vec<Refused>,
     /// Notes about what could not be looked at.
     unknown: Vec<String>,
+    /// Every change, for [`bundle`].
+    #[serde(skip)]
+    observed: Vec<Observed>,
+}
+
+/// A change, without what was signed and found: that may be of a file's content.
+#[derive(Debug)]
+struct Observed {
+    path: ImagePath,
+    kinds: Vec<&'static str>,
+    now: Option<Now>,
 }
 
 /// A rule that would allow a change.
@@ -102,10 +115,33 @@ pub fn learn(root: &Root, manifest: &VerifiedManifest) -> Outcome<Lesson> {
         proposals: judged.proposals.into_iter().map(|one| one.shown).collect(),
         refused: judged.refused.into_iter().map(|one| one.1).collect(),
         unknown: unknown.iter().map(ToString::to_string).collect(),
+        observed: all.into_iter().map(Observed::of).collect(),
     })
 }
 
+impl Observed {
+    fn of(change: Change) -> Self {
+        let kinds = change.violations.iter().map(|one| one.kind.name());
+        Self {
+            kinds: kinds.collect(),
+            path: change.path,
+            now: change.now,
+        }
+    }
+}
+
 impl Lesson {
+    /// The class that is proposed for a path, or why none is.
+    fn verdict(&self, path: &str) -> String {
+        let proposed = self.proposals.iter().find(|one| one.path == path);
+        let refused = self.refused.iter().find(|one| one.path == path);
+        match (proposed, refused) {
+            (Some(proposed), _) => proposed.class.name().to_owned(),
+            (None, Some(refused)) => format!("refused: {}", refused.why),
+            (None, None) => "as the new directory that it is in".to_owned(),
+        }
+    }
+
     /// Returns the exit status: a change that no class should allow outweighs an unknown, as a violation does a doubt.
     pub fn exit(&self) -> Exit {
         if !self.refused.is_empty() {

@@ -22,6 +22,23 @@ pub const READY: &str = "idle && systemctl is-active --quiet multi-user.target";
 /// Nothing runs but what a quarantined host may run.
 pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quarantine.target";
 
+const DEBIAN_13: &str = "EARMARK_ROOT_DEBIAN_13";
+/// Settings of cloud-init for images of Debian 13 that no metadata service answers: path, text and mode. The image brings
+/// its accounts, and cloud-init takes no code from user-data.
+pub const CLOUD_INIT_ALONE: (&str, &str, u32) = (
+    "etc/cloud/cloud.cfg.d/95-alone.cfg",
+    "\
+datasource_list: [None]
+users: []
+cloud_init_modules: [seed_random, growpart, resizefs, set_hostname, update_hostname]
+cloud_config_modules: []
+cloud_final_modules: [final-message]
+allow_userdata: false
+vendor_data: {enabled: false}
+vendor_data2: {enabled: false}
+",
+    0o644,
+);
 /// Path in the container of the directory shared with the test: `/run` is no part of an image.
 const SHARED: &str = "/run/test";
 /// Looks when the test's condition holds, or after a minute, and ends the container.
@@ -158,10 +175,16 @@ impl Host {
         bake: impl FnOnce(&Overlay),
     ) -> Self {
         let profile = match variable {
-            "EARMARK_ROOT_DEBIAN_13" => "debian-13",
+            DEBIAN_13 => "debian-13",
             _ => "debian-12",
         };
         Self::profiled(variable, (profile, gate), policy, rest, bake)
+    }
+
+    /// Of an image of Debian 13 as it ships, whose cloud-init does what it does on EC2.
+    pub fn stock(policy: &str, rest: &str, bake: impl FnOnce(&Overlay)) -> Self {
+        let image = Overlay::new(DEBIAN_13);
+        Self::of_image(image, ("debian-13", "critical"), policy, rest, bake)
     }
 
     /// The same, with another profile, whatever the root is.
@@ -172,8 +195,23 @@ impl Host {
         rest: &str,
         bake: impl FnOnce(&Overlay),
     ) -> Self {
+        let image = Overlay::new(variable);
+        if variable == DEBIAN_13 {
+            let (path, text, _) = CLOUD_INIT_ALONE;
+            fs::write(image.at(path), text).unwrap();
+        }
+        Self::of_image(image, (profile, gate), policy, rest, bake)
+    }
+
+    fn of_image(
+        image: Overlay,
+        (profile, gate): (&str, &str),
+        policy: &str,
+        rest: &str,
+        bake: impl FnOnce(&Overlay),
+    ) -> Self {
         let host = Self {
-            image: Overlay::new(variable),
+            image,
             more: Vec::new(),
             given: Vec::new(),
         };

@@ -20,6 +20,8 @@ def answer(path):
         return DOCUMENTS[path]
     beneath = [name[len(path) + 1:] for name in DOCUMENTS if name.startswith(path + "/")]
     names = {name.split("/")[0] + ("/" if "/" in name else "") for name in beneath}
+    # A directory that has a text of its own, as that of the keys, is listed as a directory.
+    names = {name for name in names if name + "/" not in names}
     return "\n".join(sorted(names)) or None
 
 

@@ -1,6 +1,9 @@
 //! `earmark learn`.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, anyhow};
 use earmark_manifest::verify;
@@ -8,10 +11,13 @@ use earmark_scan::seal;
 
 use crate::{
     commands::shared,
-    exit::{Exit, Exits, Next, Outcome},
+    exit::{Exit, Exits, Failure, Next, Outcome},
     inspect::source::Source,
-    io::output::{self, quote},
-    learn,
+    io::{
+        files,
+        output::{self, quote},
+    },
+    learn::{self, bundle::Bundle},
 };
 
 /// Propose class rules for what changed on its own in a booted host
@@ -34,6 +40,10 @@ pub struct Args {
     /// The keys to believe, instead of the trust file in BOOTED
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// Write what changed to a new file as well, to send to who writes profiles:
+    /// names and numbers, no content, and nothing that tells which host it was
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +56,8 @@ EXIT STATUS:
 
 EXAMPLES:
   earmark learn --before release/ --root /mnt/booted > learned.toml
-  earmark learn --before release/ --root /mnt/booted --json | jq .refused";
+  earmark learn --before release/ --root /mnt/booted --json | jq .refused
+  earmark learn --before release/ --root / --bundle evidence.json";
 
 impl Args {
     pub fn run(&self) -> Outcome {
@@ -77,7 +88,53 @@ impl Args {
             );
         }
         let lesson = learn::learn(&root, &manifest)?;
+        if let Some(path) = &self.bundle {
+            let bundle = Bundle::of(&root, &manifest, &before.tree()?, &lesson)?;
+            write(path, &output::json_bytes(&bundle)?)?;
+            let changes = output::count(bundle.changes(), "change", "changes");
+            output::note(&format!(
+                "wrote {} with {changes}: read it before you send it",
+                quote(path)
+            ));
+        }
         output::result(self.json, &lesson)?;
         Ok(lesson.exit())
+    }
+}
+
+/// Writes a file that is not there yet.
+fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    match files::create_new(path, 0o600, bytes) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = format!("failed to write {}: it exists", quote(path));
+            Err(Failure::new(Exit::Usage, text).next("move it away, or give another --bundle FILE"))
+        }
+        Err(error) => {
+            let exit = files::unwritable(&error);
+            Err(error)
+                .with_context(|| format!("failed to write {}", quote(path)))
+                .exits(exit)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundle_is_written_once_for_its_owner_and_never_over_another_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("evidence.json");
+        write(&path, b"first").unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let refused = write(&path, b"second").unwrap_err();
+        assert_eq!(refused.exit(), Exit::Usage);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        let nowhere = directory.path().join("none/evidence.json");
+        assert_eq!(write(&nowhere, b"x").unwrap_err().exit(), Exit::Usage);
     }
 }

@@ -9,6 +9,7 @@ use earmark_manifest::{
         TemplatePart,
     },
     name::UnitName,
+    profile::Evidence,
 };
 use serde::Serialize;
 
@@ -87,6 +88,12 @@ pub fn facts(declaration: &Declaration) -> Vec<Fact> {
         .profile
         .map_or("none", |profile| profile.name());
     fact(Section::Image, "profile", profile.to_owned());
+    if let Some(profile) = declaration.tree.profile
+        && !matches!(profile.evidence(), Ok(Evidence::Booted))
+    {
+        let text = "not booted here: from documents, docs/platforms.md";
+        fact(Section::Image, "profile proof", text.to_owned());
+    }
     for mount in &declaration.tree.mounts {
         fact(
             Section::Image,
@@ -290,6 +297,23 @@ volume = { device = "/dev/nvme1n1", filesystem = "ext4", mount = "/srv/data" }
 remote_access = { allow = ["sshd"] }
 packages = "allow"
 "#;
+
+    #[test]
+    fn profile_of_documents_alone_is_said_to_be_not_booted() {
+        let of = |profile: &str| {
+            let text = DECLARATION.replace("[tree]", &format!("[tree]\nprofile = \"{profile}\""));
+            let facts = facts(&Declaration::parse(text.as_bytes()).unwrap()).into_iter();
+            facts
+                .filter(|fact| fact.name == "profile proof")
+                .map(|fact| fact.text)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of("rhel-9"),
+            ["not booted here: from documents, docs/platforms.md"]
+        );
+        assert_eq!(of("debian-13"), [""; 0]);
+    }
 
     #[test]
     fn declaration_in_plain_words_is_golden_and_has_no_secrets() {

@@ -32,6 +32,10 @@ pub struct Now {
     pub is_plain: bool,
     /// It starts as programs and scripts do.
     pub looks_like_program: bool,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Size in bytes.
+    pub size: u64,
 }
 
 impl Change {
@@ -87,6 +91,8 @@ fn look(root: &Root, path: &ImagePath) -> std::io::Result<Option<Now>> {
         is_of_root: (stat.st_uid, stat.st_gid) == (top.st_uid, top.st_gid),
         is_plain: stat.st_nlink == 1,
         looks_like_program: false,
+        owner: (stat.st_uid, stat.st_gid),
+        size: u64::try_from(stat.st_size).unwrap_or_default(),
     };
     if kind == FileType::RegularFile {
         let (mut file, _) = root.open_regular(path).map_err(std::io::Error::other)?;

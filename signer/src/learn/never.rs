@@ -38,6 +38,18 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/systemd/**", STARTS),
     ("/etc/init.d/**", STARTS),
     ("/etc/inittab", STARTS),
+    // EnvironmentFile= of most units of the RPM family.
+    ("/etc/sysconfig/**", STARTS),
+    ("/etc/tuned/**", STARTS),
+    // Its macros run commands.
+    ("/etc/rpm/**", STARTS),
+    // Snaps: what is mounted and started, and the commands of snapd's own record.
+    ("/snap/**", STARTS),
+    ("/var/lib/snapd/**", STARTS),
+    ("/etc/kdump*", BOOT),
+    ("/etc/kdump/**", BOOT),
+    ("/var/lib/kdump/**", BOOT),
+    ("/.autorelabel", LOADED),
     ("/etc/rc*", STARTS),
     ("/etc/rc*/**", STARTS),
     ("/etc/cron*", STARTS),
@@ -116,7 +128,11 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/hosts.deny", ACCOUNTS),
     ("/etc/ssh/sshd_config", ACCOUNTS),
     ("/etc/ssh/sshd_config.d/**", ACCOUNTS),
+    ("/etc/authselect/**", ACCOUNTS),
+    ("/var/lib/authselect/**", ACCOUNTS),
     ("/etc/sssd/**", ACCOUNTS),
+    // Its caches say who is who; its krb5.include.d names modules.
+    ("/var/lib/sss/**", ACCOUNTS),
     ("/etc/krb5*", ACCOUNTS),
     ("/etc/ld.so.preload", LOADED),
     ("/etc/ld.so.conf", LOADED),
@@ -127,6 +143,7 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/sysctl*", LOADED),
     ("/etc/sysctl.d/**", LOADED),
     ("/etc/selinux/**", LOADED),
+    ("/var/lib/selinux/**", LOADED),
     ("/etc/apparmor*", LOADED),
     ("/etc/apparmor.d/**", LOADED),
     ("/etc/ssl/**", BELIEVED),
@@ -137,6 +154,8 @@ const PLACES: &[(&str, &str)] = &[
     ("/etc/yum*", BELIEVED),
     ("/etc/yum.repos.d/**", BELIEVED),
     ("/etc/dnf/**", BELIEVED),
+    ("/etc/crypto-policies/**", BELIEVED),
+    ("/etc/rhsm/**", BELIEVED),
     ("/etc/earmark/**", OWN),
 ];
 
@@ -236,7 +255,52 @@ pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, b
 
 #[cfg(test)]
 mod tests {
+    use earmark_manifest::{
+        class::{PathClass, RuleKind},
+        profile::Profile,
+    };
+
     use super::*;
+
+    /// Data by its format, at a place of code: no other rule of a profile may be at such a place.
+    const DATA: [&str; 12] = [
+        "/root/.ssh",
+        "/boot/grub/grubenv",
+        "/boot/grub2/grubenv",
+        "/boot/loader/random-seed",
+        "/boot/efi/loader/random-seed",
+        "/efi/loader/random-seed",
+        "/usr/lib/sysimage/rpm/rpmdb.sqlite-shm",
+        "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+        "/usr/lib/sysimage/rpm/.rpm.lock",
+        "/usr/lib/sysimage/libdnf5/transaction_history.sqlite-shm",
+        "/usr/lib/sysimage/libdnf5/transaction_history.sqlite-wal",
+        // Where snaps are mounted, and not what is: rules behind it take the links back.
+        "/snap/*/*",
+    ];
+
+    #[test]
+    fn no_profile_frees_a_place_of_code_or_access() {
+        for profile in Profile::all() {
+            for rule in profile.rules().unwrap() {
+                let RuleKind::Class(class) = rule.rule.kind else {
+                    continue;
+                };
+                let pattern = &rule.rule.pattern;
+                let is_data = DATA.contains(&pattern.to_string().as_str());
+                if class == PathClass::Sealed || is_data {
+                    continue;
+                }
+                let why = is_freed_by(pattern, class == PathClass::State);
+                assert_eq!(why, None, "{} {class} {pattern}", profile.name());
+            }
+        }
+        // The control: what a profile had, and must not have.
+        for pattern in ["/var/lib/snapd", "/snap", "/var/lib/sss"] {
+            let pattern = Pattern::parse(pattern.as_bytes()).unwrap();
+            assert!(is_freed_by(&pattern, true).is_some(), "{pattern}");
+        }
+    }
 
     #[test]
     fn code_and_access_paths_are_never_proposed() {
@@ -277,6 +341,16 @@ mod tests {
             "/etc/docker/daemon.json",
             "/etc/kubernetes/manifests/x.yaml",
             "/etc/nftables.conf",
+            "/etc/sysconfig/sshd",
+            "/etc/dnf/vars/awsdomain",
+            "/etc/crypto-policies/config",
+            "/etc/authselect/system-auth",
+            "/var/lib/selinux/targeted/active/x",
+            "/.autorelabel",
+            "/snap/x/current",
+            "/var/lib/snapd/state.json",
+            "/var/lib/snapd/snaps/x.snap",
+            "/var/lib/sss/pubconf/krb5.include.d/x",
         ] {
             assert!(why(path).is_some(), "{path}");
         }

@@ -280,3 +280,92 @@ fn learn_text_is_golden() {
     let lesson = host.learn();
     golden!("learn", host.said(&lesson));
 }
+
+/// The tree of a manifest, as `inspect` reads it.
+fn tree(manifest: &VerifiedManifest) -> crate::inspect::source::Tree {
+    let mut reader = manifest.tree().unwrap();
+    let entries = (&mut reader).map(Result::unwrap).collect();
+    crate::inspect::source::Tree {
+        rules: reader.rules().clone(),
+        entries,
+        summary: reader.summary(),
+    }
+}
+
+#[test]
+fn bundle_names_changes_and_packages_and_no_secret_host_or_person() {
+    const MACHINE: &str = "8f14e45fceea467a9b36e2a6f1b0c2d3";
+    const STATUS: &str = "\
+Package: systemd\nStatus: install ok installed\nArchitecture: amd64\nVersion: 252.1\n\n\
+Package: base\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n";
+    let host = Host::sealed();
+    host.write("etc/motd", "the password is hunter2\n");
+    host.write("etc/token", "hunter2\n");
+    host.write("etc/machine-id", &format!("{MACHINE}\n"));
+    host.write("etc/hostname", "till-berlin\n");
+    host.write("etc/till-berlin.conf", "x");
+    host.write(&format!("srv/{MACHINE}/x"), "x");
+    host.write("etc/i-0abc12345def67890", "x");
+    host.write("etc/host-10-20-30-40", "x");
+    host.write("home/alice/diary-of-alice", "dear diary\n");
+    host.write("home/alice/letters", "dear bob\n");
+    host.write("root/plans-of-root", "x");
+    host.write(
+        "etc/fstab",
+        "UUID=3f2504e0-4f89-11d3-9a0c-0305e82c3301 / xfs defaults,x-name=hunter2 0 0\n",
+    );
+    host.write(
+        "usr/lib/os-release",
+        "ID=amzn\nVERSION_ID=\"2023\"\nIMAGE_ID=till-of-acme\n",
+    );
+    host.write("var/lib/dpkg/status", STATUS);
+    host.write("var/lib/dpkg/info/base.list", "/etc/motd\n");
+    let root = Root::open(host.directory.path()).unwrap();
+    let lesson = host.learn();
+    let bundle = bundle::Bundle::of(&root, &host.manifest, &tree(&host.manifest), &lesson).unwrap();
+    let bytes = output::json_bytes(&bundle).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    for secret in [
+        "hunter2",
+        MACHINE,
+        "till-berlin",
+        "0abc12345def67890",
+        "10-20-30-40",
+        "alice",
+        "diary",
+        "plans",
+        "3f2504e0",
+        "acme",
+    ] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], 1);
+    assert_eq!(document["os_release"]["ID"], "amzn");
+    assert_eq!(document["systemd"], "252.1");
+    assert_eq!(document["packages"]["base"], "1");
+    assert_eq!(document["mounts"], serde_json::json!([["/", "xfs"]]));
+    let of = |path: &str| {
+        let mut changes = document["changes"].as_array().unwrap().iter();
+        changes.find(|one| one["path"] == path).cloned()
+    };
+    let motd = of("/etc/motd").unwrap();
+    assert_eq!(motd["package"], "base");
+    assert_eq!(motd["verdict"], "mutable");
+    assert_eq!(
+        (&motd["type"], &motd["mode"]),
+        (&"file".into(), &"0644".into())
+    );
+    assert!(
+        motd["kinds"].as_array().unwrap().contains(&"size".into()),
+        "{motd}"
+    );
+    // Alice, her two files, and nothing of them but their number.
+    let home = of("/home/*").unwrap();
+    assert_eq!(
+        (&home["count"], &home["size"]),
+        (&3.into(), &serde_json::Value::Null)
+    );
+    assert!(of("/root/*").is_some() && of("/etc/<hostname>.conf").is_some());
+    assert!(of("/etc/i-<id>").is_some() && of("/etc/host-<id>").is_some());
+}

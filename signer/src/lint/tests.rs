@@ -25,9 +25,11 @@ enum Put {
     Gone(&'static str),
     /// A line of `[tree]`, and no object.
     Tree(&'static str),
+    /// The profile of `[tree]`, and no object.
+    Profile(&'static str),
 }
 
-use Put::{File, Gone, Link, Mode, Tree};
+use Put::{File, Gone, Link, Mode, Profile, Tree};
 
 /// A root without any finding.
 const CLEAN: &[Put] = &[
@@ -99,8 +101,14 @@ impl Bench {
     }
 
     fn put(&self, puts: &[Put]) {
-        for put in puts.iter().filter(|put| !matches!(put, Tree(_))) {
-            let (File(path, _) | Mode(path, _) | Link(path, _) | Gone(path) | Tree(path)) = put;
+        let objects = puts.iter();
+        for put in objects.filter(|put| !matches!(put, Tree(_) | Profile(_))) {
+            let (File(path, _)
+            | Mode(path, _)
+            | Link(path, _)
+            | Gone(path)
+            | Tree(path)
+            | Profile(path)) = put;
             let path = self.path(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match put {
@@ -110,7 +118,7 @@ impl Bench {
                 }
                 Link(_, target) => symlink(target, path).unwrap(),
                 Gone(_) => fs::remove_file(path).unwrap(),
-                Tree(_) => {}
+                Tree(_) | Profile(_) => {}
             }
         }
     }
@@ -190,7 +198,12 @@ fn each_lint_rule_flags_its_bad_case_and_passes_its_control() {
                     Tree(line) => Some(format!("{line}\n")),
                     _ => None,
                 });
-                let spec = format!("{SPEC}{}", lines.collect::<String>());
+                let profile = puts.iter().find_map(|put| match put {
+                    Profile(name) => Some(*name),
+                    _ => None,
+                });
+                let spec = SPEC.replace("debian-12", profile.unwrap_or("debian-12"));
+                let spec = format!("{spec}{}", lines.collect::<String>());
                 let report = Bench::new(puts).lint_with(&spec);
                 let of_rule = report.findings.iter().filter(|one| one.rule.id == rule.id);
                 of_rule.map(|one| one.path.to_string()).collect()

@@ -96,6 +96,10 @@ pub struct Sealing {
     pub key: &'static str,
     /// `image.platform`
     pub platform: &'static str,
+    /// `tree.profile`
+    pub profile: &'static str,
+    /// Whether `earmark lint --fix` sees the root with its declaration first.
+    pub is_linted: bool,
     /// `boot.cmdline`; nothing is signed if it is empty.
     pub cmdline: &'static str,
     /// How the declaration goes on.
@@ -158,6 +162,8 @@ impl Sealing {
             on_failure,
             key: "release",
             platform: "file",
+            profile: "debian-12",
+            is_linted: false,
             cmdline: LINE,
             rest: "",
             files: &[],
@@ -179,7 +185,7 @@ epoch = 2
 platform = "{}"
 
 [tree]
-profile = "debian-12"
+profile = "{}"
 state = ["/srv/data", "/srv/volume", "/var/lib/ordinary"]
 
 [boot]
@@ -189,7 +195,13 @@ cmdline = "{}"
 gate = "{}"
 on_failure = "{}"
 {}{locks}"#,
-            self.image, self.platform, self.cmdline, self.gate, self.on_failure, self.rest
+            self.image,
+            self.platform,
+            self.profile,
+            self.cmdline,
+            self.gate,
+            self.on_failure,
+            self.rest
         )
     }
 
@@ -407,6 +419,10 @@ impl Image {
             fs::create_dir_all(path.parent().unwrap()).expect("a directory");
             fs::write(&path, text).expect("a file");
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).expect("a mode");
+        }
+        if sealing.is_linted {
+            let paths = [("--root", &*root), ("--spec", &declaration)];
+            self.earmark_program(&["lint", "--fix"], &paths);
         }
         self.earmark_program(
             &["seal", "--version", sealing.version],

@@ -29,6 +29,8 @@ mod server;
 mod signer_faults;
 mod signer_kill;
 mod stock;
+#[path = "../shared/stock.rs"]
+mod stock_host;
 mod strace;
 mod tamper;
 mod template;

@@ -14,3 +14,6 @@ mod grant;
 mod lockdown;
 mod opened;
 mod packer;
+mod stock;
+#[path = "../shared/stock.rs"]
+mod stock_host;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use earmark_manifest::path::ImagePath;
-use earmark_tests::boot::{Boot, Disk, Image, Inputs, REPORT, Sealing};
+use earmark_tests::{
+    boot::{Boot, Disk, Image, Inputs, REPORT, Sealing},
+    container::CLOUD_INIT_ALONE,
+};
 use tempfile::NamedTempFile;
 
 use crate::critical::uncovered;
@@ -204,7 +207,7 @@ fn vm_files_that_debian_13_opens_before_ready_are_in_the_critical_set() {
     files_opened_before_ready_are_in_the_critical_set(
         &image,
         "opened-13",
-        &[FSTAB, SAY],
+        &[FSTAB, SAY, CLOUD_INIT_ALONE],
         &[
             "/usr/bin/cloud-init",
             "/usr/sbin/apparmor_parser",

@@ -126,9 +126,18 @@ pub fn make(to: &Path) -> Result<()> {
 /// What every image has whose bake ran `apt-get update`, and no more.
 fn lists_of_apt(to: &Path) -> Result<()> {
     let lists = to.join("var/lib/apt/lists");
-    let words = "install --directory --mode=0700 --owner=_apt /var/lib/apt/lists/partial";
-    Run::new("chroot").arg(to).args(words.split(' ')).step()?;
-    fs::create_dir_all(lists.join("auxfiles"))?;
+    for (name, mode) in [("partial", "0700"), ("auxfiles", "0755")] {
+        let place = format!("/var/lib/apt/lists/{name}");
+        let words = [
+            "install",
+            "--directory",
+            "--owner=_apt",
+            "--mode",
+            mode,
+            &place,
+        ];
+        Run::new("chroot").arg(to).args(words).step()?;
+    }
     tidy::write(&lists.join("lock"), "")?;
     fs::set_permissions(lists.join("lock"), fs::Permissions::from_mode(0o640))?;
     Ok(())

@@ -3,6 +3,7 @@
 use earmark_manifest::{
     declaration::{Declaration, LockName},
     layout,
+    profile::Evidence,
 };
 use earmark_scan::cloud_init;
 
@@ -96,6 +97,23 @@ pub fn login(image: &Image<'_>, sink: &mut Sink) {
     if let Some(server) = found.filter(|seen| seen.has_content()) {
         let found = "is shut from the next boot on: earmark.toml has no [lockdown] remote_access";
         sink.push(Draft::new(server.path, found));
+    }
+}
+
+/// A profile whose rules no booted host has proven.
+pub fn profile(image: &Image<'_>, sink: &mut Sink) {
+    let profile = image
+        .declared
+        .and_then(|(declared, _)| declared.tree.profile);
+    let Some(profile) = profile else {
+        return;
+    };
+    if !matches!(profile.evidence(), Ok(Evidence::Booted)) {
+        let found = format!(
+            "is of '{}', whose profile was not booted here",
+            profile.name()
+        );
+        sink.push(Draft::new(&path("/usr/lib/os-release"), found));
     }
 }
 

@@ -45,13 +45,21 @@ pub fn caches(image: &Image<'_>, sink: &mut Sink) {
 
 /// Timers that change packages. The lock masks them, so that this is said and no more.
 pub fn timers(image: &Image<'_>, sink: &mut Sink) {
-    const NAMES: [&[u8]; 10] = [
+    const NAMES: [&[u8]; 17] = [
         b"apt-daily.timer",
         b"apt-daily-upgrade.timer",
         b"unattended-upgrades.service",
         b"dnf-makecache.timer",
         b"dnf-automatic.timer",
         b"dnf-automatic-install.timer",
+        b"dnf-automatic-download.timer",
+        b"dnf-automatic-notifyonly.timer",
+        b"dnf5-automatic.timer",
+        b"dnf5-makecache.timer",
+        // Amazon Linux: asks the repositories for newer releases.
+        b"update-motd.timer",
+        b"update-motd.service",
+        b"rpm-ostreed-automatic.timer",
         b"packagekit.service",
         b"snapd.refresh.timer",
         b"snapd.snap-repair.timer",

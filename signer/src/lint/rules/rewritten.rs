@@ -74,6 +74,30 @@ fn source(bytecode: &[u8]) -> Option<Vec<u8>> {
     Some(format!("{directory}/{module}.py").into_bytes())
 }
 
+/// snapd, where nothing keeps it from writing.
+pub fn snapd(image: &Image<'_>, sink: &mut Sink) {
+    const RECORD: &str = "/var/lib/snapd/state.json";
+    let is_there = image.get("usr/lib/snapd/snapd").is_some();
+    let is_masked = |unit: &str| {
+        let mask = image.get(format!("etc/systemd/system/{unit}"));
+        mask.is_some_and(|mask| mask.target == Some(b"/dev/null".as_slice()))
+    };
+    let is_kept = is_masked("snapd.service") && is_masked("snapd.socket");
+    let at = path(RECORD);
+    let is_sealed = image.class_of(&at) == PathClass::Sealed;
+    if image.declared.is_some()
+        && is_there
+        && image.allows(LockName::Packages)
+        && !is_kept
+        && is_sealed
+    {
+        sink.push(Draft::new(
+            &at,
+            "is sealed, and snapd writes it at each start",
+        ));
+    }
+}
+
 /// Places of root's own mounts beneath directories that somebody else may rename, and the mounts with them.
 pub fn movable_mounts(image: &Image<'_>, sink: &mut Sink) {
     let Some((declared, _)) = image.declared else {

@@ -1,6 +1,6 @@
 //! One root with the finding and one without, for each rule.
 
-use super::Put::{self, File, Gone, Link, Mode, Tree};
+use super::Put::{self, File, Gone, Link, Mode, Profile, Tree};
 
 #[derive(Debug)]
 pub(super) struct Case {
@@ -41,6 +41,10 @@ const SWITCHES: &str =
 /// Switches that keep cloud-init from writing sealed files.
 const QUIET: &str =
     "manage_etc_hosts: false\ncloud_init_modules: [users-groups]\nusers: []\nlocale: false\n";
+
+/// As Amazon Linux 2023 has it.
+const DNFVARS: &str =
+    "write_metadata:\n  - path: /etc/dnf/vars/awsregion\n    data:\n      - identity: region\n";
 
 /// As Debian 13 has it.
 const KEYGEN: &str = "[Unit]\nConditionFirstBoot=yes\n[Service]\nExecStart=ssh-keygen -A\n";
@@ -296,6 +300,21 @@ pub(super) const CASES: &[Case] = &[
         "/var/cache/apt/archives",
         &[File("var/cache/apt/archives/x.deb", "x")],
         &[File("var/cache/apt/x.bin", "x")],
+    ),
+    case(
+        "package-cache",
+        "/var/cache/libdnf5",
+        &[File("var/cache/libdnf5/amazonlinux-x/repodata/x", "x")],
+        &[File("var/lib/dnf/history.sqlite", "x")],
+    ),
+    case(
+        "package-timer",
+        "/etc/systemd/system/timers.target.wants/dnf5-makecache.timer",
+        &[Link(
+            "etc/systemd/system/timers.target.wants/dnf5-makecache.timer",
+            "/usr/lib/x",
+        )],
+        &[Link("etc/systemd/system/dnf5-makecache.timer", "/dev/null")],
     ),
     case(
         "package-timer",
@@ -634,6 +653,77 @@ pub(super) const CASES: &[Case] = &[
                 "updates:\n  network:\n    when: [boot-new-instance]\n",
             ),
         ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/apt/sources.list.d/ubuntu.sources",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("usr/lib/os-release", "ID=ubuntu\n"),
+            File("etc/apt/sources.list.d/ubuntu.sources", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("usr/lib/os-release", "ID=ubuntu\n"),
+            File("etc/apt/sources.list.d/ubuntu.sources", "x"),
+            File("etc/cloud/cloud.cfg.d/99-earmark.cfg", SWITCHES),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File(
+                "etc/cloud/cloud.cfg.d/98-z.cfg",
+                "apt:\n  preserve_sources_list: true\n",
+            ),
+        ],
+    ),
+    case(
+        "cloud-init-writes",
+        "/etc/dnf/vars/awsregion",
+        &[
+            File("usr/bin/cloud-init", "x"),
+            Link("etc/os-release", "../usr/lib/os-release"),
+            File("usr/lib/os-release", "NAME=x\nID=\"amzn\"\n"),
+            File("etc/cloud/cloud.cfg.d/10_aws_dnfvars.cfg", DNFVARS),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+        ],
+        &[
+            File("usr/bin/cloud-init", "x"),
+            File("usr/lib/os-release", "ID=\"amzn\"\n"),
+            File("etc/cloud/cloud.cfg.d/10_aws_dnfvars.cfg", DNFVARS),
+            File("etc/cloud/cloud.cfg.d/98-image.cfg", QUIET),
+            File("etc/cloud/cloud.cfg.d/98-z.cfg", "write_metadata: []\n"),
+        ],
+    ),
+    case(
+        "profile-not-booted",
+        "/usr/lib/os-release",
+        &[Profile("rhel-9")],
+        &[Profile("debian-13")],
+    ),
+    case(
+        "snapd-writes",
+        "/var/lib/snapd/state.json",
+        &[
+            File("usr/lib/snapd/snapd", "x"),
+            Tree("[lockdown]\npackages = \"allow\""),
+        ],
+        &[
+            File("usr/lib/snapd/snapd", "x"),
+            Link("etc/systemd/system/snapd.service", "/dev/null"),
+            Link("etc/systemd/system/snapd.socket", "/dev/null"),
+            Tree("[lockdown]\npackages = \"allow\""),
+        ],
+    ),
+    case(
+        "snapd-writes",
+        "/var/lib/snapd/state.json",
+        &[
+            File("usr/lib/snapd/snapd", "x"),
+            Link("etc/systemd/system/snapd.socket", "/dev/null"),
+            Tree("[lockdown]\npackages = \"allow\""),
+        ],
+        // Shut, which masks it.
+        &[File("usr/lib/snapd/snapd", "x")],
     ),
     case(
         "exception-state",
