@@ -28,6 +28,7 @@ mod rpm;
 mod server;
 mod signer_faults;
 mod signer_kill;
+mod stand_in;
 mod strace;
 mod tamper;
 mod template;
