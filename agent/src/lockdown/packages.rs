@@ -74,6 +74,10 @@ const UPGRADERS: [(&str, &[&str]); 8] = [
             // What was downloaded to be installed at the next boot.
             "dnf-system-upgrade.service",
             "dnf5-offline-transaction.service",
+            // Installs for whoever asks it by D-Bus, as packagekit does.
+            "dnf5daemon-server.service",
+            // Red Hat: fetches certificates of package sources, and writes these.
+            "rhsmcertd.service",
             "yum-cron.service",
             // Amazon Linux: asks the repositories for newer releases, to tell people to upgrade.
             "update-motd.timer",
@@ -222,6 +226,30 @@ mod tests {
         let open = ("apt-daily.service".to_owned(), LockState::NotEnforced);
         assert!(states(&root).contains(&open));
         assert_eq!(states(&TestRoot::bare()), []);
+    }
+
+    #[test]
+    fn packages_lock_covers_the_units_of_the_rpm_family() {
+        // By dnf 4 and dnf5's sources, update-motd of Amazon Linux, subscription-manager and rpm-ostree.
+        for unit in [
+            "dnf-automatic.timer",
+            "dnf-automatic-install.service",
+            "dnf-makecache.timer",
+            "dnf-makecache.service",
+            "dnf5-automatic.timer",
+            "dnf5-makecache.service",
+            "dnf5-offline-transaction.service",
+            "dnf5daemon-server.service",
+            "rhsmcertd.service",
+            "rpm-ostreed-automatic.timer",
+            "update-motd.service",
+        ] {
+            assert!(masks().contains(&unit), "{unit}");
+            let root = TestRoot::bare();
+            root.write(&format!("/usr/lib/systemd/system/{unit}"), b"[Unit]\n");
+            let open = (unit.to_owned(), LockState::NotEnforced);
+            assert_eq!(states(&root), [open]);
+        }
     }
 
     #[test]

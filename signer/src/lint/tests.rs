@@ -257,6 +257,43 @@ fn lint_texts_before_and_after_fix_are_golden() {
 }
 
 #[test]
+fn findings_about_packages_name_the_tool_of_what_was_found() {
+    for (puts, tool) in [
+        (
+            [
+                File("var/cache/dnf/x-1/repodata/x", "x"),
+                Link(
+                    "etc/systemd/system/timers.target.wants/dnf-makecache.timer",
+                    "/usr/lib/x",
+                ),
+            ],
+            ["'dnf clean all'", "'systemctl disable dnf-makecache.timer'"],
+        ),
+        (
+            [
+                File("var/cache/apt/archives/x.deb", "x"),
+                Link(
+                    "etc/systemd/system/timers.target.wants/apt-daily.timer",
+                    "/usr/lib/x",
+                ),
+            ],
+            ["'apt-get clean'", "'systemctl disable apt-daily.timer'"],
+        ),
+    ] {
+        let report = Bench::new(&puts).lint();
+        let found: Vec<&str> = report
+            .findings
+            .iter()
+            .map(|one| one.found.as_str())
+            .collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        for (found, tool) in found.iter().zip(tool) {
+            assert!(found.contains(tool), "{found}: {tool}");
+        }
+    }
+}
+
+#[test]
 fn hostname_set_by_first_boot_is_not_a_finding() {
     let bench = Bench::new(&[File("etc/hostname", "debian\n")]);
     let step = "[[first_boot]]\nname = \"name\"\nhostname = { template = \"web-1\" }\n";

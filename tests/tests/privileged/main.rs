@@ -28,6 +28,7 @@ mod rpm;
 mod server;
 mod signer_faults;
 mod signer_kill;
+mod stand_in;
 mod stock;
 #[path = "../shared/stock.rs"]
 mod stock_host;

@@ -1,23 +1,24 @@
 //! Rules about what package managers left, and what would start them again.
 
-use earmark_manifest::{declaration::LockName, path::ImagePath};
+use earmark_manifest::{declaration::LockName, escape::Escaped, path::ImagePath};
 
 use super::{Image, Sink, sum};
 use crate::lint::{finding::Draft, image::Seen};
 
 /// Downloaded packages and lists of packages.
 pub fn caches(image: &Image<'_>, sink: &mut Sink) {
-    for directory in [
-        "var/cache/apt/archives",
-        "var/lib/apt/lists",
-        "var/cache/dnf",
-        "var/cache/libdnf5",
-        "var/cache/yum",
-        "var/cache/zypp",
-        "var/cache/apk",
-        "var/cache/PackageKit",
-        "var/lib/snapd/cache",
-    ] {
+    const CACHES: [(&str, &str); 9] = [
+        ("var/cache/apt/archives", "apt-get clean"),
+        ("var/lib/apt/lists", "rm -r /var/lib/apt/lists/*"),
+        ("var/cache/dnf", "dnf clean all"),
+        ("var/cache/libdnf5", "dnf clean all"),
+        ("var/cache/yum", "yum clean all"),
+        ("var/cache/zypp", "zypper clean --all"),
+        ("var/cache/apk", "rm -r /var/cache/apk/*"),
+        ("var/cache/PackageKit", "rm -r /var/cache/PackageKit/*"),
+        ("var/lib/snapd/cache", "rm -r /var/lib/snapd/cache/*"),
+    ];
+    for (directory, command) in CACHES {
         let Some(seen) = image.get(directory).filter(|seen| seen.is_directory()) else {
             continue;
         };
@@ -39,7 +40,8 @@ pub fn caches(image: &Image<'_>, sink: &mut Sink) {
                 removed.push(child.path.clone());
             }
         }
-        sink.push(Draft::new(seen.path, sum(&files)).removing(removed));
+        let found = format!("{}: '{command}' empties it", sum(&files));
+        sink.push(Draft::new(seen.path, found).removing(removed));
     }
 }
 
@@ -72,10 +74,11 @@ pub fn timers(image: &Image<'_>, sink: &mut Sink) {
         let above = seen.path.parent().unwrap_or_default();
         let is_wanted = above.as_bytes().ends_with(b".wants");
         if is_wanted && NAMES.contains(&seen.name()) {
-            sink.push(Draft::new(
-                seen.path,
-                "is on, and lockdown.packages denies it",
-            ));
+            let unit = Escaped(seen.name());
+            let found = format!(
+                "is on, and lockdown.packages denies it: 'systemctl disable {unit}' in the bake"
+            );
+            sink.push(Draft::new(seen.path, found));
         }
     }
 }
