@@ -12,6 +12,7 @@ use std::{
 use earmark_tests::{Bench, Run, SPEC, run};
 
 mod account;
+mod layouts;
 mod memory;
 mod owners;
 mod reader;
