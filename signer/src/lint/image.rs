@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashSet};
 
 use earmark_manifest::{
-    class::{PathClass, RuleSet},
+    class::{PathClass, Pattern, RuleSet},
     declaration::{Declaration, Lock, LockName},
     path::ImagePath,
 };
@@ -130,6 +130,46 @@ impl<'a> Image<'a> {
             }
         }
         found
+    }
+
+    /// Returns the objects that a pattern of the table of known secrets names: relative to the root, or to each home if
+    /// it starts with `~/`.
+    pub fn matching(&self, pattern: &str) -> Vec<&Seen<'a>> {
+        let Some(of_home) = pattern.strip_prefix("~/") else {
+            return self.matching_in(b"", pattern);
+        };
+        let homes = self.homes.iter();
+        homes
+            .flat_map(|home| self.matching_in(home.as_bytes(), of_home))
+            .collect()
+    }
+
+    fn matching_in(&self, top: &[u8], pattern: &str) -> Vec<&Seen<'a>> {
+        let under = |path: &str| match top {
+            [] => path.as_bytes().to_vec(),
+            top => [top, path.as_bytes()].join(&b'/'),
+        };
+        let Some((before, _)) = pattern.split_once('*') else {
+            return self.get(under(pattern)).into_iter().collect();
+        };
+        // A pattern of the root's own names is none; beneath a name of its own each is.
+        let Ok(parsed) = Pattern::parse(format!("/top/{pattern}").as_bytes()) else {
+            return Vec::new();
+        };
+        // Only what lies in the last directory whose name is certain is compared.
+        let (directory, _) = before.rsplit_once('/').unwrap_or_default();
+        let matches = |seen: &&Seen<'_>| {
+            let skipped = if top.is_empty() { 0 } else { top.len() + 1 };
+            let below = seen.path.as_bytes().get(skipped..).unwrap_or_default();
+            let below = ImagePath::from_relative(&[b"top/", below].concat());
+            below.is_ok_and(|below| parsed.matches(&below))
+        };
+        let beneath = if directory.is_empty() {
+            top.to_vec()
+        } else {
+            under(directory)
+        };
+        self.beneath(beneath).filter(matches).collect()
     }
 
     /// The class of a path, whether it is there or not: `state` if it lies beneath a `state` path.
