@@ -28,6 +28,8 @@ pub struct Image<'a> {
     homes: Vec<ImagePath>,
     /// Notes about what could not be looked at.
     doubts: RefCell<Vec<String>>,
+    /// Notes about what could not be asked, and makes no finding less.
+    notes: RefCell<Vec<String>>,
 }
 
 /// Configuration files are smaller; what is larger is a doubt.
@@ -51,6 +53,7 @@ impl<'a> Image<'a> {
             seen: survey.objects(),
             homes: Vec::new(),
             doubts: RefCell::new(doubts.map(ToString::to_string).collect()),
+            notes: RefCell::default(),
         };
         image.homes = image.find_homes();
         image
@@ -197,6 +200,16 @@ impl<'a> Image<'a> {
     /// Remembers what could not be looked at.
     pub fn doubt(&self, text: String) {
         self.doubts.borrow_mut().push(text);
+    }
+
+    /// Remembers what a reader of the report should know.
+    pub fn note(&self, text: String) {
+        self.notes.borrow_mut().push(text);
+    }
+
+    /// Takes the notes.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// All that could not be looked at.

@@ -3,6 +3,7 @@
 mod cases;
 mod hostile;
 mod known;
+mod packaged;
 mod repairs;
 
 use std::{
