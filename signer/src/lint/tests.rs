@@ -1,6 +1,7 @@
 //! Each rule with a root that has the finding and a control that has not; `--fix`; hostile names and links.
 
 mod cases;
+mod contradictions;
 mod hostile;
 mod known;
 mod packaged;
