@@ -10,6 +10,7 @@ mod automation;
 mod clouds;
 mod clusters;
 mod endpoint;
+mod joins;
 mod monitoring;
 mod network;
 mod packages;
@@ -71,6 +72,7 @@ pub fn all() -> impl Iterator<Item = &'static Known> {
         endpoint::ROWS,
         network::ROWS,
         clusters::ROWS,
+        joins::ROWS,
         automation::ROWS,
         clouds::ROWS,
         packages::ROWS,

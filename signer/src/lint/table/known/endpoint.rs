@@ -60,17 +60,23 @@ pub(super) static ROWS: &[Known] = &[
     .remade(),
     Known::identity(
         "SentinelOne",
-        &[
-            "opt/sentinelone/configuration/*uuid*",
-            "opt/sentinelone/configuration/basic.conf",
-            "opt/sentinelone/model/*uuid*",
-        ],
-        Content,
+        &["opt/sentinelone/configuration/*.conf"],
+        Keys(&["mgmt_uuid"]),
         "the UUID by which SentinelOne knows one machine",
-        "the vendor's guide to golden images of its Linux agent",
+        "broadinstitute/puppet-sentinelone_agent: manifests/config.pp",
     )
     .fix("install without starting the agent, and set its token at first boot")
     .remade(),
+    Known::secret(
+        "SentinelOne",
+        &[
+            "opt/sentinelone/configuration/*.conf",
+            "opt/sentinelone/configuration/install_config",
+        ],
+        Keys(&["mgmt_site-key", "S1_AGENT_MANAGEMENT_TOKEN"]),
+        "the token that enrols machines",
+        "broadinstitute/puppet-sentinelone_agent: manifests/config.pp",
+    ),
     Known::identity(
         "Qualys Cloud Agent",
         &["etc/qualys/hostid", "etc/qualys/cloud-agent/setup/uuid"],
