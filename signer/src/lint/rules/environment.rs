@@ -72,20 +72,42 @@ pub fn secrets(image: &Image<'_>, sink: &mut Sink) {
     for file in UNITS.iter().flat_map(|path| image.matching(path)) {
         look(image, file, words, sink);
     }
+    for file in compose_files(image) {
+        look(image, file, entry, sink);
+    }
 }
 
 /// Files called `.env`, `.env.production` and `web.env`, wherever an application may lie.
 fn env_files<'a>(image: &'a Image<'_>) -> impl Iterator<Item = &'a Seen<'a>> {
+    applications(image, |name| {
+        name == b".env" || name.starts_with(b".env.") || name.ends_with(b".env")
+    })
+}
+
+/// Files of Docker Compose, whose services have variables in them.
+fn compose_files<'a>(image: &'a Image<'_>) -> impl Iterator<Item = &'a Seen<'a>> {
+    applications(image, |name| {
+        let starts = name.starts_with(b"docker-compose") || name.starts_with(b"compose.");
+        starts && (name.ends_with(b".yml") || name.ends_with(b".yaml"))
+    })
+}
+
+/// Files of such names that are neither the distribution's software nor examples.
+fn applications<'a>(
+    image: &'a Image<'_>,
+    is_named: fn(&[u8]) -> bool,
+) -> impl Iterator<Item = &'a Seen<'a>> {
     const SHOWN: [&[u8]; 5] = [b".example", b".sample", b".template", b".dist", b".test"];
-    image.all().iter().filter(|seen| {
+    image.all().iter().filter(move |seen| {
         let name = seen.name();
-        let is_env = name == b".env" || name.starts_with(b".env.") || name.ends_with(b".env");
         let path = seen.path.as_bytes();
         let is_in = |place: &&[u8]| {
             path.strip_prefix(*place)
                 .is_some_and(|rest| rest.starts_with(b"/"))
         };
-        is_env && !SHOWN.iter().any(|ending| name.ends_with(ending)) && !SOFTWARE.iter().any(is_in)
+        is_named(name)
+            && !SHOWN.iter().any(|ending| name.ends_with(ending))
+            && !SOFTWARE.iter().any(is_in)
     })
 }
 
@@ -105,6 +127,15 @@ fn look(image: &Image<'_>, file: &Seen<'_>, split: fn(&str) -> Vec<String>, sink
     if let Some((name, number)) = found {
         let found = format!("sets {} to a secret in line {number}", plain(&name));
         sink.push(Draft::new(file.path, found));
+    }
+}
+
+/// An entry of YAML as an assignment: `- NAME=value`, or `NAME: value`.
+fn entry(line: &str) -> Vec<String> {
+    let line = line.trim_start_matches(['-', ' ', '"', '\'']);
+    match line.split_once(": ") {
+        Some((name, value)) if !name.contains('=') => vec![format!("{name}={value}")],
+        _ => vec![line.trim_end_matches(['"', '\'']).to_owned()],
     }
 }
 
@@ -270,5 +301,7 @@ mod tests {
             ["token=abc", "p=1"]
         );
         assert_eq!(words("[Service]"), [""; 0]);
+        assert_eq!(entry("  - \"A_TOKEN=x\""), ["A_TOKEN=x"]);
+        assert_eq!(entry("A_TOKEN: x"), ["A_TOKEN=x"]);
     }
 }

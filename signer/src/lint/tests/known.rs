@@ -34,6 +34,21 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "environment-secret",
+        "/srv/app/compose.yaml",
+        &[File(
+            "srv/app/compose.yaml",
+            "services:\n  db:\n    environment:\n      POSTGRES_PASSWORD: hunter2\n",
+        )],
+        &[
+            File(
+                "srv/app/compose.yaml",
+                "services:\n  db:\n    environment:\n      - POSTGRES_PASSWORD=${PASSWORD}\n",
+            ),
+            File("usr/share/doc/x/compose.yaml", "X_PASSWORD: hunter2\n"),
+        ],
+    ),
+    case(
+        "environment-secret",
         "/etc/systemd/system/x.service.d/env.conf",
         &[File(
             "etc/systemd/system/x.service.d/env.conf",
