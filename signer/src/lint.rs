@@ -10,6 +10,7 @@ mod finding;
 mod fix;
 mod image;
 mod keys;
+mod packaged;
 mod rules;
 mod sarif;
 mod table;
@@ -102,19 +103,25 @@ pub fn waivers<'a>(declared: &'a Declaration, bytes: &[u8]) -> Outcome<Waivers<'
 }
 
 fn report(image: &Image<'_>, waivers: &Waivers<'_>) -> Report {
-    let mut findings = Vec::new();
+    let mut drafts = Vec::new();
     for rule in table::RULES {
         let mut sink = rules::Sink::new();
         (rule.look)(image, &mut sink);
         sink.sort_by(|one, other| one.path.cmp(&other.path));
-        findings.extend(sink.into_iter().map(|draft| draft.of(rule)));
+        drafts.extend(sink.into_iter().map(|draft| (rule, draft)));
     }
+    let drafts = packaged::sort_out(image, drafts);
+    let mut findings: Vec<Finding> = drafts
+        .into_iter()
+        .map(|(rule, draft)| draft.of(rule))
+        .collect();
     findings.sort_by_key(|finding| finding.level);
     let (findings, waived, mut notes) = waivers.apply(findings);
     if image.declared.is_none() {
         let weak = "without --spec: what a declaration makes weak was not looked for";
         notes.push(weak.to_owned());
     }
+    notes.extend(image.take_notes());
     let mut unknown = image.doubts();
     // The root itself is one.
     let looked_at = image.all().len();

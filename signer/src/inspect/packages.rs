@@ -43,6 +43,12 @@ impl Packages {
         Ok((packages, notes))
     }
 
+    /// The digests that a root's rpm database has of files, one line each of a digest and a path. Nothing, if there is
+    /// none that can be read; the notes say why.
+    pub fn rpm_digests(root: &Root, notes: &mut Vec<String>) -> Outcome<Option<Vec<u8>>> {
+        rpm::digests(root, notes)
+    }
+
     /// Versions by package.
     pub fn versions(&self) -> &BTreeMap<String, String> {
         &self.versions

@@ -3,206 +3,12 @@
 //! Protects against a person who pastes what a tool prints. The table errs to the side of too much: what it has and
 //! should change after all, somebody can class by hand.
 
+mod kinds;
+mod places;
+
 use earmark_manifest::{class::Pattern, path::ImagePath};
 
-const PROGRAMS: &str =
-    "programs, libraries and what they trust belong to the image: bake the change";
-const BOOT: &str = "it decides what boots: bake the change";
-const STARTS: &str = "it decides what is started: bake the change";
-const ACCOUNTS: &str = "it decides who may log in, and as what";
-const LOADED: &str = "it decides what each program or the kernel loads: bake the change";
-const BELIEVED: &str = "it decides whom the host believes: bake the change";
-const CODE: &str = "by its name it is a unit or code: bake the change";
-const REACHED: &str = "it decides what reaches the host: bake the change";
-const OWN: &str = "it is Earmark's own";
-
-const PLACES: &[(&str, &str)] = &[
-    ("/usr/**", PROGRAMS),
-    ("/bin/**", PROGRAMS),
-    ("/sbin/**", PROGRAMS),
-    ("/lib/**", PROGRAMS),
-    ("/lib32/**", PROGRAMS),
-    ("/lib64/**", PROGRAMS),
-    ("/libx32/**", PROGRAMS),
-    ("/boot/**", BOOT),
-    ("/efi/**", BOOT),
-    ("/etc/default/grub*", BOOT),
-    ("/etc/default/grub.d/**", BOOT),
-    ("/etc/grub.d/**", BOOT),
-    ("/etc/kernel/**", BOOT),
-    ("/etc/dracut*", BOOT),
-    ("/etc/dracut.conf.d/**", BOOT),
-    ("/etc/initramfs-tools/**", BOOT),
-    ("/etc/fstab", BOOT),
-    ("/etc/crypttab", BOOT),
-    ("/etc/systemd/**", STARTS),
-    ("/etc/init.d/**", STARTS),
-    ("/etc/inittab", STARTS),
-    // EnvironmentFile= of most units of the RPM family.
-    ("/etc/sysconfig/**", STARTS),
-    ("/etc/tuned/**", STARTS),
-    // Its macros run commands.
-    ("/etc/rpm/**", STARTS),
-    // Snaps: what is mounted and started, and the commands of snapd's own record.
-    ("/snap/**", STARTS),
-    ("/var/lib/snapd/**", STARTS),
-    ("/etc/kdump*", BOOT),
-    ("/etc/kdump/**", BOOT),
-    ("/var/lib/kdump/**", BOOT),
-    ("/.autorelabel", LOADED),
-    ("/etc/rc*", STARTS),
-    ("/etc/rc*/**", STARTS),
-    ("/etc/cron*", STARTS),
-    ("/etc/cron*/**", STARTS),
-    ("/etc/anacrontab", STARTS),
-    ("/etc/at.*", STARTS),
-    ("/var/spool/cron/**", STARTS),
-    ("/var/spool/at/**", STARTS),
-    ("/etc/udev/**", STARTS),
-    ("/etc/tmpfiles.d/**", STARTS),
-    ("/etc/binfmt.d/**", STARTS),
-    ("/etc/dbus-1/**", STARTS),
-    ("/etc/xdg/**", STARTS),
-    ("/etc/logrotate*", STARTS),
-    ("/etc/logrotate.d/**", STARTS),
-    ("/etc/network/**", STARTS),
-    ("/etc/NetworkManager/dispatcher.d/**", STARTS),
-    ("/etc/networkd-dispatcher/**", STARTS),
-    ("/etc/dhcp/**", STARTS),
-    ("/etc/ppp/**", STARTS),
-    ("/etc/update-motd.d/**", STARTS),
-    ("/etc/cloud/**", STARTS),
-    ("/etc/request-key*", STARTS),
-    ("/etc/request-key.d/**", STARTS),
-    ("/etc/credstore*/**", STARTS),
-    ("/etc/repart.d/**", STARTS),
-    ("/etc/extensions/**", STARTS),
-    ("/var/lib/extensions/**", STARTS),
-    ("/var/lib/confexts/**", STARTS),
-    ("/var/lib/portables/**", STARTS),
-    ("/etc/lvm/**", STARTS),
-    ("/etc/mdadm*", STARTS),
-    ("/etc/mdadm/**", STARTS),
-    ("/etc/multipath.conf", STARTS),
-    ("/etc/multipath/conf.d/**", STARTS),
-    ("/etc/needrestart/**", STARTS),
-    ("/etc/acpi/**", STARTS),
-    ("/etc/docker/**", STARTS),
-    ("/etc/containerd/**", STARTS),
-    ("/etc/containers/**", STARTS),
-    ("/etc/cni/**", STARTS),
-    ("/etc/kubernetes/manifests/**", STARTS),
-    ("/etc/nftables*", REACHED),
-    ("/etc/iptables/**", REACHED),
-    ("/etc/ufw/**", REACHED),
-    ("/etc/firewalld/**", REACHED),
-    ("/etc/profile", STARTS),
-    ("/etc/profile.d/**", STARTS),
-    ("/etc/*bashrc", STARTS),
-    ("/etc/zsh*", STARTS),
-    ("/etc/zsh/**", STARTS),
-    ("/etc/ssh/sshrc", STARTS),
-    ("/etc/environment", STARTS),
-    ("/etc/environment.d/**", STARTS),
-    ("/etc/alternatives/**", STARTS),
-    ("/etc/passwd*", ACCOUNTS),
-    ("/etc/shadow*", ACCOUNTS),
-    ("/etc/group*", ACCOUNTS),
-    ("/etc/gshadow*", ACCOUNTS),
-    ("/etc/sysusers.d/**", ACCOUNTS),
-    ("/etc/subuid*", ACCOUNTS),
-    ("/etc/subgid*", ACCOUNTS),
-    ("/etc/sudo*", ACCOUNTS),
-    ("/etc/sudoers.d/**", ACCOUNTS),
-    ("/etc/doas*", ACCOUNTS),
-    ("/etc/doas.d/**", ACCOUNTS),
-    ("/etc/pam.*", ACCOUNTS),
-    ("/etc/pam.d/**", ACCOUNTS),
-    ("/etc/security/**", ACCOUNTS),
-    ("/etc/polkit-1/**", ACCOUNTS),
-    ("/etc/login*", ACCOUNTS),
-    ("/etc/nsswitch.conf", ACCOUNTS),
-    ("/etc/shells", ACCOUNTS),
-    ("/etc/securetty", ACCOUNTS),
-    ("/etc/hosts.allow", ACCOUNTS),
-    ("/etc/hosts.deny", ACCOUNTS),
-    ("/etc/ssh/sshd_config", ACCOUNTS),
-    ("/etc/ssh/sshd_config.d/**", ACCOUNTS),
-    ("/etc/authselect/**", ACCOUNTS),
-    ("/var/lib/authselect/**", ACCOUNTS),
-    ("/etc/sssd/**", ACCOUNTS),
-    // Its caches say who is who; its krb5.include.d names modules.
-    ("/var/lib/sss/**", ACCOUNTS),
-    ("/etc/krb5*", ACCOUNTS),
-    ("/etc/ld.so.preload", LOADED),
-    ("/etc/ld.so.conf", LOADED),
-    ("/etc/ld.so.conf.d/**", LOADED),
-    ("/etc/modprobe.d/**", LOADED),
-    ("/etc/modules*", LOADED),
-    ("/etc/modules-load.d/**", LOADED),
-    ("/etc/sysctl*", LOADED),
-    ("/etc/sysctl.d/**", LOADED),
-    ("/etc/selinux/**", LOADED),
-    ("/var/lib/selinux/**", LOADED),
-    ("/etc/apparmor*", LOADED),
-    ("/etc/apparmor.d/**", LOADED),
-    ("/etc/ssl/**", BELIEVED),
-    ("/etc/pki/**", BELIEVED),
-    ("/etc/ca-certificates*", BELIEVED),
-    ("/etc/ca-certificates/**", BELIEVED),
-    ("/etc/apt/**", BELIEVED),
-    ("/etc/yum*", BELIEVED),
-    ("/etc/yum.repos.d/**", BELIEVED),
-    ("/etc/dnf/**", BELIEVED),
-    ("/etc/crypto-policies/**", BELIEVED),
-    ("/etc/rhsm/**", BELIEVED),
-    ("/etc/earmark/**", OWN),
-];
-
-/// Names that let somebody in wherever they are, as whole components.
-const NAMES: &[&[u8]] = &[
-    b".ssh",
-    b"authorized_keys",
-    b"authorized_keys2",
-    b"authorized_keys.d",
-    b".bashrc",
-    b".bash_profile",
-    b".profile",
-    b".zshrc",
-    b".rhosts",
-    b".shosts",
-];
-
-/// Names that end like this are units, or code that an interpreter reads without an executable bit or `#!`.
-const ENDINGS: &[&str] = &[
-    ".service",
-    ".socket",
-    ".timer",
-    ".path",
-    ".mount",
-    ".automount",
-    ".target",
-    ".desktop",
-    ".rules",
-    ".sh",
-    ".py",
-    ".pyc",
-    ".pth",
-    ".pl",
-    ".pm",
-    ".rb",
-    ".js",
-    ".mjs",
-    ".lua",
-    ".php",
-    ".jar",
-    ".class",
-    ".war",
-    ".wasm",
-    ".so",
-    ".ko",
-    ".efi",
-];
+use places::{ACCOUNTS, BOOT, PLACES, PROGRAMS};
 
 /// The table, with its patterns parsed.
 #[derive(Debug)]
@@ -219,16 +25,8 @@ impl Never {
 
     /// Returns why nothing is proposed for this path; none, if it may be.
     pub fn why(&self, path: &ImagePath) -> Option<&'static str> {
-        let mut names = path.as_bytes().split(|byte| *byte == b'/');
-        if names.any(|name| NAMES.contains(&name)) {
-            return Some(ACCOUNTS);
-        }
-        let is_code = |ending: &&str| path.as_bytes().ends_with(ending.as_bytes());
-        if ENDINGS.iter().any(is_code) {
-            return Some(CODE);
-        }
         let found = self.0.iter().find(|(place, _)| place.matches(path));
-        found.map(|(_, why)| *why)
+        found.map(|(_, why)| *why).or_else(|| kinds::why(path))
     }
 }
 
@@ -244,9 +42,7 @@ pub fn is_freed_by(pattern: &Pattern, is_state: bool) -> Option<(&'static str, b
     };
     let never = Never::new();
     let is_wide = is_state || pattern.is_glob();
-    let text = pattern.to_string();
-    let mut names = text.as_bytes().split(|byte| *byte == b'/');
-    if names.any(|name| NAMES.contains(&name)) {
+    if kinds::is_access(pattern.to_string().as_bytes()) {
         return Some((ACCOUNTS, is_wide));
     }
     let (_, why) = never.0.iter().find(|(place, _)| meets(place))?;
@@ -351,6 +147,36 @@ mod tests {
             "/var/lib/snapd/state.json",
             "/var/lib/snapd/snaps/x.snap",
             "/var/lib/sss/pubconf/krb5.include.d/x",
+            // Of any program that starts what it is told.
+            "/opt/web/cache",
+            "/usr/local/etc/x",
+            "/etc/monit/monitrc",
+            "/etc/monitrc",
+            "/etc/supervisor/conf.d/x",
+            "/etc/snmp/snmpd.conf",
+            "/etc/nagios/nrpe.cfg",
+            "/etc/zabbix/zabbix_agentd.d/x",
+            "/etc/rsyslog.d/x",
+            "/etc/fail2ban/action.d/x",
+            "/etc/aliases",
+            "/etc/dpkg/dpkg.cfg.d/x",
+            "/etc/rpm/macros",
+            "/etc/default/x",
+            "/etc/sysconfig/x",
+            "/etc/gitconfig",
+            "/etc/ansible/facts.d/x",
+            "/etc/openvpn/client/x",
+            "/etc/wireguard/wg0",
+            "/etc/letsencrypt/renewal/x",
+            "/etc/libvirt/hooks/qemu",
+            "/etc/inetd.conf",
+            "/etc/crio/x",
+            "/etc/acme/acme.conf",
+            "/var/lib/dkms/x/source/x",
+            "/var/lib/dpkg/info/x.postinst",
+            "/var/lib/rancher/k3s/server/manifests/x.yaml",
+            "/var/spool/incron/root",
+            "/root/.vimrc",
         ] {
             assert!(why(path).is_some(), "{path}");
         }
@@ -362,7 +188,7 @@ mod tests {
         for path in [
             "/etc/motd",
             "/etc/resolv.conf",
-            "/opt/web/cache",
+            "/var/opt/web/cache",
             "/srv/x",
             "/etc/ssh/moduli",
         ] {

@@ -34,7 +34,7 @@ platform = \"file\"
 [tree]
 mutable = [\"/etc/resolv.conf\"]
 state = [\"/var/lib\"]
-critical = [\"/opt/web/conf/**\"]
+critical = [\"/data/web/conf/**\"]
 ";
 
 /// Files in the root when it is sealed.
@@ -43,7 +43,7 @@ const SEALED: &[(&str, &str)] = &[
     ("etc/resolv.conf", "x\n"),
     ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
     ("etc/cache/signed", "x\n"),
-    ("opt/web/conf/a", "a\n"),
+    ("data/web/conf/a", "a\n"),
     ("usr/bin/run", "elf\n"),
     ("usr/lib/x", "x\n"),
     ("usr/share/x", "x\n"),
@@ -213,9 +213,9 @@ fn changes_to_code_and_access_are_refused_and_listed_apart() {
     host.write("usr/share/new", "x");
     host.write("etc/systemd/system/x.service", "[Service]\n");
     host.write("srv/.ssh/authorized_keys", "ssh-ed25519 x\n");
-    host.write("opt/web/tool", "x");
-    host.chmod("opt/web/tool", 0o755);
-    host.write("opt/web/script", "#!/bin/sh\n");
+    host.write("data/web/tool", "x");
+    host.chmod("data/web/tool", 0o755);
+    host.write("data/web/script", "#!/bin/sh\n");
     host.chmod("etc/motd", 0o666);
     symlink("/tmp", host.path("etc/link")).unwrap();
     fs::remove_file(host.path("etc/cache/signed")).unwrap();
@@ -226,13 +226,13 @@ fn changes_to_code_and_access_are_refused_and_listed_apart() {
     assert_eq!(
         lesson.refused(),
         [
+            "/data/web/script",
+            "/data/web/tool",
             "/etc/cache/signed",
             "/etc/link",
             "/etc/motd",
             "/etc/passwd",
             "/etc/systemd",
-            "/opt/web/script",
-            "/opt/web/tool",
             "/srv",
             "/usr/bin/run",
             "/usr/share/new",
@@ -243,7 +243,47 @@ fn changes_to_code_and_access_are_refused_and_listed_apart() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["schema"], 1);
     assert_eq!(json["proposals"][0]["class"], "generated");
-    assert_eq!(json["refused"][0]["path"], "/etc/cache/signed");
+    assert_eq!(json["refused"][0]["path"], "/data/web/script");
+}
+
+/// Plain text without an executable bit, which root's own programs take for commands, or for what to load.
+#[test]
+fn place_that_decides_what_root_runs_is_never_proposed_whatever_program_owns_it() {
+    const HOSTILE: &[&str] = &[
+        "etc/monit/conf.d/x",
+        "etc/supervisor/conf.d/x.conf",
+        "etc/snmp/snmpd.conf",
+        "etc/nagios/nrpe_local.cfg",
+        "etc/rsyslog.d/99-x.conf",
+        "etc/fail2ban/action.d/x.local",
+        "etc/keepalived/keepalived.conf",
+        "etc/dpkg/dpkg.cfg.d/x",
+        "etc/default/cron",
+        "etc/aliases",
+        "etc/unknown/unknown.conf",
+        "etc/unknown/hooks/x",
+        "etc/unknown.d/x",
+        "data/app/.git/config",
+        "data/app/plugins/x",
+        "data/app/.env",
+        "data/app/bin/x",
+        "root/.vimrc",
+        "root/.config/x/y",
+        "var/spool/incron/root",
+        "opt/acme/data/x",
+    ];
+    let host = Host::sealed();
+    for path in HOSTILE {
+        host.write(path, "x y z\n");
+    }
+    host.write("data/web/conf/kept", "x");
+    let lesson = host.learn();
+    assert_eq!(lesson.proposed(), ["generated /data/web/conf/kept"]);
+    assert!(lesson.wider.is_empty());
+    for path in HOSTILE {
+        let covers = |refused: &&str| format!("/{path}").starts_with(*refused);
+        assert!(lesson.refused().iter().any(covers), "{path}");
+    }
 }
 
 #[test]
@@ -251,12 +291,12 @@ fn wider_directory_rule_is_offered_only_without_code() {
     let host = Host::sealed();
     for name in ["a", "b", "c"] {
         host.write(&format!("etc/cache/{name}"), "x");
-        host.write(&format!("opt/web/conf/{name}x"), "x");
+        host.write(&format!("data/web/conf/{name}x"), "x");
         host.write(&format!("etc/{name}"), "x");
     }
     let lesson = host.learn();
     assert_eq!(lesson.proposals.len(), 9);
-    // `critical` beneath /opt/web/conf would lose its effect, and /etc is too much.
+    // `critical` beneath /data/web/conf would lose its effect, and /etc is too much.
     let wider: Vec<_> = lesson
         .wider
         .iter()

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashSet};
 
 use earmark_manifest::{
-    class::{PathClass, RuleSet},
+    class::{PathClass, Pattern, RuleSet},
     declaration::{Declaration, Lock, LockName},
     path::ImagePath,
 };
@@ -28,6 +28,8 @@ pub struct Image<'a> {
     homes: Vec<ImagePath>,
     /// Notes about what could not be looked at.
     doubts: RefCell<Vec<String>>,
+    /// Notes about what could not be asked, and makes no finding less.
+    notes: RefCell<Vec<String>>,
 }
 
 /// Configuration files are smaller; what is larger is a doubt.
@@ -51,6 +53,7 @@ impl<'a> Image<'a> {
             seen: survey.objects(),
             homes: Vec::new(),
             doubts: RefCell::new(doubts.map(ToString::to_string).collect()),
+            notes: RefCell::default(),
         };
         image.homes = image.find_homes();
         image
@@ -132,6 +135,46 @@ impl<'a> Image<'a> {
         found
     }
 
+    /// Returns the objects that a pattern of the table of known secrets names: relative to the root, or to each home if
+    /// it starts with `~/`.
+    pub fn matching(&self, pattern: &str) -> Vec<&Seen<'a>> {
+        let Some(of_home) = pattern.strip_prefix("~/") else {
+            return self.matching_in(b"", pattern);
+        };
+        let homes = self.homes.iter();
+        homes
+            .flat_map(|home| self.matching_in(home.as_bytes(), of_home))
+            .collect()
+    }
+
+    fn matching_in(&self, top: &[u8], pattern: &str) -> Vec<&Seen<'a>> {
+        let under = |path: &str| match top {
+            [] => path.as_bytes().to_vec(),
+            top => [top, path.as_bytes()].join(&b'/'),
+        };
+        let Some((before, _)) = pattern.split_once('*') else {
+            return self.get(under(pattern)).into_iter().collect();
+        };
+        // A pattern of the root's own names is none; beneath a name of its own each is.
+        let Ok(parsed) = Pattern::parse(format!("/top/{pattern}").as_bytes()) else {
+            return Vec::new();
+        };
+        // Only what lies in the last directory whose name is certain is compared.
+        let (directory, _) = before.rsplit_once('/').unwrap_or_default();
+        let matches = |seen: &&Seen<'_>| {
+            let skipped = if top.is_empty() { 0 } else { top.len() + 1 };
+            let below = seen.path.as_bytes().get(skipped..).unwrap_or_default();
+            let below = ImagePath::from_relative(&[b"top/", below].concat());
+            below.is_ok_and(|below| parsed.matches(&below))
+        };
+        let beneath = if directory.is_empty() {
+            top.to_vec()
+        } else {
+            under(directory)
+        };
+        self.beneath(beneath).filter(matches).collect()
+    }
+
     /// The class of a path, whether it is there or not: `state` if it lies beneath a `state` path.
     pub fn class_of(&self, path: &ImagePath) -> PathClass {
         let Some((_, rules)) = &self.declared else {
@@ -157,6 +200,16 @@ impl<'a> Image<'a> {
     /// Remembers what could not be looked at.
     pub fn doubt(&self, text: String) {
         self.doubts.borrow_mut().push(text);
+    }
+
+    /// Remembers what a reader of the report should know.
+    pub fn note(&self, text: String) {
+        self.notes.borrow_mut().push(text);
+    }
+
+    /// Takes the notes.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// All that could not be looked at.

@@ -4,13 +4,16 @@ pub mod accounts;
 pub mod agent;
 pub mod classes;
 pub mod cloud_init;
+pub mod environment;
 pub mod histories;
 pub mod identity;
+pub mod known;
 pub mod packages;
 pub mod rewritten;
 pub mod secrets;
 pub mod traces;
 pub mod units;
+mod values;
 
 use earmark_manifest::path::ImagePath;
 

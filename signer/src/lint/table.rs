@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{finding::Level, image::Image, rules::Sink};
 
+pub mod known;
 mod rows;
 pub use rows::RULES;
 
@@ -33,12 +34,17 @@ pub struct Rule {
 #[derive(Debug, Serialize)]
 pub struct Listing {
     rules: &'static [Rule],
+    /// Identities and secrets that rules know by their paths, with their sources.
+    known: Vec<&'static known::Known>,
 }
 
 impl Listing {
     /// Of the whole table.
     pub fn all() -> Self {
-        Self { rules: RULES }
+        Self {
+            rules: RULES,
+            known: known::all().collect(),
+        }
     }
 }
 

@@ -80,3 +80,79 @@ fn privileged_diff_names_the_rpm_package_that_changed() {
     let same = old.earmark(&["diff", roots[0], roots[0]]).must(0).out;
     assert!(!same.contains("/usr/bin/web"), "{same}");
 }
+
+/// RPM spec of a package with an example key and a configuration.
+const LEAKY: &str = "\
+Name: leaky
+Version: 1
+Release: 1
+Summary: A package
+License: MIT
+BuildArch: noarch
+%description
+A package.
+%install
+mkdir -p %{buildroot}/usr/share/leaky %{buildroot}/etc/default
+cp %{key} %{buildroot}/usr/share/leaky/example.pem
+echo 'API_TOKEN=0123456789abcdef' > %{buildroot}/etc/default/leaky
+%files
+/usr/share/leaky/example.pem
+%config(noreplace) /etc/default/leaky
+%post
+cp /usr/share/leaky/example.pem /etc/leaky.pem || :
+";
+
+const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+-----END PRIVATE KEY-----
+";
+
+/// Content that rpm records is no error as it was brought, and one again once it is changed.
+#[test]
+fn privileged_lint_lets_unchanged_content_of_rpm_packages_pass() {
+    let bench = Bench::new();
+    fs::write(bench.path("leaky.spec"), LEAKY).unwrap();
+    fs::write(bench.path("key.pem"), KEY).unwrap();
+    let top = format!("_topdir {}", bench.path("rpmbuild").display());
+    let key = format!("key {}", bench.path("key.pem").display());
+    let args = ["--quiet", "-bb", "-D", &top, "-D", &key, "leaky.spec"];
+    run("rpmbuild", args, Some(&bench.path(""))).must(0);
+    let root = bench.root().display().to_string();
+    let database = "/usr/lib/sysimage/rpm";
+    let package = "rpmbuild/RPMS/noarch/leaky-1-1.noarch.rpm";
+    let args = [
+        "--root",
+        &root,
+        "--dbpath",
+        database,
+        "--install",
+        "--nodeps",
+        "--noscripts",
+        package,
+    ];
+    run("rpm", args, Some(&bench.path(""))).must(0);
+
+    let errors = || {
+        let said = bench.earmark(&["lint", "--root", &root]).out;
+        let mut errors: Vec<String> = said
+            .lines()
+            .filter(|line| line.starts_with("error ") && line.contains("leaky"))
+            .map(|line| line.split(':').next().unwrap().to_owned())
+            .collect();
+        errors.sort();
+        errors
+    };
+    assert_eq!(errors(), [""; 0]);
+    // What a scriptlet made is in no package.
+    bench.write("etc/leaky.pem", KEY.as_bytes());
+    assert_eq!(errors(), ["error private-key /etc/leaky.pem"]);
+    bench.write("etc/default/leaky", b"API_TOKEN=fedcba9876543210\n");
+    bench.write("usr/share/leaky/example.pem", format!("{KEY}\n").as_bytes());
+    let expected = [
+        "error environment-secret /etc/default/leaky",
+        "error private-key /etc/leaky.pem",
+        "error private-key /usr/share/leaky/example.pem",
+    ];
+    assert_eq!(errors(), expected);
+}

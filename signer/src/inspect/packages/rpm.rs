@@ -37,12 +37,25 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 /// a line of its own: it would name a wrong package in a report, and nothing else.
 const FORMAT: &str = "P %{NAME} %{EPOCH}:%{VERSION}-%{RELEASE} %{ARCH}\\n[F %{FILENAMES}\\n]";
 
+/// A line for each file: the digest of its content, in the algorithm that its length tells, and its path.
+const DIGESTS: &str = "[%{FILEDIGESTS} %{FILENAMES}\\n]";
+
 /// Reads it; nothing, if there is none or no rpm to read it.
 pub(super) fn read(
     root: &Root,
     aliases: &Aliases,
     notes: &mut Vec<String>,
 ) -> Outcome<Option<Packages>> {
+    let answer = ask(root, FORMAT, notes)?;
+    Ok(answer.map(|output| parse(&output, aliases)))
+}
+
+/// The digests that it has of files, one line each; nothing, if there is none or no rpm to read it.
+pub(super) fn digests(root: &Root, notes: &mut Vec<String>) -> Outcome<Option<Vec<u8>>> {
+    ask(root, DIGESTS, notes)
+}
+
+fn ask(root: &Root, format: &str, notes: &mut Vec<String>) -> Outcome<Option<Vec<u8>>> {
     for place in PLACES {
         let place = layout_path(place);
         let mut present = Vec::new();
@@ -56,7 +69,7 @@ pub(super) fn read(
             }
         }
         if !present.is_empty() {
-            return query(root, &present, aliases, notes);
+            return query(root, &present, format, notes);
         }
     }
     Ok(None)
@@ -65,9 +78,9 @@ pub(super) fn read(
 fn query(
     root: &Root,
     present: &[(&str, ImagePath)],
-    aliases: &Aliases,
+    format: &str,
     notes: &mut Vec<String>,
-) -> Outcome<Option<Packages>> {
+) -> Outcome<Option<Vec<u8>>> {
     let copying = "failed to copy the rpm database";
     let copy = TemporaryDirectory::new_in(&std::env::temp_dir()).context(copying)?;
     for (name, path) in present {
@@ -80,10 +93,10 @@ fn query(
         path.as_os_str(),
         OsStr::new("-qa"),
         OsStr::new("--queryformat"),
-        OsStr::new(FORMAT),
+        OsStr::new(format),
     ];
     match run::output(Program::Rpm, &arguments, OUTPUT_BOUND, TIMEOUT) {
-        Ok(Some(output)) => Ok(Some(parse(&output, aliases))),
+        Ok(Some(output)) => Ok(Some(output)),
         Ok(None) => {
             notes.push("the root has an rpm database, and rpm is not installed here".to_owned());
             Ok(None)

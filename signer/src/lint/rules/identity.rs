@@ -124,30 +124,6 @@ pub fn random_seed(image: &Image<'_>, sink: &mut Sink) {
     }
 }
 
-/// The key that systemd makes once a host to encrypt credentials with.
-pub fn host_secret(image: &Image<'_>, sink: &mut Sink) {
-    let secret = image.get("var/lib/systemd/credential.secret");
-    if let Some(file) = secret.filter(|file| file.has_content()) {
-        sink.push(Draft::new(file.path, "was made for one machine").removed());
-    }
-}
-
-/// Names by which storage knows a host.
-pub fn storage_names(image: &Image<'_>, sink: &mut Sink) {
-    for (path, start) in [
-        ("etc/iscsi/initiatorname.iscsi", "InitiatorName="),
-        ("etc/nvme/hostid", ""),
-        ("etc/nvme/hostnqn", ""),
-    ] {
-        let text = image.text(path).unwrap_or_default();
-        let says = |line: &str| !line.trim().is_empty() && line.starts_with(start);
-        if text.lines().any(says) {
-            let path = super::path(&format!("/{path}"));
-            sink.push(Draft::new(&path, "names one machine"));
-        }
-    }
-}
-
 /// Addresses that a builder was given.
 pub fn dhcp_leases(image: &Image<'_>, sink: &mut Sink) {
     let directories = [

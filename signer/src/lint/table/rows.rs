@@ -4,8 +4,8 @@ use super::Rule;
 use crate::lint::{
     finding::Level::{Error, Warn},
     rules::{
-        accounts, agent, classes, cloud_init, histories, identity, packages, rewritten, secrets,
-        traces, units,
+        accounts, agent, classes, cloud_init, environment, histories, identity, known, packages,
+        rewritten, secrets, traces, units,
     },
 };
 
@@ -46,7 +46,7 @@ pub static RULES: &[Rule] = &[
         why: "It opens the encrypted credentials of every host.",
         fix: "Remove it: systemd makes one where it is needed.",
         fixable: true,
-        look: identity::host_secret,
+        look: known::host_secret,
     },
     Rule {
         id: "storage-name",
@@ -55,7 +55,7 @@ pub static RULES: &[Rule] = &[
         why: "A target that knows two hosts by one name can mix up their volumes.",
         fix: "Remove the name, and have it made at first boot.",
         fixable: false,
-        look: identity::storage_names,
+        look: known::storage_names,
     },
     Rule {
         id: "dhcp-lease",
@@ -136,7 +136,7 @@ pub static RULES: &[Rule] = &[
         why: "Everybody who can read the image has the account.",
         fix: "Remove them and revoke them; a host uses its instance role.",
         fixable: false,
-        look: secrets::cloud_credentials,
+        look: known::cloud_credentials,
     },
     Rule {
         id: "registry-token",
@@ -145,7 +145,7 @@ pub static RULES: &[Rule] = &[
         why: "Everybody who can read the image can publish or read there.",
         fix: "Remove them and revoke them.",
         fixable: false,
-        look: secrets::registry_tokens,
+        look: known::registry_tokens,
     },
     Rule {
         id: "stored-password",
@@ -154,7 +154,43 @@ pub static RULES: &[Rule] = &[
         why: "Everybody who can read the image has the password.",
         fix: "Remove them and change them.",
         fixable: false,
-        look: secrets::stored_passwords,
+        look: known::stored_passwords,
+    },
+    Rule {
+        id: "agent-identity",
+        level: Error,
+        what: "ids, keys and enrolments by which a service knows one machine",
+        why: "Hosts with one identity are one host to the service: they take turns, overwrite each other or are refused.",
+        fix: "Remove it as the last step of the build, with the program stopped, and enrol at first boot.",
+        fixable: false,
+        look: known::agent_identities,
+    },
+    Rule {
+        id: "agent-secret",
+        level: Error,
+        what: "keys, tokens and passwords that agents, VPNs, runners and clusters keep",
+        why: "Everybody who can read the image can join, read or write there as one of its hosts.",
+        fix: "Remove it and revoke it: give it at first boot as a secret parameter, or let the host fetch it by its role.",
+        fixable: false,
+        look: known::agent_secrets,
+    },
+    Rule {
+        id: "repository-credentials",
+        level: Error,
+        what: "passwords of package repositories and of proxies to them",
+        why: "Everybody who can read the image can fetch what was paid for, or publish there.",
+        fix: "Remove them and change them: mirror what the build needs, or give them to the build alone.",
+        fixable: false,
+        look: known::repository_credentials,
+    },
+    Rule {
+        id: "environment-secret",
+        level: Error,
+        what: "secrets in environment files, units, crontabs and profiles",
+        why: "Everybody who can read the image has them, and each program that is started there does.",
+        fix: "Remove and replace them: a unit takes secrets with LoadCredential=, from a first-boot parameter.",
+        fixable: false,
+        look: environment::secrets,
     },
     Rule {
         id: "known-hosts",

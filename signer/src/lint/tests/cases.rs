@@ -11,7 +11,7 @@ pub(super) struct Case {
     pub good: &'static [Put],
 }
 
-const fn case(
+pub(super) const fn case(
     rule: &'static str,
     at: &'static str,
     bad: &'static [Put],

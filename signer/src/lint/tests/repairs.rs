@@ -2,19 +2,19 @@
 
 use earmark_manifest::{class::PathClass, path::ImagePath, profile::Profile};
 
-use super::{cases::Case, *};
+use super::*;
 use crate::lint::rules::identity;
 
 #[test]
 fn fix_repairs_every_fixable_finding_and_is_idempotent() {
     // A finding about the declaration is none of a root's.
-    let is_of_root = |case: &&Case| {
+    let is_of_root = |case: &&'static Case| {
         !case
             .bad
             .iter()
             .any(|put| matches!(put, Tree(_) | Put::Profile(_)))
     };
-    for case in CASES.iter().filter(is_of_root) {
+    for case in cases().filter(is_of_root) {
         let rule = table::find(case.rule).unwrap();
         let bench = Bench::new(case.bad);
         let report = bench.fix();
@@ -47,7 +47,7 @@ fn profiles_accept_what_hosts_make_again_after_fix() {
         "random-seed",
         "cloud-init-state",
     ];
-    let at = CASES.iter().filter(|case| OF_HOSTS.contains(&case.rule));
+    let at = cases().filter(|case| OF_HOSTS.contains(&case.rule));
     // What systems that there is no profile for keep there.
     let others = ["var/lib/urandom/random-seed", "var/lib/random-seed"];
     let seeds = identity::RANDOM_SEEDS.iter();
