@@ -239,7 +239,7 @@ fn privileged_agent_binary_is_static() {
 }
 
 /// Returns the loader and the libraries that a program asks for, as lines of `readelf`.
-fn linked(program: &Path) -> Vec<String> {
+pub(crate) fn linked(program: &Path) -> Vec<String> {
     let words = ["--wide", "--program-headers", "--dynamic"].map(OsStr::new);
     let headers = run(
         "readelf",
