@@ -86,6 +86,7 @@ impl ArmHost {
     }
 
     fn seal(&self, root: &Path, on_failure: &str) {
+        // systemd-boot tells the kernel's own loader where the initrd is; later versions do so without a word.
         let declaration = format!(
             r#"[image]
 name = "host"
@@ -96,7 +97,7 @@ platform = "file"
 profile = "debian-12"
 
 [boot]
-cmdline = "{} ?initrd=*"
+cmdline = "{} ?initrd=\\initrd"
 
 [verify]
 gate = "full"

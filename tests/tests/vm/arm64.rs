@@ -2,9 +2,20 @@
 
 use std::{fs, os::unix::fs::FileExt};
 
-use earmark_tests::boot::{ARM_UUID, ArmHost};
+use earmark_tests::boot::{ARM_UUID, ArmHost, Seen};
 
 const TAMPERED: &str = "etc/login.defs";
+/// What a host that is verified is for, and no other host starts.
+const WORK: [&str; 4] = [
+    "console-getty.service",
+    "earmark-ready.target",
+    "multi-user.target",
+    "workload.service",
+];
+
+fn processes(seen: &Seen) -> String {
+    seen.step("processes").must(0).out + "\n"
+}
 
 #[test]
 fn vm_arm64_host_boots_to_verified_and_a_changed_bit_quarantines_it() {
@@ -20,11 +31,11 @@ fn vm_arm64_host_boots_to_verified_and_a_changed_bit_quarantines_it() {
     assert_eq!(status["gate"], "full");
     assert!(seen.violations().is_empty(), "{status:#}");
     assert_eq!(seen.step("machine").must(0).out.trim(), "aarch64");
-    for unit in ["earmark-ready.target", "workload.service"] {
+    for unit in WORK {
         assert!(seen.is_active(unit), "{unit}: {}", seen.steps.0);
     }
     assert!(!seen.has_started("earmark-quarantine.target"));
-    assert!(seen.console.contains("login:"), "{}", seen.console);
+    assert!(processes(&seen).contains("/agetty\n"), "{}", seen.steps.0);
     seen.step("screen").must(0);
     // The firmware's id of the machine reaches the kernel, the agent, and what first boot renders of it.
     let firmware = seen.step("firmware").must(0).out.to_lowercase();
@@ -50,12 +61,12 @@ fn vm_arm64_host_boots_to_verified_and_a_changed_bit_quarantines_it() {
     );
     assert_eq!(seen.violations(), [format!("content /{TAMPERED}")]);
     assert!(seen.is_active("earmark-quarantine.target"));
-    for unit in [
-        "earmark-ready.target",
-        "multi-user.target",
-        "workload.service",
-    ] {
+    for unit in WORK {
         assert!(!seen.has_started(unit), "{unit}: {}", seen.steps.0);
+    }
+    let processes = processes(&seen);
+    for program in ["agetty", "login", "sleep"] {
+        assert!(!processes.contains(&format!("/{program}\n")), "{processes}");
     }
     assert!(!seen.console.contains("login:"), "{}", seen.console);
     let said = seen.said();

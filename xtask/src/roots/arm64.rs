@@ -131,11 +131,38 @@ pub fn make(to: &Path) -> Result<()> {
     for path in LEFT_OUT {
         remove_tree(&to.join(path))?;
     }
+    for entry in fs::read_dir(to.join("usr/lib")).context("nothing was unpacked")? {
+        // Device trees of boards: this machine's firmware describes it by ACPI.
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("linux-image-")
+        {
+            remove_tree(&entry.path())?;
+        }
+    }
     modules(to)?;
     accounts(to)?;
-    for (link, target) in [("var/run", "/run"), ("var/lock", "/run/lock")] {
+    for (link, target) in [
+        ("etc/mtab", "../proc/self/mounts"),
+        ("var/lock", "/run/lock"),
+        ("var/run", "/run"),
+    ] {
         remove_tree(&to.join(link))?;
         symlink(target, to.join(link)).with_context(|| format!("failed to link {link}"))?;
+    }
+    // Else systemd makes them at the first boot, and they are what nobody signed.
+    for (path, mode) in [
+        ("srv", 0o755),
+        ("var/cache/private", 0o700),
+        ("var/lib/private", 0o700),
+        ("var/log/private", 0o700),
+    ] {
+        let path = to.join(path);
+        fs::create_dir_all(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+            .with_context(|| format!("failed to make \"{}\"", path.display()))?;
     }
     let etc = to.join("etc/systemd/system");
     for name in UNITS {
