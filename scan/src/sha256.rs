@@ -1,7 +1,7 @@
-//! SHA-256 of two streams at once on one core, with the SHA extensions of x86 and of ARMv8.
+//! SHA-256 of two streams at once on one core, with the SHA extensions of x86-64 and of aarch64.
 //!
 //! One stream waits for its own last result half of the time: the rounds of a second one fit in
-//! between. Measured on x86-64: 1.5 GB/s alone, 2.9 GB/s as a pair; on ARMv8 by emulation alone, whose time says
+//! between. Measured on x86-64: 1.5 GB/s alone, 2.9 GB/s as a pair; on aarch64 by emulation alone, whose time says
 //! nothing. `ring` has no such interface, and
 //! stays what everything signed is checked with; the tests compare this with it at every length.
 //!

@@ -16,6 +16,7 @@ use crate::architecture::Architecture;
 use crate::cross::{self, Care};
 use crate::package::stage::{Programs, Stage};
 use crate::package::table::PACKAGES;
+use crate::prepare::lock;
 use crate::run::Run;
 use crate::{apt, files, roots};
 
@@ -67,6 +68,8 @@ pub fn all() -> Result<PathBuf> {
 /// Builds all packages for another architecture, for tests of what they do and not of how they are built, and returns
 /// the directory they are in.
 pub fn quick(architecture: Architecture) -> Result<PathBuf> {
+    // Who prepares them beside the first tiers must not write where a test reads.
+    let _lock = lock("packages-quick")?;
     run(&Args {
         out: None,
         arch: Some(architecture),

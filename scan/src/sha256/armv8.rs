@@ -1,4 +1,4 @@
-//! The compression function of SHA-256 in the cryptographic extension of ARMv8, for one stream and for two.
+//! The compression function of SHA-256 in the cryptographic extension of Arm, for one stream and for two.
 //!
 //! Source: FIPS 180-4, section 6.2, and the Arm Architecture Reference Manual on `SHA256H`, `SHA256H2`, `SHA256SU0` and
 //! `SHA256SU1`: the state is held as (A, B, C, D) and (E, F, G, H), the message four words at a time.

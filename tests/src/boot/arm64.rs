@@ -139,7 +139,7 @@ file = {{ path = "/etc/web/id", template = "/usr/share/web/id.j2", mode = "0644"
     /// Boots, waits until systemd has no more to do, looks, and cuts the power.
     #[track_caller]
     pub fn boot(&self, name: &str) -> Seen {
-        let logs = [self.log(name, "console"), self.log(name, "observer")];
+        let logs = [log(name, "console"), log(name, "observer")];
         let start = Instant::now();
         let machine = Arm {
             disk: &self.at("disk"),
@@ -172,16 +172,16 @@ file = {{ path = "/etc/web/id", template = "/usr/share/web/id.j2", mode = "0644"
         change(&at.0)
     }
 
-    /// Kept after the test: a boot that fails is found out about here.
-    fn log(&self, name: &str, what: &str) -> PathBuf {
-        let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/logs-arm64");
-        fs::create_dir_all(&logs).expect("a directory");
-        logs.join(format!("{name}.{what}.log"))
-    }
-
     fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// A file that is kept after the test: a boot that fails is found out about here.
+fn log(name: &str, what: &str) -> PathBuf {
+    let logs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/earmark/logs-arm64");
+    fs::create_dir_all(&logs).expect("a directory");
+    logs.join(format!("{name}.{what}.log"))
 }
 
 /// The kernel's command line.
