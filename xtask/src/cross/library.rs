@@ -91,6 +91,8 @@ impl Library {
             // Building the standard library is not stable; the rest is compiled as ever.
             Self::Sources(copy) => Run::new(copy.join("bin/cargo"))
                 .env("RUSTC", copy.join("bin/rustc"))
+                // `cargo run` has every compiler take the libraries of its own, by which one finds its sources.
+                .env("LD_LIBRARY_PATH", copy.join("lib"))
                 .env("RUSTC_BOOTSTRAP", "1"),
             Self::Debian(rustc) => Run::new("cargo").env("RUSTC", rustc),
         }

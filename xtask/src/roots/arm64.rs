@@ -217,9 +217,9 @@ fn accounts(to: &Path) -> Result<()> {
             "passwd" => ("shadow", "*:20089:0:99999:7:::"),
             _ => ("gshadow", "*::"),
         };
-        let shadow: String = shadow.map(|(name, _)| format!("{name}:{rest}\n")).collect();
+        let shadow: Vec<String> = shadow.map(|(name, _)| format!("{name}:{rest}\n")).collect();
         let other = to.join("etc").join(other);
-        tidy::write(&other, &shadow)?;
+        tidy::write(&other, &shadow.concat())?;
         fs::set_permissions(&other, fs::Permissions::from_mode(0o640))?;
     }
     Run::words("systemd-sysusers --root").arg(to).step()
