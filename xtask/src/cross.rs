@@ -145,7 +145,7 @@ impl Builder {
         Ok(run)
     }
 
-    /// What is built with care and what is not lie apart: each stays built when the other is wanted.
+    /// Returns the directory of this care and this library: each stays built when another is wanted.
     fn target_dir(&self) -> Result<PathBuf> {
         let mut dir = tools::target_dir()?;
         dir.extend(self.library.place());

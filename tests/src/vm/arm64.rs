@@ -76,7 +76,7 @@ impl Arm<'_> {
         super::pause_until(self.deadline, what, || self.tail());
     }
 
-    /// What the console and the observer said so far.
+    /// Returns the output of console and observer so far.
     pub(crate) fn said(&self) -> [Console; 2] {
         self.logs.map(Console::read)
     }
@@ -89,7 +89,7 @@ impl Arm<'_> {
 
 /// A disk from which firmware starts systemd-boot as `BOOTAA64.EFI`, which starts the kernel of `root`.
 pub(crate) fn boot_disk(root: &Path, initrd: &Path, line: &str, to: &Path) {
-    /// Where the one partition starts: 1 MiB, and how large it is, in MiB.
+    /// Size of the one partition, in MiB. It starts at 1 MiB.
     const SIZE: u64 = 126;
     let file = fs::File::create(to).expect("a disk");
     file.set_len((SIZE + 2) << 20).expect("a size");

@@ -30,7 +30,7 @@ fn boots_on(bench: &Bench, machine: u8) {
     bench.write("usr/lib/systemd/systemd", &elf);
 }
 
-/// What a verification found, without when, in which boot and for how long it looked.
+/// Findings of a verification, without time, boot and duration.
 fn found(run: &Run) -> (i32, Value) {
     let mut report = run.json();
     for field in ["time", "boot_id"] {

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt};
 use earmark_tests::boot::{ARM_UUID, ArmHost, Seen};
 
 const TAMPERED: &str = "etc/login.defs";
-/// What a host that is verified is for, and no other host starts.
+/// Units that a verified host starts, and no other one.
 const WORK: [&str; 4] = [
     "console-getty.service",
     "earmark-ready.target",

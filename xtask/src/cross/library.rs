@@ -11,7 +11,7 @@ use crate::files;
 use crate::prepare::lock;
 use crate::run::Run;
 
-/// Where it comes from.
+/// Origins of the library.
 #[derive(Debug)]
 pub enum Library {
     /// The toolchain has it.

@@ -1,4 +1,4 @@
-//! How a program is linked, which is looked at before it is packaged.
+//! The check of a program before it is packaged: its machine, and how it is linked.
 
 use std::path::Path;
 
