@@ -1,5 +1,6 @@
 //! Real boots: disks that are baked and sealed as a release is, and what is seen when they boot.
 
+mod arm64;
 mod image;
 mod seen;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::{
+    arm64::{ArmHost, UUID as ARM_UUID},
     image::{FORGED, HALT, Image, Inputs, OTHER, QUARANTINE, REPORT, Sealing, make_disk},
     seen::Seen,
 };

@@ -12,6 +12,7 @@
 pub mod aws;
 pub mod boot;
 pub mod container;
+pub mod emulated;
 pub mod fleet;
 pub mod golden;
 pub mod imds;

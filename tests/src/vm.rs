@@ -2,6 +2,7 @@
 //!
 //! A machine is a disk, a kernel of Debian's, an initrd made here, and a script that its init runs.
 
+pub(crate) mod arm64;
 mod initrd;
 
 use std::{
@@ -121,12 +122,7 @@ impl Vm<'_> {
     /// Waits a moment, until the deadline.
     #[track_caller]
     pub(crate) fn pause(&self, what: &str) {
-        assert!(
-            Instant::now() < self.deadline,
-            "the machine took too long to {what}: {}",
-            self.tail()
-        );
-        sleep(Duration::from_millis(50));
+        pause_until(self.deadline, what, || self.tail());
     }
 
     pub(crate) fn console(&self) -> Console {
@@ -135,11 +131,25 @@ impl Vm<'_> {
 
     /// The end of what it said, which is where the failure is.
     pub(crate) fn tail(&self) -> String {
-        let console = self.console().0;
-        let lines: Vec<&str> = console.lines().collect();
-        let tail = lines[lines.len().saturating_sub(40)..].join("\n");
-        format!("'{}' ends with\n{tail}", self.log.display())
+        tail(self.log)
     }
+}
+
+#[track_caller]
+fn pause_until(deadline: Instant, what: &str, why: impl Fn() -> String) {
+    assert!(
+        Instant::now() < deadline,
+        "the machine took too long to {what}: {}",
+        why()
+    );
+    sleep(Duration::from_millis(50));
+}
+
+fn tail(log: &Path) -> String {
+    let console = Console::read(log).0;
+    let lines: Vec<&str> = console.lines().collect();
+    let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+    format!("'{}' ends with\n{tail}", log.display())
 }
 
 impl Console {

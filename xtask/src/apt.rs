@@ -1,10 +1,13 @@
 //! Debian packages: what is missing is installed, and said; the mirror is the machine's own.
 
+pub mod suite;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::suite::Suite;
 use crate::prepare::lock;
 use crate::run::{Run, is_root};
 
@@ -59,16 +62,7 @@ pub fn unpack(packages: &[&str], to: &Path, why: &str) -> Result<()> {
     let debs = to.join("debs");
     std::fs::create_dir_all(&debs)
         .with_context(|| format!("failed to make \"{}\"", debs.display()))?;
-    // apt's own user may not look into the directory.
-    let download = || {
-        apt_get("-o APT::Sandbox::User=root download")
-            .args(packages)
-            .dir(&debs)
-    };
-    if download().step().is_err() {
-        apt_get("update").step()?;
-        download().step()?;
-    }
+    download_to(packages, &debs)?;
     for entry in std::fs::read_dir(&debs)? {
         Run::words("dpkg-deb --extract")
             .arg(entry?.path())
@@ -78,11 +72,31 @@ pub fn unpack(packages: &[&str], to: &Path, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// Installs QEMU. A machine that has a part of QEMU from its release's backports cannot take the
-/// plain package beside it: there the rest comes from the backports too, by lists of packages that
-/// leave the machine's own alone.
-pub fn need_qemu(why: &str) -> Result<()> {
-    let package = "qemu-system-x86";
+/// Downloads a package into the directory `to`, and says why.
+pub fn download(package: &str, to: &Path, why: &str) -> Result<()> {
+    let _lock = lock(LOCK)?;
+    eprintln!("==> apt: downloading {package} ({why})");
+    download_to(&[package], to)
+}
+
+fn download_to(packages: &[&str], to: &Path) -> Result<()> {
+    // apt's own user may not look into the directory.
+    let download = || {
+        apt_get("-o APT::Sandbox::User=root download")
+            .args(packages)
+            .dir(to)
+    };
+    if download().step().is_err() {
+        apt_get("update").step()?;
+        download().step()?;
+    }
+    Ok(())
+}
+
+/// Installs a package of QEMU. A machine that has a part
+/// of QEMU from its release's backports cannot take the plain package beside it: there the rest comes from the
+/// backports too, by lists of packages that leave the machine's own alone.
+pub fn need_qemu(package: &str, why: &str) -> Result<()> {
     let Err(plain) = need(&[package], why) else {
         return Ok(());
     };
@@ -90,32 +104,15 @@ pub fn need_qemu(why: &str) -> Result<()> {
         return Err(plain);
     }
     let _lock = lock(LOCK)?;
-    let (mut sources, own) = machine_sources()?;
-    let main = sources.iter().find(|source| source.suite == own);
-    let mut backports = main.context("no main suite to find backports by")?.clone();
-    backports.suite = format!("{own}-backports");
-    eprintln!("==> apt: trying {} ({plain:#})", backports.suite);
-    sources.push(backports);
-    let private = crate::state_dir()?.join("apt-backports");
-    let (parts, lists) = (private.join("sources"), private.join("lists"));
-    for dir in [&parts, &lists] {
-        std::fs::create_dir_all(dir)
-            .with_context(|| format!("failed to make \"{}\"", dir.display()))?;
-    }
-    let text: Vec<String> = sources.iter().map(Source::line).collect();
-    std::fs::write(parts.join("earmark.list"), text.join("\n") + "\n")?;
-    let with_backports = |words: &str| {
-        apt_get("-o Dir::Etc::sourcelist=/dev/null")
-            .arg(format!("-oDir::Etc::sourceparts={}", parts.display()))
-            .arg(format!("-oDir::State::lists={}", lists.display()))
-            .args(words.split_whitespace())
-    };
-    with_backports("update").step()?;
-    with_backports(INSTALL)
-        .arg(format!("--target-release={own}-backports"))
-        .arg(package)
-        .step()
+    let backports = Suite::backports()?;
+    eprintln!("==> apt: trying the backports ({plain:#})");
+    backports.install(package)
 }
+
+/// The package of QEMU that has machines of x86-64.
+pub const QEMU_X86: &str = "qemu-system-x86";
+/// And of aarch64.
+pub const QEMU_ARM: &str = "qemu-system-arm";
 
 fn apt_get(words: &str) -> Run {
     Run::words("apt-get -o DPkg::Lock::Timeout=300 -qq")

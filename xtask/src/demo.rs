@@ -63,7 +63,7 @@ pub fn run() -> Result<()> {
         &["busybox-static", "cpio", "e2fsprogs", "kmod"],
         "makes the disk and the initrd of a virtual machine",
     )?;
-    apt::need_qemu("runs the virtual machine")?;
+    apt::need_qemu(apt::QEMU_X86, "runs the virtual machine")?;
     let start = Instant::now();
     let mut demo = Demo::bake()?;
     demo.seal()?;

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
         &["busybox-static", "cpio", "e2fsprogs", "kmod", "python3"],
         "makes disks and initrds for virtual machines, and runs a grader",
     )?;
-    apt::need_qemu("runs virtual machines")?;
+    apt::need_qemu(apt::QEMU_X86, "runs virtual machines")?;
     let root = roots::root(Kind::Graded)?;
     let image = Image::new(Inputs {
         root: root.clone(),

@@ -2,9 +2,11 @@
 //! toolchain, and installs whatever else a task needs with apt, saying what and why.
 
 mod apt;
+mod architecture;
 mod bench;
 mod bless;
 mod budget;
+mod cross;
 mod demo;
 mod exercise;
 mod files;
@@ -44,7 +46,7 @@ enum Task {
     Grade(grade::Args),
     /// Build the .deb and .rpm packages, and print the directory they are in
     Package(package::Args),
-    /// Make a real Debian 12 root, once, and print where it is
+    /// Make a real Debian root, once, and print where it is
     Roots {
         /// Which one
         #[arg(value_enum)]

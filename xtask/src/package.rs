@@ -1,6 +1,7 @@
 //! The packages that are baked into images: a .deb and an .rpm of each program, from one table.
 
 mod deb;
+mod linked;
 mod man;
 mod rpm;
 mod stage;
@@ -9,18 +10,27 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::package::stage::Stage;
+use crate::architecture::Architecture;
+use crate::cross::{self, Care};
+use crate::package::stage::{Programs, Stage};
 use crate::package::table::PACKAGES;
+use crate::prepare::lock;
 use crate::run::Run;
-use crate::{apt, files, roots, tools};
+use crate::{apt, files, roots};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the packages go; by default target/earmark/packages
+    /// Where the packages go; by default target/earmark/packages, and packages-ARCH for another architecture
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// The architecture of the hosts that they are for; by default that of this machine
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Architecture>,
+    /// As the tests build packages for another architecture: sooner, and not to be shipped
+    #[arg(long, hide = true, requires = "arch")]
+    quick: bool,
 }
 
 /// The version of every package: that of the workspace.
@@ -28,44 +38,82 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Builds all packages and returns the directory they are in.
 pub fn run(args: &Args) -> Result<PathBuf> {
-    build(args.out.as_deref(), &[deb::build, rpm::build])
+    let own = Architecture::own()?;
+    let architecture = args.arch.unwrap_or(own);
+    let (care, suffix) = if args.quick {
+        (Care::Quick, "-quick")
+    } else {
+        (Care::Release, "")
+    };
+    let name = if architecture == own && !args.quick {
+        "packages".to_owned()
+    } else {
+        format!("packages-{}{suffix}", architecture.name())
+    };
+    let out = args.out.as_deref();
+    let out = out.map_or_else(|| Ok(crate::state_dir()?.join(name)), absolute)?;
+    let builder = cross::Builder::new(architecture, care)?;
+    build(out, &builder, &[deb::build, rpm::build])
 }
 
-/// Builds all packages where they lie by default, and returns the directory they are in.
+/// Builds all packages for this machine where they lie by default, and returns the directory they are in.
 pub fn all() -> Result<PathBuf> {
-    run(&Args { out: None })
+    run(&Args {
+        out: None,
+        arch: None,
+        quick: false,
+    })
+}
+
+/// Builds all packages for another architecture, for tests of what they do and not of how they are built, and returns
+/// the directory they are in.
+pub fn quick(architecture: Architecture) -> Result<PathBuf> {
+    // Who prepares them beside the first tiers must not write where a test reads.
+    let _lock = lock("packages-quick")?;
+    run(&Args {
+        out: None,
+        arch: Some(architecture),
+        quick: true,
+    })
 }
 
 /// Builds the .deb packages alone, for roots of Debian, and returns the directory they are in.
 pub fn debs() -> Result<PathBuf> {
-    build(None, &[deb::build])
+    let builder = cross::Builder::new(Architecture::own()?, Care::Release)?;
+    let out = crate::state_dir()?.join("packages");
+    build(out, &builder, &[deb::build])
 }
 
 /// Makes one kind of package from what lies ready, in the directory.
-type Builder = fn(&Stage, &Path) -> Result<()>;
+type Maker = fn(&Stage, &Path) -> Result<()>;
 
-fn build(out: Option<&Path>, builders: &[Builder]) -> Result<PathBuf> {
-    let out = out.map_or_else(|| Ok(crate::state_dir()?.join("packages")), absolute)?;
-    let programs = tools::programs()?;
+fn build(out: PathBuf, builder: &cross::Builder, makers: &[Maker]) -> Result<PathBuf> {
     apt::need(&["binutils"], "looks into programs")?;
+    let programs = Programs {
+        architecture: builder.architecture(),
+        dir: builder.programs()?,
+        runner: cross::runner(builder.architecture())?,
+    };
     for package in PACKAGES {
-        must_need(&programs.join(package.name), package.libc)?;
+        builder.program(package.name)?;
+        let program = programs.dir.join(package.name);
+        linked::must_be(&program, programs.architecture, package.libc)?;
     }
     fs::create_dir_all(&out).with_context(|| format!("failed to make \"{}\"", out.display()))?;
     // Two builds at once do not meet.
     let work = out.join(format!("work.{}", std::process::id()));
-    let built = build_in(&work, &out, &programs, builders);
+    let built = build_in(&work, &out, &programs, makers);
     files::remove_tree(&work)?;
     built.map(|()| out)
 }
 
-fn build_in(work: &Path, out: &Path, programs: &Path, builders: &[Builder]) -> Result<()> {
+fn build_in(work: &Path, out: &Path, programs: &Programs, makers: &[Maker]) -> Result<()> {
     let epoch = source_date_epoch()?;
     for package in PACKAGES {
-        for build in builders {
+        for make in makers {
             files::remove_tree(work)?;
             let stage = Stage::new(package, programs, work, &epoch)?;
-            build(&stage, out)?;
+            make(&stage, out)?;
         }
     }
     Ok(())
@@ -88,77 +136,4 @@ fn source_date_epoch() -> Result<String> {
         return Ok(roots::SOURCE_DATE_EPOCH.to_owned());
     }
     Ok(epoch)
-}
-
-/// A program that asks for a loader or a library is not what docs/adr/0005-static-programs.md says. One
-/// that is meant to ask for the C library of this version asks for nothing else and nothing newer.
-/// Flags in the environment (`RUSTFLAGS`) can make another.
-fn must_need(program: &Path, libc: Option<&str>) -> Result<()> {
-    let headers = Run::words("readelf --wide --program-headers --dynamic --version-info");
-    let headers = headers.arg(program).quiet().output()?;
-    let Some(libc) = libc else {
-        if headers.contains("INTERP") || headers.contains("(NEEDED)") {
-            bail!(
-                "\"{}\" is not linked statically; is RUSTFLAGS set?",
-                program.display()
-            );
-        }
-        return Ok(());
-    };
-    for library in needed(&headers) {
-        if !LIBC.iter().any(|known| library.starts_with(known)) {
-            bail!("\"{}\" needs {library}", program.display());
-        }
-    }
-    if let Some(newer) = versions(&headers).find(|version| minor(version) > minor(libc)) {
-        bail!(
-            "\"{}\" needs the C library of version {newer}, and {libc} was promised: build it on an older system",
-            program.display()
-        );
-    }
-    Ok(())
-}
-
-/// Beginnings of the names of the C library and the compiler's runtime.
-const LIBC: &[&str] = &[
-    "libc.so.",
-    "libm.so.",
-    "libdl.so.",
-    "libpthread.so.",
-    "libgcc_s.so.",
-    "ld-linux",
-];
-
-fn needed(headers: &str) -> impl Iterator<Item = &str> {
-    let lines = headers.lines().filter(|line| line.contains("(NEEDED)"));
-    lines.filter_map(|line| line.rsplit_once('[')?.1.strip_suffix(']'))
-}
-
-fn versions(headers: &str) -> impl Iterator<Item = &str> {
-    let words = headers.split_whitespace();
-    words.filter_map(|word| word.strip_prefix("GLIBC_"))
-}
-
-/// The C library's major version has been 2 since 1997.
-fn minor(version: &str) -> Option<u32> {
-    version.split('.').nth(1)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn needed_libraries_and_glibc_versions_are_parsed_from_headers() {
-        let headers = "\
- 0x0000000000000001 (NEEDED)             Shared library: [libgcc_s.so.1]
- 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]
-  0x0010:   Name: GLIBC_2.34  Flags: none  Version: 9
-  0x0020:   Name: GLIBC_2.3.4  Flags: none  Version: 8
-  0x0030:   Name: GCC_3.0  Flags: none  Version: 4";
-        let found: Vec<&str> = needed(headers).collect();
-        assert_eq!(found, ["libgcc_s.so.1", "libc.so.6"]);
-        let minors: Vec<_> = versions(headers).filter_map(minor).collect();
-        assert_eq!(minors, [34, 3]);
-    }
 }

@@ -5,9 +5,10 @@ use std::process::Child;
 
 use anyhow::{Context, Result, bail};
 
+use crate::architecture::Architecture;
 use crate::run::{Run, is_root};
 use crate::test::steps;
-use crate::{roots, tools};
+use crate::{cross, package, roots, tools};
 
 /// The process that makes it.
 #[derive(Debug)]
@@ -53,16 +54,24 @@ impl Drop for Beside {
 /// Makes all of it, what takes longest first.
 pub fn run() -> Result<()> {
     let root = |kind| move || roots::root(kind).map(drop);
-    let parts: [(&str, &dyn Fn() -> Result<()>); 9] = [
+    let parts: [(&str, &dyn Fn() -> Result<()>); 12] = [
         ("the packages of a tier", &steps::privileged_packages),
         ("the root server", &root(roots::Kind::Server)),
         ("the root boot", &root(roots::Kind::Boot)),
         ("the root cloud", &root(roots::Kind::Cloud)),
         ("the root debian-13", &root(roots::Kind::Debian13)),
+        ("the root arm64", &root(roots::Kind::Arm64)),
         ("the root small", &root(roots::Kind::Small)),
         ("Python", &|| tools::python().map(drop)),
+        ("QEMU's user mode", &|| {
+            cross::qemu_user(Architecture::Aarch64).map(drop)
+        }),
         ("Prometheus", &|| tools::prometheus().map(drop)),
         ("the packages of a tier", &steps::vm_packages),
+        // Built in a directory of its own: nobody waits for it.
+        ("packages for aarch64", &|| {
+            package::quick(Architecture::Aarch64).map(drop)
+        }),
     ];
     let mut failed = 0;
     for (name, make) in parts {

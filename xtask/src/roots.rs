@@ -1,5 +1,6 @@
 //! Real Debian roots to demonstrate, test and measure on, made once and kept under the target directory.
 
+mod arm64;
 mod boot;
 mod cloud;
 mod debian13;
@@ -37,6 +38,8 @@ pub enum Kind {
     Debian13,
     /// The same as `boot`, with graders of hardening.
     Graded,
+    /// A small host with a kernel of its own for aarch64.
+    Arm64,
 }
 
 /// The directory of the root, built first if there is none of this recipe yet.
@@ -81,6 +84,7 @@ impl Kind {
             Self::Cloud => "cloud",
             Self::Debian13 => "debian-13",
             Self::Graded => "graded",
+            Self::Arm64 => "arm64",
         }
     }
 
@@ -98,6 +102,7 @@ impl Kind {
                 ),
             ),
             Self::Debian13 => (debian13::make, include_str!("roots/debian13.rs")),
+            Self::Arm64 => (arm64::make, include_str!("roots/arm64.rs")),
             Self::Graded => (
                 graded::make,
                 concat!(

@@ -101,6 +101,11 @@ const STEPS: &[Step] = &[
     },
     Step {
         tier: Tier::Privileged,
+        name: "unit tests of scan on aarch64",
+        run: steps::aarch64,
+    },
+    Step {
+        tier: Tier::Privileged,
         name: "privileged tests",
         run: steps::privileged,
     },

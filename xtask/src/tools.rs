@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::architecture::Architecture;
+use crate::cross::{Builder, Care};
 use crate::prepare::lock;
 use crate::run::Run;
 use crate::{apt, files};
@@ -203,7 +205,7 @@ pub fn programs() -> Result<PathBuf> {
     program("earmark-agent")
 }
 
-/// Builds one of the programs as it ships, and returns the directory it is in. The agent is linked
+/// Builds one of the programs as it ships, for this machine, and returns the directory it is in. The agent is linked
 /// statically (docs/adr/0005-static-programs.md); the signer is not, since it loads the modules of devices
 /// that keep keys (docs/adr/0010-signing-keys.md).
 ///
@@ -212,23 +214,13 @@ pub fn programs() -> Result<PathBuf> {
 /// the signer asks of the crates that both use. How it is linked is told for the program alone: were it a
 /// flag of the target, each of the two would have cargo build again what the other needs, too.
 pub fn program(package: &str) -> Result<PathBuf> {
-    let target = host()?;
-    // No path of the machine that built it is in a program, so that another builds the same.
-    let flags = format!(
-        "target.{target}.rustflags=[\"--remap-path-prefix={}=/cargo\"]",
-        cargo_home()?.display()
-    );
-    let linked = if package == "earmark" { '-' } else { '+' };
-    cargo("rustc --release --locked --package")
-        .args([package, "--target", &target, "--config", &flags])
-        .args(["--bin", package, "--"])
-        .arg(format!("-Ctarget-feature={linked}crt-static"))
-        .step()?;
-    Ok(target_dir()?.join(target).join("release"))
+    let builder = Builder::new(Architecture::own()?, Care::Release)?;
+    builder.program(package)?;
+    builder.programs()
 }
 
 /// The target triple that the compiler builds for when it is not told.
-fn host() -> Result<String> {
+pub fn host() -> Result<String> {
     let said = Run::words("rustc --version --verbose").quiet().output()?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned)
@@ -236,7 +228,7 @@ fn host() -> Result<String> {
 }
 
 /// Returns the directory in which cargo keeps the sources of dependencies: `CARGO_HOME`, or `.cargo` of the user.
-fn cargo_home() -> Result<PathBuf> {
+pub fn cargo_home() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("CARGO_HOME") {
         return Ok(dir.into());
     }

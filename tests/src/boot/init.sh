@@ -14,8 +14,8 @@ mount -t tmpfs -o mode=0755,nosuid,nodev,size=32m tmpfs /run
 mount --move /run /root/run
 # The observer is no part of the image: no unit of it, on no disk, and in nobody's way when systemd
 # isolates a target. It ends with the machine.
-observe=$(cat /observe)
-PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /root /bin/sh -c "$observe" > /dev/ttyS1 2>&1 &
+observe=$(cat /observe) port=$(cat /port)
+PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /root /bin/sh -c "$observe" > "/dev/$port" 2>&1 &
 # switch_root removes every program from beneath it: not before it is one of the root's.
 until [ -e /root/run/observer ]; do sleep 0.05; done
 for tree in dev proc sys; do mount --move /$tree /root/$tree; done

@@ -68,13 +68,19 @@ pub struct Initrd {
 impl Initrd {
     /// For the kernel that is installed in `root`.
     pub fn new(root: &Path) -> Self {
+        Self::with(root, Path::new("/bin/busybox"), "ttyS1")
+    }
+
+    /// The same, with a busybox for the machine of `root`, and the serial port that the observer talks on.
+    pub(crate) fn with(root: &Path, busybox: &Path, port: &str) -> Self {
         let initrd = Self {
             directory: TempDir::new().expect("a temporary directory"),
         };
         for directory in ["bin", "dev", "modules", "proc", "root", "run", "sys"] {
             fs::create_dir(initrd.at(directory)).expect("a directory");
         }
-        initrd.add(Path::new("/bin/busybox"), "bin/busybox");
+        initrd.add(busybox, "bin/busybox");
+        initrd.write("port", port);
         let (version, base) = (version(root), root.display().to_string());
         let mut order = Vec::new();
         for module in MODULES {

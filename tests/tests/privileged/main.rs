@@ -1,5 +1,6 @@
 //! Real Debian roots, tools of others, containers. One program, so that what waits leaves the machine to another test.
 
+mod arm64;
 mod causes;
 mod channel;
 #[path = "../shared/critical.rs"]

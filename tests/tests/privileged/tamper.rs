@@ -14,7 +14,7 @@ use earmark_tests::{Bench, run};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 /// A root with everything that only root can put there: owners, devices, capabilities, ACLs.
-fn unsealed() -> Bench {
+pub(crate) fn unsealed() -> Bench {
     assert!(
         rustix::process::geteuid().is_root(),
         "this test needs root: run `cargo xtask test`"
@@ -63,9 +63,9 @@ fn tool(program: &str, args: &[&str], bench: &Bench) {
     run(program, args, Some(&bench.root())).must(0);
 }
 
-type Tamper = fn(&Bench);
+pub(crate) type Tamper = fn(&Bench);
 
-const CASES: &[(&str, Tamper, &str)] = &[
+pub(crate) const CASES: &[(&str, Tamper, &str)] = &[
     (
         "owner",
         |bench| chown(bench.root().join("usr/bin/web"), Some(1000), None).unwrap(),

@@ -1,5 +1,6 @@
 //! Boots of virtual machines. One program, so that each image is made once and no processor is idle.
 
+mod arm64;
 mod boot;
 mod boot_cmdline;
 mod boot_hosts;

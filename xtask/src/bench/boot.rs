@@ -38,7 +38,7 @@ pub fn run(runs: u32, out: &Path) -> Result<()> {
         &["busybox-static", "cpio", "e2fsprogs", "kmod"],
         "makes disks and initrds for virtual machines",
     )?;
-    apt::need_qemu("runs virtual machines")?;
+    apt::need_qemu(apt::QEMU_X86, "runs virtual machines")?;
     let programs = tools::programs()?;
     let image = Image::new(Inputs {
         root: roots::root(Kind::Boot)?,

@@ -4,12 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::apt;
 use crate::package::VERSION;
 use crate::package::stage::Stage;
-use crate::package::table::{Package, Service};
+use crate::package::table::Service;
 use crate::run::Run;
 
 /// Builds it in `out`.
@@ -20,7 +20,7 @@ pub fn build(stage: &Stage, out: &Path) -> Result<()> {
     let size = stage.kibibytes()?;
     fs::create_dir(&control)?;
     fs::set_permissions(&control, Permissions::from_mode(0o755))?;
-    write(&control.join("control"), &fields(package, size)?, 0o644)?;
+    write(&control.join("control"), &fields(stage, size), 0o644)?;
     write(&control.join("md5sums"), &sums(&stage.dir)?, 0o644)?;
     if let Some(service) = package.service {
         write(&control.join("postinst"), &postinst(service), 0o755)?;
@@ -32,21 +32,14 @@ pub fn build(stage: &Stage, out: &Path) -> Result<()> {
         .arg(out.join(format!(
             "{}_{VERSION}_{}.deb",
             package.name,
-            architecture()?
+            stage.architecture.debian()
         )))
         .env("SOURCE_DATE_EPOCH", &stage.epoch)
         .step()
 }
 
-fn architecture() -> Result<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => Ok("amd64"),
-        "aarch64" => Ok("arm64"),
-        other => bail!("no name of Debian's is known for the architecture \"{other}\""),
-    }
-}
-
-fn fields(package: &Package, size: u64) -> Result<String> {
+fn fields(stage: &Stage, size: u64) -> String {
+    let package = stage.package;
     let mut depends = String::new();
     if let Some(service) = package.service {
         depends.push_str(&format!("Depends: systemd (>= {})\n", service.systemd));
@@ -54,7 +47,7 @@ fn fields(package: &Package, size: u64) -> Result<String> {
     if let Some(libc) = package.libc {
         depends.push_str(&format!("Depends: libc6 (>= {libc}), libgcc-s1\n"));
     }
-    Ok(format!(
+    format!(
         "Package: {name}\n\
          Version: {VERSION}\n\
          Architecture: {architecture}\n\
@@ -66,11 +59,11 @@ fn fields(package: &Package, size: u64) -> Result<String> {
          Homepage: {homepage}\n\
          Description: {summary}\n {description}\n",
         name = package.name,
-        architecture = architecture()?,
+        architecture = stage.architecture.debian(),
         homepage = env!("CARGO_PKG_REPOSITORY"),
         summary = package.summary,
         description = package.description,
-    ))
+    )
 }
 
 /// For `dpkg --verify`, on hosts that have no other means.

@@ -1,6 +1,7 @@
 //! Manual pages, from what the programs themselves say when asked for help: a page that is built
 //! with its program cannot say anything else.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -8,9 +9,11 @@ use anyhow::{Context, Result};
 
 use crate::run::Run;
 
-/// The manual page of a program and all its commands.
-pub fn page(program: &Path, section: u8) -> Result<String> {
-    let name = program.file_name().context("a program without a name")?;
+/// The manual page of a program and all its commands. The program is run behind the words of `runner`.
+pub fn page(path: &Path, runner: &[OsString], section: u8) -> Result<String> {
+    let program: Vec<OsString> = runner.iter().cloned().chain([path.into()]).collect();
+    let program = &program[..];
+    let name = path.file_name().context("a program without a name")?;
     let name = name.to_string_lossy();
     let help = help(program, &[])?;
     let mut page = format!(
@@ -27,7 +30,7 @@ pub fn page(program: &Path, section: u8) -> Result<String> {
 }
 
 /// A command, and those beneath it.
-fn subpage(page: &mut String, program: &Path, name: &str, words: &[&str]) -> Result<()> {
+fn subpage(page: &mut String, program: &[OsString], name: &str, words: &[&str]) -> Result<()> {
     let help = help(program, words)?;
     let command = words.join(" ");
     let _ = write!(page, ".SH \"{name} {command}\"\n{}.\n", text(help.about()));
@@ -41,8 +44,9 @@ fn subpage(page: &mut String, program: &Path, name: &str, words: &[&str]) -> Res
 /// Output of `--help`, to be read by its headings.
 struct Help(String);
 
-fn help(program: &Path, command: &[&str]) -> Result<Help> {
-    let run = Run::new(program).args(command).arg("--help");
+fn help(program: &[OsString], command: &[&str]) -> Result<Help> {
+    let (first, rest) = program.split_first().context("a program without a path")?;
+    let run = Run::new(first).args(rest).args(command).arg("--help");
     Ok(Help(run.quiet().output()?))
 }
 

@@ -34,7 +34,8 @@ pub fn build(stage: &Stage, out: &Path) -> Result<()> {
     fs::write(&path, spec(stage))
         .with_context(|| format!("failed to write \"{}\"", path.display()))?;
     let define = |name: &str, value: &Path| format!("--define={name} {}", value.display());
-    Run::words("rpmbuild -bb --quiet --nodeps")
+    Run::words("rpmbuild -bb --quiet --nodeps --target")
+        .arg(format!("{}-linux", stage.architecture.name()))
         .arg(define("_topdir", &stage.work.join("rpm")))
         // The machine's own database of packages is not asked, nor made.
         .arg(define("_dbpath", &stage.work.join("db")))

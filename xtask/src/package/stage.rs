@@ -1,19 +1,32 @@
 //! The files of a package, laid out as they will lie in the image.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::architecture::Architecture;
 use crate::package::man;
 use crate::package::table::{Item, Package, Source};
 use crate::run::Run;
+
+/// Programs to package.
+#[derive(Debug)]
+pub struct Programs {
+    pub architecture: Architecture,
+    /// The directory that they are in.
+    pub dir: PathBuf,
+    /// Words before the command line of one, on this machine.
+    pub runner: Vec<OsString>,
+}
 
 /// A directory with everything that a package has.
 #[derive(Debug)]
 pub struct Stage {
     pub package: &'static Package,
+    pub architecture: Architecture,
     pub dir: PathBuf,
     /// Room for what a builder needs besides.
     pub work: PathBuf,
@@ -24,26 +37,28 @@ impl Stage {
     /// Lays out `package` beneath `work`, which is made.
     pub fn new(
         package: &'static Package,
-        programs: &Path,
+        programs: &Programs,
         work: &Path,
         epoch: &str,
     ) -> Result<Self> {
         let stage = Self {
             package,
+            architecture: programs.architecture,
             dir: work.join("root"),
             work: work.to_owned(),
             epoch: epoch.to_owned(),
         };
         for item in package.items {
             stage
-                .place(item, &programs.join(package.name))
+                .place(item, programs)
                 .with_context(|| format!("failed to lay out \"{}\"", item.path))?;
         }
         stage.settle(&stage.dir)?;
         Ok(stage)
     }
 
-    fn place(&self, item: &Item, program: &Path) -> Result<()> {
+    fn place(&self, item: &Item, programs: &Programs) -> Result<()> {
+        let program = programs.dir.join(self.package.name);
         let to = self.dir.join(item.path.trim_start_matches('/'));
         if let Some(parent) = to.parent() {
             directories(parent)?;
@@ -59,7 +74,7 @@ impl Stage {
             }
             Source::Manual(section) => {
                 let page = to.with_extension("");
-                fs::write(&page, man::page(program, section)?)?;
+                fs::write(&page, man::page(&program, &programs.runner, section)?)?;
                 // Without the name and the time, which would differ from one build to the next.
                 Run::words("gzip --best --no-name")
                     .arg(page)

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::architecture::Architecture;
+use crate::cross::{self, Care};
 use crate::run::{Run, is_root};
 use crate::{apt, package, roots, tools};
 
@@ -107,7 +109,33 @@ pub fn vm_packages() -> Result<()> {
         ],
         "bakes images by the template in packer/",
     )?;
-    apt::need_qemu("runs virtual machines")
+    apt::need_qemu(apt::QEMU_X86, "runs virtual machines")?;
+    apt::need(
+        &["dosfstools", "mtools", "qemu-efi-aarch64"],
+        "firmware and boot disks for virtual machines of aarch64",
+    )?;
+    apt::need_qemu(apt::QEMU_ARM, "runs virtual machines of aarch64")
+}
+
+/// The architecture that is not this machine's in the tests.
+const FOREIGN: Architecture = Architecture::Aarch64;
+
+/// Runs the unit tests of `scan` as aarch64 programs: its unsafe code and its numbers of system calls are that machine's.
+pub fn aarch64() -> Result<String> {
+    let builder = cross::Builder::new(FOREIGN, Care::Quick)?;
+    let runner = cross::runner(FOREIGN)?;
+    let runner: Vec<_> = runner.iter().map(|word| word.to_string_lossy()).collect();
+    let tests = builder
+        .cargo("test --release --locked --quiet --package earmark-scan --lib")?
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            runner.join(" "),
+        )
+        // What is opened at `/` is the emulator's directory of libraries, which has no `/sys`.
+        .args(["--", "--skip", "short_file_of_sysfs"])
+        // An emulated processor has the instructions whose code is tested only where they are.
+        .env("EARMARK_MUST_HAVE_SHA", "1");
+    counted(tests)
 }
 
 fn must_be_root(prefix: &str) -> Result<()> {
@@ -125,6 +153,10 @@ fn real_tests(prefix: &str) -> Result<String> {
         .args([prefix, "--test-threads=2"])
         .env("EARMARK_BIN_DIR", tools::programs()?)
         .env("EARMARK_PACKAGES", package::all()?)
+        .env("EARMARK_PACKAGES_AARCH64", package::quick(FOREIGN)?)
+        .env("EARMARK_QEMU_AARCH64", cross::qemu_user(FOREIGN)?)
+        .env("EARMARK_LIBRARIES_AARCH64", cross::libraries(FOREIGN))
+        .env("EARMARK_ROOT_ARM64", roots::root(roots::Kind::Arm64)?)
         .env("EARMARK_ROOT_BOOT", roots::root(roots::Kind::Boot)?)
         .env("EARMARK_ROOT_CLOUD", roots::root(roots::Kind::Cloud)?)
         .env(

@@ -341,6 +341,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(Is("nosmap"), MITIGATION),
     when(Is("pti"), OFF, MITIGATION),
     when(Is("kpti"), OFF, MITIGATION),
+    // arm64's: nobti, nogcs, nomte, nopauth, and those that newer kernels add (kernel-parameters.txt).
+    rule(Begins("arm64.no"), MITIGATION),
+    when(Is("ssbd"), &["force-off"], MITIGATION),
+    when(Is("rodata"), OFF, "leaves the kernel's code writable"),
     // spectre_v2, spec_store_bypass_disable, spec_rstack_overflow, and those that newer kernels add.
     when(Begins("spec"), OFF, MITIGATION),
     when(Is("l1tf"), OFF, MITIGATION),
