@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt as _, path::Path};
 
-use earmark_tests::Bench;
+use earmark_tests::{Bench, run};
 
 use super::{DATA, EFI, SECTOR, file_system, qcow2, sealed, shell, spec, verify};
 
@@ -23,13 +23,15 @@ struct Numbered {
 enum Content {
     /// The root, of this kind of file system.
     Root(&'static str),
-    /// A file system that fstab mounts by its label: kind, label and place.
-    Mounted(&'static str, &'static str, &'static str),
+    /// A file system of `/boot` that fstab mounts by its label.
+    Boot,
+    /// What the firmware starts, whose digest is signed: not every kernel that builds images mounts FAT.
+    Firmware,
     /// The second stage of GRUB, in no file system.
     Grub,
 }
 
-use Content::{Grub, Mounted, Root};
+use Content::{Boot, Firmware, Grub, Root};
 
 const fn numbered(number: u32, kind: &'static str, mib: u64, content: Content) -> Numbered {
     Numbered {
@@ -44,20 +46,20 @@ const fn numbered(number: u32, kind: &'static str, mib: u64, content: Content) -
 const AMAZON_LINUX: &[Numbered] = &[
     numbered(1, DATA, 320, Root("xfs")),
     numbered(127, BIOS, 1, Grub),
-    numbered(128, EFI, 10, Mounted("vfat", "EFI", "boot/efi")),
+    numbered(128, EFI, 10, Firmware),
 ];
 /// Debian's image for clouds.
 const DEBIAN: &[Numbered] = &[
     numbered(1, ROOT, 32, Root("ext4")),
     numbered(14, BIOS, 3, Grub),
-    numbered(15, EFI, 10, Mounted("vfat", "EFI", "boot/efi")),
+    numbered(15, EFI, 10, Firmware),
 ];
 /// Ubuntu's since 24.04, whose `/boot` is a partition of its own.
 const UBUNTU: &[Numbered] = &[
     numbered(1, DATA, 32, Root("ext4")),
     numbered(14, BIOS, 4, Grub),
-    numbered(15, EFI, 10, Mounted("vfat", "UEFI", "boot/efi")),
-    numbered(16, XBOOTLDR, 16, Mounted("ext4", "BOOT", "boot")),
+    numbered(15, EFI, 10, Firmware),
+    numbered(16, XBOOTLDR, 16, Boot),
 ];
 
 /// Writes the disk: in their order, which is not that of the numbers on real disks either.
@@ -88,7 +90,7 @@ fn write(bench: &Bench, layout: &[Numbered], to: &Path) {
                 file_system(kind, &bench.root(), &one);
             }
             Grub => fs::write(&one, b"\x52\xe8\x28\x01").unwrap(),
-            Mounted(..) => {}
+            Boot | Firmware => {}
         }
         let (one, seek) = (one.display(), at / MIB);
         shell(&format!(
@@ -98,102 +100,96 @@ fn write(bench: &Bench, layout: &[Numbered], to: &Path) {
     }
 }
 
-/// Makes the file systems that are mounted, with a file on each, and seals the root with them in their places, `/boot` before
-/// what lies beneath it.
+/// Seals the root, with `/boot` mounted where it is a partition of its own, and the digest of what the firmware starts.
 fn seal(bench: &Bench, layout: &[Numbered]) {
-    let mut mounted: Vec<_> = layout
-        .iter()
-        .filter_map(|part| match part.content {
-            Mounted(kind, label, place) => Some((part, kind, label, place)),
-            Root(_) | Grub => None,
-        })
-        .collect();
-    mounted.sort_by_key(|(_, _, _, place)| place.len());
-    let places: Vec<String> = mounted
-        .iter()
-        .map(|one| format!("\"/{}\"", one.3))
-        .collect();
-    let tree = format!("mounts = [{}]\n", places.join(", "));
-    let disk = "\n[disk]\nignore = [{ region = \"bios-boot\", reason = \"GRUB's second stage: the firmware's, not the root's.\" }]\n";
-    fs::write(bench.path("earmark.toml"), spec(&tree) + disk).unwrap();
-    let root = bench.root();
-    fs::create_dir_all(root.join("boot/efi")).unwrap();
-    let mut fstab = String::new();
-    for (part, kind, label, place) in &mounted {
-        fstab += &format!("LABEL={label} /{place} {kind} defaults,umask=0077 0 1\n");
+    let mut tree = String::new();
+    let mut disk =
+        "\n[[disk.ignore]]\nregion = \"bios-boot\"\nreason = \"GRUB's second stage.\"\n".to_owned();
+    let boot = bench.root().join("boot");
+    fs::create_dir_all(&boot).unwrap();
+    for part in layout {
         let one = bench.path(&format!("{}.part", part.number));
-        fs::File::create(&one)
-            .unwrap()
-            .set_len(part.mib * MIB)
-            .unwrap();
-        let one = one.display();
-        let at = root.join(place);
-        let at = at.display();
-        let made = match *kind {
-            "vfat" => format!("mkfs.vfat -n {label} '{one}'"),
-            kind => format!("mke2fs -q -t {kind} -L {label} '{one}'"),
+        let make = |bytes: &[u8]| {
+            fs::write(&one, bytes).unwrap();
+            let file = fs::File::options().write(true).open(&one).unwrap();
+            file.set_len(part.mib * MIB).unwrap();
         };
-        let options = if *kind == "vfat" { ",umask=0077" } else { "" };
-        shell(&format!(
-            "{made} > /dev/null; mount -o loop{options} '{one}' '{at}'; mkdir -p '{at}/efi'; echo {label} > '{at}/one'"
-        ));
+        match part.content {
+            Firmware => {
+                make(b"a loader");
+                let sum = run("sha256sum", [one.as_os_str()], None).must(0).out;
+                let sum = sum.split(' ').next().unwrap().to_owned();
+                disk += &format!("[[disk.expect]]\nregion = \"esp\"\nsha256 = \"sha256:{sum}\"\n");
+            }
+            Boot => {
+                make(b"");
+                tree = "mounts = [\"/boot\"]\n".to_owned();
+                bench.write("etc/fstab", b"LABEL=BOOT /boot ext4 defaults 0 2\n");
+                let from = bench.path("boot-files");
+                fs::create_dir(&from).unwrap();
+                fs::write(from.join("vmlinuz"), "a kernel").unwrap();
+                let (from, one, at) = (from.display(), one.display(), boot.display());
+                shell(&format!(
+                    "mke2fs -q -t ext4 -L BOOT -d '{from}' '{one}'; mount -o loop,ro '{one}' '{at}'"
+                ));
+            }
+            Root(_) | Grub => {}
+        }
     }
-    bench.write("etc/fstab", fstab.as_bytes());
+    fs::write(bench.path("earmark.toml"), spec(&tree) + &disk).unwrap();
     let sealed = bench.seal();
-    for (_, _, _, place) in mounted.iter().rev() {
-        shell(&format!("umount '{}'", root.join(place).display()));
+    if !tree.is_empty() {
+        shell(&format!("umount '{}'", boot.display()));
     }
     sealed.must(0);
 }
 
+/// Changes the bytes that a sector of the disk begins with.
+fn change(disk: &Path, from: &[u8]) {
+    let bytes = fs::read(disk).unwrap();
+    let sector = usize::try_from(SECTOR).unwrap();
+    let at = bytes.chunks(sector).position(|one| one.starts_with(from));
+    let at = u64::try_from(at.expect("the bytes")).unwrap() * SECTOR;
+    let file = fs::File::options().write(true).open(disk).unwrap();
+    file.write_all_at(b"X", at).unwrap();
+}
+
 #[test]
 fn privileged_disks_of_each_distribution_verify_raw_and_as_qcow2() {
-    for (name, layout, file_systems) in [
-        (
-            "amazon-linux-2023",
-            AMAZON_LINUX,
-            ["partition 1 (xfs)", "partition 128 (vfat) at '/boot/efi'"],
-        ),
-        (
-            "debian-13",
-            DEBIAN,
-            ["partition 1 (ext4)", "partition 15 (vfat) at '/boot/efi'"],
-        ),
-        (
-            "ubuntu-24.04",
-            UBUNTU,
-            ["partition 1 (ext4)", "partition 16 (ext4) at '/boot'"],
-        ),
+    for (name, layout, root) in [
+        ("amazon-linux-2023", AMAZON_LINUX, "partition 1 (xfs)"),
+        ("debian-13", DEBIAN, "partition 1 (ext4)"),
+        ("ubuntu-24.04", UBUNTU, "partition 1 (ext4)"),
     ] {
         let bench = sealed();
         seal(&bench, layout);
-        let (good, bad) = (bench.path("good.raw"), bench.path("bad.raw"));
+        let disk = |name: &str| bench.path(&format!("{name}.raw"));
+        let good = disk("good");
         write(&bench, layout, &good);
-        // The control: one byte of a file of the EFI system partition.
-        fs::copy(&good, &bad).unwrap();
-        let bytes = fs::read(&bad).unwrap();
-        let label: &[u8] = if name.starts_with("ubuntu") {
-            b"UEFI\n"
+        let has_boot = layout.iter().any(|part| matches!(part.content, Boot));
+        // The controls: what the firmware starts, and a file of the root or of `/boot`.
+        let (bytes, path): (&[u8], _) = if has_boot {
+            (b"a kernel", "content /boot/vmlinuz")
         } else {
-            b"EFI\n"
+            (b"#!/bin/true\n", "content /usr/bin/web")
         };
-        let sector = usize::try_from(SECTOR).unwrap();
-        let at = bytes.chunks(sector).position(|one| one.starts_with(label));
-        let at = u64::try_from(at.expect("the file")).unwrap() * SECTOR;
-        let file = fs::File::options().write(true).open(&bad).unwrap();
-        file.write_all_at(b"X", at).unwrap();
-        for (good, bad) in [(good.clone(), bad.clone()), (qcow2(&good), qcow2(&bad))] {
-            let verified = verify(&bench, &good, &[]).must(0);
+        let changed: [(&str, &[u8], Vec<&str>); 2] = [
+            ("firmware", b"a loader", vec![]),
+            ("file", bytes, vec![path]),
+        ];
+        for (name, bytes, _) in &changed {
+            fs::copy(&good, disk(name)).unwrap();
+            change(&disk(name), bytes);
+        }
+        for convert in [Path::to_path_buf, qcow2] {
+            let verified = verify(&bench, &convert(&good), &[]).must(0);
             assert_eq!(verified.json()["verdict"], "verified", "{name}");
-            for one in file_systems {
-                assert!(
-                    verified.err.contains(one),
-                    "{name}: {one}: {}",
-                    verified.err
-                );
+            assert!(verified.err.contains(root), "{name}: {}", verified.err);
+            for (changed, _, violations) in &changed {
+                let violated = verify(&bench, &convert(&disk(changed)), &[]).must(10);
+                assert_eq!(violated.json()["verdict"], "violated", "{name}: {changed}");
+                assert_eq!(&violated.violations(), violations, "{name}: {changed}");
             }
-            let violated = verify(&bench, &bad, &[]).must(10);
-            assert_eq!(violated.violations(), ["content /boot/efi/one"], "{name}");
         }
     }
 }
