@@ -123,7 +123,7 @@ fn seal(bench: &Bench, layout: &[Numbered]) {
             }
             Boot => {
                 make(b"");
-                tree = "mounts = [\"/boot\"]\n".to_owned();
+                tree.push_str("mounts = [\"/boot\"]\n");
                 bench.write("etc/fstab", b"LABEL=BOOT /boot ext4 defaults 0 2\n");
                 let from = bench.path("boot-files");
                 fs::create_dir(&from).unwrap();
