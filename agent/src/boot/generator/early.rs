@@ -198,6 +198,14 @@ pub(super) fn gates(policy: OnFailure, order: &Order) -> Vec<(PathBuf, Item)> {
         .filter(|(path, _)| !gates.iter().any(|(other, _)| other == path))
         .collect();
     gates.extend(claimed);
+    // dracut's units lie in the roots that it makes initrds of. Protects against whoever adds what their conditions look
+    // for: a masked unit starts under no condition.
+    gates.extend(
+        order
+            .idle
+            .iter()
+            .map(|unit| (PathBuf::from(unit), free.clone())),
+    );
     for unit in order.early.keys() {
         // It cannot wait for what waits for it. A verification that is only wanted would lose its job
         // to the cycle, so that under `report` the unit goes ahead; otherwise it does not start.

@@ -34,6 +34,8 @@ const NEEDED: [&str; 12] = [
 pub(crate) struct Order {
     /// Units that are not listed and would have to start before the verdict, with what waits for each.
     pub(crate) early: BTreeMap<String, String>,
+    /// Units that would have to, too, and that no root starts by itself: masked, they take nothing away.
+    pub(crate) idle: BTreeSet<String>,
     /// Directories of drop-ins in which ours has to come before somebody else's.
     pub(crate) claimed: BTreeSet<String>,
     /// Other names of units, which links give them, and where each leads.
@@ -56,16 +58,22 @@ pub(crate) fn find(root: &Root) -> Order {
     let names = files.map(|(name, _)| name).chain(units.aliases.keys());
     let own = names.filter(|name| is_held(name) && reason(name).is_some() && !is_listed(name));
     claimed.extend(own.map(|unit| format!("{unit}.d")));
+    let (early, idle) = early(&units);
     Order {
-        early: early(&units),
+        early,
+        idle,
         claimed,
         aliases: units.aliases,
         problems: units.problems,
     }
 }
 
-/// Walks from what the verification needs to all that has to be there before.
-fn early(units: &Units) -> BTreeMap<String, String> {
+/// Shells that systemd opens before udev or its mounts for a word of the command line, from its version 258 on.
+const BREAKPOINTS: &str = "breakpoint-pre-";
+
+/// Walks from what the verification needs to all that has to be there before: what is found with what waits for it, and
+/// what of it no root starts by itself.
+fn early(units: &Units) -> (BTreeMap<String, String>, BTreeSet<String>) {
     let canonical = |name: &str| {
         let name = units.aliases.get(name).map_or(name, String::as_str);
         if units.known.contains_key(name) {
@@ -87,7 +95,7 @@ fn early(units: &Units) -> BTreeMap<String, String> {
     let mut open: Vec<String> = NEEDED.iter().map(|name| (*name).to_owned()).collect();
     open.extend(local.map(|(name, _)| name.clone()));
     let mut seen: BTreeSet<String> = open.iter().cloned().collect();
-    let mut found = BTreeMap::new();
+    let (mut found, mut idle) = (BTreeMap::new(), BTreeSet::new());
     while let Some(name) = open.pop() {
         let own = units.known.get(&name).map(|unit| &unit.after);
         let after = own.into_iter().flatten().map(|other| canonical(other));
@@ -102,14 +110,21 @@ fn early(units: &Units) -> BTreeMap<String, String> {
             if is_held(&other) && unit.is_some_and(|unit| !unit.without_defaults) {
                 continue;
             }
-            if is_held(&other) && unit.is_some() && reason(&other).is_none() {
-                found.insert(other, name.clone());
+            if let Some(unit) = unit
+                && is_held(&other)
+                && reason(&other).is_none()
+            {
+                if unit.is_of_initrd || other.starts_with(BREAKPOINTS) {
+                    idle.insert(other);
+                } else {
+                    found.insert(other, name.clone());
+                }
                 continue;
             }
             open.push(other);
         }
     }
-    found
+    (found, idle)
 }
 
 /// Returns whether local-fs.target waits for a mount that a file of the image describes.

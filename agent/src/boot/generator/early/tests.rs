@@ -246,6 +246,30 @@ fn unlisted_unit_that_the_verification_waits_for_is_masked_and_a_violation() {
 }
 
 #[test]
+fn unit_of_an_initrd_is_masked_and_no_violation() {
+    const CONDITION: &str =
+        "Before=systemd-udevd.service\nConditionPathExists=/usr/lib/initrd-release";
+    let root = TestRoot::sealed("on_failure = \"quarantine\"");
+    unit(&root, "dracut-pre-udev.service", &early(CONDITION));
+    unit(
+        &root,
+        "breakpoint-pre-udev.service",
+        &early("Before=systemd-udevd.service"),
+    );
+    assert_eq!(found(&root), [""; 0]);
+    for policy in [OnFailure::Report, OnFailure::Quarantine, OnFailure::Halt] {
+        let written = written(&root, policy);
+        for name in ["dracut-pre-udev.service", "breakpoint-pre-udev.service"] {
+            assert_eq!(written[name], mask(), "{policy:?}: {name}");
+        }
+    }
+    // The control: the same without its condition.
+    let name = "dracut-pre-udev.service";
+    unit(&root, name, &early("Before=systemd-udevd.service"));
+    assert_eq!(found(&root), [format!("{name} < systemd-udevd.service")]);
+}
+
+#[test]
 fn drop_in_of_a_unit_type_orders_each_unit_of_that_type() {
     let root = TestRoot::bare();
     unit(&root, "evil.service", &early(""));

@@ -3,6 +3,10 @@
 
 /// The ordering of one unit, its drop-ins included.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about files, of which none excludes another"
+)]
 pub(super) struct Unit {
     pub(super) before: Vec<String>,
     pub(super) after: Vec<String>,
@@ -11,7 +15,12 @@ pub(super) struct Unit {
     pub(super) is_remote: bool,
     /// Described by a file of its own, and not by drop-ins alone.
     pub(super) has_file: bool,
+    /// Started in an initrd alone, by a condition that nothing else can make true.
+    pub(super) is_of_initrd: bool,
 }
+
+/// Files that an initrd has, and no root.
+const OF_INITRD: [&str; 2] = ["/etc/initrd-release", "/usr/lib/initrd-release"];
 
 impl Unit {
     /// Adds what a file says of the unit `name`. Ordering adds up: an empty `Before=` takes nothing back.
@@ -37,6 +46,13 @@ impl Unit {
                     self.without_defaults = match boolean(value) {
                         Some(defaults) => !defaults,
                         None => self.without_defaults,
+                    };
+                }
+                // Neither `!` nor `|`, which would let other conditions decide. An empty value takes all of them back.
+                ("Unit", "ConditionPathExists" | "AssertPathExists") => {
+                    self.is_of_initrd = match value {
+                        "" => false,
+                        value => self.is_of_initrd || OF_INITRD.contains(&value),
                     };
                 }
                 ("Mount", "Options") => {
@@ -198,6 +214,29 @@ mod tests {
             let text = format!("[Unit]\n{text}\n");
             let unit = unit("u.service", text.as_bytes());
             assert_eq!(unit.without_defaults, without, "{text}");
+        }
+    }
+
+    #[test]
+    fn unit_of_an_initrd_is_told_by_its_plain_condition() {
+        for (text, is_of_initrd) in [
+            ("ConditionPathExists=/etc/initrd-release", true),
+            ("AssertPathExists=/usr/lib/initrd-release", true),
+            (
+                "ConditionPathExists=/usr/lib/initrd-release\nConditionPathExists=|/a",
+                true,
+            ),
+            ("ConditionPathExists=!/etc/initrd-release", false),
+            ("ConditionPathExists=|/etc/initrd-release", false),
+            (
+                "ConditionPathExists=/etc/initrd-release\nConditionPathExists=",
+                false,
+            ),
+            ("ConditionPathExists=/etc/os-release", false),
+            ("", false),
+        ] {
+            let unit = unit("u.service", format!("[Unit]\n{text}\n").as_bytes());
+            assert_eq!(unit.is_of_initrd, is_of_initrd, "{text}");
         }
     }
 
