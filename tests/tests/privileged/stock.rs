@@ -39,6 +39,9 @@ fn must_stay_verified(host: &Host, sshd: &str) {
                 "boot {boot}: {expected}: {looked}"
             );
         }
+        // That of the boot, which sees the service manager, too.
+        let status = &seen.status;
+        assert_eq!(status["violations"], serde_json::json!([]), "boot {boot}");
         assert_eq!(seen.state("earmark-ready.target"), "active");
     }
 }
