@@ -76,7 +76,7 @@ const BESIDE_UBUNTU: [&str; 12] = [
     "var/lib/ubuntu-advantage/apt-esm/etc/apt/apt.conf.d/x",
     "var/lib/ubuntu-advantage/private/machine-token.json",
     "var/lib/update-notifier/user.d/x",
-    "var/lib/apt/periodic/update-stamp",
+    "var/lib/apt/lists/x_Packages",
 ];
 
 const PACKAGE: &str = "\
