@@ -75,8 +75,8 @@ systemctl poweroff --force --force
 /// session of the console, on a busy machine before the observer has one of its own.
 const INIT: &str = "\
 mount --bind /run/test/cmdline /proc/cmdline
-[ ! -e /run/test/before ] || . /run/test/before
 trap '' HUP
+[ ! -e /run/test/before ] || . /run/test/before
 setsid /bin/sh /usr/lib/test/observe < /dev/null > /dev/null 2> /run/test/observer &
 trap - HUP
 exec /lib/systemd/systemd";
