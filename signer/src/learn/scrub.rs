@@ -20,7 +20,7 @@ const OF_PROGRAMS: [&str; 10] = [
 /// Words that stand for what was taken out.
 const ID: &str = "<id>";
 
-/// What a host is called: names to take out wherever they occur.
+/// Names of a host, to take out wherever they occur.
 #[derive(Debug, Default)]
 pub struct Scrub {
     /// Each with the word that stands for it, longest first.

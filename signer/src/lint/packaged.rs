@@ -105,7 +105,7 @@ fn is_unchanged(image: &Image<'_>, path: &ImagePath, digests: &Digests) -> bool 
         .any(|digest| *digest == md5 || *digest == sha256)
 }
 
-/// What the databases of the image record of these paths.
+/// Reads the digests that the databases of the image record of these paths.
 fn recorded(image: &Image<'_>, wanted: &BTreeSet<&ImagePath>) -> Digests {
     let mut digests = Digests::new();
     let mut add = |path: &[u8], digest: &[u8]| {

@@ -66,10 +66,10 @@ const CONFIGURATION: &[&str] = &[".conf", ".cfg", ".cnf", ".ini", ".hcl", ".env"
 #[rustfmt::skip]
 const ALSO_DATA: &[&str] = &[".json", ".yaml", ".yml", ".toml", ".xml", ".properties", ".config", "rc"];
 
-/// What is called so and starts nothing: each lease of an address rewrites it.
+/// Configuration by its name that starts nothing: each lease of an address rewrites it.
 const NOT: &[&[u8]] = &[b"etc/resolv.conf"];
 
-/// Where such a file is configuration.
+/// Places in which such a file is configuration.
 const HOMES: &[&[u8]] = &[b"etc/", b"root/", b"home/"];
 
 /// Returns why nothing is proposed for a path of this name; none, if its name says nothing.

@@ -6,7 +6,7 @@ use earmark_scan::cloud_init::{self, SWITCH, SWITCHES};
 use super::{Image, Sink, path};
 use crate::lint::finding::{Draft, NewFile};
 
-/// What cloud-init writes unless its configuration says otherwise.
+/// A file that cloud-init writes unless its configuration says otherwise.
 struct Writes {
     /// Key of the configuration, for people.
     key: &'static str,
@@ -254,21 +254,19 @@ impl<'a, 'b> Configured<'a, 'b> {
 
 /// The values of a key, read as lines and not as YAML: for the image's own maker, who could only mislead himself.
 fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    text.lines().filter_map(move |line| {
-        let from = match line.trim_start().strip_prefix(key) {
-            Some(rest) => rest,
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines.filter_map(move |line| {
+        let Some(rest) = line.strip_prefix(key) else {
             // `apt: {generate_mirrorlists: false}`
-            None => line.split_once('{')?.1.split_once(key)?.1,
+            let (_, within) = line.split_once('{')?;
+            let (_, rest) = within.split_once(key)?;
+            let value = rest.strip_prefix(':')?.trim();
+            let end = if value.starts_with('[') { ']' } else { ',' };
+            return value.split(['}', end]).next().map(str::trim);
         };
-        let value = from.strip_prefix(':')?;
-        let value = value.split(" #").next().unwrap_or(value);
-        let is_inline = line.trim_start().strip_prefix(key).is_none();
-        let value = if is_inline {
-            value.split([',', '}']).next().unwrap_or(value)
-        } else {
-            value
-        };
-        Some(value.trim())
+        let value = rest.strip_prefix(':')?;
+        Some(value.split(" #").next().unwrap_or(value).trim())
     })
 }
 
@@ -304,5 +302,8 @@ mod tests {
         let inline = "apt: {generate_mirrorlists: false, preserve_sources_list: true}\n";
         assert_eq!(values(inline, "generate_mirrorlists").last(), Some("false"));
         assert_eq!(values(inline, "preserve_sources_list").last(), Some("true"));
+        let list = "# apt: {when: x}\nupdates: {network: {when: [boot, hotplug]}}\n";
+        let when: Vec<_> = values(list, "when").collect();
+        assert_eq!(when, ["[boot, hotplug"]);
     }
 }

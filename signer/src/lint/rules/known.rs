@@ -83,7 +83,7 @@ fn draft(image: &Image<'_>, file: &Seen<'_>, row: &Known, place: &str) -> Draft 
     if row.removed { draft.removed() } else { draft }
 }
 
-/// Where in a file that is which counts, in words that follow what it is; never the value. None, if nothing counts.
+/// Describes the place of what counts in a file, in words that follow what it is; never the value. `None` if nothing counts.
 fn place(image: &Image<'_>, file: &Seen<'_>, holds: Holds) -> Option<String> {
     if holds == Holds::Content {
         return Some(String::new());

@@ -32,7 +32,7 @@ pub struct Known {
     pub what: &'static str,
     /// The owner's own way to be rid of it; empty, if the rule's says enough.
     pub fix: &'static str,
-    /// Where that is documented: `owner/repository: path` at GitHub, a manual page, or a site's document.
+    /// Documentation of that: `owner/repository: path` at GitHub, a manual page, or a site's document.
     pub source: &'static str,
     /// True, if the program makes it again when it starts, so that a sealed path would be a violation on each host.
     #[serde(skip)]
@@ -104,7 +104,7 @@ impl Known {
         }
     }
 
-    /// By which a service knows one machine.
+    /// A row for an identity, by which a service knows one machine.
     const fn identity(
         owner: &'static str,
         paths: &'static [&'static str],
@@ -115,7 +115,7 @@ impl Known {
         Self::new("agent-identity", owner, paths, holds, what, source)
     }
 
-    /// Which opens something.
+    /// A row for a secret, which opens something.
     const fn secret(
         owner: &'static str,
         paths: &'static [&'static str],

@@ -25,7 +25,7 @@ enum Content {
     Root(&'static str),
     /// A file system of `/boot` that fstab mounts by its label.
     Boot,
-    /// What the firmware starts, whose digest is signed: not every kernel that builds images mounts FAT.
+    /// The loader that the firmware starts, whose digest is signed: not every kernel that builds images mounts FAT.
     Firmware,
     /// The second stage of GRUB, in no file system.
     Grub,
