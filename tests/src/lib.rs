@@ -13,6 +13,7 @@ pub mod aws;
 pub mod boot;
 pub mod container;
 pub mod emulated;
+pub mod facts;
 pub mod fleet;
 pub mod golden;
 pub mod imds;

@@ -2,7 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use earmark_tests::{Bench, SPEC, program, run, run_with};
+use earmark_tests::{
+    Bench, SPEC,
+    facts::{
+        host::NEXT_STEP,
+        signer::{NO_SUCH_FILE, PLACE},
+    },
+    program, run, run_with,
+};
 
 #[test]
 fn missing_seal_file_trust_file_or_floor_is_undecided_at_every_gate() {
@@ -275,7 +282,7 @@ fn failed_seal_leaves_the_root_unchanged() {
     seal("stranger.key", "earmark.toml").must(10);
     fs::write(bench.path("wrong.toml"), "[image]\nname = \"Web\"\n").unwrap();
     let refused = seal("release.key", "wrong.toml").must(2);
-    assert!(refused.err.contains("line 2, column 8"), "{}", refused.err);
+    PLACE.of(&["2", "8"]).must_be_in(&refused.err);
     bench.write("etc/ssh/ssh_host_rsa_key", b"left over");
     // Lint has a fix for it; where it is waived, the class `generated` still wants it absent.
     let waiver = "[[lint.allow]]\nrule = \"ssh-host-key\"\nreason = \"A test.\"\n";
@@ -299,9 +306,10 @@ fn seal_refuses_an_image_whose_cloud_init_runs_user_data() {
     let bench = Bench::new();
     bench.write("usr/bin/cloud-init", b"");
     let refused = bench.seal().must(2);
-    for part in [SWITCHES, "no such file", "allow_userdata: false", "next: "] {
-        assert!(refused.err.contains(part), "{part}: {}", refused.err);
-    }
+    NO_SUCH_FILE.of(&[SWITCHES]).must_be_in(&refused.err);
+    NEXT_STEP.must_be_in(&refused.err);
+    let switch = "allow_userdata: false";
+    assert!(refused.err.contains(switch), "{}", refused.err);
     // What it says to bake in is enough.
     let lines: Vec<&str> = refused.err.lines().map(str::trim).collect();
     let of_switches =

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use earmark_tests::{Bench, SPEC};
+use earmark_tests::{Bench, SPEC, facts::signer::NEEDS_A_REASON};
 
 #[test]
 fn lint_error_blocks_seal_and_measure_until_fixed() {
@@ -84,7 +84,7 @@ fn learned_rule_requires_a_reason_and_lets_the_next_image_verify() {
     let next = Bench::new();
     fs::write(next.path("earmark.toml"), spec(rule)).unwrap();
     let refused = next.seal().must(2);
-    assert!(refused.err.contains("needs a reason"), "{}", refused.err);
+    NEEDS_A_REASON.must_be_in(&refused.err);
     let reasoned = rule.replace("\"\"", "\"Kept by the clock.\"");
     fs::write(next.path("earmark.toml"), spec(&reasoned)).unwrap();
     next.seal().must(0);

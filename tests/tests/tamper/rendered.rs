@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use earmark_tests::Bench;
+use earmark_tests::{
+    Bench,
+    facts::{host::INTERRUPTED, signer::HOSTS_OWN_WORD},
+};
 
 #[test]
 fn rendered_file_must_match_the_digest_that_its_step_recorded() {
@@ -39,11 +42,7 @@ fn rendered_file_must_match_the_digest_that_its_step_recorded() {
     let shown = bench
         .command("verify --root root --trust trust.toml")
         .must(0);
-    assert!(
-        shown.out.contains("1 file stands on the host's own word"),
-        "{}",
-        shown.out
-    );
+    HOSTS_OWN_WORD.of(&["1 file"]).must_be_in(&shown.out);
     // Owner and mode are signed, whatever a record says.
     bench.chmod("etc/web/config.toml", 0o644);
     assert_eq!(
@@ -74,10 +73,7 @@ fn rendered_file_must_match_the_digest_that_its_step_recorded() {
     let doubted = bench.verify().must(11);
     let doubt = &doubted.json()["undecided"][0];
     assert_eq!(doubt["path"], "/etc/web/config.toml");
-    assert!(
-        doubt["found"].to_string().contains("interrupted"),
-        "{doubt}"
-    );
+    INTERRUPTED.must_be_in(&doubt["found"].to_string());
     bench.write("etc/web/.earmark-other", b"");
     assert_eq!(
         bench.verify_at_boot().must(10).violations(),
