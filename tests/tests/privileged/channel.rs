@@ -6,6 +6,10 @@ use std::fs;
 use earmark_tests::{
     Bench, Run,
     aws::{REGION, Service, USER},
+    facts::{
+        fleet::{CHANGED_CONCURRENTLY, NO_CHANNEL, ONLY_HTTPS},
+        signer::ERROR,
+    },
 };
 use serde_json::json;
 
@@ -38,7 +42,7 @@ fn privileged_concurrent_s3_channel_writers_lose_no_release() {
     let channel =
         |words: &[&str]| -> Run { service.earmark(&bench, &[&["channel"], words].concat(), &user) };
     let missing = channel(&["show", AT]).must(11).err;
-    assert!(missing.contains("no channel exists"), "{missing}");
+    NO_CHANNEL.must_be_in(&missing);
     let init = ["init", AT, "--image", "web", "--key", "c.key"];
     channel(&init).must(0);
     channel(&init).must(2);
@@ -57,7 +61,7 @@ fn privileged_concurrent_s3_channel_writers_lose_no_release() {
                         return overtaken;
                     }
                     assert_eq!(run.code, 11, "{}", run.err);
-                    assert!(run.err.contains("was changed concurrently"), "{}", run.err);
+                    CHANGED_CONCURRENTLY.must_be_in(&run.err);
                 }
                 unreachable!()
             })
@@ -89,19 +93,24 @@ fn privileged_concurrent_s3_channel_writers_lose_no_release() {
         (
             vec![USER[0], ("AWS_SECRET_ACCESS_KEY", "another"), REGION],
             AT,
-            "wrong signature",
+            // The service's words.
+            ERROR.of(&["wrong signature"]),
         ),
-        (vec![REGION], AT, "credentials"),
-        (user.clone(), "s3://nowhere/web/stable.json", "NoSuchBucket"),
+        (vec![REGION], AT, ERROR.of(&["credentials"])),
+        (
+            user.clone(),
+            "s3://nowhere/web/stable.json",
+            ERROR.of(&["NoSuchBucket"]),
+        ),
         (
             [&user[..], &[("AWS_ENDPOINT_URL_S3", "http://192.0.2.1")]].concat(),
             AT,
-            "only https",
+            ONLY_HTTPS,
         ),
     ] {
         let words = ["channel", "show", at];
         let refused = service.earmark(&bench, &words, &environment).must(11).err;
-        assert!(refused.contains(says), "{says}: {refused}");
+        says.must_be_in(&refused);
         assert!(!refused.contains("secret/of"), "{refused}");
     }
 }

@@ -9,6 +9,9 @@ use std::{
 
 use earmark_tests::{
     container::{Host, QUARANTINED, READY, Seen},
+    facts::host::{
+        DEVICE_IN_USE, EXIT_STATUS, FIRST_BOOT_DONE, FIRST_BOOT_FAILED, STEP, UNIT_NOT_SEALED,
+    },
     overlay::Overlay,
     run,
 };
@@ -159,14 +162,16 @@ fn assert_quarantined(seen: &Seen, was_verified: bool) {
 fn privileged_failed_first_boot_triggers_the_policy() {
     let declared = format!("{VALUES}{FAILING}{STEPS}");
     let must_say = |seen: &Seen| {
-        for part in [
-            "FIRST BOOT FAILED",
-            "step 'fails'",
-            "exit status 7",
-            "the cluster is full",
+        for fact in [
+            FIRST_BOOT_FAILED,
+            STEP.of(&["fails"]),
+            EXIT_STATUS.of(&["7"]),
         ] {
-            assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
+            fact.must_be_in(&seen.journal);
         }
+        // What the step itself says.
+        let own = "the cluster is full";
+        assert!(seen.journal.contains(own), "{}", seen.journal);
         assert!(!seen.journal.contains("joins prod"), "{}", seen.journal);
     };
 
@@ -182,11 +187,7 @@ fn privileged_failed_first_boot_triggers_the_policy() {
     for boot in 1..=2 {
         let seen = quarantine.boot(QUARANTINED);
         assert_quarantined(&seen, false);
-        assert!(
-            seen.journal.contains("FIRST BOOT FAILED"),
-            "{}",
-            seen.journal
-        );
+        FIRST_BOOT_FAILED.must_be_in(&seen.journal);
         if boot == 1 {
             must_say(&seen);
         }
@@ -223,8 +224,9 @@ unit = { start = [\"other.service\"] }
     // Known to systemd, and no part of the image.
     fs::create_dir_all(host.at("var/lib/test")).unwrap();
     let seen = host.boot(READY);
-    let reason = "'other.service' is not a sealed unit of the image";
-    assert!(seen.journal.contains(reason), "{}", seen.journal);
+    UNIT_NOT_SEALED
+        .of(&["other.service"])
+        .must_be_in(&seen.journal);
 }
 
 /// A block device of this machine.
@@ -372,7 +374,7 @@ type Put = fn(&Loop);
 
 #[test]
 fn privileged_device_with_any_content_is_never_formatted() {
-    // Each as somebody may have it, and the words that say what it is.
+    // Each as somebody may have it, and the name of what it is.
     const MADE: [(&str, &str, Put); 7] = [
         ("another file system", "ext2", |volume| {
             run("mkfs.ext2", ["-q", &volume.device], None).must(0);
@@ -408,13 +410,14 @@ fn privileged_device_with_any_content_is_never_formatted() {
         let before = volume.digest();
         let host = volume.host("report", "ext4", bake);
         let seen = host.boot(READY);
-        for part in ["FIRST BOOT FAILED: step 'volume'", words] {
-            assert!(
-                seen.journal.contains(part),
-                "{name}: {part}: {}",
-                seen.journal
-            );
-        }
+        FIRST_BOOT_FAILED
+            .of(&["step 'volume'"])
+            .must_be_in(&seen.journal);
+        assert!(
+            seen.journal.contains(words),
+            "{name}: {words}: {}",
+            seen.journal
+        );
         assert_eq!(volume.digest(), before, "{name}");
     }
 }
@@ -429,7 +432,7 @@ fn privileged_mounted_device_is_refused_as_in_use() {
     let host = volume.host("report", "xfs", bake);
     let seen = host.boot(READY);
     run("umount", [&mounted], None).must(0);
-    assert!(seen.journal.contains("is in use"), "{}", seen.journal);
+    DEVICE_IN_USE.must_be_in(&seen.journal);
 }
 
 #[test]
@@ -463,11 +466,7 @@ exec /usr/sbin/mke2fs.whole \"$@\"
     });
     let seen = host.boot(READY);
     // Under `report` the host goes on without.
-    assert!(
-        !seen.journal.contains("first boot is done"),
-        "{}",
-        seen.journal
-    );
+    FIRST_BOOT_DONE.must_not_be_in(&seen.journal);
     let mut head = [0; 4];
     let device = fs::File::open(&volume.device).unwrap();
     device.read_exact_at(&mut head, 0).unwrap();

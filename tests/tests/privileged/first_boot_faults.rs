@@ -4,7 +4,11 @@
 use std::fs;
 
 use earmark_tests::{
-    container::{Host, QUARANTINED, READY, Seen},
+    container::{Host, QUARANTINED, READY},
+    facts::host::{
+        FIRST_BOOT_DONE, FIRST_BOOT_FAILED, FIRST_BOOT_ROW, FIRST_BOOT_UNDECIDED, STEP_BEGINS,
+        WRITE_FAILED,
+    },
     overlay::Overlay,
 };
 
@@ -35,13 +39,6 @@ fn script(image: &Overlay, text: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-#[track_caller]
-fn must_say(seen: &Seen, parts: &[&str]) {
-    for part in parts {
-        assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
-    }
-}
-
 #[test]
 fn privileged_full_disk_stops_first_boot_before_an_unrecorded_step() {
     // No room for a file at all; and room for one, but not for the one that takes its place.
@@ -49,35 +46,28 @@ fn privileged_full_disk_stops_first_boot_before_an_unrecorded_step() {
         let host = Host::declared("quarantine", STEPS, bake)
             .with(&format!("--tmpfs=/var/lib/earmark:mode=0700,{options}"));
         let seen = host.boot_and_look(QUARANTINED, LOOK);
-        must_say(
-            &seen,
-            &[
-                "FIRST BOOT UNDECIDED",
-                "failed to write '/var/lib/earmark/first-boot.journal': No space left",
-            ],
-        );
-        let has_begun = seen.journal.contains("step 'name' begins");
+        FIRST_BOOT_UNDECIDED.must_be_in(&seen.journal);
+        WRITE_FAILED
+            .of(&["/var/lib/earmark/first-boot.journal", "No space left"])
+            .must_be_in(&seen.journal);
+        let has_begun = STEP_BEGINS.of(&["name"]).is_in(&seen.journal);
         assert_eq!(has_begun, begun, "{options}: {}", seen.journal);
-        assert!(!seen.journal.contains("step 'join' begins"), "{options}");
+        STEP_BEGINS.of(&["join"]).must_not_be_in(&seen.journal);
         assert!(!host.at("srv/data/joined").exists(), "{options}");
         assert!(!seen.workload_started, "{options}");
-        assert!(
-            seen.looked.contains("undecided, of 2 steps"),
-            "{}",
-            seen.looked
-        );
+        FIRST_BOOT_ROW
+            .of(&["undecided", "2 steps"])
+            .must_be_in(&seen.looked);
     }
 
     // The control: with room, each once.
     let host = Host::declared("quarantine", STEPS, bake)
         .with("--tmpfs=/var/lib/earmark:mode=0700,size=64k");
     let seen = host.boot_and_look(&format!("{READY} && verdict verified"), LOOK);
-    assert!(
-        seen.looked
-            .starts_with("joined\nFirst boot    done, of 2 steps\n"),
-        "{}",
-        seen.looked
-    );
+    assert!(seen.looked.starts_with("joined\n"), "{}", seen.looked);
+    FIRST_BOOT_ROW
+        .of(&["done", "2 steps"])
+        .must_be_in(&seen.looked);
 }
 
 #[test]
@@ -105,13 +95,14 @@ WantedBy=local-fs.target
         std::os::unix::fs::symlink(format!("/{unit}"), wants.join("usr-lib-web.mount")).unwrap();
     });
     let seen = host.boot_and_look(READY, LOOK);
-    must_say(&seen, &["FIRST BOOT FAILED: step 'join'", "noexec"]);
+    FIRST_BOOT_FAILED
+        .of(&["step 'join'"])
+        .must_be_in(&seen.journal);
+    assert!(seen.journal.contains("noexec"), "{}", seen.journal);
     assert!(!host.at("srv/data/joined").exists());
-    assert!(
-        seen.looked.contains("failed, of 2 steps"),
-        "{}",
-        seen.looked
-    );
+    FIRST_BOOT_ROW
+        .of(&["failed", "2 steps"])
+        .must_be_in(&seen.looked);
 
     let host = Host::declared("report", STEPS, bake);
     let seen = host.boot_and_look(READY, LOOK);
@@ -125,7 +116,7 @@ fn privileged_step_writing_to_a_sealed_path_is_a_violation_after_first_boot() {
         script(image, EVIL);
     });
     let seen = host.boot(&format!("{READY} && verdict violated"));
-    must_say(&seen, &["first boot is done, 2 steps"]);
+    FIRST_BOOT_DONE.of(&["2 steps"]).must_be_in(&seen.journal);
     let violations = seen.status["violations"].as_array().unwrap();
     let paths: Vec<&str> = violations
         .iter()

@@ -7,6 +7,13 @@ use std::fs;
 use earmark_tests::{
     Run,
     aws::{REGION, Service, USER},
+    facts::{
+        fleet::{
+            DOCUMENT_CHANGED, DOCUMENT_OF_ANOTHER, MALFORMED_SIGNATURE, NO_BUCKET, NO_CERTIFICATE,
+            NO_HOST, NO_SIGNED_DOCUMENT, REPORT_TOO_LARGE,
+        },
+        signer::ERROR,
+    },
     fleet::Fleet,
     prometheus, run, run_with,
 };
@@ -69,7 +76,9 @@ fn privileged_s3_reports_are_all_read_despite_transient_server_errors() {
     assert_eq!(found["reports"]["unread"]["count"], 0);
     let unusable = found["reports"]["unusable"]["first"].as_object().unwrap();
     assert_eq!(unusable.len(), 2, "{unusable:?}");
-    assert!(unusable[&large].as_str().unwrap().contains("1048576 bytes"));
+    REPORT_TOO_LARGE
+        .of(&["1048576"])
+        .must_be_in(unusable[&large].as_str().unwrap());
 
     // The same from the directory, so that it is all of them.
     let local = fleet.status(&["--json"]).must(0).json();
@@ -84,20 +93,21 @@ fn privileged_s3_reports_are_all_read_despite_transient_server_errors() {
     let unnamed = metrics.replace("# HELP earmark_fleet_timestamp_seconds", "# HELP x");
     prometheus::check_metrics(&unnamed).must(3);
     let empty = status("s3://releases/nothing/", &user, &[]).must(11);
-    assert!(empty.err.contains("no host was seen"), "{}", empty.err);
+    NO_HOST.must_be_in(&empty.err);
     for (environment, at, says) in [
         (
             vec![USER[0], ("AWS_SECRET_ACCESS_KEY", "another"), REGION],
             at,
-            "wrong signature",
+            // The service's words.
+            ERROR.of(&["wrong signature"]),
         ),
-        (vec![REGION], at, "credentials"),
-        (user.clone(), "s3://nowhere/web/", "no such bucket"),
-        (user[..2].to_vec(), at, "AWS_REGION"),
+        (vec![REGION], at, ERROR.of(&["credentials"])),
+        (user.clone(), "s3://nowhere/web/", NO_BUCKET),
+        (user[..2].to_vec(), at, ERROR.of(&["AWS_REGION"])),
     ] {
         let refused = status(at, &environment, &[]);
         assert!(matches!(refused.code, 2 | 11), "{}", refused.err);
-        assert!(refused.err.contains(says), "{says}: {}", refused.err);
+        says.must_be_in(&refused.err);
         assert!(!refused.err.contains("secret/of"), "{}", refused.err);
     }
 }
@@ -164,16 +174,15 @@ fn privileged_identity_document_must_be_signed_by_a_given_certificate() {
     assert_eq!(status["groups"][0]["of"], json!(["eu-west-3"]));
     let unusable = status["reports"]["unusable"]["first"].as_object().unwrap();
     for (number, says) in [
-        (4, "no given certificate"),
-        (5, "cannot be read"),
-        (6, "cannot be read"),
-        (7, "of another instance"),
-        (8, "not the one that was signed"),
-        (9, "no signed identity document"),
+        (4, NO_CERTIFICATE),
+        (5, MALFORMED_SIGNATURE),
+        (6, MALFORMED_SIGNATURE),
+        (7, DOCUMENT_OF_ANOTHER),
+        (8, DOCUMENT_CHANGED),
+        (9, NO_SIGNED_DOCUMENT),
     ] {
         let name = format!("{}.{}.json", instance(number), earmark_tests::fleet::BOOT);
-        let why = unusable[&name].as_str().unwrap();
-        assert!(why.contains(says), "{number}: {why}");
+        says.must_be_in(unusable[&name].as_str().unwrap());
     }
     let both = fs::read_to_string(directory.join("aws.pem")).unwrap()
         + &fs::read_to_string(directory.join("other.pem")).unwrap();

@@ -6,6 +6,10 @@ use std::fs;
 use earmark_tests::{
     Bench, NO_LOCKS,
     container::{Host, READY},
+    facts::host::{
+        GRANT_CLOSED, GRANT_FOR_IMAGE, GRANT_FOR_INSTANCE, GRANT_OPENED, GRANT_REPLAYED,
+        OPEN_BY_A_GRANT, TAINTED, TOO_FEW_SIGNATURES, UNGRANTABLE,
+    },
 };
 
 use crate::fetch::certificates;
@@ -122,20 +126,21 @@ earmark-agent status --json | grep -A 12 taints
     );
     let seen = host.boot_and_look(READY, &look);
     let looked = &seen.looked;
+    let (open, tainted) = (OPEN_BY_A_GRANT.text(), TAINTED.text());
     must_say(
         looked,
         &[
             "shut: inactive masked-runtime remote_access enforced",
             "look: 0\nlook: 0\nlook: 0\nlook: 0\nlook: 0\n",
-            "'kernel' cannot be granted",
+            "'kernel'",
             "refused: inactive masked-runtime remote_access enforced",
             "busy\nmoved\n",
-            "open: active enabled remote_access OPEN BY A GRANT",
+            &format!("open: active enabled remote_access {open}"),
             "look: 0\n",
-            "OPEN BY A GRANT: remote_access",
-            "TAINTED",
+            &format!("{open}: remote_access"),
+            &tainted,
             "the disk is full",
-            "It is TAINTED: remote_access opened by a grant",
+            &format!("{tainted}: remote_access"),
             "look: 0\n",
             "over: inactive masked-runtime remote_access enforced",
             "session: inactive, sshd: 0",
@@ -145,17 +150,18 @@ earmark-agent status --json | grep -A 12 taints
             "the disk is full",
         ],
     );
-    for (part, times) in [
-        ("it is for i-0123456789abcdef0", 1),
-        ("it is for the image 'db'", 1),
-        ("0 of 1 needed signatures", 3),
-        ("OPENED by a grant until", 1),
-        ("a grant is closed, it expired", 1),
-        ("it was accepted before", 1),
+    UNGRANTABLE.of(&["kernel"]).must_be_in(looked);
+    for (fact, times) in [
+        (GRANT_FOR_INSTANCE.of(&["i-0123456789abcdef0"]), 1),
+        (GRANT_FOR_IMAGE.of(&["db"]), 1),
+        (TOO_FEW_SIGNATURES.of(&["0", "1"]), 3),
+        (GRANT_OPENED, 1),
+        (GRANT_CLOSED.of(&["it expired"]), 1),
+        (GRANT_REPLAYED, 1),
     ] {
-        let lines = seen.journal.lines().filter(|line| line.contains(part));
         // Once to the journal by itself, and once as what its unit printed.
-        assert_eq!(lines.count(), 2 * times, "{part}: {}", seen.journal);
+        let lines = fact.count(&seen.journal);
+        assert_eq!(lines, 2 * times, "{fact:?}: {}", seen.journal);
     }
     assert_eq!(seen.state("earmark-ready.target"), "active");
 
@@ -227,6 +233,7 @@ show open
 "#,
     );
     let seen = host.boot_and_look(READY, &look);
+    let open = OPEN_BY_A_GRANT.text();
     must_say(
         &seen.looked,
         &[
@@ -235,9 +242,9 @@ show open
             "fetch: 1 channel.json\n",
             "look: 0\nshut: inactive masked-runtime remote_access enforced",
             "fetch: 0 channel.json\ngrant.json\n",
-            "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
+            &format!("look: 0\nopen: active enabled remote_access {open}"),
             "fetch: 1 channel.json\ngrant.json\n",
-            "look: 0\nopen: active enabled remote_access OPEN BY A GRANT",
+            &format!("look: 0\nopen: active enabled remote_access {open}"),
         ],
     );
 }

@@ -9,7 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use earmark_tests::{Bench, Run, SPEC, run};
+use earmark_tests::{
+    Bench, Run, SPEC,
+    facts::{
+        Fact,
+        host::{NEXT_STEP, VERIFIED},
+        image::{
+            BACKING_FILE, CONTRADICTS_ITS_NAME, DETACH_IT, IMAGE_NOT_OPENED, NAME_IT_BY_UUID,
+            NEITHER_FILE_NOR_DEVICE, NO_PARTITION, NO_ROOT, NO_SUCH_PARTITION, NOTHING_THERE,
+            PARTITION, PLACE_A_SEAL, SEVERAL_ROOTS, TRUNCATED, UNCLEAN, UNCLEAR_FILE_SYSTEM,
+            WRITABLE_DEVICE,
+        },
+    },
+    run,
+};
 
 mod account;
 mod layouts;
@@ -153,10 +166,10 @@ fn qcow2(raw: &Path) -> PathBuf {
 }
 
 #[track_caller]
-fn says(run: &Run, code: i32, words: &[&str]) {
+fn says(run: &Run, code: i32, facts: &[Fact<'_>]) {
     assert_eq!(run.code, code, "{}\n{}", run.out, run.err);
-    for word in words {
-        assert!(run.err.contains(word), "no '{word}' in {}", run.err);
+    for fact in facts {
+        fact.must_be_in(&run.err);
     }
 }
 
@@ -178,11 +191,8 @@ fn privileged_disk_image_verifies_like_its_root_and_is_not_written() {
     for (good, bad) in [(good.clone(), bad.clone()), (qcow2(&good), qcow2(&bad))] {
         let verified = verify(&bench, &good, &[]).must(0);
         assert_eq!(verified.json()["verdict"], "verified");
-        assert!(
-            verified.err.contains("partition 2 (ext4)"),
-            "{}",
-            verified.err
-        );
+        let root = "partition 2 (ext4)";
+        assert!(verified.err.contains(root), "{}", verified.err);
         let violated = verify(&bench, &bad, &[]).must(10);
         assert_eq!(violated.violations(), ["content /usr/bin/web"]);
     }
@@ -207,7 +217,7 @@ fn privileged_disk_image_verifies_like_its_root_and_is_not_written() {
     let told = bench
         .earmark(&["verify", "--image", &image, "--own-trust"])
         .must(0);
-    assert!(told.out.contains("VERIFIED"), "{}", told.out);
+    VERIFIED.must_be_in(&told.out);
     assert!(
         fs::read(&good).unwrap() == before,
         "the image was written to"
@@ -251,11 +261,8 @@ fn privileged_boot_file_system_is_located_by_fstab_or_refused_as_ambiguous() {
     let image = bench.path("disk.raw");
     put(&image);
     let verified = verify(&bench, &image, &[]).must(0);
-    assert!(
-        verified.err.contains("partition 2 (ext4) at '/boot'"),
-        "{}",
-        verified.err
-    );
+    let boot = "partition 2 (ext4) at '/boot'";
+    assert!(verified.err.contains(boot), "{}", verified.err);
     make("another!");
     put(&image);
     let violated = verify(&bench, &image, &[]).must(10);
@@ -266,7 +273,7 @@ fn privileged_boot_file_system_is_located_by_fstab_or_refused_as_ambiguous() {
     says(
         &verify(&bench, &image, &[]),
         11,
-        &["'/boot'", "not clear which", "UUID="],
+        &[UNCLEAR_FILE_SYSTEM.of(&["/boot"]), NAME_IT_BY_UUID],
     );
 }
 
@@ -291,34 +298,29 @@ fn privileged_ambiguous_root_partition_must_be_named() {
     says(
         &verify(&bench, &image, &["--partition", "3"]),
         2,
-        &["partition 3 does not exist", "partition 2"],
+        &[NO_SUCH_PARTITION.of(&["3"]), PARTITION.of(&["2"])],
     );
     // Which of two a machine boots is not for us to guess.
     let tampered = bench.copy();
     tampered.write("usr/bin/web", b"#!/bin/fals\n");
     let tampered = tampered.root();
     disk(&image, &[other(&tampered), other(&root)]);
-    let words = ["more than one", "partition 1", "partition 2", "--partition"];
-    says(&verify(&bench, &image, &[]), 11, &words);
+    let facts = [
+        SEVERAL_ROOTS.of(&["partition 1", "partition 2"]),
+        NEXT_STEP.of(&["--partition"]),
+    ];
+    says(&verify(&bench, &image, &[]), 11, &facts);
     verified(2, 1, 0);
     verified(1, 2, 10);
     // What may be booted instead is not said to be verified.
     verify(&bench, &image, &["--partition", "2"]).must(11);
     // None, of those that there are, and none at all.
     disk(&image, &[other(&empty), part(DATA, 1, None)]);
-    says(
-        &verify(&bench, &image, &[]),
-        11,
-        &["no partition is a root", "earmark install"],
-    );
+    says(&verify(&bench, &image, &[]), 11, &[NO_ROOT, PLACE_A_SEAL]);
     disk(&image, &[]);
-    says(&verify(&bench, &image, &[]), 11, &["no partition"]);
+    says(&verify(&bench, &image, &[]), 11, &[NO_PARTITION]);
     fs::write(&image, vec![0; 1 << 20]).unwrap();
-    says(
-        &verify(&bench, &image, &[]),
-        11,
-        &["no partition table", "no file system"],
-    );
+    says(&verify(&bench, &image, &[]), 11, &[NOTHING_THERE]);
     // A whole disk that is one file system, as some machines have it.
     file_system("ext4", &root, &grown(&image));
     verify(&bench, &image, &[]).must(0);
@@ -351,11 +353,11 @@ fn privileged_mounted_or_unclean_file_system_is_refused() {
         let image_name = image.display().to_string();
         let attached = bench.earmark(&["verify", "--image", &image_name, "--own-trust"]);
         shell(&format!("umount '{}'", at.display()));
-        says(&attached, 11, &["can be written", "losetup --detach"]);
+        says(&attached, 11, &[WRITABLE_DEVICE, DETACH_IT]);
         says(
             &verify(&bench, &copy, &[]),
             11,
-            &["partition 1", kind, "shut down the machine"],
+            &[PARTITION.of(&["1", kind]), UNCLEAN],
         );
         // Unmounted, it is read, and has what was written.
         let violated = verify(&bench, &image, &[]).must(10);
@@ -374,15 +376,11 @@ fn privileged_truncated_misnamed_or_backed_disk_image_is_refused() {
     let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(OsStr::new);
     let files = [image.as_os_str(), backed.as_os_str()];
     run("qemu-img", words.into_iter().chain(files), None).must(0);
-    says(&verify(&bench, &backed, &[]), 11, &["backing file"]);
+    says(&verify(&bench, &backed, &[]), 11, &[BACKING_FILE]);
     // A name that says another format.
     let renamed = bench.path("renamed.raw");
     fs::rename(&whole, &renamed).unwrap();
-    says(
-        &verify(&bench, &renamed, &[]),
-        11,
-        &["contradicts its name"],
-    );
+    says(&verify(&bench, &renamed, &[]), 11, &[CONTRADICTS_ITS_NAME]);
     fs::rename(&renamed, &whole).unwrap();
     verify(&bench, &whole, &[]).must(0);
     // Cut short: both, by little and by much, and a file system without a table.
@@ -399,18 +397,19 @@ fn privileged_truncated_misnamed_or_backed_disk_image_is_refused() {
             let size = file.metadata().unwrap().len();
             file.set_len(size.saturating_sub(cut).max(size / 2))
                 .unwrap();
-            says(&verify(&bench, image, &[]), 11, &["truncated"]);
+            says(&verify(&bench, image, &[]), 11, &[TRUNCATED]);
         }
     }
     says(
         &verify(&bench, Path::new("/dev/null"), &[]),
         2,
-        &["neither a file nor"],
+        &[NEITHER_FILE_NOR_DEVICE],
     );
     says(
         &verify(&bench, &bench.path("none.raw"), &[]),
         11,
-        &["No such file"],
+        // The kernel's words.
+        &[IMAGE_NOT_OPENED.of(&["No such file"])],
     );
 }
 

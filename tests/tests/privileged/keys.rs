@@ -2,7 +2,19 @@
 
 use std::{fs, path::Path};
 
-use earmark_tests::{Bench, Run, program, run, run_with};
+use earmark_tests::{
+    Bench, Run,
+    facts::{
+        Fact,
+        signer::{
+            AMBIGUOUS, ASKS_FOR_PASSPHRASE, CONVERT_BY_OPENSSL, DESCRIPTOR, EMPTY_PASSPHRASE,
+            ERROR, MODULE_NOT_LOADED, NO_SUCH_OBJECT, NO_TERMINAL, OTHER_ALGORITHM,
+            SECRET_OF_ANOTHER, SECRET_OF_OTHERS, SECRET_REPLACEABLE, TOKENS_FOUND,
+            WRONG_PASSPHRASE, WRONG_PIN,
+        },
+    },
+    program, run, run_with,
+};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -55,7 +67,7 @@ const ALGORITHMS: [(&str, &[&str]); 2] = [
 #[test]
 fn privileged_openssl_encrypted_key_signs_only_with_its_passphrase() {
     let bench = measured();
-    for (algorithm, options) in ALGORITHMS {
+    for (_, options) in ALGORITHMS {
         openssl(
             &bench,
             &[&["genpkey", "-out", "plain.key"], options].concat(),
@@ -87,11 +99,7 @@ fn privileged_openssl_encrypted_key_signs_only_with_its_passphrase() {
             sign(&bench, "theirs.pub", &key).must(0);
             let wrong = ["theirs.key", "--passphrase-file", "wrong"];
             let refused = sign(&bench, "theirs.pub", &wrong).must(2);
-            assert!(
-                refused.err.contains("the passphrase is wrong"),
-                "{algorithm} {kdf:?}: {}",
-                refused.err
-            );
+            WRONG_PASSPHRASE.must_be_in(&refused.err);
             assert!(!refused.err.contains("horse"), "{}", refused.err);
         }
         // What is broken is refused, with what mends it.
@@ -100,11 +108,7 @@ fn privileged_openssl_encrypted_key_signs_only_with_its_passphrase() {
         openssl(&bench, &[&broken[..], &des].concat()).must(0);
         let key = ["theirs.key", "--passphrase-file", "passphrase"];
         let refused = sign(&bench, "theirs.pub", &key).must(2);
-        assert!(
-            refused.err.contains("openssl pkcs8 -topk8"),
-            "{}",
-            refused.err
-        );
+        CONVERT_BY_OPENSSL.must_be_in(&refused.err);
     }
 }
 
@@ -158,26 +162,27 @@ fn privileged_passphrase_is_read_only_from_file_fd_or_terminal() {
     }
     for (bad, code, says) in [
         // Standard input is not asked, and no variable is read.
-        ("$0 public --key a.key < passphrase", 2, "no terminal"),
-        ("$0 keygen --out b.key --encrypt", 2, "no terminal"),
+        ("$0 public --key a.key < passphrase", 2, NO_TERMINAL),
+        ("$0 keygen --out b.key --encrypt", 2, NO_TERMINAL),
         (
             "$0 public --key a.key --passphrase-fd 9",
             11,
-            "descriptor 9",
+            DESCRIPTOR.of(&["9"]),
         ),
         (
             "$0 public --key a.key --passphrase-file /dev/null",
             2,
-            "empty",
+            EMPTY_PASSPHRASE,
         ),
         (
             "$0 public --key a.key --passphrase-file wrong --passphrase-fd 0",
             2,
-            "cannot be used with",
+            // The line of a usage error: the rest of it is the library's.
+            ERROR.of(&["--passphrase-file", "--passphrase-fd"]),
         ),
     ] {
         let refused = shell(&bench, bad).must(code);
-        assert!(refused.err.contains(says), "{bad}: {}", refused.err);
+        says.must_be_in(&refused.err);
     }
     assert!(!bench.path("b.key").exists());
     let python = std::env::var("EARMARK_PYTHON").expect("EARMARK_PYTHON: run `cargo xtask test`");
@@ -197,18 +202,16 @@ fn privileged_passphrase_is_read_only_from_file_fd_or_terminal() {
         )
     };
     let right = typed(PASSPHRASE).must(0);
-    assert!(
-        right.out.contains("Passphrase of 'a.key': "),
-        "{}",
-        right.out
-    );
+    ASKS_FOR_PASSPHRASE
+        .of(&["'a.key': "])
+        .must_be_in(&right.out);
     assert!(right.out.contains("BEGIN PUBLIC KEY"), "{}", right.out);
     assert!(
         !right.out.contains("horse"),
         "it is not shown: {}",
         right.out
     );
-    assert!(typed("mule").must(2).out.contains("passphrase is wrong"));
+    WRONG_PASSPHRASE.must_be_in(&typed("mule").must(2).out);
 }
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -344,18 +347,33 @@ fn privileged_ambiguous_pkcs11_uri_is_refused_and_the_pin_is_not_printed() {
             "token=release;object=one",
             "wrong",
             2,
-            "PIN of the token 'release' is wrong",
+            WRONG_PIN.of(&["release"]),
         ),
-        ("token=release;object=one", "missing", 11, "missing"),
-        ("object=one", "pin", 2, "matches 2 tokens"),
-        ("token=nobody;object=one", "pin", 11, "tokens found: "),
-        ("token=release;object=none", "pin", 11, "no private key"),
-        ("token=release;object=twin", "pin", 2, "matches 2 objects"),
-        ("token=release;object=large", "pin", 2, "P-256"),
-        ("token=release;object=rsa", "pin", 2, "neither"),
+        (
+            "token=release;object=one",
+            "missing",
+            11,
+            ERROR.of(&["missing"]),
+        ),
+        ("object=one", "pin", 2, AMBIGUOUS.of(&["2 tokens"])),
+        ("token=nobody;object=one", "pin", 11, TOKENS_FOUND),
+        (
+            "token=release;object=none",
+            "pin",
+            11,
+            NO_SUCH_OBJECT.of(&["private key"]),
+        ),
+        (
+            "token=release;object=twin",
+            "pin",
+            2,
+            AMBIGUOUS.of(&["2 objects"]),
+        ),
+        ("token=release;object=large", "pin", 2, ERROR.of(&["P-256"])),
+        ("token=release;object=rsa", "pin", 2, OTHER_ALGORITHM),
     ] {
         let refused = public(&token.uri(path, pin)).must(code);
-        assert!(refused.err.contains(says), "{path}: {}", refused.err);
+        says.must_be_in(&refused.err);
         assert!(!refused.err.contains("4321"), "{}", refused.err);
     }
     // Without a file the PIN comes as a passphrase does.
@@ -364,7 +382,7 @@ fn privileged_ambiguous_pkcs11_uri_is_refused_and_the_pin_is_not_printed() {
         .earmark(&["public", "--key", &asked, "--passphrase-file", "pin"])
         .must(0);
     let missing = public("pkcs11:object=x?module-path=/nonexistent.so");
-    assert!(missing.must(11).err.contains("failed to load the module"));
+    MODULE_NOT_LOADED.must_be_in(&missing.must(11).err);
     let shown = public(&format!("{asked}&pin-value=1234")).must(2);
     assert!(shown.err.contains("pin-source"), "{}", shown.err);
 }
@@ -397,20 +415,21 @@ fn privileged_secret_file_accessible_to_others_is_refused() {
         let path = bench.path(file);
         let words: Vec<&str> = command.split(' ').collect();
         let public = token.earmark(&words).must(0).out;
-        let refused = |says: &[&str]| {
+        let refused = |fact: Fact<'_>| {
             let refused = token.earmark(&words).must(2);
-            for part in says.iter().chain(&[file, "chmod 0600"]) {
+            fact.must_be_in(&refused.err);
+            for part in [file, "chmod 0600"] {
                 assert!(refused.err.contains(part), "{part}: {}", refused.err);
             }
             assert!(!refused.out.contains("PUBLIC KEY"), "{}", refused.out);
         };
         for mode in [0o644, 0o640, 0o660, 0o602] {
             chmod(&path, mode);
-            refused(&[&format!("mode {mode:04o}"), "expected 0600"]);
+            refused(SECRET_OF_OTHERS.of(&[&format!("{mode:04o}")]));
         }
         chmod(&path, 0o600);
         chown(&path, Some(61_187), None).unwrap();
-        refused(&["user id 61187"]);
+        refused(SECRET_OF_ANOTHER.of(&["61187"]));
         chown(&path, Some(0), None).unwrap();
         // The same file in a directory where anybody could put another.
         let (all, away) = (bench.path("all"), bench.path("away"));
@@ -429,7 +448,7 @@ fn privileged_secret_file_accessible_to_others_is_refused() {
             if good {
                 assert_eq!(token.earmark(&words).must(0).out, public);
             } else {
-                refused(&[&format!("mode {mode:04o}"), "replace"]);
+                refused(SECRET_REPLACEABLE.of(&[&format!("{mode:04o}"), "lies beneath"]));
             }
         }
         fs::remove_dir_all(&all).unwrap();

@@ -6,6 +6,10 @@ use std::fs;
 use earmark_tests::{
     Bench,
     aws::{REGION, Service, USER},
+    facts::{
+        fleet::ONLY_HTTPS,
+        signer::{BAD_SIGNATURE, ERROR, OTHER_PUBLIC_KEY},
+    },
 };
 
 fn measured() -> Bench {
@@ -58,7 +62,7 @@ fn privileged_kms_key_signs_and_a_wrong_kms_signature_is_refused() {
     for key in ["awskms:alias/p256", &by_arn] {
         let refused = service.earmark(&bench, &["sign", "OUT", "--key", key], &lied);
         assert_ne!(refused.code, 0);
-        assert!(refused.err.contains("does not verify"), "{}", refused.err);
+        BAD_SIGNATURE.must_be_in(&refused.err);
     }
     assert!(!bench.path("OUT/manifest.json").exists());
 }
@@ -103,15 +107,16 @@ fn privileged_kms_uses_the_standard_aws_credential_sources() {
     let user = USER.as_slice();
     let stranger = [USER[0], ("AWS_SECRET_ACCESS_KEY", "another")];
     for (key, environment, code, says) in [
-        (arn.as_str(), &[][..], 11, "credentials"),
-        (&arn, &stranger, 11, "wrong signature"),
-        (&rsa, user, 11, "not an Ed25519 or P-256 key"),
-        ("awskms:alias/p256", user, 2, "AWS_REGION"),
+        (arn.as_str(), &[][..], 11, ERROR.of(&["credentials"])),
+        // These words are the service's.
+        (&arn, &stranger, 11, ERROR.of(&["wrong signature"])),
+        (&rsa, user, 11, OTHER_PUBLIC_KEY),
+        ("awskms:alias/p256", user, 2, ERROR.of(&["AWS_REGION"])),
         (
             "awskms:alias/none",
             &[USER[0], USER[1], REGION],
             11,
-            "NotFoundException",
+            ERROR.of(&["NotFoundException"]),
         ),
         (
             &arn,
@@ -121,11 +126,11 @@ fn privileged_kms_uses_the_standard_aws_credential_sources() {
                 ("AWS_ENDPOINT_URL_KMS", "http://192.0.2.1"),
             ],
             11,
-            "only https",
+            ONLY_HTTPS,
         ),
     ] {
         let refused = public(key, environment).must(code);
-        assert!(refused.err.contains(says), "{key}: {}", refused.err);
+        says.must_be_in(&refused.err);
         assert!(!refused.err.contains("secret/of"), "{}", refused.err);
     }
 }

@@ -6,6 +6,7 @@ use std::{fs, os::unix::fs::symlink};
 use earmark_tests::{
     NO_LOCKS,
     container::{Host, QUARANTINED, READY, Seen},
+    facts::host::{IMMUTABLE_IMAGE, LOCKED_DOWN, NOT_ENFORCED, NOT_LOCKED_DOWN},
     overlay::Overlay,
 };
 
@@ -53,11 +54,11 @@ fn host(policy: &str, bake: impl FnOnce(&Overlay)) -> Host {
 
 #[track_caller]
 fn must_say(seen: &Seen, policy: &str) {
-    for part in [
-        &*format!("NOT LOCKED DOWN: accounts (policy {policy})"),
-        "accounts: passwords: ",
-        "ops",
-    ] {
+    NOT_LOCKED_DOWN
+        .of(&["accounts", policy])
+        .must_be_in(&seen.journal);
+    // The item by its name.
+    for part in ["accounts: passwords: ", "ops"] {
         assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
     }
     // Nothing of a password is anybody's business.
@@ -76,11 +77,7 @@ fn privileged_failed_lockdown_triggers_the_policy() {
     }
     must_say(&seen, "report");
     assert_eq!(seen.status["lockdown"]["is_enforced"], false);
-    assert!(
-        seen.looked.contains("NOT ENFORCED: accounts"),
-        "{}",
-        seen.looked
-    );
+    NOT_ENFORCED.of(&["accounts"]).must_be_in(&seen.looked);
 
     let quarantine = host("quarantine", with_a_password);
     for boot in 1..=2 {
@@ -103,7 +100,7 @@ fn privileged_failed_lockdown_triggers_the_policy() {
 
     // The control: the same declaration, and nobody with a password.
     let seen = host("quarantine", |_| ()).boot(&format!("{READY} && verdict verified"));
-    assert!(seen.journal.contains(": locked down"), "{}", seen.journal);
+    LOCKED_DOWN.must_be_in(&seen.journal);
     assert_eq!(seen.status["lockdown"]["is_enforced"], true);
     seen.in_order(&[
         "earmark-first-boot.service",
@@ -121,13 +118,12 @@ fn privileged_lock_undone_after_ready_triggers_quarantine_at_the_next_check() {
     assert!(seen.workload_started, "{}", seen.journal);
     assert_eq!(seen.state("earmark-quarantine.target"), "active");
     assert_ne!(seen.state("workload.service"), "active");
-    for part in [
-        ": locked down",
-        "NOT LOCKED DOWN: accounts (policy quarantine)",
-        "accounts: authorized keys, root's hands: ",
-    ] {
-        assert!(seen.journal.contains(part), "{part}: {}", seen.journal);
-    }
+    LOCKED_DOWN.must_be_in(&seen.journal);
+    NOT_LOCKED_DOWN
+        .of(&["accounts", "quarantine"])
+        .must_be_in(&seen.journal);
+    let item = "accounts: authorized keys, root's hands: ";
+    assert!(seen.journal.contains(item), "{}", seen.journal);
     assert_eq!(seen.status["lockdown"]["is_enforced"], false);
 
     // The control: the same, and nothing that the lock is about. It is not told again, either.
@@ -136,12 +132,7 @@ fn privileged_lock_undone_after_ready_triggers_quarantine_at_the_next_check() {
     let ready = format!("{READY} && {looked} && verdict verified");
     let seen = host("quarantine", then_looked_at(other)).boot(&ready);
     assert_eq!(seen.state("workload.service"), "active");
-    assert_eq!(
-        seen.journal.matches(": locked down").count(),
-        1,
-        "{}",
-        seen.journal
-    );
+    assert_eq!(LOCKED_DOWN.count(&seen.journal), 1, "{}", seen.journal);
     assert_eq!(seen.status["lockdown"]["is_enforced"], true);
 }
 
@@ -160,17 +151,19 @@ fn privileged_locked_package_managers_refuse_with_the_immutable_image_message() 
         host.boot_and_look(READY, look).looked
     };
     let answer = |name: &str| {
-        format!(
-            "{name}: this host is the immutable image host 1.0: to change it, bake a new version and \
-             replace the host (see 'earmark-agent status')\n13\n"
-        )
+        let line = IMMUTABLE_IMAGE.of(&[name, "host 1.0"]).text();
+        format!("{line}\n13\n")
     };
     let twice = (answer("apt") + &answer("apt-get")).repeat(2);
     let asked = "amd64\nPackage: earmark-agent\napt \napt \n";
     assert_eq!(said("deny"), twice + &answer("pip3") + asked);
 
     let open = said("allow");
-    assert!(!open.contains("immutable"), "{open}");
+    for name in ["apt", "apt-get", "pip3"] {
+        IMMUTABLE_IMAGE
+            .of(&[name, "host 1.0"])
+            .must_not_be_in(&open);
+    }
     assert!(open.contains("Unable to locate package x\n100\n"), "{open}");
     assert!(
         open.ends_with(&format!("pip3: command not found\n127\n{asked}")),

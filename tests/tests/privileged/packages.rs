@@ -340,7 +340,7 @@ fn privileged_agent_manual_page_documents_commands_and_exit_codes() {
         ".SH \"earmark-agent verify\"\n",
         ".SH \"earmark-agent status\"\n",
         "\\-\\-gate",
-        "  10  not verified",
+        "\n  10  ",
     ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }

@@ -8,7 +8,12 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use earmark_tests::{Bench, fleet::Fleet, program, run};
+use earmark_tests::{
+    Bench,
+    facts::signer::{MAKE_ROOM, MOUNT_WRITABLE},
+    fleet::Fleet,
+    program, run,
+};
 
 use crate::strace;
 
@@ -157,11 +162,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
     let before = listing();
     for command in commands {
         let full = bench.command(command).must(11);
-        assert!(
-            full.err.contains("next: make room"),
-            "{command}: {}",
-            full.err
-        );
+        MAKE_ROOM.must_be_in(&full.err);
         assert_eq!(listing(), before, "{command}");
     }
     fs::remove_file(&filler).unwrap();
@@ -172,11 +173,7 @@ fn privileged_full_or_read_only_file_system_is_named_with_the_next_step() {
     remount("ro");
     for command in commands {
         let refused = bench.command(command).must(2);
-        assert!(
-            refused.err.contains("mount that file system writable"),
-            "{command}: {}",
-            refused.err
-        );
+        MOUNT_WRITABLE.must_be_in(&refused.err);
     }
     // The control: the same on a disk with room.
     remount("rw,size=4m");

@@ -2,7 +2,13 @@
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-use earmark_tests::Run;
+use earmark_tests::{
+    Run,
+    facts::{
+        host::NEXT_STEP,
+        image::{BOOT_EITHER, DIFFERS, PARTITION, SAME_LABEL, SAME_UUID},
+    },
+};
 use serde_json::Value;
 
 use super::{DATA, EFI, FIRST, ROOT, disk, file_system, part, says, sealed, shell, spec, verify};
@@ -31,25 +37,29 @@ fn write(image: &Path, at: u64, bytes: &[u8]) {
     file.write_all_at(bytes, at).unwrap();
 }
 
-/// The ranges of an answer: their status, and a part of what they are.
-fn status(run: &Run, what: &str) -> String {
+/// Returns the first range that can be named so on the command line.
+#[track_caller]
+fn range(run: &Run, region: &str) -> Value {
     let json = run.json();
-    let ranges = json["disk"]["ranges"].as_array().unwrap().clone();
-    let found: Vec<&Value> = ranges
-        .iter()
-        .filter(|range| range["what"].as_str().unwrap().contains(what))
-        .collect();
-    assert!(!found.is_empty(), "no '{what}' in {}", run.out);
-    found[0]["status"].as_str().unwrap().to_owned()
+    let mut ranges = json["disk"]["ranges"].as_array().unwrap().iter();
+    let named = |range: &&Value| {
+        let regions = range["regions"].as_array().unwrap();
+        regions.iter().any(|own| own == region)
+    };
+    let found = ranges.find(named);
+    found
+        .unwrap_or_else(|| panic!("no '{region}' in {}", run.out))
+        .clone()
 }
 
-fn digest(run: &Run, what: &str) -> String {
-    let json = run.json();
-    let ranges = json["disk"]["ranges"].as_array().unwrap().clone();
-    let range = ranges
-        .iter()
-        .find(|range| range["what"].as_str().unwrap().contains(what));
-    range.unwrap()["sha256"].as_str().unwrap().to_owned()
+#[track_caller]
+fn status(run: &Run, region: &str) -> String {
+    range(run, region)["status"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn digest(run: &Run, region: &str) -> String {
+    range(run, region)["sha256"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -67,18 +77,25 @@ fn privileged_each_byte_of_a_disk_is_in_one_range() {
         at += range["size"].as_u64().unwrap();
     }
     assert_eq!(at, fs::metadata(&image).unwrap().len());
-    for (what, expected) in [
-        ("boot code", "empty"),
-        ("partition table", "read"),
-        ("BIOS boot", "empty"),
-        ("EFI system", "empty"),
-        ("boot sector of partition 3", "empty"),
-        ("partition 3 (ext4), at '/'", "verified"),
-        ("partition 4", "empty"),
-        ("gap", "empty"),
+    for region in [
+        "boot-code",
+        "bios-boot",
+        "esp",
+        "boot-sector",
+        "partition-4",
+        "gap",
     ] {
-        assert_eq!(status(&verified, what), expected, "{what}");
+        assert_eq!(status(&verified, region), "empty", "{region}");
     }
+    assert_eq!(range(&verified, "boot-sector")["partition"], 3);
+    // No name has these ignored: the tables, and what was compared with the tree.
+    let ranges = json["disk"]["ranges"].as_array().unwrap();
+    let has = |partition: Value, status: &str| {
+        let is = |range: &Value| range["partition"] == partition && range["status"] == status;
+        ranges.iter().any(is)
+    };
+    assert!(has(3.into(), "verified"), "{}", verified.out);
+    assert!(has(Value::Null, "read"), "{}", verified.out);
 }
 
 #[test]
@@ -87,30 +104,40 @@ fn privileged_disk_with_unaccounted_bytes_is_partial_until_ignored_or_expected()
     let (good, image) = (bench.path("good.raw"), bench.path("disk.raw"));
     layout(&good, &bench.root());
     let end = fs::metadata(&good).unwrap().len();
-    for (at, region, what) in [
-        (0, "boot-code", "boot code"),
-        (439, "boot-code", "boot code"),
-        (FIRST - 1, "gap", "gap"),
-        (FIRST, "bios-boot", "BIOS boot"),
-        (FIRST + MIB - 1, "bios-boot", "BIOS boot"),
-        (ESP + 4096, "esp", "EFI system"),
-        (AT_ROOT, "boot-sector", "boot sector of partition 3"),
-        (AT_ROOT + 1023, "boot-sector", "boot sector of partition 3"),
-        (BEHIND + 5, "partition-4", "partition 4"),
-        (BEHIND + MIB, "gap", "gap"),
-        (end - 34 * 512, "gap", "gap"),
+    for (at, region) in [
+        (0, "boot-code"),
+        (439, "boot-code"),
+        (FIRST - 1, "gap"),
+        (FIRST, "bios-boot"),
+        (FIRST + MIB - 1, "bios-boot"),
+        (ESP + 4096, "esp"),
+        (AT_ROOT, "boot-sector"),
+        (AT_ROOT + 1023, "boot-sector"),
+        (BEHIND + 5, "partition-4"),
+        (BEHIND + MIB, "gap"),
+        (end - 34 * 512, "gap"),
     ] {
         fs::copy(&good, &image).unwrap();
         verify(&bench, &image, &[]).must(0);
         write(&image, at, &[0xeb]);
         let open = verify(&bench, &image, &[]).must(11);
-        assert_eq!(open.json()["verdict"], "partial", "{region}");
+        let json = open.json();
+        assert_eq!(json["verdict"], "partial", "{region}");
+        // The reason names the range that has the byte, in the words of its own description.
+        let ranges = json["disk"]["ranges"].as_array().unwrap();
+        let has = |range: &&Value| {
+            let [start, size] = ["start", "size"].map(|key| range[key].as_u64().unwrap());
+            (start..start + size).contains(&at)
+        };
+        let range = ranges.iter().find(has).unwrap();
+        assert_eq!(range["regions"], serde_json::json!([region]));
+        let what = range["what"].as_str().unwrap();
         assert!(
-            open.json()["reason"].as_str().unwrap().contains(what),
+            json["reason"].as_str().unwrap().contains(what),
             "{}",
             open.out
         );
-        assert_eq!(open.json()["disk"]["complete"], false);
+        assert_eq!(json["disk"]["complete"], false);
         // Another region's name does not help; its own does, and so does its digest.
         let other = if region == "slack" { "gap" } else { "slack" };
         verify(&bench, &image, &["--ignore", other]).must(11);
@@ -119,13 +146,13 @@ fn privileged_disk_with_unaccounted_bytes_is_partial_until_ignored_or_expected()
         if region == "gap" {
             continue;
         }
-        let expected = format!("{region}={}", digest(&open, what));
+        let expected = format!("{region}={}", digest(&open, region));
         let matching = verify(&bench, &image, &["--expect", &expected]).must(0);
-        assert_eq!(status(&matching, what), "matches");
+        assert_eq!(status(&matching, region), "matches");
         write(&image, at, &[0xec]);
         let differs = verify(&bench, &image, &["--expect", &expected]).must(10);
         assert_eq!(differs.json()["verdict"], "violated");
-        assert_eq!(status(&differs, what), "differs");
+        assert_eq!(status(&differs, region), "differs");
     }
 }
 
@@ -189,20 +216,21 @@ fn privileged_signed_disk_region_rules_override_the_command_line() {
     };
     seal("");
     let open = verify(&bench, &image, &["--ignore", "esp"]).must(11);
-    let grub = digest(&open, "BIOS boot");
+    let grub = digest(&open, "bios-boot");
     let ignored = "[[disk.ignore]]\nregion = \"esp\"\nreason = \"no host has EFI\"\n";
     seal(&format!(
         "{ignored}[[disk.expect]]\nregion = \"bios-boot\"\nsha256 = \"{grub}\"\n"
     ));
     let verified = verify(&bench, &image, &[]).must(0);
-    assert_eq!(status(&verified, "BIOS boot"), "matches");
-    assert_eq!(status(&verified, "EFI system"), "ignored");
-    assert!(verified.out.contains("no host has EFI"), "{}", verified.out);
+    assert_eq!(status(&verified, "bios-boot"), "matches");
+    assert_eq!(status(&verified, "esp"), "ignored");
+    // The declaration's own reason.
+    assert_eq!(range(&verified, "esp")["reason"], "no host has EFI");
     // Signed: the command line does not open it, and an overwritten one is a violation.
     write(&image, FIRST, b"EVIL");
     for more in [&[][..], &["--ignore", "bios-boot"]] {
         let violated = verify(&bench, &image, more).must(10);
-        assert_eq!(status(&violated, "BIOS boot"), "differs");
+        assert_eq!(status(&violated, "bios-boot"), "differs");
     }
     let told = bench.earmark(&[
         "verify",
@@ -212,7 +240,7 @@ fn privileged_signed_disk_region_rules_override_the_command_line() {
         "trust.toml",
         "--full",
     ]);
-    assert!(told.must(10).out.contains("DIFFERS"));
+    DIFFERS.must_be_in(&told.must(10).out);
     // A declaration that is not believed has no say.
     write(&image, FIRST, b"GRUB");
     let other = bench.path("other.toml");
@@ -273,7 +301,7 @@ fn privileged_duplicate_file_system_label_or_uuid_is_refused() {
     says(
         &verify(&bench, &image, &["--ignore", "partition-2"]),
         11,
-        &["same label", "boot either"],
+        &[SAME_LABEL, BOOT_EITHER],
     );
     let uuid = format!(
         "$(dumpe2fs -h '{0}?offset={FIRST}' 2>/dev/null | sed -n 's/^Filesystem UUID: *//p')",
@@ -283,7 +311,7 @@ fn privileged_duplicate_file_system_label_or_uuid_is_refused() {
     says(
         &verify(&bench, &image, &["--ignore", "partition-2"]),
         11,
-        &["same UUID", "boot either"],
+        &[SAME_UUID, BOOT_EITHER],
     );
 }
 
@@ -297,13 +325,13 @@ fn privileged_unsupported_root_volume_is_named_in_the_error() {
     says(
         &verify(&bench, &image, &[]),
         11,
-        &["partition 1", "LVM", "--root"],
+        &[PARTITION.of(&["1", "LVM"]), NEXT_STEP.of(&["--root"])],
     );
     disk(&image, &[part(DATA, 8, None)]);
     write(&image, FIRST + 65600, b"_BHRfS_M");
     says(
         &verify(&bench, &image, &["--partition", "1"]),
         11,
-        &["partition 1", "btrfs", "--root"],
+        &[PARTITION.of(&["1", "btrfs"]), NEXT_STEP.of(&["--root"])],
     );
 }

@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use earmark_tests::{peak::run_watched, program};
+use earmark_tests::{
+    facts::{host::LISTING_FAILED, image::TOO_MANY_NAMES},
+    peak::run_watched,
+    program,
+};
 
 use super::{file_system, nothing_is_left, sealed, shell};
 
@@ -20,8 +24,8 @@ fn privileged_directory_of_many_long_names_is_in_doubt_within_128_mib() {
         (1000, 1000, None),
         // As many as fit alone, and not beside as many that wait.
         (150_000, 0, None),
-        (300_000, 0, Some("too many names")),
-        (150_000, 90_000, Some("too many names")),
+        (300_000, 0, Some(TOO_MANY_NAMES)),
+        (150_000, 90_000, Some(TOO_MANY_NAMES)),
     ] {
         fs::File::create(&image)
             .unwrap()
@@ -60,9 +64,11 @@ fn privileged_directory_of_many_long_names_is_in_doubt_within_128_mib() {
         nothing_is_left(&image);
         // The names are no part of what was sealed, either.
         assert_eq!(run.code, 10, "{}\n{}", run.out, run.err);
-        let told = doubt.unwrap_or("[added]");
-        assert!(run.out.contains(told), "no '{told}' in {}", run.out);
-        assert_eq!(run.out.contains("list the directory"), doubt.is_some());
+        match doubt {
+            Some(doubt) => doubt.must_be_in(&run.out),
+            None => assert!(run.out.contains("[added]"), "{}", run.out),
+        }
+        assert_eq!(LISTING_FAILED.is_in(&run.out), doubt.is_some());
         assert!(peak < BOUND, "{peak} KiB");
     }
 }

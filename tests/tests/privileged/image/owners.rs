@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use earmark_tests::Bench;
+use earmark_tests::{
+    Bench,
+    facts::image::{MARKED_AS_FREE, NAMES, RUN_E2FSCK, TWO_OWNERS},
+};
 
 use super::{FIRST, ROOT, disk, part, says, sealed, shell, verify};
 
@@ -46,14 +49,14 @@ fn privileged_state_that_shares_blocks_or_inodes_with_sealed_files_is_refused() 
                 "copy_inode /usr/bin/web log",
                 "sif log uid 1000",
             ][..],
-            "two files share",
+            TWO_OWNERS,
         ),
-        (&["ln /usr/bin/web log"], "2 names"),
-        (&["ln /usr log"], "2 names"),
-        (&["freei /usr/bin/web"], "marked as free"),
+        (&["ln /usr/bin/web log"], NAMES.of(&["2"])),
+        (&["ln /usr log"], NAMES.of(&["2"])),
+        (&["freei /usr/bin/web"], MARKED_AS_FREE),
     ] {
         let image = changed(&bench, &good, &[&[into_state], commands].concat());
-        says(&verify(&bench, &image, &[]), 11, &[why, "e2fsck"]);
+        says(&verify(&bench, &image, &[]), 11, &[why, RUN_E2FSCK]);
     }
     // With links that tell of both names, the root's own check says so.
     let links = ["ln /usr/bin/web log", "sif /usr/bin/web links_count 2"];

@@ -6,7 +6,13 @@ use std::{
     path::Path,
 };
 
-use earmark_tests::{Bench, Run};
+use earmark_tests::{
+    Bench, Run,
+    facts::image::{
+        ANOTHER_DEVICE, BAD_CHECKSUM, BLOCK_SIZE, DEFAULT_MOUNT_OPTIONS, FEATURE,
+        INODES_IN_A_GROUP, JOURNAL_NOT_EMPTY, MOUNT_OPTION, RUN_AS_ROOT, TRUNCATED, UNCLEAN,
+    },
+};
 
 use super::{
     ROOT, disk, file_system, grown, nothing_is_left, part, qcow2, says, sealed, shell, verify,
@@ -48,7 +54,11 @@ fn privileged_ext4_image_verifies_without_root_mount_or_loop_device() {
     // XFS is for the kernel, and says so.
     disk(&image, &[part(ROOT, 320, Some(("xfs", &bench.root())))]);
     verify(&bench, &image, &[]).must(0);
-    says(&unprivileged(&bench, &image), 11, &["as root", "XFS"]);
+    says(
+        &unprivileged(&bench, &image),
+        11,
+        &[RUN_AS_ROOT.of(&["XFS"])],
+    );
 }
 
 /// Content of all kinds that a tree records.
@@ -209,29 +219,25 @@ fn privileged_hostile_file_system_is_refused_and_reaches_no_kernel() {
         (
             "set_super_value mount_opts errors=panic",
             11,
-            &["mount option 'errors=panic'"][..],
+            &[MOUNT_OPTION.of(&["errors=panic"])][..],
         ),
         (
             "set_super_value default_mount_opts 0x10",
             11,
-            &["default mount options"],
+            &[DEFAULT_MOUNT_OPTIONS],
         ),
-        ("set_super_value journal_dev 0x801", 11, &["another device"]),
-        ("set_super_value blocks_count 99999999", 11, &["truncated"]),
+        ("set_super_value journal_dev 0x801", 11, &[ANOTHER_DEVICE]),
+        ("set_super_value blocks_count 99999999", 11, &[TRUNCATED]),
         (
             "set_super_value inodes_per_group 7",
             11,
-            &["inodes in a group"],
+            &[INODES_IN_A_GROUP],
         ),
-        ("set_super_value log_block_size 40", 11, &["4096"]),
-        ("set_super_value state 2", 11, &["shut down the machine"]),
-        (
-            "set_super_value last_orphan 12",
-            11,
-            &["shut down the machine"],
-        ),
-        ("feature inline_data", 11, &["'inline_data'"]),
-        ("feature needs_recovery", 11, &["shut down the machine"]),
+        ("set_super_value log_block_size 40", 11, &[BLOCK_SIZE]),
+        ("set_super_value state 2", 11, &[UNCLEAN]),
+        ("set_super_value last_orphan 12", 11, &[UNCLEAN]),
+        ("feature inline_data", 11, &[FEATURE.of(&["inline_data"])]),
+        ("feature needs_recovery", 11, &[UNCLEAN]),
         // Of directories and files: doubts, each with its path.
         ("set_inode_field /opt/d/f size 0x8000000000000000", 11, &[]),
         ("set_inode_field /opt/d size 0", 11, &[]),
@@ -269,11 +275,7 @@ fn privileged_hostile_file_system_is_refused_and_reaches_no_kernel() {
     let mut byte = [0; 1];
     file.read_exact_at(&mut byte, 1024 + 0x78).unwrap();
     file.write_all_at(&[byte[0] ^ 1], 1024 + 0x78).unwrap();
-    says(
-        &unprivileged(&bench, &image),
-        11,
-        &["checksum of its superblock"],
-    );
+    says(&unprivileged(&bench, &image), 11, &[BAD_CHECKSUM]);
 }
 
 #[test]
@@ -291,13 +293,9 @@ fn privileged_unreplayed_ext4_journal_marked_clean_is_refused() {
         at = at.display(),
         copy = copy.display()
     ));
-    says(&verify(&bench, &copy, &[]), 11, &["shut down the machine"]);
+    says(&verify(&bench, &copy, &[]), 11, &[UNCLEAN]);
     debugfs(&copy, "feature -needs_recovery");
-    says(
-        &verify(&bench, &copy, &[]),
-        11,
-        &["marked as clean, and its journal has changes"],
-    );
+    says(&verify(&bench, &copy, &[]), 11, &[JOURNAL_NOT_EMPTY]);
     // The one that was unmounted has an empty journal.
     verify(&bench, &image, &[]).must(0);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::chown};
 
-use earmark_tests::{Bench, Run};
+use earmark_tests::{Bench, Run, facts::host::BELONGS_TO_USER};
 
 use super::unsealed;
 
@@ -67,14 +67,11 @@ fn privileged_state_owned_by_another_user_is_undecided() {
         chown(at(&path), Some(33), None).unwrap();
         let doubted = bench.verify().must(11);
         let found = doubted.json()["undecided"][0].to_string();
-        assert!(found.contains("belongs to user 33"), "{found}");
+        BELONGS_TO_USER.of(&["file", "33"]).must_be_in(&found);
         fs::remove_file(at(&path)).unwrap();
     }
     chown(at("var/lib/earmark"), Some(33), None).unwrap();
     let doubted = bench.verify().must(11);
     let found = doubted.json()["undecided"][0].to_string();
-    assert!(
-        found.contains("the directory belongs to user 33"),
-        "{found}"
-    );
+    BELONGS_TO_USER.of(&["directory", "33"]).must_be_in(&found);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use earmark_tests::run;
+use earmark_tests::{facts::signer::MOUNTED_HERE, run};
 
 use super::unsealed;
 
@@ -113,11 +113,7 @@ fn privileged_another_file_system_is_crossed_into_only_when_declared() {
     let tampered = bench.verify();
     run("umount", [&boot], None).must(0);
     assert_ne!(undeclared.code, 0);
-    assert!(
-        undeclared.err.contains("mounted here"),
-        "{}",
-        undeclared.err
-    );
+    MOUNTED_HERE.must_be_in(&undeclared.err);
     declared.must(0);
     verified.must(0);
     assert_eq!(tampered.must(10).violations(), ["content /boot/vmlinuz"]);
