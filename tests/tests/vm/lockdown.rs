@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use earmark_tests::{
     boot::{Boot, Disk, REPORT, Sealing, Seen, image},
+    facts::host::{LOCKS_ROW, SOME_LOCK_OPEN},
     imds::{Imds, UPLINK},
 };
 use serde_json::Value;
@@ -219,7 +220,7 @@ fn must_be_shut_and_at_work(open: &Seen, locked: &Seen) {
         );
     }
     let screen = locked.step("screen").out;
-    assert!(screen.contains("Locks         enforced: "), "{screen}");
+    LOCKS_ROW.of(&["enforced: "]).must_be_in(&screen);
     // It was in all the places where something can be written that a program was put to be run.
     let run = locked.step("run").out;
     for place in [
@@ -256,8 +257,7 @@ fn must_be_found(locked: &Seen) {
         let told: Value = serde_json::from_str(&locked.step(told).out).unwrap();
         assert_eq!(told["lockdown"]["is_enforced"], is_enforced, "{told:#}");
     }
-    let said = "NOT LOCKED DOWN: ";
-    assert!(locked.console.contains(said), "{}", locked.console);
+    SOME_LOCK_OPEN.must_be_in(&locked.console);
 
     let (name, _, violation) = VERIFIED;
     locked.step(name).must(0);

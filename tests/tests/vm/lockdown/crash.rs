@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use earmark_tests::boot::{Boot, Disk, REPORT, Sealing, image};
+use earmark_tests::{
+    boot::{Boot, Disk, REPORT, Sealing, image},
+    facts::host::{LOCKDOWN_UNIT, LOCKED_DOWN, PARTIAL},
+};
 
 use super::{CHECK, open};
 
@@ -29,7 +32,7 @@ esac
 ";
 /// As systemd says on the console that it starts the unit, in as many letters as fit there.
 fn is_starting(line: &str) -> bool {
-    line.contains("Starting") && line.contains("Lock down this host")
+    LOCKDOWN_UNIT.of(&["Starting"]).is_in(line)
 }
 
 #[test]
@@ -57,10 +60,8 @@ fn vm_interrupted_lockdown_is_completed_at_the_next_boot() {
     };
     let waited = disk.boot_until_said(&waiting, "half-way");
     let said = &waited.console;
-    assert!(
-        said.contains("PARTIAL") && !said.contains("locked down"),
-        "{said}"
-    );
+    PARTIAL.must_be_in(said);
+    LOCKED_DOWN.must_not_be_in(said);
 
     interrupt("kill");
     let killed = disk.boot(&looking).settled();
@@ -74,10 +75,8 @@ fn vm_interrupted_lockdown_is_completed_at_the_next_boot() {
     let status = killed.status();
     assert_ne!(status["lockdown"]["is_enforced"], true, "{status:#}");
     for said in [killed.step("screen").out, killed.said().join("\n")] {
-        assert!(
-            !said.contains("enforced: ") && !said.contains(": locked down"),
-            "{said}"
-        );
+        assert!(!said.contains("enforced: "), "{said}");
+        LOCKED_DOWN.must_not_be_in(&said);
     }
 
     interrupt("");
