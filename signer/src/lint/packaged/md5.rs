@@ -1,7 +1,7 @@
 //! MD5 (RFC 1321), in which dpkg records the content of files.
 //!
 //! It tells a file that was changed by chance or on purpose of the image's own builder, who is trusted here: it
-//! protects against nobody who can make collisions.
+//! protects against nobody who can make collisions. `docs/adr/0016-md5-of-packages.md` says why it is code of ours.
 
 /// Digest of `bytes`.
 pub fn digest(bytes: &[u8]) -> [u8; 16] {
