@@ -18,6 +18,8 @@ struct Writes {
     is_stopped: fn(&Configured<'_, '_>) -> bool,
     /// Line of a file of `cloud.cfg.d` that stops it.
     stop: &'static str,
+    /// Empty file that has to be baked, too: the setting alone has cloud-init write it without content.
+    baked: Option<&'static str>,
     /// True if accounts and their keys come from it: people who let somebody in may want it.
     lets_in: bool,
 }
@@ -32,6 +34,7 @@ const WRITES: [Writes; 8] = [
         paths: &["/etc/hosts"],
         is_stopped: |it| is_off(it.value("manage_etc_hosts", "false")),
         stop: "manage_etc_hosts: false",
+        baked: None,
         lets_in: false,
     },
     Writes {
@@ -40,6 +43,7 @@ const WRITES: [Writes; 8] = [
         paths: &["/etc/apt/mirrors"],
         is_stopped: |it| is_off(it.value("generate_mirrorlists", "false")),
         stop: "apt: {generate_mirrorlists: false, preserve_sources_list: true}",
+        baked: None,
         lets_in: false,
     },
     // The mirror of the region that the host is in.
@@ -52,6 +56,7 @@ const WRITES: [Writes; 8] = [
         ],
         is_stopped: |it| is_on(it.value("preserve_sources_list", "false")),
         stop: "apt: {generate_mirrorlists: false, preserve_sources_list: true}",
+        baked: None,
         lets_in: false,
     },
     // The region and the domain of the repositories.
@@ -61,6 +66,7 @@ const WRITES: [Writes; 8] = [
         paths: &["/etc/dnf/vars/awsregion"],
         is_stopped: |it| it.value("write_metadata", "[]") == "[]",
         stop: "write_metadata: []",
+        baked: None,
         lets_in: false,
     },
     // Without keys it writes the file all the same, with nothing in it.
@@ -75,6 +81,7 @@ const WRITES: [Writes; 8] = [
                 || is_off(it.value("allow_public_ssh_keys", "true")) && is_baked
         },
         stop: "allow_public_ssh_keys: false",
+        baked: Some(KEYS),
         lets_in: true,
     },
     Writes {
@@ -83,6 +90,7 @@ const WRITES: [Writes; 8] = [
         paths: &["/etc/passwd"],
         is_stopped: |it| it.value("users", "[]") == "[]" || it.has_default_user(),
         stop: "users: []",
+        baked: None,
         lets_in: true,
     },
     Writes {
@@ -102,6 +110,7 @@ const WRITES: [Writes; 8] = [
                 || places.iter().any(is_baked)
         },
         stop: "locale: false",
+        baked: None,
         lets_in: false,
     },
     Writes {
@@ -121,6 +130,7 @@ const WRITES: [Writes; 8] = [
                 || is_said("when")
         },
         stop: "updates: {network: {when: [boot-new-instance]}}",
+        baked: None,
         lets_in: false,
     },
 ];
@@ -160,17 +170,18 @@ pub fn writes(image: &Image<'_>, sink: &mut Sink) {
     }
     let text = format!("{SETTINGS_HEAD}{}\n", lines.join("\n"));
     for (row, at) in &found {
-        let also = match row.key {
-            "allow_public_ssh_keys" => ", and an empty file baked in its place,",
-            _ => "",
-        };
+        let also = row
+            .baked
+            .map_or("", |_| ", and an empty file baked in its place,");
         let found = format!(
             "is sealed, and cloud-init writes it ('{}'); '{}' in a file of {CLOUD_DIRECTORY}{also} stops that",
             row.key, row.stop
         );
         let mut files = vec![NewFile::new(&path(SETTINGS), text.clone(), 0o644)];
-        if row.key == "allow_public_ssh_keys" && image.get(&KEYS[1..]).is_none() {
-            files.push(NewFile::new(&path(KEYS), String::new(), 0o600));
+        if let Some(baked) = row.baked
+            && image.get(baked.trim_start_matches('/')).is_none()
+        {
+            files.push(NewFile::new(&path(baked), String::new(), 0o600));
         }
         sink.push(Draft::new(at, found).written(files).kept_if(is_kept(row)));
     }
