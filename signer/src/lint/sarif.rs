@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Report,
     finding::{Finding, Level},
-    table::{RULES, Rule},
+    table::{Rule, rules},
 };
 
 /// The report as a SARIF document.
@@ -34,7 +34,7 @@ pub fn document(report: &Report) -> Value {
             "tool": { "driver": {
                 "name": "earmark",
                 "version": env!("CARGO_PKG_VERSION"),
-                "rules": RULES.iter().map(rule).collect::<Vec<_>>(),
+                "rules": rules().map(rule).collect::<Vec<_>>(),
             }},
             "invocations": [{
                 "executionSuccessful": report.unknown.is_empty(),
@@ -59,7 +59,7 @@ fn rule(rule: &Rule) -> Value {
 }
 
 fn result(finding: &Finding) -> Value {
-    let index = RULES.iter().position(|rule| rule.id == finding.rule.id);
+    let index = rules().position(|rule| rule.id == finding.rule.id);
     json!({
         "ruleId": finding.rule.id,
         "ruleIndex": index,
