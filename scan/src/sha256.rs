@@ -99,6 +99,9 @@ fn end_with(block: &mut [u8; BLOCK], bits: [u8; 8]) {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod constants;
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod rounds;
+
 #[cfg(target_arch = "x86_64")]
 #[path = "sha256/shani.rs"]
 mod instructions;

@@ -16,7 +16,7 @@ use std::arch::{
     },
 };
 
-use super::{BLOCK, Blocks, Sha256Pair, constants::K};
+use super::{BLOCK, Blocks, Sha256Pair, constants::K, rounds::sixteen_rounds};
 
 pub(super) fn is_there() -> bool {
     // Each by itself: a hypervisor may mask any bit of CPUID.
@@ -43,36 +43,6 @@ pub(super) fn one(_: Sha256Pair, state: &mut [u32; 8], blocks: Blocks<'_>) {
 struct Halves {
     abef: __m128i,
     cdgh: __m128i,
-}
-
-/// Sixteen rounds of each stream. From the second sixteen on, `$make` makes each four words from the
-/// last sixteen, in the place of the oldest four.
-///
-/// Written out: of a loop that moves the words from place to place the compiler keeps them in memory.
-macro_rules! sixteen_rounds {
-    ($now:ident, $words:ident, $constants:expr, $make:expr) => {
-        let [first, second, third, fourth] = $constants;
-        for (halves, [a, b, c, d]) in $now.iter_mut().zip(&mut $words) {
-            *a = $make([*a, *b, *c, *d]);
-            rounds(halves, *a, first);
-        }
-        in_step(&mut $now);
-        for (halves, [a, b, c, d]) in $now.iter_mut().zip(&mut $words) {
-            *b = $make([*b, *c, *d, *a]);
-            rounds(halves, *b, second);
-        }
-        in_step(&mut $now);
-        for (halves, [a, b, c, d]) in $now.iter_mut().zip(&mut $words) {
-            *c = $make([*c, *d, *a, *b]);
-            rounds(halves, *c, third);
-        }
-        in_step(&mut $now);
-        for (halves, [a, b, c, d]) in $now.iter_mut().zip(&mut $words) {
-            *d = $make([*d, *a, *b, *c]);
-            rounds(halves, *d, fourth);
-        }
-        in_step(&mut $now);
-    };
 }
 
 /// The rounds of all streams are written side by side: what one waits for, another uses.
