@@ -1,5 +1,7 @@
 //! [`Statement`]: what is signed. A small in-toto Statement v1 about the tree and the declaration.
 
+mod fields;
+
 use serde::Serialize;
 
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
     name::{ImageName, ImageVersion},
     tree::TreeSummary,
 };
+
+pub use fields::{AgentVersion, Architecture, BuildText, TextError};
 
 /// The `predicateType` of an image manifest.
 pub const PREDICATE_TYPE: &str = "urn:earmark:image-manifest:v1";
@@ -56,15 +60,6 @@ pub struct BootRecord {
     pub cmdline: SignedLine,
 }
 
-/// A machine architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// 64-bit Arm.
-    Aarch64,
-    /// 64-bit x86.
-    X86_64,
-}
-
 /// Origin of an image. Each field is what the release CI says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildRecord {
@@ -76,26 +71,6 @@ pub struct BuildRecord {
     pub time: Option<u64>,
 }
 
-/// A line of a build record: 1 to 256 printable ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BuildText(String);
-
-/// The version of an agent: three numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AgentVersion {
-    /// Changes when formats break.
-    pub major: u32,
-    /// Changes with features.
-    pub minor: u32,
-    /// Changes with mends.
-    pub patch: u32,
-}
-
-/// Text that is not what its field holds.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {0}")]
-pub struct TextError(&'static str);
-
 impl Statement {
     /// The payload bytes. The same statement gives the same bytes.
     ///
@@ -103,7 +78,7 @@ impl Statement {
     ///
     /// [`PayloadError::Long`] beyond [`limits::PAYLOAD`] bytes.
     pub fn to_payload(&self) -> Result<Vec<u8>, PayloadError> {
-        let text = |text: &Option<BuildText>| text.as_ref().map(|text| text.0.clone());
+        let text = |text: &Option<BuildText>| text.as_ref().map(BuildText::to_string);
         let predicate = Predicate {
             image: Image {
                 name: &self.image.name,
@@ -231,116 +206,6 @@ impl BootRecord {
         let cmdline = boot.take("cmdline")?.parsed(SignedLine::from_canonical)?;
         boot.finish()?;
         Ok(Self { cmdline })
-    }
-}
-
-impl Architecture {
-    /// As `uname -m` prints it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Aarch64 => "aarch64",
-            Self::X86_64 => "x86_64",
-        }
-    }
-
-    /// The architecture that this program was compiled for, if it is one of the known ones.
-    pub const fn of_this_program() -> Option<Self> {
-        if cfg!(target_arch = "x86_64") {
-            Some(Self::X86_64)
-        } else if cfg!(target_arch = "aarch64") {
-            Some(Self::Aarch64)
-        } else {
-            None
-        }
-    }
-}
-
-impl std::fmt::Display for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for Architecture {
-    type Err = TextError;
-
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        match text {
-            "aarch64" => Ok(Self::Aarch64),
-            "x86_64" => Ok(Self::X86_64),
-            _ => Err(TextError("x86_64 or aarch64")),
-        }
-    }
-}
-
-impl BuildText {
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for BuildText {
-    type Err = TextError;
-
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        // CI fills these from branches and jobs that others name: no line break or escape code may come through.
-        let good =
-            (1..=256).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(TextError("1 to 256 printable ASCII characters"))
-        }
-    }
-}
-
-impl std::fmt::Display for BuildText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl AgentVersion {
-    /// The version of this program.
-    ///
-    /// # Errors
-    ///
-    /// If the version of this crate is not three numbers.
-    pub fn of_this_program() -> Result<Self, TextError> {
-        env!("CARGO_PKG_VERSION").parse()
-    }
-}
-
-impl std::fmt::Display for AgentVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
-
-impl std::str::FromStr for AgentVersion {
-    type Err = TextError;
-
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        const EXPECTED: TextError = TextError("a version such as 0.1.0");
-        let number = |part: Option<&str>| {
-            // `u32::from_str` also takes `+1` and `01`: a version would have more than one spelling.
-            let part = part
-                .filter(|part| *part == "0" || !part.starts_with(['0', '+']))
-                .ok_or(EXPECTED)?;
-            part.parse().map_err(|_| EXPECTED)
-        };
-        let mut parts = text.split('.');
-        let version = Self {
-            major: number(parts.next())?,
-            minor: number(parts.next())?,
-            patch: number(parts.next())?,
-        };
-        if parts.next().is_some() {
-            Err(EXPECTED)
-        } else {
-            Ok(version)
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Compares what a walk meets with a signed tree: both come in the order of their paths, so that one
 //! pass over each tells what is added, missing and different, and neither is held.
 
+mod groups;
+mod rendered;
+
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +19,14 @@ use earmark_manifest::{
 };
 use rustix::fs::FileType;
 
+use self::groups::Group;
 use crate::{
     Doubt, ScanError, Violation, ViolationKind,
     check::{By, Check},
     findings::Findings,
     hash::Job,
     judge::Judge,
-    rendered::{self, Content, Expected, Held, Terms},
+    rendered::Terms,
     walk::{Seen, Step, Visitor, is_past, node_of},
 };
 
@@ -61,7 +65,10 @@ pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> 
         (_, PathClass::Rendered) | (Gate::Full, PathClass::Sealed) => true,
         (Gate::Critical, PathClass::Sealed) => is_critical(),
         // Nothing is signed of the content of other classes.
-        _ => false,
+        (
+            Gate::Critical | Gate::Full,
+            PathClass::Mutable | PathClass::Generated | PathClass::State | PathClass::Seal,
+        ) => false,
     }
 }
 
@@ -138,16 +145,6 @@ struct Comparer<'r> {
     files_read: u64,
     bytes_read: u64,
     unread: u64,
-}
-
-/// Names that must share one inode: what is needed of the first, as there may be many groups.
-struct Group {
-    first: ImagePath,
-    inode: (u64, u64),
-    links: u32,
-    names: u32,
-    /// One of the names is to be read.
-    is_read: bool,
 }
 
 impl Visitor for Comparer<'_> {
@@ -356,15 +353,6 @@ impl Comparer<'_> {
         }
     }
 
-    /// Returns whether this is what a power cut left of a step that was writing into this directory.
-    fn is_being_rendered(&self, seen: &Seen) -> bool {
-        let name = seen.path.as_bytes().rsplit(|byte| *byte == b'/').next();
-        seen.class == PathClass::Sealed && name == Some(rendered::TEMPORARY) && {
-            let directory = seen.path.parent().unwrap_or_default();
-            Judge::is_unfinished(seen, &self.terms.unfinished(&directory, &self.top))
-        }
-    }
-
     /// The next entry is not there, or nothing could tell.
     fn missing(&mut self) {
         let Some(entry) = self.head.take() else {
@@ -395,106 +383,10 @@ impl Comparer<'_> {
         }
     }
 
-    /// The walk alone does not tell that a file is gone which the tree has no entry of.
-    fn missing_rendered(&mut self) {
-        let terms = self.terms;
-        for (path, expected) in terms.all_expected() {
-            if self.rendered_told.contains(path)
-                || self.rendered_seen.contains(path)
-                || self.lock().casts_doubt_on(path)
-            {
-                continue;
-            }
-            match expected.content {
-                Content::Written(_) => {
-                    let expected = "the file that a first-boot step wrote".to_owned();
-                    self.violation(path, ViolationKind::Missing, expected, "nothing".to_owned());
-                }
-                Content::CutShort => self.lock().doubt(rendered::cut_short(path)),
-                // The step that follows makes it; or a doubt is told already.
-                Content::BeingWritten | Content::Unknown => {}
-            }
-        }
-    }
-
-    fn expected(&self, class: PathClass, path: &ImagePath) -> Option<Expected> {
-        // The signed rules decide; the host's record has a say in rendered paths alone.
-        (class == PathClass::Rendered).then(|| self.terms.expected(path))?
-    }
-
-    fn check_rendered(&mut self, seen: &Seen, expected: &Expected, entry: Option<&Entry>) {
-        self.rendered_seen.insert(seen.path.clone());
-        let held = Held::judge(seen, expected, entry, &mut self.violations);
-        if matches!(held, Held::Content(_) | Held::Attributes) {
-            self.on_host_word = self.on_host_word.saturating_add(1);
-        }
-        match held {
-            Held::Done => {}
-            Held::Content(sha256) => self.check(Check::rendered(seen, Some(sha256))),
-            Held::Attributes => self.check_attributes(seen),
-            Held::Doubt(doubt) => self.lock().doubt(doubt),
-        }
-    }
-
-    /// The walk leaves the attributes of files that this gate reads.
-    fn check_attributes(&mut self, seen: &Seen) {
-        if seen.xattrs.is_none() {
-            (self.hand_out)(Check::rendered(seen, None));
-        }
-    }
-
-    /// Returns whether this name's content is read by another name of its group, as it is the same. If not,
-    /// and it `is_read`, it now stands for the others.
-    fn read_by_another_name(&mut self, group: LinkGroup, seen: &Seen, is_read: bool) -> bool {
-        let known = self.groups.entry(group).or_insert_with(|| Group {
-            first: seen.path.clone(),
-            inode: seen.inode(),
-            links: seen.stat.links,
-            names: 0,
-            is_read: false,
-        });
-        known.names = known.names.saturating_add(1);
-        if known.inode != seen.inode() {
-            let expected = format!("the same file as {}", known.first);
-            let found = "a file of its own".to_owned();
-            self.violation(&seen.path, ViolationKind::HardLink, expected, found);
-            // A copy has content of its own, which nothing else vouches for.
-            return false;
-        }
-        // Not the first name but the first that this gate reads: a critical name may come behind one that is not.
-        let elsewhere = known.is_read;
-        known.is_read |= is_read;
-        elsewhere
-    }
-
     fn check(&mut self, check: Check) {
         self.files_read = self.files_read.saturating_add(1);
         self.bytes_read = self.bytes_read.saturating_add(check.sought().stat.size);
         (self.hand_out)(check);
-    }
-
-    fn finish_groups(&mut self) {
-        for (group, known) in std::mem::take(&mut self.groups) {
-            let Group {
-                first,
-                links,
-                names,
-                ..
-            } = known;
-            // A name that could not be looked at is a doubt, which is told, and no violation.
-            let hidden = self.hidden_names.get(&group).copied().unwrap_or_default();
-            let most = names.saturating_add(hidden);
-            if !(names..=most).contains(&links) {
-                let found = format!("{links} names");
-                self.violation(
-                    &first,
-                    ViolationKind::HardLink,
-                    format!("{names} names"),
-                    found,
-                );
-                self.tell();
-            }
-        }
     }
 
     fn violation(
