@@ -303,7 +303,7 @@ impl Run<'_> {
                 let reason = reason.unwrap_or_default();
                 return Ok(Err(format!("it failed in an earlier boot: {reason}").into()));
             }
-            _ => {}
+            (None, _) | (Some(StepState::Started | StepState::Failed), Interrupted::Retry) => {}
         }
         // On the disk before the step begins: a crash is then found as a step that was interrupted, not as one to do.
         self.journal.begin(&step.name, host::time());

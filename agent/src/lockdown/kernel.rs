@@ -142,7 +142,7 @@ fn plan<'a>(look: &Look<'_>, modules: &'a [String]) -> Plan<'a> {
         Ok(Lockdown::Level(level)) if level == "none" => {
             plan.write.push((LOCKDOWN, INTEGRITY.to_owned()));
         }
-        Ok(_) => {}
+        Ok(Lockdown::Level(_) | Lockdown::Nothing) => {}
         Err(unseen) => plan.problems.push(unseen.into()),
     }
     // Once the door is shut nothing can be loaded, and what is built in is not among the modules.

@@ -207,7 +207,10 @@ impl ParameterKind {
                 Ok(text.clone())
             }
             (Self::Url, toml::Value::String(text)) if is_url(text) => Ok(text.clone()),
-            _ => Err(self.expected()),
+            (
+                Self::Bool | Self::Enum(_) | Self::Int { .. } | Self::String { .. } | Self::Url,
+                _,
+            ) => Err(self.expected()),
         }
     }
 

@@ -105,7 +105,8 @@ fn source(text: String, platform: Platform) -> Result<ValueSource, String> {
         (ValueSource::UserData | ValueSource::Tags, Platform::File) => {
             Err("only an image with platform = \"ec2\" has user-data and tags".to_owned())
         }
-        _ => Ok(source),
+        (ValueSource::UserData | ValueSource::Tags, Platform::Ec2)
+        | (ValueSource::File(_), Platform::File | Platform::Ec2) => Ok(source),
     }
 }
 

@@ -74,7 +74,14 @@ impl Stamp {
         let same = match signed {
             Some(Node::Regular(Some(content))) => content.sha256 == sha256(&self.content),
             Some(Node::Regular(None)) => true,
-            Some(_) => false,
+            Some(
+                Node::Directory
+                | Node::Symlink(_)
+                | Node::CharDevice(_)
+                | Node::BlockDevice(_)
+                | Node::Fifo
+                | Node::Socket,
+            ) => false,
             None => class != PathClass::Sealed,
         };
         if same {

@@ -247,18 +247,18 @@ fn privileged_failing_report_sink_does_not_block_other_sinks() {
     let other = Server::start(&bench, "other");
     let url = |port: u16, case: &str| format!("https://localhost:{port}/{case}/");
     for (port, case, said, dropped) in [
-        (good.port, "forbidden", ANSWERED.of(&["403"]), 0),
-        (good.port, "throttled", ANSWERED.of(&["429"]), 0),
-        (good.port, "busy", ANSWERED.of(&["503"]), 0),
-        (good.port, "redirect", REDIRECTED, 0),
-        (good.port, "plain", ANYTHING, 0),
-        (good.port, "hang", NO_ANSWER, 0),
-        (good.port, "endless", TOO_LARGE.of(&["65536"]), 0),
+        (good.port, "forbidden", Some(ANSWERED.of(&["403"])), 0),
+        (good.port, "throttled", Some(ANSWERED.of(&["429"])), 0),
+        (good.port, "busy", Some(ANSWERED.of(&["503"])), 0),
+        (good.port, "redirect", Some(REDIRECTED), 0),
+        (good.port, "plain", None, 0),
+        (good.port, "hang", Some(NO_ANSWER), 0),
+        (good.port, "endless", Some(TOO_LARGE.of(&["65536"])), 0),
         // These words are the library's and the kernel's.
-        (other.port, "take", ANYTHING.of(&["not valid for"]), 0),
-        (1, "take", ANYTHING.of(&["refused"]), 0),
+        (other.port, "take", Some(ANYTHING.of(&["not valid for"])), 0),
+        (1, "take", Some(ANYTHING.of(&["refused"])), 0),
         // What is too large for it once is too large for ever: it is not what the spool waits with.
-        (good.port, "large", ANYTHING, 1),
+        (good.port, "large", None, 1),
     ] {
         // Beside one that hangs, and before one that is well, in the order of the declaration.
         let bad = url(port, case);
@@ -277,7 +277,9 @@ fn privileged_failing_report_sink_does_not_block_other_sinks() {
         );
         assert_eq!(sink["dropped"], dropped, "{case}: {sink}");
         let problem = sink["problem"].as_str().unwrap_or_default();
-        said.must_be_in(problem);
+        if let Some(said) = said {
+            said.must_be_in(problem);
+        }
         assert_eq!(sink["spooled"].as_u64() > Some(0), !well, "{case}: {sink}");
         if case == "throttled" {
             let uptime = fs::read_to_string("/proc/uptime").unwrap();

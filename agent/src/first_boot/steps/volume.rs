@@ -104,7 +104,7 @@ async fn prepare(
             )
             .into());
         }
-        _ => {
+        (Content::Filesystem { .. } | Content::Other(_) | Content::Unknown, _) => {
             return Err(format!(
                 "'{name}' has {found}: expected {kind}, as declared; a device with data is never \
                  formatted"

@@ -120,7 +120,17 @@ impl Places {
             let class = match (rule.kind, stage) {
                 (RuleKind::Class(PathClass::State), _) => PathClass::State,
                 (RuleKind::Class(PathClass::Mutable), Stage::Whole) => PathClass::Mutable,
-                _ => continue,
+                (RuleKind::Class(PathClass::Mutable), Stage::Islands)
+                | (
+                    RuleKind::Class(
+                        PathClass::Sealed
+                        | PathClass::Generated
+                        | PathClass::Rendered
+                        | PathClass::Seal,
+                    )
+                    | RuleKind::Critical,
+                    _,
+                ) => continue,
             };
             for path in self.expand(look, &rule.pattern)? {
                 // A later rule may have taken it back; what may also appear is mutable where it is there.

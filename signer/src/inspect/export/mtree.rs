@@ -78,7 +78,17 @@ fn entry_line(entry: &Entry) -> String {
             let Device { major, minor } = device;
             line.push_str(&format!(" device=native,{major},{minor}"));
         }
-        _ => {}
+        // What was not recorded of a node, and nodes of which nothing else is.
+        (
+            Node::Regular(_)
+            | Node::Directory
+            | Node::Symlink(None)
+            | Node::CharDevice(None)
+            | Node::BlockDevice(None)
+            | Node::Fifo
+            | Node::Socket,
+            _,
+        ) => {}
     }
     line
 }
