@@ -10,10 +10,11 @@ use crate::tools;
 
 /// The directories and packages with golden texts. The files of released format versions (`manifest/tests/golden`)
 /// are not among them: they stay as they are, for ever.
-const CRATES: [(&str, &str); 3] = [
+const CRATES: [(&str, &str); 4] = [
     ("agent/golden", "earmark-agent"),
     ("signer/golden", "earmark"),
     ("tests/golden", "earmark-tests"),
+    ("xtask/golden", "xtask"),
 ];
 
 /// Writes all golden texts anew, runs their tests again without that, and lists what changed.

@@ -4,6 +4,7 @@ mod imports;
 mod library;
 mod prose;
 pub mod steps;
+mod wording;
 
 use std::time::Instant;
 
@@ -63,6 +64,11 @@ const STEPS: &[Step] = &[
         tier: Tier::Fast,
         name: "prose",
         run: prose::check,
+    },
+    Step {
+        tier: Tier::Fast,
+        name: "wording of tests",
+        run: wording::check,
     },
     Step {
         tier: Tier::Fast,

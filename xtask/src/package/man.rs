@@ -126,7 +126,20 @@ fn text(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use earmark_tests::{golden, golden::masked, program};
+
     use super::*;
+
+    /// What people read of the command line, as it is packaged.
+    #[test]
+    fn manual_pages_are_golden() {
+        for (name, section) in [("earmark", 1), ("earmark-agent", 8)] {
+            let page = page(&program(name), &[], section).unwrap();
+            let version = format!("Earmark {}", crate::package::VERSION);
+            let page = page.replacen(&version, "Earmark VERSION", 1);
+            golden!(&format!("{name}.{section}"), masked(&page));
+        }
+    }
 
     const HELP: &str = "Verifies things\n\nUsage: x <COMMAND>\n\nCommands:\n  status  Say\n          more\n  \
                         verify  Decide\n  help    Print\n\nOptions:\n  -h, --help  Print help\n\nExit codes:\n  0  done\n";
