@@ -1,4 +1,4 @@
-//! What the targets share.
+//! Parts that the targets share.
 
 use earmark_manifest::{
     class::PathClass,

@@ -60,15 +60,16 @@ const DOUBTS: usize = 256;
 /// Returns whether a verification with this gate reads the content of a regular file.
 pub(crate) fn reads(gate: Gate, class: PathClass, is_critical: impl FnOnce() -> bool) -> bool {
     match (gate, class) {
-        (Gate::Signature, _) => false,
+        // Nothing is signed of the content of the classes that are named here.
+        (Gate::Signature, _)
+        | (_, PathClass::Mutable | PathClass::Generated | PathClass::State | PathClass::Seal) => {
+            false
+        }
         // Rendered files are few, and their record is at hand.
-        (_, PathClass::Rendered) | (Gate::Full, PathClass::Sealed) => true,
+        (Gate::Critical | Gate::Full, PathClass::Rendered) | (Gate::Full, PathClass::Sealed) => {
+            true
+        }
         (Gate::Critical, PathClass::Sealed) => is_critical(),
-        // Nothing is signed of the content of other classes.
-        (
-            Gate::Critical | Gate::Full,
-            PathClass::Mutable | PathClass::Generated | PathClass::State | PathClass::Seal,
-        ) => false,
     }
 }
 

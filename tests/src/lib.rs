@@ -21,6 +21,7 @@ pub mod overlay;
 pub mod packer;
 pub mod peak;
 pub mod prometheus;
+pub mod rpm;
 pub mod vm;
 
 use std::{

@@ -265,10 +265,10 @@ fn hostile_report_files_are_counted_unusable_and_escaped_in_golden_output() {
     assert_eq!(status["reports"]["unusable"]["count"], 11);
     let first = status["reports"]["unusable"]["first"].as_object().unwrap();
     let why = |number: u64| first[&other(number)].as_str().unwrap();
-    let mut texts: String = (1..=11)
-        .filter(|&number| first.contains_key(&other(number)))
-        .map(|number| format!("{number:>2} {}\n", why(number)))
-        .collect();
+    let mut texts = String::new();
+    for number in (1..=11).filter(|&number| first.contains_key(&other(number))) {
+        texts += &format!("{number:>2} {}\n", why(number));
+    }
     let page = fleet.status(&["--format", "html"]).must(0).out;
     assert!(
         !page.contains("<script") && page.contains("&lt;script&gt;"),

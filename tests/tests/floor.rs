@@ -240,7 +240,7 @@ fn manifest_of_another_architecture_than_the_root_is_a_violation() {
     assert!(full.contains(&identity.to_owned()), "{full:?}");
 }
 
-/// What lies beside the seal no signature covers: who keeps the trust file compares.
+/// Files beside the seal have no signature: whoever keeps the trust file compares them.
 #[test]
 fn root_that_believes_more_than_the_given_trust_file_is_a_violation_with_a_golden_text() {
     let bench = Bench::sealed();

@@ -166,7 +166,7 @@ fn none_of(names: &[String]) -> Seen {
     }
 }
 
-/// Whose a file in a spool is.
+/// Owner of a file in a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spool {
     /// Its name is that of the account, as `crontab` has it; its owner differs from one cron to another.

@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// What `measure` and `seal` need to know.
+/// Arguments that `measure` and `seal` share.
 #[derive(Debug, clap::Args)]
 pub struct MeasureArgs {
     /// The root directory of the image

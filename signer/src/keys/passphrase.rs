@@ -21,7 +21,7 @@ use crate::{
 /// A passphrase longer than this is a file that was not meant.
 const LONGEST: usize = 1024;
 
-/// Where passphrases come from.
+/// Sources of passphrases.
 #[derive(Debug, Default, clap::Args)]
 pub struct PassphraseArgs {
     /// A file whose first line is the passphrase of the encrypted keys, or the

@@ -107,7 +107,7 @@ impl Host {
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// What a lesson says, with a word for the digest.
+    /// The text of a lesson, with a word for the digest.
     fn said(&self, lesson: &Lesson) -> String {
         let digest = self.manifest.digest().to_string();
         lesson.to_string().replace(&digest, "sha256:DIGEST")

@@ -28,7 +28,7 @@ super::facts! {
     NO_DOCUMENT = "no such document";
     /// The instance has no role whose credentials S3 could be asked with.
     NO_ROLE = "credentials of an instance role";
-    /// Which instance this is, is not known yet.
+    /// The id of the instance is not known yet.
     NO_INSTANCE = "the id of this instance";
     /// Only `https` is spoken with a service that takes credentials.
     ONLY_HTTPS = "only https";

@@ -76,7 +76,7 @@ super::facts! {
     LOCKS_ROW = "Locks";
     /// The same, whichever the name and the image are.
     IMMUTABLE = "this host is the immutable image";
-    /// What a package manager's name says on a locked host.
+    /// The answer of a package manager's name on a locked host.
     IMMUTABLE_IMAGE = "{}: this host is the immutable image {}: to change it, bake a new version and replace the host (see 'earmark-agent status')";
 
     /// A grant opened its locks.

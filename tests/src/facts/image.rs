@@ -13,7 +13,7 @@ super::facts! {
     SAME_LABEL = "has the same label as";
     /// Another volume has the root's UUID.
     SAME_UUID = "has the same UUID as";
-    /// Which of two a machine boots, nobody knows.
+    /// A machine may boot either of two.
     BOOT_EITHER = "a machine may boot either";
     /// The image has no such partition.
     NO_SUCH_PARTITION = "partition {} does not exist";

@@ -1,61 +1,33 @@
 //! `earmark diff` by package, on a root whose database rpm itself wrote.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use earmark_tests::{Bench, run};
+use earmark_tests::{Bench, rpm::Package};
 
-/// RPM spec of the two versions of a package.
-const SPEC: &str = "\
-Name: web
-Version: %{version_to_build}
-Release: 1
-Summary: A package
-License: MIT
-BuildArch: noarch
-%description
-A package.
-%install
+/// A version of a package, one of whose files has the version in it.
+fn web(version: &str) -> Package<'_> {
+    Package {
+        name: "web",
+        version,
+        install: "\
 mkdir -p %{buildroot}/usr/bin %{buildroot}/usr/share/web
-echo 'web %{version_to_build}' > %{buildroot}/usr/bin/web
+echo 'web %{version}' > %{buildroot}/usr/bin/web
 echo 'the same in both' > %{buildroot}/usr/share/web/notice
-%files
-%attr(0755,root,root) /usr/bin/web
-/usr/share/web/notice
-";
-
-fn build(bench: &Bench, version: &str) {
-    fs::write(bench.path("web.spec"), SPEC).unwrap();
-    let top = format!("_topdir {}", bench.path("rpmbuild").display());
-    let version = format!("version_to_build {version}");
-    let args = ["--quiet", "-bb", "-D", &top, "-D", &version, "web.spec"];
-    run("rpmbuild", args, Some(&bench.path(""))).must(0);
-}
-
-fn install(bench: &Bench, root: &Path, version: &str) {
-    let package = format!("rpmbuild/RPMS/noarch/web-{version}-1.noarch.rpm");
-    let root = root.display().to_string();
-    let args = [
-        "--root",
-        &root,
-        "--dbpath",
-        "/usr/lib/sysimage/rpm",
-        "--upgrade",
-        "--replacefiles",
-        "--nodeps",
-        &package,
-    ];
-    run("rpm", args, Some(&bench.path(""))).must(0);
+",
+        files: "%attr(0755,root,root) /usr/bin/web\n/usr/share/web/notice\n",
+    }
 }
 
 #[test]
 fn privileged_diff_names_the_rpm_package_that_changed() {
     let old = Bench::new();
     for version in ["1", "2"] {
-        build(&old, version);
+        web(version).build(&old);
     }
-    install(&old, &old.root(), "1");
+    let how = ["--upgrade", "--replacefiles"];
+    web("1").install(&old, &old.root(), &how);
     let new = old.copy();
-    install(&new, &new.root(), "2");
+    web("2").install(&new, &new.root(), &how);
     new.write("usr/bin/helper", b"of no package\n");
     for bench in [&old, &new] {
         bench.seal().must(0);
@@ -81,26 +53,22 @@ fn privileged_diff_names_the_rpm_package_that_changed() {
     assert!(!same.contains("/usr/bin/web"), "{same}");
 }
 
-/// RPM spec of a package with an example key and a configuration.
-const LEAKY: &str = "\
-Name: leaky
-Version: 1
-Release: 1
-Summary: A package
-License: MIT
-BuildArch: noarch
-%description
-A package.
-%install
+/// A package with an example key and a configuration, whose scriptlet makes another key.
+const LEAKY: Package<'_> = Package {
+    name: "leaky",
+    version: "1",
+    install: "\
 mkdir -p %{buildroot}/usr/share/leaky %{buildroot}/etc/default
-cp %{key} %{buildroot}/usr/share/leaky/example.pem
+cp %{_topdir}/../key.pem %{buildroot}/usr/share/leaky/example.pem
 echo 'API_TOKEN=0123456789abcdef' > %{buildroot}/etc/default/leaky
-%files
+",
+    files: "\
 /usr/share/leaky/example.pem
 %config(noreplace) /etc/default/leaky
 %post
 cp /usr/share/leaky/example.pem /etc/leaky.pem || :
-";
+",
+};
 
 const KEY: &str = "\
 -----BEGIN PRIVATE KEY-----
@@ -112,26 +80,10 @@ MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 #[test]
 fn privileged_lint_lets_unchanged_content_of_rpm_packages_pass() {
     let bench = Bench::new();
-    fs::write(bench.path("leaky.spec"), LEAKY).unwrap();
     fs::write(bench.path("key.pem"), KEY).unwrap();
-    let top = format!("_topdir {}", bench.path("rpmbuild").display());
-    let key = format!("key {}", bench.path("key.pem").display());
-    let args = ["--quiet", "-bb", "-D", &top, "-D", &key, "leaky.spec"];
-    run("rpmbuild", args, Some(&bench.path(""))).must(0);
+    LEAKY.build(&bench);
+    LEAKY.install(&bench, &bench.root(), &["--install", "--noscripts"]);
     let root = bench.root().display().to_string();
-    let database = "/usr/lib/sysimage/rpm";
-    let package = "rpmbuild/RPMS/noarch/leaky-1-1.noarch.rpm";
-    let args = [
-        "--root",
-        &root,
-        "--dbpath",
-        database,
-        "--install",
-        "--nodeps",
-        "--noscripts",
-        package,
-    ];
-    run("rpm", args, Some(&bench.path(""))).must(0);
 
     let errors = || {
         let said = bench.earmark(&["lint", "--root", &root]).out;

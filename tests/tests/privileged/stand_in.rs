@@ -12,7 +12,7 @@ use earmark_manifest::{
     class::{PathClass, RuleKind},
     profile::{Profile, ReasonedRule},
 };
-use earmark_tests::{Bench, run};
+use earmark_tests::{Bench, rpm::Package, run};
 
 const FAMILY: [(&str, &str); 3] = [
     ("amazon-linux-2023", "ID=\"amzn\"\nVERSION_ID=\"2023\"\n"),
@@ -79,21 +79,15 @@ const BESIDE_UBUNTU: [&str; 12] = [
     "var/lib/apt/lists/x_Packages",
 ];
 
-const PACKAGE: &str = "\
-Name: crypto-policies
-Version: 1
-Release: 1
-Summary: A package
-License: MIT
-BuildArch: noarch
-%description
-A package.
-%install
+const POLICIES: Package<'_> = Package {
+    name: "crypto-policies",
+    version: "1",
+    install: "\
 mkdir -p %{buildroot}/usr/share/crypto-policies
 echo DEFAULT > %{buildroot}/usr/share/crypto-policies/DEFAULT
-%files
-/usr/share/crypto-policies/DEFAULT
-";
+",
+    files: "/usr/share/crypto-policies/DEFAULT\n",
+};
 
 fn profile(name: &str) -> Profile {
     let found = Profile::all().find(|profile| profile.name() == name);
@@ -158,23 +152,8 @@ fn root_of(name: &str, os_release: &str, beside: &[&str]) -> Bench {
 /// The root of a distribution of the RPM family, with its database and labels.
 fn stand_in(name: &str, os_release: &str) -> Bench {
     let bench = root_of(name, os_release, &BESIDE);
-    let root = bench.root();
-    fs::write(bench.path("crypto-policies.spec"), PACKAGE).unwrap();
-    let top = format!("_topdir {}", bench.path("rpmbuild").display());
-    let args = ["--quiet", "-bb", "-D", &top, "crypto-policies.spec"];
-    run("rpmbuild", args, Some(&bench.path(""))).must(0);
-    let place = root.display().to_string();
-    let package = "rpmbuild/RPMS/noarch/crypto-policies-1-1.noarch.rpm";
-    let args = [
-        "--root",
-        &place,
-        "--dbpath",
-        "/usr/lib/sysimage/rpm",
-        "--install",
-        "--nodeps",
-        package,
-    ];
-    run("rpm", args, Some(&bench.path(""))).must(0);
+    POLICIES.build(&bench);
+    POLICIES.install(&bench, &bench.root(), &["--install"]);
     label(&bench, "system_u:object_r:usr_t:s0", "root");
     bench
 }

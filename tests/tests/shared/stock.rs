@@ -30,7 +30,7 @@ pub const METADATA: [(&str, &str); 13] = [
 pub const TIMERS: &str = "for timer in $(systemctl list-unit-files --type=timer --plain --no-legend | cut -d' ' -f1 | grep -v @); do \
      timeout 60 systemctl start \"$(systemctl show --property=Unit --value $timer)\" || echo \"$timer: $?\"; done";
 
-/// How a declaration goes on that lets somebody in: by the account that the image has. What cloud-init says in root's own file
+/// The rest of a declaration that lets somebody in: by the account that the image has. What cloud-init says in root's own file
 /// lets nobody in.
 pub const LETS_IN: &str = r#"
 [[tree.generated]]

@@ -94,7 +94,7 @@ impl Bench {
         Store::read(&root).unwrap().write(&root, &kept).unwrap();
     }
 
-    /// Where the host stands; nothing, if it could not decide.
+    /// The host's state in the channel; nothing, if it could not decide.
     fn state(&self) -> Option<ChannelState> {
         let root = self.root.open();
         let policy = Policy::of(&root);

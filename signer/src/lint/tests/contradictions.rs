@@ -25,7 +25,7 @@ fn class(rules: &RuleSet, path: &str) -> PathClass {
     rules.class_of(&path)
 }
 
-/// What is `mutable` without `appears` must be in the image, and lint asks for it not to be.
+/// A path that is `mutable` without `appears` must be in the image, and lint asks for it not to be.
 #[test]
 fn no_profile_requires_what_lint_calls_an_identity_or_a_secret() {
     for profile in Profile::all() {
@@ -46,7 +46,7 @@ fn no_profile_requires_what_lint_calls_an_identity_or_a_secret() {
     }
 }
 
-/// What `--fix` removed and a host makes again may appear, or was no host's to make.
+/// A path that `--fix` removed and a host makes again may appear, or was no host's to make.
 #[test]
 fn no_profile_requires_what_fix_removes() {
     let mut removed = 0;
@@ -67,7 +67,7 @@ fn no_profile_requires_what_fix_removes() {
     assert!(removed >= 10, "{removed}");
 }
 
-/// What a profile lets a host write is no error, as it is before the first boot: it is not there.
+/// A path that a profile lets a host write is no error, as it is before the first boot: it is not there.
 #[test]
 fn root_without_what_a_profile_lets_appear_has_no_error() {
     for profile in Profile::all() {

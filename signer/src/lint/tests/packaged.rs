@@ -130,7 +130,7 @@ fn identity_of_a_host_is_an_error_whoever_brought_it() {
     assert_eq!(errors(&bench.lint()), before);
 }
 
-/// What a maintainer script makes is in no list of its package, as Debian's ssl-cert makes its key.
+/// A file that a maintainer script makes is in no list of its package, as Debian's ssl-cert makes its key.
 #[test]
 fn key_that_a_maintainer_script_made_is_an_error() {
     let bench = Bench::new(&[File("etc/ssl/private/ssl-cert-snakeoil.key", KEY)]);

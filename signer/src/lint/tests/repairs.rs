@@ -38,7 +38,7 @@ fn fix_repairs_every_fixable_finding_and_is_idempotent() {
     }
 }
 
-/// What `--fix` takes away because each host makes its own, each profile lets a host make.
+/// Files that `--fix` takes away because each host makes its own are those that each profile lets a host make.
 #[test]
 fn profiles_accept_what_hosts_make_again_after_fix() {
     const OF_HOSTS: [&str; 4] = [

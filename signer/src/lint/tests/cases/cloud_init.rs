@@ -1,4 +1,4 @@
-//! What cloud-init writes, by its configuration in the image and by a distribution's own.
+//! Files that cloud-init writes, by its configuration in the image and by a distribution's own.
 
 use super::{
     super::Put::{File, Link},
