@@ -312,9 +312,7 @@ fn privileged_relabelled_root_is_one_finding_and_free_paths_have_any_label() {
         );
     }
     let found = bench.verify().must(10).violations();
-    let helpers = ["xattr /usr/bin/helper", "xattr /usr/bin/helper-2"];
-    let others = ["xattr /usr/bin/web", "xattr /usr/lib/os-release"];
-    assert_eq!(found, [helpers, others].concat());
+    assert_eq!(found, some.map(|path| format!("xattr /{path}")));
     label(&bench, "system_u:object_r:default_t:s0", "root");
     let told = bench.verify().must(10);
     assert_eq!(told.violations(), ["xattr /"]);
