@@ -89,7 +89,7 @@ pub fn privileged_packages() -> Result<()> {
 pub fn vm() -> Result<String> {
     must_be_root("vm_")?;
     vm_packages()?;
-    real_tests("vm_", 3)
+    real_tests("vm_", 2)
 }
 
 pub fn vm_packages() -> Result<()> {
@@ -145,8 +145,8 @@ fn must_be_root(prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests whose names start so, with everything that they are promised; see `tests/`. `at_a_time` are more than the
-/// two processors of CI: containers wait for each other, and machines for their hosts' timers.
+/// Runs the tests whose names start so, with everything that they are promised; see `tests/`. Those `at_a_time` may be more
+/// than the processors of CI: containers wait for each other.
 fn real_tests(prefix: &str, at_a_time: usize) -> Result<String> {
     // The agent's own are for what no command of it does by itself: one lock, in a namespace.
     let tests = "test --package earmark-tests --package earmark-agent --locked --no-fail-fast --";
