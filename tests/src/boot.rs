@@ -6,9 +6,10 @@ mod seen;
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ pub use self::{
 };
 use crate::{
     run,
-    vm::{Console, DONE, FAST, Initrd, Machine, Vm},
+    vm::{Console, DONE, FAST, Initrd, Machine, PLAIN, Vm},
 };
 
 const OBSERVE: &str = include_str!("boot/observe.sh");
@@ -96,6 +97,17 @@ impl Default for Boot<'_> {
     }
 }
 
+impl Sealing {
+    /// A boot of an image that is sealed so, with the words that it signs, or, if it signs none, with those that need no
+    /// signature.
+    pub fn plain_boot(&self) -> Boot<'static> {
+        Boot {
+            words: if self.cmdline.is_empty() { PLAIN } else { FAST },
+            ..Boot::default()
+        }
+    }
+}
+
 /// A shell condition: READY, and the agent's verdict.
 pub fn verdict(word: &str) -> String {
     format!("idle && grep -q '\"verdict\": \"{word}\"' /run/earmark/status.json")
@@ -108,11 +120,27 @@ pub fn image() -> &'static Image {
 }
 
 /// A disk of a test's own that has booted once, as it was signed: the control of what is then done to it.
+///
+/// Each sealing boots once in a program of tests, and whoever asks has a copy of that disk: the same bytes, whose boot was good.
 #[track_caller]
 pub fn lived(sealing: &Sealing, name: &str) -> Disk<'static> {
-    let disk = Disk::new(image(), sealing, name);
-    disk.boot(&Boot::default()).settled().must_be_good();
-    disk
+    type Once = Arc<OnceLock<PathBuf>>;
+    static LIVED: Mutex<BTreeMap<PathBuf, Once>> = Mutex::new(BTreeMap::new());
+    // Kept beside what it was made of, and taken away with that.
+    let path = image().disk(sealing).with_extension("lived");
+    let once = {
+        let mut lived = LIVED.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lived.entry(path.clone()).or_default())
+    };
+    // Where it fails it is kept for nobody: the next test boots it anew, and says so of itself.
+    let original = once.get_or_init(|| {
+        let disk = Disk::new(image(), sealing, &format!("lived-{}", sealing.name));
+        disk.boot(&sealing.plain_boot()).settled().must_be_good();
+        // At once: another program of tests may have its own there, and somebody who copies it.
+        fs::rename(disk.path(), &path).expect("a disk");
+        path
+    });
+    Disk::copy_of(original, image(), name)
 }
 
 /// A disk of a test's own, to boot and to tamper with.

@@ -113,8 +113,8 @@ probes! {
         "port 2222 needs no privilege";
     Commands [Packages]
         "commands of package managers",
-        "links in `/usr/sbin`", Root,
-        "root's directory";
+        "links in `/usr/sbin`, or where that is a link, in `/usr/local/bin`; sudo's search path", Root,
+        "root's directories, root's file";
     CrontabsOfRoot [Schedules]
         "crontabs of root",
         "spools of cron, incron, fcron", Root,

@@ -5,13 +5,9 @@
 //! units did: that is for the sealed directories to be read-only.
 
 pub mod answer;
+mod commands;
 
-use super::{
-    actions::LockActions,
-    cause::Probe,
-    item::{Item, Seen, Strength, Unseen},
-    look::{Look, few},
-};
+use super::{actions::LockActions, item::Item, look::Look};
 
 pub(super) const LOCK: LockActions = LockActions {
     units: Some(|_| masks()),
@@ -20,13 +16,6 @@ pub(super) const LOCK: LockActions = LockActions {
     open: None,
     probe: |target| probe(target.look),
 };
-
-/// Directory of the package managers that the agent answers for.
-const PROGRAMS: &str = "usr/bin";
-/// Directory of the links that stand in for them.
-const STAND_INS: &str = "usr/sbin";
-/// Target of each link.
-const AGENT: &str = "../bin/earmark-agent";
 
 /// Units that install, upgrade, or fetch what is to be installed. A timer is masked with its
 /// service: something else may start that.
@@ -151,36 +140,7 @@ fn probe(look: &Look<'_>) -> Vec<Item> {
     let units = UPGRADERS
         .iter()
         .flat_map(|(name, units)| look.masked_units(name, units));
-    let answers = Item::new(
-        Probe::Commands,
-        "commands",
-        "answered for",
-        format!("links in /{STAND_INS}"),
-        answers(look).unwrap_or_else(Seen::from),
-    );
-    units.chain([answers]).collect()
-}
-
-/// Checks that each package manager that is there has a link to the agent.
-fn answers(look: &Look<'_>) -> Result<Seen, Unseen> {
-    let (mut answered, mut silent) = (Vec::new(), Vec::new());
-    for name in answer::names() {
-        if !look.exists(&format!("{PROGRAMS}/{name}"))? {
-            continue;
-        }
-        let link = look.link(&format!("{STAND_INS}/{name}"))?;
-        let names = match link.as_deref() {
-            Some(AGENT) => &mut answered,
-            // A link to another program counts as none: root's path would find that one first.
-            _ => &mut silent,
-        };
-        names.push(name.to_owned());
-    }
-    Ok(match (&*answered, &*silent) {
-        ([], []) => Seen::Absent("no package manager".to_owned()),
-        (answered, []) => Seen::Shut(Strength::Reversible, few(answered)),
-        (_, silent) => Seen::Open(format!("no answer for {}", few(silent))),
-    })
+    units.chain([commands::item(look)]).collect()
 }
 
 #[cfg(test)]
@@ -250,26 +210,6 @@ mod tests {
             let open = (unit.to_owned(), LockState::NotEnforced);
             assert_eq!(states(&root), [open]);
         }
-    }
-
-    #[test]
-    fn installed_package_manager_without_a_stand_in_command_is_open() {
-        let root = TestRoot::bare();
-        let seen = || {
-            let root = root.open();
-            answers(&Look::new(&root)).unwrap()
-        };
-        assert!(matches!(seen(), Seen::Absent(_)));
-        root.write("/usr/bin/apt", b"");
-        root.write("/usr/bin/dpkg", b"");
-        root.link("/usr/sbin/apt", "../bin/earmark-agent");
-        assert_eq!(seen(), Seen::Open("no answer for dpkg".to_owned()));
-        root.link("/usr/sbin/dpkg", "/bin/true");
-        assert_eq!(seen(), Seen::Open("no answer for dpkg".to_owned()));
-        root.remove("/usr/sbin/dpkg");
-        root.link("/usr/sbin/dpkg", "../bin/earmark-agent");
-        let answered = "apt, dpkg".to_owned();
-        assert_eq!(seen(), Seen::Shut(Strength::Reversible, answered));
     }
 
     #[test]

@@ -84,8 +84,8 @@ fn disk(to: &Path, parts: &[Part]) {
     }
 }
 
-fn file_system(kind: &str, root: &Path, to: &Path) {
-    let (root, to) = (root.display(), to.display());
+fn file_system(kind: &str, root: &Path, image: &Path) {
+    let (root, to) = (root.display(), image.display());
     if kind == "ext4" {
         return shell(&format!("mke2fs -q -t ext4 -d '{root}' '{to}'"));
     }
@@ -93,6 +93,7 @@ fn file_system(kind: &str, root: &Path, to: &Path) {
         "mkfs.xfs -q '{to}' && mkdir '{to}.at' && mount -o loop '{to}' '{to}.at' && \
          cp -a '{root}/.' '{to}.at/' && umount '{to}.at' && rmdir '{to}.at'"
     ));
+    nothing_is_left(image);
 }
 
 fn shell(script: &str) {

@@ -17,6 +17,7 @@ mod image;
 mod keys;
 mod kms;
 mod lockdown;
+mod merged_sbin;
 mod opened;
 mod operators;
 mod others;

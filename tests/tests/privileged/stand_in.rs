@@ -269,6 +269,35 @@ fn privileged_selinux_labels_are_sealed_whole() {
     }
 }
 
+/// `restorecon`, or whoever writes a free path under a policy, gives it a label of the policy's.
+#[test]
+fn privileged_relabelled_root_is_one_finding_and_free_paths_have_any_label() {
+    let (name, os_release) = FAMILY[2];
+    let bench = stand_in(name, os_release);
+    bench.seal().must(0);
+    label(
+        &bench,
+        "unconfined_u:object_r:etc_runtime_t:s0",
+        "root/etc/alternatives/editor",
+    );
+    bench.verify().must(0);
+    // The control: three are told one by one.
+    let some = ["usr/bin/helper", "usr/bin/web", "usr/lib/os-release"];
+    for path in some {
+        label(
+            &bench,
+            "system_u:object_r:default_t:s0",
+            &format!("root/{path}"),
+        );
+    }
+    let found = bench.verify().must(10).violations();
+    assert_eq!(found, some.map(|path| format!("xattr /{path}")));
+    label(&bench, "system_u:object_r:default_t:s0", "root");
+    let told = bench.verify().must(10);
+    assert_eq!(told.violations(), ["xattr /"]);
+    assert!(told.out.contains("relabelled: "), "{}", told.out);
+}
+
 #[test]
 fn privileged_learn_bundle_of_a_stand_in_names_rpm_packages() {
     let (name, os_release) = FAMILY[0];

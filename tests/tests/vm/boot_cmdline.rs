@@ -2,10 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use earmark_tests::{
-    boot::{Boot, Disk, QUARANTINE, QUARANTINED, Sealing, Seen, image, lived},
-    vm::PLAIN,
-};
+use earmark_tests::boot::{Boot, Disk, QUARANTINE, QUARANTINED, Sealing, Seen, image, lived};
 
 /// An image of before command lines were signed, or of an owner who signs none.
 const UNSIGNED: Sealing = Sealing {
@@ -17,31 +14,25 @@ const UNSIGNED: Sealing = Sealing {
 /// Boots without `words` and then with them, into quarantine, for the one reason that they are there.
 #[track_caller]
 fn refused(name: &str, words: &str) -> Seen {
-    let disk = lived(&QUARANTINE, name);
-    refuse(&disk, &Boot::default(), words)
+    refuse(&QUARANTINE, name, words)
 }
 
 /// The same on an image that signs no line.
 #[track_caller]
 fn refused_by_the_table(name: &str, words: &str) -> Seen {
-    let disk = Disk::new(image(), &UNSIGNED, name);
-    let plain = Boot {
-        words: PLAIN,
-        ..Boot::default()
-    };
-    disk.boot(&plain).settled().must_be_good();
-    refuse(&disk, &plain, words)
+    refuse(&UNSIGNED, name, words)
 }
 
 #[track_caller]
-fn refuse(disk: &Disk, plain: &Boot<'_>, words: &str) -> Seen {
+fn refuse(sealing: &Sealing, name: &str, words: &str) -> Seen {
+    let disk = lived(sealing, name);
     // What starts systemd after it did something else: the initrd here takes `init=` as a shell reads it.
     disk.change(|root| symlink("/sbin/init", root.join("srv/data/evil")).unwrap());
     let seen = disk
         .boot(&Boot {
             until: QUARANTINED,
             append: words,
-            ..plain.clone()
+            ..sealing.plain_boot()
         })
         .settled();
     seen.must_be_quarantined();

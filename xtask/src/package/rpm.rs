@@ -10,7 +10,7 @@ use crate::apt;
 use crate::package::VERSION;
 use crate::package::deb::{RELOAD, STOP};
 use crate::package::stage::Stage;
-use crate::package::table::{Package, Service, Source};
+use crate::package::table::{Package, STAND_IN_TARGET, Service, Source};
 use crate::run::Run;
 
 /// Settings that make the same bytes on every machine, and leave the files as they are: what the
@@ -74,15 +74,16 @@ fn spec(stage: &Stage) -> String {
         dir = stage.dir.display(),
     );
     if let Some(service) = package.service {
-        spec.push_str(&scripts(service));
+        spec.push_str(&scripts(package, service));
     }
     spec.push_str(&files(package));
     spec
 }
 
 /// The same steps as those of the .deb; see there. `$1` counts the versions that stay.
-fn scripts(service: &Service) -> String {
+fn scripts(package: &Package, service: &Service) -> String {
     let units = service.units;
+    let (link, unlink) = stand_ins(package);
     format!(
         "%post\n\
          systemd-sysusers earmark.conf\n\
@@ -93,8 +94,45 @@ fn scripts(service: &Service) -> String {
          %preun\n\
          [ \"$1\" -eq 0 ] || exit 0\n\
          {STOP}\
-         systemctl --root=/ --no-reload disable {units}\n\n"
+         systemctl --root=/ --no-reload disable {units}\n\
+         {unlink}\n\
+         %posttrans\n\
+         {link}\n"
     )
+}
+
+/// Scripts that make the links in the place of package managers, and that take them away.
+///
+/// No files of the package: where `/usr/sbin` is a link to `bin`, rpm would hold them against those of dnf and rpm, and
+/// refuse the package. They are made last, when an older version that had them as files has taken these away.
+fn stand_ins(package: &Package) -> (String, String) {
+    let items = package.items.iter();
+    let items = items.filter(|item| matches!(item.source, Source::StandIn));
+    let names: Vec<&str> = items
+        .filter_map(|item| item.path.strip_prefix("/usr/sbin/"))
+        .collect();
+    let names = names.join(" ");
+    // As the lock `packages` looks for them (agent/src/lockdown/packages/commands.rs).
+    let link = format!(
+        "directory=/usr/sbin target={STAND_IN_TARGET}\n\
+         if [ -L /usr/sbin ]; then\n    \
+             directory=/usr/local/bin target=/usr/bin/earmark-agent\n\
+         fi\n\
+         if [ -d $directory ]; then\n    \
+             for name in {names}; do\n        \
+                 # What somebody else has put there stays.\n        \
+                 [ -e $directory/$name ] || [ -L $directory/$name ] || ln -s $target $directory/$name\n    \
+             done\n\
+         fi\n"
+    );
+    let unlink = format!(
+        "for name in {names}; do\n    \
+             for path in /usr/sbin/$name /usr/local/bin/$name; do\n        \
+                 if [ -L $path ] && [ $path -ef /usr/bin/earmark-agent ]; then rm -f $path; fi\n    \
+             done\n\
+         done\n"
+    );
+    (link, unlink)
 }
 
 fn files(package: &Package) -> String {
@@ -103,6 +141,7 @@ fn files(package: &Package) -> String {
         let (path, mode) = (item.path, item.mode);
         let _ = match item.source {
             Source::Link(_) => writeln!(list, "{path}"),
+            Source::StandIn => writeln!(list, "%exclude {path}"),
             Source::Directory => writeln!(list, "%dir %attr({mode:04o}, root, root) {path}"),
             Source::Manual(_) => writeln!(list, "%doc %attr({mode:04o}, root, root) {path}"),
             Source::Program | Source::File(_) => {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::architecture::Architecture;
 use crate::package::man;
-use crate::package::table::{Item, Package, Source};
+use crate::package::table::{Item, Package, STAND_IN_TARGET, Source};
 use crate::run::Run;
 
 /// Programs to package.
@@ -65,6 +65,7 @@ impl Stage {
         }
         match item.source {
             Source::Link(target) => return Ok(symlink(target, &to)?),
+            Source::StandIn => return Ok(symlink(STAND_IN_TARGET, &to)?),
             Source::Directory => fs::create_dir(&to)?,
             Source::Program => {
                 fs::copy(program, &to)?;

@@ -42,8 +42,13 @@ pub enum Source {
     Manual(u8),
     /// A symbolic link to there. Its mode is the kernel's.
     Link(&'static str),
+    /// A symbolic link that answers for the program of its name, which is what root's path has first.
+    StandIn,
     Directory,
 }
+
+/// Target of every [`Source::StandIn`].
+pub const STAND_IN_TARGET: &str = "../bin/earmark-agent";
 
 /// All packages.
 pub const PACKAGES: &[Package] = &[
@@ -76,7 +81,8 @@ pub const PACKAGES: &[Package] = &[
                 Source::Link("../../../bin/earmark-agent"),
             ),
             // It answers in the place of package managers: root's path has this directory before
-            // theirs, also under sudo.
+            // theirs, also under sudo. The .rpm makes them by a script, since where this directory is a link to
+            // theirs (Fedora 42, Amazon Linux 2027) they would be their files.
             stand_in("/usr/sbin/apt"),
             stand_in("/usr/sbin/apt-get"),
             stand_in("/usr/sbin/aptitude"),
@@ -208,7 +214,7 @@ const fn unit(path: &'static str, source: &'static str) -> Item {
 }
 
 const fn stand_in(path: &'static str) -> Item {
-    item(path, 0o777, Source::Link("../bin/earmark-agent"))
+    item(path, 0o777, Source::StandIn)
 }
 
 const fn copyright(path: &'static str) -> Item {

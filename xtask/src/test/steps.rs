@@ -55,7 +55,7 @@ pub fn advisories() -> Result<String> {
 pub fn privileged() -> Result<String> {
     must_be_root("privileged_")?;
     privileged_packages()?;
-    real_tests("privileged_")
+    real_tests("privileged_", 4)
 }
 
 pub fn privileged_packages() -> Result<()> {
@@ -89,7 +89,7 @@ pub fn privileged_packages() -> Result<()> {
 pub fn vm() -> Result<String> {
     must_be_root("vm_")?;
     vm_packages()?;
-    real_tests("vm_")
+    real_tests("vm_", 2)
 }
 
 pub fn vm_packages() -> Result<()> {
@@ -145,12 +145,14 @@ fn must_be_root(prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests whose names start so, with everything that they are promised; see `tests/`.
-fn real_tests(prefix: &str) -> Result<String> {
+/// Runs the tests whose names start so, with everything that they are promised; see `tests/`. Those `at_a_time` may be more
+/// than the processors of CI: containers wait for each other.
+fn real_tests(prefix: &str, at_a_time: usize) -> Result<String> {
     // The agent's own are for what no command of it does by itself: one lock, in a namespace.
     let tests = "test --package earmark-tests --package earmark-agent --locked --no-fail-fast --";
     let tests = tools::cargo(tests)
-        .args([prefix, "--test-threads=2"])
+        .arg(prefix)
+        .arg(format!("--test-threads={at_a_time}"))
         .env("EARMARK_BIN_DIR", tools::programs()?)
         .env("EARMARK_PACKAGES", package::all()?)
         .env("EARMARK_PACKAGES_AARCH64", package::quick(FOREIGN)?)
