@@ -11,6 +11,7 @@ use earmark_manifest::{
     class::PathClass,
     declaration::Gate,
     entry::{Entry, LinkGroup, Node, Owner},
+    fsverity::ENFORCED_ABOVE,
     path::ImagePath,
     tree::TreeError,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Comparison {
     pub(crate) bytes_read: u64,
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
+    /// Sealed files that lack the fs-verity that was promised.
+    pub(crate) unenforced: u64,
 }
 
 /// Reason why a comparison did not finish.
@@ -99,6 +102,7 @@ pub(crate) fn compare(
         files_read: 0,
         bytes_read: 0,
         unread: 0,
+        unenforced: 0,
     };
     walk(&mut comparer).map_err(CompareError::Walk)?;
     comparer.end().map_err(CompareError::Tree)?;
@@ -107,6 +111,7 @@ pub(crate) fn compare(
         files_read: comparer.files_read,
         bytes_read: comparer.bytes_read,
         unread: comparer.unread,
+        unenforced: comparer.unenforced,
     })
 }
 
@@ -138,6 +143,7 @@ struct Comparer<'r> {
     files_read: u64,
     bytes_read: u64,
     unread: u64,
+    unenforced: u64,
 }
 
 /// Names that must share one inode: what is needed of the first, as there may be many groups.
@@ -329,6 +335,13 @@ impl Comparer<'_> {
         };
         if !to_compare || elsewhere {
             return;
+        }
+        if self.terms.promised == Some(seen.stat.device)
+            && entry.class == PathClass::Sealed
+            && content.size > ENFORCED_ABOVE
+            && !seen.stat.verity
+        {
+            self.unenforced = self.unenforced.saturating_add(1);
         }
         if is_read {
             let by = if seen.stat.verity && self.terms.believes_kernel {

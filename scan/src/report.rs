@@ -210,6 +210,7 @@ impl Report {
             bytes_read,
             files_unread,
             files_enforced,
+            files_unenforced,
             files_on_host_word,
             milliseconds,
             ..
@@ -227,6 +228,11 @@ impl Report {
                     0 => String::new(),
                     files => format!("; {files} files enforced by the kernel (fs-verity)"),
                 };
+                let unenforced = match files_unenforced {
+                    0 => String::new(),
+                    1 => "; 1 file lacks the fs-verity that the image declares".to_owned(),
+                    files => format!("; {files} files lack the fs-verity that the image declares"),
+                };
                 let own_word = match files_on_host_word {
                     0 => String::new(),
                     1 => "; 1 file stands on the host's own word".to_owned(),
@@ -234,7 +240,7 @@ impl Report {
                 };
                 let mebibytes = bytes_read / (1024 * 1024);
                 format!(
-                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){enforced}{unread}{own_word}, in {seconds} (gate {gate})"
+                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){enforced}{unenforced}{unread}{own_word}, in {seconds} (gate {gate})"
                 )
             }
         }
