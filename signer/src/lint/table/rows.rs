@@ -5,7 +5,7 @@ use crate::lint::{
     finding::Level::{Error, Warn},
     rules::{
         accounts, agent, classes, cloud_init, environment, histories, identity, known, packages,
-        rewritten, secrets, traces, units,
+        rewritten, secrets, traces, units, verity,
     },
 };
 
@@ -453,6 +453,15 @@ pub static RULES: &[Rule] = &[
         fix: "Declare [boot] cmdline, or run 'earmark measure' in the guest, which records it.",
         fixable: false,
         look: agent::command_line,
+    },
+    Rule {
+        id: "verity-unsupported",
+        level: Error,
+        what: "[boot] verity, and a root or a kernel that has no fs-verity",
+        why: "'install --verity' refuses it; and where another kernel turned the feature on, this one mounts the root read-only.",
+        fix: "Put the root on ext4 or btrfs, and bake a kernel with CONFIG_FS_VERITY; or take [boot] verity out: every file is read then.",
+        fixable: false,
+        look: verity::unsupported,
     },
     Rule {
         id: "locks-out-login",
