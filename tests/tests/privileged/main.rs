@@ -37,3 +37,4 @@ mod strace;
 mod tamper;
 mod template;
 mod units;
+mod verity;
