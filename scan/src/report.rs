@@ -5,7 +5,10 @@ use std::fmt;
 use earmark_manifest::{statement::AgentVersion, verify::VerifiedDeclaration};
 use serde::{Deserialize, Serialize};
 
-use crate::verify::{Counts, Stop, Verdict, Verification};
+use crate::{
+    Violation,
+    verify::{Counts, Stop, Verdict, Verification},
+};
 
 /// Report of a verification. Schema 1; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +143,30 @@ impl Report {
             policy: None,
             boot_id: None,
             time: None,
+        }
+    }
+}
+
+impl Report {
+    /// Adds a violation that no verification found, such as one that the kernel tells of while the host runs. A
+    /// second time it changes nothing.
+    pub fn add(&mut self, violation: &Violation) {
+        let finding = Finding {
+            path: violation.path.to_string(),
+            kind: violation.kind.name().to_owned(),
+            expected: violation.expected.clone(),
+            found: violation.found.clone(),
+        };
+        if self.violations.contains(&finding) {
+            return;
+        }
+        if self.verdict != Verdict::Violated {
+            self.verdict = Verdict::Violated;
+            self.reason = Some(violation.to_string());
+        }
+        self.counts.violations = self.counts.violations.saturating_add(1);
+        if self.violations.len() < LISTED {
+            self.violations.push(finding);
         }
     }
 }
