@@ -41,11 +41,12 @@ const SPOILT: &str = "usr/lib/x86_64-linux-gnu/libcrypto.so.3";
 const BEGIN: &str = r#"
 export PATH=/bin:/sbin:/usr/sbin:/usr/bin
 mkdir /root/run/out
-cp /bin/earmark /bin/earmark-agent /root/run/
+cp /bin/earmark /root/run/signer
+cp /bin/earmark-agent /root/run/
 cp /bin/out.* /trust.toml /root/run/
 for file in /root/run/out.*; do mv "$file" "/root/run/out/${file##*/out.}"; done
 install() {
-    step "$1" chroot /root /run/earmark install /run/out --root / --trust /run/trust.toml --live --json ${2-}
+    step "$1" chroot /root /run/signer install /run/out --root / --trust /run/trust.toml --live --json ${2-}
 }
 verify() {
     step "$1" chroot /root /run/earmark-agent verify --gate full --json
@@ -57,7 +58,7 @@ cold() {
 }
 # Begins a run that enables it, and comes back when the kernel reads the file that takes long.
 begin() {
-    chroot /root /run/earmark install /run/out --root / --trust /run/trust.toml --live --verity > /began 2>&1 &
+    chroot /root /run/signer install /run/out --root / --trust /run/trust.toml --live --verity > /began 2>&1 &
     run=$!
     until ls -l "/proc/$run/fd" | grep -q HOLES; do sleep 0.05; done
 }
@@ -123,6 +124,12 @@ echo 3 > /proc/sys/vm/drop_caches
 step rotten sh -c "cat /root/SPOILT > /dev/null"
 step log sh -c "dmesg | grep fs-verity"
 verify rotten-verified
+look() { step "$1" chroot /root /run/earmark-agent run --corruption; }
+echo "<3>fs-verity (vda, inode $(stat -c %i /root/BUSY)): FILE CORRUPTED! index=3" > /dev/kmsg
+look found
+look found-again
+step record sh -c "cat /root/run/earmark/status.json; echo"
+verify rotten-told
 "#;
 
 struct Host {
@@ -325,14 +332,7 @@ fn vm_fsverity_is_enabled_on_the_whole_root_by_install() {
         assert!(run.err.contains("Operation not permitted"), "{}", run.err);
     }
 
-    // The kernel gives the bytes to nobody, and says so, while its digest is the signed one.
-    let rotten = console_after.step("rotten");
-    assert_ne!(rotten.code, 0);
-    assert!(rotten.err.contains("Input/output error"), "{}", rotten.err);
-    let log = console_after.step("log").must(0).out;
-    println!("{log}");
-    assert!(log.contains("FILE CORRUPTED"), "{log}");
-    counts(&console_after.step("rotten-verified"));
+    must_be_found_corrupted(&console_after);
 
     // Another host believes no kernel, and reads.
     run(
@@ -346,6 +346,34 @@ fn vm_fsverity_is_enabled_on_the_whole_root_by_install() {
         .command("verify --image disk --trust trust.toml --json");
     assert_eq!(offline.code, 10, "{}\n{}", offline.out, offline.err);
     assert_eq!(offline.violations(), [format!("content /{SPOILT}")]);
+}
+
+/// A block that changed beneath is refused to who reads it, and the file is named.
+#[track_caller]
+fn must_be_found_corrupted(console: &Console) {
+    // The kernel gives the bytes to nobody, and says so, while its digest is the signed one.
+    let rotten = console.step("rotten");
+    assert_ne!(rotten.code, 0);
+    assert!(rotten.err.contains("Input/output error"), "{}", rotten.err);
+    let log = console.step("log").must(0).out;
+    println!("{log}");
+    assert!(log.contains("FILE CORRUPTED"), "{log}");
+    counts(&console.step("rotten-verified"));
+    // The look for such messages names the file, once, and believes nobody but the kernel.
+    let found = console.step("found").must(10);
+    assert!(
+        found.err.contains(&format!("/{SPOILT}: a corrupted block")),
+        "{}",
+        found.err
+    );
+    assert!(!found.err.contains(BUSY), "{}", found.err);
+    console.step("found-again").must(0);
+    for step in ["record", "rotten-told"] {
+        let told = console.step(step);
+        assert_eq!(told.violations(), [format!("content /{SPOILT}")], "{step}");
+        assert_eq!(told.json()["verdict"], "violated", "{step}");
+    }
+    console.step("rotten-told").must(10);
 }
 
 /// Counts of a verification that found nothing wrong.
