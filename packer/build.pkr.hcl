@@ -17,6 +17,7 @@ locals {
     "EARMARK_VERSION=${var.image_version}",
     "EARMARK_REVISION=${var.revision}",
     "EARMARK_BUILDER=${var.builder}",
+    "EARMARK_VERITY=${var.verity}",
   ]
   here_environment = [
     "EARMARK=${var.earmark_here}",

@@ -86,6 +86,12 @@ variable "provision" {
   default     = []
 }
 
+variable "verity" {
+  type        = bool
+  description = "Have the kernel enforce the sealed files (fs-verity): for roots on ext4 or btrfs, whose declaration has [boot] verity = true. The guest needs e2fsprogs."
+  default     = false
+}
+
 variable "become" {
   type        = string
   description = "What runs a command as root in the guest; empty, if Packer logs in as root."

@@ -229,6 +229,9 @@ Exit codes 10 and 11 mean what they mean for 'verify', and are only given under
 the policies 'quarantine' and 'halt', once a boot: the service manager acts on
 them.")]
 pub struct RunArgs {
+    /// Look once for sealed files that the kernel found corrupted: the timer's own command
+    #[arg(long, hide = true)]
+    pub corruption: bool,
     /// The root to look at
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -309,9 +312,32 @@ mod tests {
             })
             .collect();
         let expected = [
-            "root", "run", "root", "json", "root", "root", "check", "early", "again", "grants",
-            "root", "json", "once", "print", "root", "root", "root", "json", "gate", "rate",
-            "boot", "again", "ended", "root", "json",
+            "root",
+            "run",
+            "root",
+            "json",
+            "root",
+            "root",
+            "check",
+            "early",
+            "again",
+            "grants",
+            "root",
+            "json",
+            "once",
+            "print",
+            "root",
+            "corruption",
+            "root",
+            "root",
+            "json",
+            "gate",
+            "rate",
+            "boot",
+            "again",
+            "ended",
+            "root",
+            "json",
         ];
         assert_eq!(long, expected);
     }

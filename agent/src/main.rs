@@ -53,6 +53,7 @@ mod host;
 
 mod boot;
 mod cli;
+mod corruption;
 mod exec;
 mod exit;
 mod first_boot;

@@ -23,6 +23,7 @@ use self::{
 use crate::{
     boot::{announce::announce, policy::Policy, verify},
     cli::RunArgs,
+    corruption,
     exec::{self, Ended, Program},
     exit::Exit,
     fleet::grants,
@@ -44,6 +45,9 @@ const UNMARKED: Duration = Duration::from_secs(30);
 /// Runs until SIGTERM, or until the policy has to be carried out.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let root = Root::open(&args.root)?;
+    if args.corruption {
+        return corruption::run(&root);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -126,6 +126,10 @@ pub struct Verify {
     /// Reaction of a host that does not verify.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Reaction of a host whose kernel finds a block of a sealed file corrupted; that of [`Verify::on_failure`], if
+    /// absent. See [`Verify::on_corruption`].
+    #[serde(default)]
+    pub on_corruption: Option<OnFailure>,
     /// Interval at which a running host is verified again; never, if absent.
     #[serde(default)]
     pub every: Option<Interval>,
@@ -139,6 +143,11 @@ impl Verify {
     /// The gate that a boot waits for, declared or by default.
     pub fn gate(&self) -> Gate {
         self.gate.unwrap_or_default()
+    }
+
+    /// The reaction to a corrupted block, declared or by default.
+    pub fn on_corruption(&self) -> OnFailure {
+        self.on_corruption.unwrap_or(self.on_failure)
     }
 }
 

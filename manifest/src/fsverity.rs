@@ -14,6 +14,11 @@ use crate::{
 // The kernel takes other sizes, and salts: this size and no salt are what `fsverity enable` does by itself.
 pub const BLOCK: usize = 4096;
 
+/// Bytes up to which a sealed file is read and not enforced, on an image that declares `boot.verity`: one block. The
+/// kernel keeps the descriptor of such a file in a block of its own, so that to ask for the digest reads as much as
+/// to read the file, and takes a block of the disk besides (measured: docs/bake.md).
+pub const ENFORCED_ABOVE: u64 = 4096;
+
 /// Computes a [`VerityDigest`]. Memory: one open block of digests for each level, at most seven.
 #[derive(Debug, Default)]
 pub struct VerityHasher {

@@ -300,6 +300,10 @@ impl VerifiedDeclaration {
         verify.on_failure = verify.on_failure.max(least);
         if let Some(floor) = floor {
             verify.on_failure = verify.on_failure.max(floor.policy);
+        }
+        // A declaration that is refused does not get away with a milder reaction to this either.
+        verify.on_corruption = verify.on_corruption.map(|own| own.max(verify.on_failure));
+        if let Some(floor) = floor {
             for name in floor.open(&self.declaration) {
                 self.declaration.lockdown.shut(name);
             }

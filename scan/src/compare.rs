@@ -14,6 +14,7 @@ use earmark_manifest::{
     class::PathClass,
     declaration::Gate,
     entry::{Entry, LinkGroup, Node, Owner},
+    fsverity::ENFORCED_ABOVE,
     path::ImagePath,
     tree::TreeError,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Comparison {
     pub(crate) bytes_read: u64,
     /// Regular files whose content is recorded and was left for later.
     pub(crate) unread: u64,
+    /// Sealed files that lack the fs-verity that was promised.
+    pub(crate) unenforced: u64,
 }
 
 /// Reason why a comparison did not finish.
@@ -107,6 +110,7 @@ pub(crate) fn compare(
         files_read: 0,
         bytes_read: 0,
         unread: 0,
+        unenforced: 0,
     };
     walk(&mut comparer).map_err(CompareError::Walk)?;
     comparer.end().map_err(CompareError::Tree)?;
@@ -115,6 +119,7 @@ pub(crate) fn compare(
         files_read: comparer.files_read,
         bytes_read: comparer.bytes_read,
         unread: comparer.unread,
+        unenforced: comparer.unenforced,
     })
 }
 
@@ -146,6 +151,7 @@ struct Comparer<'r> {
     files_read: u64,
     bytes_read: u64,
     unread: u64,
+    unenforced: u64,
 }
 
 impl Visitor for Comparer<'_> {
@@ -327,6 +333,13 @@ impl Comparer<'_> {
         };
         if !to_compare || elsewhere {
             return;
+        }
+        if self.terms.promised == Some(seen.stat.device)
+            && entry.class == PathClass::Sealed
+            && content.size > ENFORCED_ABOVE
+            && !seen.stat.verity
+        {
+            self.unenforced = self.unenforced.saturating_add(1);
         }
         if is_read {
             let by = if seen.stat.verity && self.terms.believes_kernel {

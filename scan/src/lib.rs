@@ -43,7 +43,7 @@ mod check;
 pub mod cloud_init;
 mod compare;
 mod findings;
-mod fsverity_ioctl;
+pub mod fsverity_ioctl;
 mod hash;
 pub mod identity;
 mod judge;

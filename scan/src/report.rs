@@ -5,7 +5,10 @@ use std::fmt;
 use earmark_manifest::{statement::AgentVersion, verify::VerifiedDeclaration};
 use serde::{Deserialize, Serialize};
 
-use crate::verify::{Counts, Stop, Verdict, Verification};
+use crate::{
+    Violation,
+    verify::{Counts, Stop, Verdict, Verification},
+};
 
 /// Report of a verification. Schema 1; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +147,30 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Adds a violation that no verification found, such as one that the kernel tells of while the host runs. A
+    /// second time it changes nothing.
+    pub fn add(&mut self, violation: &Violation) {
+        let finding = Finding {
+            path: violation.path.to_string(),
+            kind: violation.kind.name().to_owned(),
+            expected: violation.expected.clone(),
+            found: violation.found.clone(),
+        };
+        if self.violations.contains(&finding) {
+            return;
+        }
+        if self.verdict != Verdict::Violated {
+            self.verdict = Verdict::Violated;
+            self.reason = Some(violation.to_string());
+        }
+        self.counts.violations = self.counts.violations.saturating_add(1);
+        if self.violations.len() < LISTED {
+            self.violations.push(finding);
+        }
+    }
+}
+
 /// The gravest thing first, in one line that a console can show.
 fn reason(verification: &Verification) -> Option<String> {
     let counts = verification.counts;
@@ -210,6 +237,7 @@ impl Report {
             bytes_read,
             files_unread,
             files_enforced,
+            files_unenforced,
             files_on_host_word,
             milliseconds,
             ..
@@ -227,6 +255,11 @@ impl Report {
                     0 => String::new(),
                     files => format!("; {files} files enforced by the kernel (fs-verity)"),
                 };
+                let unenforced = match files_unenforced {
+                    0 => String::new(),
+                    1 => "; 1 file lacks the fs-verity that the image declares".to_owned(),
+                    files => format!("; {files} files lack the fs-verity that the image declares"),
+                };
                 let own_word = match files_on_host_word {
                     0 => String::new(),
                     1 => "; 1 file stands on the host's own word".to_owned(),
@@ -234,7 +267,7 @@ impl Report {
                 };
                 let mebibytes = bytes_read / (1024 * 1024);
                 format!(
-                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){enforced}{unread}{own_word}, in {seconds} (gate {gate})"
+                    "{entries} entries, content of {files_read} files ({mebibytes} MiB){enforced}{unenforced}{unread}{own_word}, in {seconds} (gate {gate})"
                 )
             }
         }

@@ -118,6 +118,11 @@ impl Root {
         self.source.as_deref()
     }
 
+    /// Device number of the file system of the directory itself, as a walk has those of what it meets.
+    pub(crate) fn device(&self) -> u64 {
+        self.id.0
+    }
+
     /// The path that it was opened by, for messages.
     pub fn path(&self) -> &Path {
         &self.path

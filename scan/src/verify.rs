@@ -112,6 +112,9 @@ pub struct Counts {
     /// Files whose content the kernel of this host enforces by fs-verity, so that it was not read.
     #[serde(default)]
     pub files_enforced: u64,
+    /// Sealed files that lack the fs-verity which the image declares: they are read as any other.
+    #[serde(default)]
+    pub files_unenforced: u64,
     /// Files that first-boot steps wrote: their digests are the host's own word and not signed.
     #[serde(default)]
     pub files_on_host_word: u64,
@@ -440,6 +443,7 @@ impl Verification {
         self.counts.entries = entries;
         self.counts.files_on_host_word = compared.on_host_word;
         self.counts.files_unread = compared.unread;
+        self.counts.files_unenforced = compared.unenforced;
         self.counts.files_read = compared.files_read;
         self.counts.bytes_read = compared.bytes_read;
         self.counts.enforced(

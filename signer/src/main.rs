@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `commands/` | one file a command; `shared` has the steps that several have |
 //! | `seal/` | assemble (measured; its command line, machine, critical set; steps and templates that no host could run are refused) -> bundle -> place (a transaction, which clears what a killed run left) |
+//! | `verity/` | has the kernel enforce the sealed files of a root: plan -> volumes (the feature on) -> enforce -> check |
 //! | `image/` | a finished disk as a root: raw or qcow2 -> table -> superblock -> select -> ext4, in this process; or mounts, for XFS and FAT; account says what is known of every byte |
 //! | `inspect/` | what a seal, a bundle or a tree says: source -> census, render, diff, export; which package has a file |
 //! | `lint/` | what is not fit to be sealed: names and content as the survey meets them -> rules (one row each) -> waived -> report, fix |
@@ -47,6 +48,7 @@ mod keys;
 mod learn;
 mod lint;
 mod seal;
+mod verity;
 
 use std::process::ExitCode;
 

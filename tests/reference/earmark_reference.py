@@ -202,7 +202,11 @@ def verify(seal, trust_path, floor_path=None):
     need(declared["image"].get("name") == statement["name"], "name in earmark.toml")
     need(declared["image"].get("epoch", 0) == statement["epoch"], "epoch in earmark.toml")
     boot = declared.get("boot", {})
-    need(isinstance(boot, dict) and set(boot) <= {"cmdline"}, "earmark.toml: boot")
+    need(isinstance(boot, dict) and set(boot) <= {"cmdline", "verity"}, "earmark.toml: boot")
+    need(type(boot.get("verity", False)) is bool, "earmark.toml: boot.verity")
+    verify = declared.get("verify", {})
+    need(isinstance(verify, dict), "earmark.toml: verify")
+    need(verify.get("on_corruption", "report") in POLICIES, "earmark.toml: verify.on_corruption")
     line = boot.get("cmdline", "")
     need(isinstance(line, str), "earmark.toml: boot.cmdline")
     if words := re.findall(r"[^\t\n\r ]+", line):

@@ -41,9 +41,14 @@ fn version(root: &Path) -> String {
 
 /// An ext4 file system of `mib` MiB with the content of `root`, which allows fs-verity.
 pub fn disk(root: &Path, to: &Path, mib: u64) {
+    disk_with("verity", root, to, mib);
+}
+
+/// The same with these features, as `mke2fs -O` takes them.
+pub fn disk_with(features: &str, root: &Path, to: &Path, mib: u64) {
     let file = fs::File::create(to).expect("a disk");
     file.set_len(mib << 20).expect("a size");
-    let words = "-q -t ext4 -b 4096 -O verity -d";
+    let words = format!("-q -t ext4 -b 4096 -O {features} -d");
     let args = words.split(' ').map(OsStr::new);
     run(
         "mke2fs",
@@ -93,6 +98,19 @@ impl Vm<'_> {
             self.tail()
         );
         console
+    }
+
+    /// Boots, and cuts the power at the moment when the console has the line `at`. What the guest has not written
+    /// to its disk by then is lost.
+    #[track_caller]
+    pub fn cut(&self, at: &str) -> Console {
+        let mut machine = self.start();
+        while !self.console().0.lines().any(|line| line == at) {
+            assert!(!machine.has_ended(|| self.tail()), "{}", self.tail());
+            self.pause(at);
+        }
+        drop(machine);
+        self.console()
     }
 
     /// Switches it on.

@@ -33,6 +33,10 @@ pub const REPORT: &str = "earmark-report.service";
 pub const REPORT_TIMER: &str = "earmark-report.timer";
 /// Path unit that starts [`REPORT`] when something has changed.
 pub const REPORT_PATH: &str = "earmark-report.path";
+/// The one that looks for blocks that the kernel found corrupted.
+pub const CORRUPTION: &str = "earmark-corruption.service";
+/// Timer of [`CORRUPTION`].
+pub const CORRUPTION_TIMER: &str = "earmark-corruption.timer";
 /// The one that keeps watching.
 pub const AGENT: &str = "earmark-agent.service";
 /// The one that a workload asks for.
@@ -42,10 +46,18 @@ pub const QUARANTINE: &str = "earmark-quarantine.target";
 
 /// All of them. Their text is in the program: a unit file on the disk that was changed has no
 /// effect, and is found by the verification that it was meant to stop.
-pub const UNITS: [Unit; 19] = [
+pub const UNITS: [Unit; 21] = [
     Unit {
         name: AGENT,
         text: include_str!("../../../systemd/earmark-agent.service"),
+    },
+    Unit {
+        name: CORRUPTION,
+        text: include_str!("../../../systemd/earmark-corruption.service"),
+    },
+    Unit {
+        name: CORRUPTION_TIMER,
+        text: include_str!("../../../systemd/earmark-corruption.timer"),
     },
     Unit {
         name: "earmark-fetch.service",

@@ -21,6 +21,7 @@ use crate::{
         policy::Policy,
     },
     cli::VerifyArgs,
+    corruption,
     fleet::grants,
     host::{self, throttle::Throttle},
     lockdown, platform,
@@ -37,6 +38,9 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let verification = verify(&root, args, &policy);
     let mut report = verification.report();
     complete(&root, &policy, &mut report);
+    // The kernel's digest of a file is right, whatever became of its blocks. What follows from those is the matter of
+    // earmark-corruption.service, and the exit code of the units of the boot leaves it to that.
+    let is_corrupted = root.is_live() && corruption::add(&root, &mut report);
     // A full disk or a read-only one must not turn one verdict into another.
     let instance = args.boot.then(|| instance(&root, &policy)).flatten();
     if let Err(error) = record::keep(&root, &report, instance, grants::taints(&root)) {
@@ -48,6 +52,9 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
         complain!("{}", report.to_string().trim_end());
     } else {
         status::print(&report, args.common.json)?;
+    }
+    if is_corrupted && !args.boot {
+        return Ok(ExitCode::from(corruption::VIOLATED));
     }
     Ok(ExitCode::from(verification.exit_code()))
 }

@@ -34,6 +34,11 @@ impl StateDirectory {
         Self::open_or_make(root, "run/earmark-lockdown", "earmark-lockdown", 0o700)
     }
 
+    /// The same for blocks that were found corrupted.
+    pub fn open_corruption(root: &Root) -> Result<Self> {
+        Self::open_or_make(root, "run/earmark-corruption", "earmark-corruption", 0o700)
+    }
+
     /// The same, if it is there.
     pub fn open_existing(root: &Root) -> Option<Self> {
         const PATH: &str = "run/earmark-lockdown";

@@ -12,12 +12,18 @@ pub struct Boot {
     /// The kernel command line. `None`: `earmark measure` records that of the guest that it runs in, and
     /// nothing elsewhere.
     pub cmdline: Option<SignedLine>,
+    /// Promise that the sealed files of more than [`ENFORCED_ABOVE`] bytes have fs-verity.
+    ///
+    /// [`ENFORCED_ABOVE`]: crate::fsverity::ENFORCED_ABOVE
+    pub verity: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BootDocument {
     cmdline: Option<Spanned<String>>,
+    #[serde(default)]
+    verity: bool,
 }
 
 impl BootDocument {
@@ -35,6 +41,7 @@ impl BootDocument {
         });
         Ok(Boot {
             cmdline: cmdline.transpose()?,
+            verity: self.verity,
         })
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) rules: &'a RuleSet,
     /// True if the kernel's fs-verity digests are believed, so that such files are not read.
     pub(crate) believes_kernel: bool,
+    /// File system on which the image promises fs-verity, where the kernel's word on it counts.
+    pub(crate) promised: Option<u64>,
     /// True if first boot follows, which writes again what it was interrupted in.
     before_first_boot: bool,
     /// The files that signed steps write, with what was signed about them.
@@ -87,6 +89,8 @@ impl<'a> Terms<'a> {
         let terms = Self {
             rules,
             believes_kernel,
+            promised: (believes_kernel && manifest.declaration().boot.verity)
+                .then(|| root.device()),
             before_first_boot,
             declared,
             record,

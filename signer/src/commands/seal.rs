@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    commands::shared::{self, MeasureArgs, Summary},
+    commands::shared::{self, MeasureArgs, Summary, VerityArgs},
     exit::Outcome,
     io::output,
     keys::KeyArgs,
@@ -27,6 +27,8 @@ pub struct Args {
     trust: PathBuf,
     #[command(flatten)]
     channel: ChannelArgs,
+    #[command(flatten)]
+    verity: VerityArgs,
     /// Allow the root of the running host
     #[arg(long)]
     live: bool,
@@ -55,7 +57,14 @@ impl Args {
         let (trust, trust_bytes) = shared::read_trust(&self.trust)?;
         let root = shared::open_root_to_change(&self.measure.root, self.live)?;
         let signed = assemble::assemble(&root, request)?.sign(None, &keys)?;
-        let verified = shared::install(&root, &signed, &trust, &trust_bytes, &self.channel)?;
+        let (verified, enforced) = shared::install(
+            &root,
+            &signed,
+            &trust,
+            &trust_bytes,
+            &self.channel,
+            &self.verity,
+        )?;
         let signers = verified.signers().iter().map(ToString::to_string);
         let summary = Summary::new(
             "sealed",
@@ -64,6 +73,6 @@ impl Args {
             verified.digest(),
             signers.collect(),
         );
-        output::result(self.json, &summary)
+        output::result(self.json, &summary.with(enforced))
     }
 }

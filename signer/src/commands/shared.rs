@@ -32,6 +32,7 @@ use crate::{
         os_release::Stamp,
         place::{self, Placement},
     },
+    verity::{Enforced, Prepared},
 };
 
 /// Arguments that `measure` and `seal` share.
@@ -151,9 +152,13 @@ pub fn install(
     trust: &Trust,
     trust_bytes: &[u8],
     channel: &ChannelArgs,
-) -> Outcome<VerifiedManifest> {
+    verity: &VerityArgs,
+) -> Outcome<(VerifiedManifest, Option<Enforced>)> {
     let verified = bundle.verify(trust)?;
     let floor = floor::of(root, &verified, channel.counter(&verified, trust)?)?;
+    // Before anything is placed: a root that cannot is refused as it was.
+    let prepared = verity.verity.then(|| Prepared::of(root, &verified));
+    let prepared = prepared.transpose()?;
     let image = &verified.statement().image;
     let stamp = Stamp::of(root, &image.name, &image.version)?;
     if let Some(stamp) = &stamp {
@@ -166,7 +171,22 @@ pub fn install(
         stamp: stamp.as_ref().filter(|stamp| stamp.changes),
     };
     place::place(root, &placement)?;
-    Ok(verified)
+    let enforced = prepared.map(Prepared::enforce).transpose()?;
+    if enforced.is_none() && verified.declaration().boot.verity {
+        output::note(
+            "warning: the image declares [boot] verity = true, and this run enabled nothing; next: after the last \
+             copy of the root, run this again with --verity",
+        );
+    }
+    Ok((verified, enforced))
+}
+
+/// How `install` and `seal` are asked to have files enforced.
+#[derive(Debug, clap::Args)]
+pub struct VerityArgs {
+    /// Have the kernel enforce the sealed files: fs-verity, on ext4 or btrfs
+    #[arg(long)]
+    pub verity: bool,
 }
 
 /// Summary that `measure`, `sign`, `install` and `seal` print.
@@ -184,6 +204,8 @@ pub struct Summary {
     bytes: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     signatures: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verity: Option<Enforced>,
 }
 
 impl Summary {
@@ -208,7 +230,14 @@ impl Summary {
             entries: statement.summary.entries,
             bytes: statement.summary.bytes,
             signatures,
+            verity: None,
         }
+    }
+
+    /// With what the kernel enforces of it.
+    pub fn with(mut self, enforced: Option<Enforced>) -> Self {
+        self.verity = enforced;
+        self
     }
 }
 
@@ -232,6 +261,9 @@ impl fmt::Display for Summary {
             output::count(self.entries, "entry", "entries"),
             output::size(self.bytes)
         )?;
+        if let Some(enforced) = &self.verity {
+            writeln!(f, "  fs-verity  {enforced}")?;
+        }
         let place = match self.done {
             "installed" | "sealed" => self.path.join(layout::SEAL_DIR.trim_start_matches('/')),
             _ => self.path.clone(),

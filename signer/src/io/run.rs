@@ -23,6 +23,8 @@ pub enum Program {
     QemuImg,
     /// Reads rpm databases, whose formats are rpm's own.
     Rpm,
+    /// Turns a feature of a mounted ext4 on, whose superblock has a checksum.
+    Tune2fs,
     /// For the tests of this file.
     #[cfg(test)]
     Shell,
@@ -37,6 +39,7 @@ impl Program {
             Self::Mount => "mount",
             Self::QemuImg => "qemu-img",
             Self::Rpm => "rpm",
+            Self::Tune2fs => "tune2fs",
             #[cfg(test)]
             Self::Shell => "sh",
             #[cfg(test)]
@@ -52,6 +55,7 @@ impl Program {
             Self::Mount => "mount (Debian, Ubuntu) or util-linux",
             Self::QemuImg => "qemu-utils (Debian, Ubuntu) or qemu-img",
             Self::Rpm => "rpm",
+            Self::Tune2fs => "e2fsprogs",
             #[cfg(test)]
             Self::Shell | Self::Missing => self.name(),
         }

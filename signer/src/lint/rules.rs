@@ -14,6 +14,7 @@ pub mod secrets;
 pub mod traces;
 pub mod units;
 mod values;
+pub mod verity;
 
 use earmark_manifest::path::ImagePath;
 

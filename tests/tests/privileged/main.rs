@@ -38,3 +38,4 @@ mod strace;
 mod tamper;
 mod template;
 mod units;
+mod verity;

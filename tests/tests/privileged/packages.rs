@@ -23,6 +23,8 @@ const AGENT: &[&str] = &[
     "usr/lib/systemd/system-generators/earmark-generator l777 root:root ../../../bin/earmark-agent",
     "usr/lib/systemd/system-preset/50-earmark.preset f644 root:root ",
     "usr/lib/systemd/system/earmark-agent.service f644 root:root ",
+    "usr/lib/systemd/system/earmark-corruption.service f644 root:root ",
+    "usr/lib/systemd/system/earmark-corruption.timer f644 root:root ",
     "usr/lib/systemd/system/earmark-fetch.service f644 root:root ",
     "usr/lib/systemd/system/earmark-fetch.timer f644 root:root ",
     "usr/lib/systemd/system/earmark-first-boot.service f644 root:root ",

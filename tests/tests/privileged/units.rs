@@ -9,8 +9,10 @@ use earmark_tests::{
     overlay::Overlay,
 };
 
-const UNITS: [&str; 19] = [
+const UNITS: [&str; 21] = [
     "earmark-agent.service",
+    "earmark-corruption.service",
+    "earmark-corruption.timer",
     "earmark-fetch.service",
     "earmark-fetch.timer",
     "earmark-first-boot.service",

@@ -11,6 +11,7 @@ mod critical;
 mod first_boot;
 mod fleet;
 mod fsverity;
+mod fsverity_bake;
 mod grant;
 mod lockdown;
 mod opened;

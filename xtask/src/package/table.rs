@@ -105,6 +105,14 @@ pub const PACKAGES: &[Package] = &[
                 "systemd/earmark-first-boot.service",
             ),
             unit(
+                "/usr/lib/systemd/system/earmark-corruption.service",
+                "systemd/earmark-corruption.service",
+            ),
+            unit(
+                "/usr/lib/systemd/system/earmark-corruption.timer",
+                "systemd/earmark-corruption.timer",
+            ),
+            unit(
                 "/usr/lib/systemd/system/earmark-fetch.service",
                 "systemd/earmark-fetch.service",
             ),

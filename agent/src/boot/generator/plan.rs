@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use earmark_manifest::declaration::{LockName, OnFailure};
+use earmark_manifest::declaration::{Declaration, LockName, OnFailure};
 
 use super::{
     early::{self, Order},
@@ -17,9 +17,9 @@ use crate::{
     boot::{
         policy::Policy,
         units::{
-            AGENT, FETCH_TIMER, FIRST_BOOT, GRANTS, GRANTS_PATH, LOCKDOWN, LOCKDOWN_AGAIN,
-            LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE, READY, REPORT_PATH, REPORT_TIMER, UNITS,
-            Unit, VERIFY,
+            AGENT, CORRUPTION, CORRUPTION_TIMER, FETCH_TIMER, FIRST_BOOT, GRANTS, GRANTS_PATH,
+            LOCKDOWN, LOCKDOWN_AGAIN, LOCKDOWN_EARLY, LOCKDOWN_TIMER, QUARANTINE, READY,
+            REPORT_PATH, REPORT_TIMER, UNITS, Unit, VERIFY,
         },
     },
     lockdown,
@@ -137,6 +137,7 @@ pub(super) fn plan(
         put("debug-shell.service".to_owned(), debug_shell);
     }
     plan.extend(early::gates(policy, order));
+    plan.extend(declaration.into_iter().flat_map(corruption));
     for found in overrides {
         let mask = Item::Link(MASK.to_owned());
         plan.insert(found.path.clone(), mask);
@@ -174,6 +175,36 @@ fn dependency(unit: &str) -> Item {
 pub(super) const HEAD: &str =
     "# Written at each boot by earmark-generator, from the policy of this image.\n";
 
+/// The look for corrupted blocks, where there is fs-verity, and the settings by which the service manager does what
+/// `verify.on_corruption` says.
+fn corruption(declaration: &Declaration) -> Vec<(PathBuf, Item)> {
+    if !declaration.boot.verity {
+        return Vec::new();
+    }
+    let settings = match declaration.verify.on_corruption() {
+        OnFailure::Report => "[Service]\nSuccessExitStatus=10\n".to_owned(),
+        OnFailure::Quarantine => isolate(),
+        OnFailure::Halt => format!("[Unit]\n{OFF}"),
+    };
+    vec![
+        (
+            PathBuf::from(format!("{READY}.wants/{CORRUPTION_TIMER}")),
+            dependency(CORRUPTION_TIMER),
+        ),
+        (
+            PathBuf::from(format!("{CORRUPTION}.d/50-policy.conf")),
+            Item::File(format!("{HEAD}{settings}")),
+        ),
+    ]
+}
+
+fn isolate() -> String {
+    format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n")
+}
+
+/// Irreversibly: no job that is queued later, such as a timer's, takes the power-off back.
+const OFF: &str = "OnFailure=poweroff.target\nOnFailureJobMode=replace-irreversibly\n";
+
 /// Returns the settings by which the service manager carries the policy out, with the unit of each.
 fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
     match policy {
@@ -190,7 +221,7 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
             ]
         }
         OnFailure::Quarantine => {
-            let isolate = format!("[Unit]\nOnFailure={QUARANTINE}\nOnFailureJobMode=isolate\n");
+            let isolate = isolate();
             [AGENT, FIRST_BOOT, LOCKDOWN, LOCKDOWN_AGAIN, VERIFY]
                 .map(|unit| (unit, isolate.clone()))
                 .into()
@@ -200,17 +231,15 @@ fn settings(policy: OnFailure) -> Vec<(&'static str, String)> {
         // on FailureAction= at each crash, also of a service that it is about to start again. So has
         // first boot: its host did verify, and goes down in order, with its journal on the disk.
         OnFailure::Halt => {
-            // Irreversibly: no job that is queued later, such as a timer's, takes the power-off back.
-            let off = "OnFailure=poweroff.target\nOnFailureJobMode=replace-irreversibly\n";
             vec![
-                (AGENT, format!("[Unit]\n{off}")),
-                (FIRST_BOOT, format!("[Unit]\n{off}")),
-                (LOCKDOWN, format!("[Unit]\n{off}")),
-                (LOCKDOWN_AGAIN, format!("[Unit]\n{off}")),
+                (AGENT, format!("[Unit]\n{OFF}")),
+                (FIRST_BOOT, format!("[Unit]\n{OFF}")),
+                (LOCKDOWN, format!("[Unit]\n{OFF}")),
+                (LOCKDOWN_AGAIN, format!("[Unit]\n{OFF}")),
                 (
                     VERIFY,
                     // -force: no stop job of a root that did not verify is run, or can delay this.
-                    format!("[Unit]\nFailureAction=poweroff-force\n{off}"),
+                    format!("[Unit]\nFailureAction=poweroff-force\n{OFF}"),
                 ),
             ]
         }

@@ -11,6 +11,8 @@ mod declared;
 const ALWAYS: &str = "\
 default.target.wants/earmark-agent.service -> ../earmark-agent.service
 earmark-agent.service = the unit
+earmark-corruption.service = the unit
+earmark-corruption.timer = the unit
 earmark-fetch.service = the unit
 earmark-fetch.timer = the unit
 earmark-first-boot.service = the unit
@@ -304,6 +306,8 @@ fn foreign_drop_ins_of_earmark_units_are_masked() {
 earmark-agent.service.d/10-timeout.conf -> /dev/null
 earmark-agent.service.d/all.conf -> /dev/null
 earmark-agent.service.d/override.conf -> /dev/null
+earmark-corruption.service.d/10-timeout.conf -> /dev/null
+earmark-corruption.service.d/all.conf -> /dev/null
 earmark-fetch.service.d/10-timeout.conf -> /dev/null
 earmark-fetch.service.d/all.conf -> /dev/null
 earmark-first-boot.service.d/10-timeout.conf -> /dev/null

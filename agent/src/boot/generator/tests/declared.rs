@@ -135,6 +135,55 @@ fn units_that_a_lock_denies_are_masked() {
     assert_eq!(masks("kernel", "\"deny\""), [again]);
 }
 
+/// What follows from a corrupted block is declared by itself, and by default with the rest.
+#[test]
+fn corruption_is_looked_for_where_verity_is_declared_and_has_a_policy_of_its_own() {
+    let plan = |text: &str| -> Vec<String> {
+        let root = sealed(text);
+        let early = root.at(EARLY);
+        fs::create_dir_all(&early).unwrap();
+        generate(&root.open(), &early);
+        assert_eq!(check(&root), [""; 0]);
+        let mut lines = listing(&early);
+        lines.retain(|line| line.contains("corruption") && !line.ends_with("the unit"));
+        lines.sort();
+        lines
+    };
+    let timer =
+        "earmark-ready.target.wants/earmark-corruption.timer -> ../earmark-corruption.timer";
+    let policy = |text: &str| format!("earmark-corruption.service.d/50-policy.conf: {text}");
+    let (goes_on, off) = (
+        policy("[Service] SuccessExitStatus=10"),
+        policy("[Unit] OnFailure=poweroff.target OnFailureJobMode=replace-irreversibly"),
+    );
+    let isolate = policy("[Unit] OnFailure=earmark-quarantine.target OnFailureJobMode=isolate");
+    for (verify, expected) in [
+        ("on_failure = \"report\"", &goes_on),
+        ("on_failure = \"quarantine\"", &isolate),
+        ("on_failure = \"halt\"", &off),
+        ("on_failure = \"report\"\non_corruption = \"halt\"", &off),
+        (
+            "on_failure = \"quarantine\"\non_corruption = \"halt\"",
+            &off,
+        ),
+        (
+            "on_failure = \"halt\"\non_corruption = \"report\"",
+            &goes_on,
+        ),
+        (
+            "on_failure = \"halt\"\non_corruption = \"quarantine\"",
+            &isolate,
+        ),
+    ] {
+        let found = plan(&format!("{verify}\n[boot]\nverity = true\n"));
+        assert_eq!(found, [expected.as_str(), timer], "{verify}");
+    }
+    assert_eq!(
+        plan("on_failure = \"halt\"\non_corruption = \"halt\""),
+        [""; 0]
+    );
+}
+
 /// Nothing that a host writes for itself makes its policy milder, or unmasks a unit.
 #[test]
 fn hostile_state_files_change_neither_policy_nor_generated_units() {

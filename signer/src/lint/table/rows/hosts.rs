@@ -2,7 +2,7 @@
 
 use crate::lint::{
     finding::Level::{Error, Warn},
-    rules::{agent, cloud_init, identity, rewritten},
+    rules::{agent, cloud_init, identity, rewritten, verity},
     table::Rule,
 };
 
@@ -51,6 +51,15 @@ pub(super) static RULES: &[Rule] = &[
         fix: "Declare [boot] cmdline, or run 'earmark measure' in the guest, which records it.",
         fixable: false,
         look: agent::command_line,
+    },
+    Rule {
+        id: "verity-unsupported",
+        level: Error,
+        what: "[boot] verity, and a root or a kernel that has no fs-verity",
+        why: "'install --verity' refuses it; and where another kernel turned the feature on, this one mounts the root read-only.",
+        fix: "Put the root on ext4 or btrfs, and bake a kernel with CONFIG_FS_VERITY; or take [boot] verity out: every file is read then.",
+        fixable: false,
+        look: verity::unsupported,
     },
     Rule {
         id: "locks-out-login",

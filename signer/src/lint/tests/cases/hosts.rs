@@ -49,6 +49,34 @@ pub(super) const CASES: &[Case] = &[
         &[File("boot/config-6.1.0", "x\n")],
     ),
     case(
+        "verity-unsupported",
+        "/etc/fstab",
+        &[
+            File("etc/fstab", "UUID=1 / xfs defaults 0 0\n"),
+            Tree("[boot]\nverity = true"),
+        ],
+        &[
+            File(
+                "etc/fstab",
+                "# UUID=1 / xfs defaults 0 0\nUUID=1 / ext4 defaults 0 1\nUUID=2 /srv xfs defaults 0 2\n",
+            ),
+            Tree("[boot]\nverity = true"),
+        ],
+    ),
+    case(
+        "verity-unsupported",
+        "/boot/config-5.4.0",
+        &[
+            File("boot/config-5.4.0", "# CONFIG_FS_VERITY is not set\n"),
+            Tree("[boot]\nverity = true"),
+        ],
+        // Nothing is promised.
+        &[
+            File("etc/fstab", "UUID=1 / xfs defaults 0 0\n"),
+            File("boot/config-5.4.0", "# CONFIG_FS_VERITY is not set\n"),
+        ],
+    ),
+    case(
         "locks-out-login",
         "/usr/sbin/sshd",
         &[File("usr/sbin/sshd", "x\n")],
