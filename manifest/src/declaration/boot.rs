@@ -12,12 +12,43 @@ pub struct Boot {
     /// The kernel command line. `None`: `earmark measure` records that of the guest that it runs in, and
     /// nothing elsewhere.
     pub cmdline: Option<SignedLine>,
+    /// The initrd that judges the root before anything of it runs.
+    pub initrd: Initrd,
+}
+
+/// Program of the initrd that judges the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Initrd {
+    /// None: the root's own agent judges it (tier T0).
+    #[default]
+    None,
+    /// The initrd that `earmark initrd build` makes: one program.
+    EarmarkInit,
+    /// That of initramfs-tools, with a script of ours.
+    InitramfsTools,
+    /// That of dracut, with a module of ours.
+    Dracut,
+}
+
+impl Initrd {
+    /// As the declaration spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::EarmarkInit => "earmark-init",
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BootDocument {
     cmdline: Option<Spanned<String>>,
+    #[serde(default)]
+    initrd: Initrd,
 }
 
 impl BootDocument {
@@ -35,6 +66,7 @@ impl BootDocument {
         });
         Ok(Boot {
             cmdline: cmdline.transpose()?,
+            initrd: self.initrd,
         })
     }
 }

@@ -135,6 +135,8 @@ impl Args {
         let progress = Bar::new("verifying");
         let options = Options {
             trust: trust.as_ref(),
+            floor: None,
+            covered: None,
             gate: Some(self.gate),
             progress: &progress,
             at: Place::Offline,
