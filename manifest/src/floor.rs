@@ -77,6 +77,15 @@ impl Floor {
         Self {
             image: statement.image.name.clone(),
             epoch: statement.image.epoch,
+            ..Self::declared(declaration, channel)
+        }
+    }
+
+    /// The floor that a seal of this declaration will set, before there is one.
+    pub fn declared(declaration: &Declaration, channel: u64) -> Self {
+        Self {
+            image: declaration.image.name.clone(),
+            epoch: declaration.image.epoch,
             policy: declaration.verify.on_failure,
             channel,
             locks: declaration.lockdown.shut_locks(),
