@@ -98,6 +98,8 @@ mod tests {
     use super::*;
     use crate::initrd::cpio;
 
+    type Spoil = fn(&mut Vec<(String, Object)>, Object);
+
     fn contents(modules: &[&str]) -> Contents {
         Contents {
             init: b"program".to_vec(),
@@ -127,7 +129,6 @@ mod tests {
             is_program: true,
             bytes: b"#!/bin/sh".to_vec(),
         };
-        type Spoil = fn(&mut Vec<(String, Object)>, Object);
         let spoil: [Spoil; 4] = [
             |objects, more| objects.push(("bin/sh".to_owned(), more)),
             |objects, more| objects.push((INIT.to_owned(), more)),

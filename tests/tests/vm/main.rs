@@ -12,6 +12,7 @@ mod first_boot;
 mod fleet;
 mod fsverity;
 mod grant;
+mod initrd;
 mod lockdown;
 mod opened;
 mod packer;
