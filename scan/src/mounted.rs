@@ -71,6 +71,10 @@ pub(crate) fn over_sealed(
             return roots > 1;
         }
         let is_file = || root.open_regular(&mount.point).is_ok();
+        // Nobody walks beneath state, whatever is mounted there.
+        if is_beneath_state(rules, &mount.point) {
+            return false;
+        }
         match rules.class_of(&mount.point) {
             PathClass::State => false,
             // Over a file it changes content, which is free there.
@@ -87,6 +91,11 @@ pub(crate) fn over_sealed(
         found: "a mount over it".to_owned(),
     })
     .collect()
+}
+
+fn is_beneath_state(rules: &RuleSet, path: &ImagePath) -> bool {
+    let mut above = std::iter::successors(path.parent(), ImagePath::parent);
+    above.any(|path| rules.class_of(&path) == PathClass::State)
 }
 
 /// Returns in which place is another file system than the initrd judged there. `judged`: mount points, and devices.
