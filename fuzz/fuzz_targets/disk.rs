@@ -4,18 +4,12 @@
 #![no_main]
 
 #[allow(dead_code, reason = "shared with the signer")]
-#[path = "../../signer/src/image/bytes.rs"]
-mod bytes;
-#[allow(dead_code, reason = "shared with the signer")]
 #[path = "../../signer/src/image/qcow2.rs"]
 mod qcow2;
-#[allow(dead_code, reason = "shared with the signer")]
-#[path = "../../signer/src/image/table.rs"]
-mod table;
 
 use std::io;
 
-use bytes::Bytes;
+use earmark_scan::disk::{bytes, bytes::Bytes, table};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug)]

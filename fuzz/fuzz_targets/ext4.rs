@@ -5,15 +5,12 @@
 #![no_main]
 
 #[allow(dead_code, reason = "shared with the signer")]
-#[path = "../../signer/src/image/bytes.rs"]
-mod bytes;
-#[allow(dead_code, reason = "shared with the signer")]
 #[path = "../../signer/src/image/ext4.rs"]
 mod ext4;
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
-use bytes::Bytes;
+use earmark_scan::disk::{bytes, bytes::Bytes};
 use ext4::{Ext4, ROOT};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::FileType;

@@ -22,7 +22,7 @@ mod text;
 mod values;
 mod volume;
 
-pub use boot::Boot;
+pub use boot::{Boot, Initrd};
 pub use disk::{Disk, Expected, Ignored, Region};
 pub use filter::Filter;
 pub use first_boot::{Action, Interrupted, Step};
@@ -137,6 +137,10 @@ pub struct Verify {
     /// a boot waits for is never held back.
     #[serde(default)]
     pub rate: Option<ByteRate>,
+    /// Reaction of the initrd to a root that it does not believe; that of `on_failure`, if absent. See
+    /// [`Verify::on_initrd_failure`].
+    #[serde(default)]
+    pub initrd: Option<OnInitrdFailure>,
 }
 
 impl Verify {
@@ -148,6 +152,15 @@ impl Verify {
     /// The reaction to a corrupted block, declared or by default.
     pub fn on_corruption(&self) -> OnFailure {
         self.on_corruption.unwrap_or(self.on_failure)
+    }
+
+    /// The reaction of the initrd to a root that it does not believe, declared or by that of a running host.
+    pub fn on_initrd_failure(&self) -> OnInitrdFailure {
+        self.initrd.unwrap_or(match self.on_failure {
+            OnFailure::Report => OnInitrdFailure::Report,
+            // A root that is not believed cannot be asked to quarantine itself.
+            OnFailure::Quarantine | OnFailure::Halt => OnInitrdFailure::Halt,
+        })
     }
 }
 
@@ -174,6 +187,16 @@ pub enum OnFailure {
     /// Stays up without workload or logins.
     Quarantine,
     /// Powers off.
+    Halt,
+}
+
+/// Reaction of an initrd to a root that it does not believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnInitrdFailure {
+    /// Goes on, and leaves a record that nothing of this boot takes back.
+    Report,
+    /// Powers off, with the reason on the console.
     Halt,
 }
 

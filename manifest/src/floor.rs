@@ -77,6 +77,15 @@ impl Floor {
         Self {
             image: statement.image.name.clone(),
             epoch: statement.image.epoch,
+            ..Self::declared(declaration, channel)
+        }
+    }
+
+    /// The floor that a seal of this declaration will set, before there is one.
+    pub fn declared(declaration: &Declaration, channel: u64) -> Self {
+        Self {
+            image: declaration.image.name.clone(),
+            epoch: declaration.image.epoch,
             policy: declaration.verify.on_failure,
             channel,
             locks: declaration.lockdown.shut_locks(),
@@ -202,7 +211,14 @@ impl Floor {
     /// there is nothing: a floor may be higher in its channel alone, since a higher one refuses the seal.
     pub fn short_of(&self, statement: &Statement, declaration: &Declaration) -> Option<String> {
         let declared = declaration.channel.as_ref().map_or(0, |it| it.at_least);
-        let set = Self::of(statement, declaration, declared);
+        self.below(&Self::of(statement, declaration, declared))
+    }
+
+    /// Describes the first thing in which this floor is below another one; `None` if there is nothing.
+    pub fn below(&self, set: &Self) -> Option<String> {
+        if self.image != set.image {
+            return Some(format!("the image {}, not {}", self.image, set.image));
+        }
         if self.epoch < set.epoch {
             return Some(format!("epoch {}, not {}", self.epoch, set.epoch));
         }

@@ -36,8 +36,8 @@ pub struct Report {
     pub image: Option<Image>,
     /// The digest of the manifest, likewise.
     pub manifest: Option<String>,
-    /// Tier of assurance, such as `T0`.
-    pub tier: String,
+    /// Tier of assurance, by the host's own word.
+    pub tier: Tier,
     /// Verdict of the last verification.
     pub verdict: Verdict,
     /// Gate that the last verification covered: `signature`, `critical` or `full`.
@@ -104,6 +104,44 @@ pub enum Verdict {
     Violated,
     /// It could not be decided.
     Undecided,
+}
+
+/// Tier of assurance: what a verdict is anchored in.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub enum Tier {
+    /// The initrd of this boot judged the root with its own trust file, before any program of the root ran.
+    T1,
+    /// A program on the root disk checked that disk.
+    // A tier that this version does not know says no more to it than the lowest one.
+    #[default]
+    #[serde(other)]
+    T0,
+}
+
+impl Tier {
+    /// Returns the name, as reports spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::T0 => "T0",
+            Self::T1 => "T1",
+        }
+    }
+
+    /// Returns what the verdict is anchored in, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::T0 => "checked from the root disk by a program on that disk",
+            Self::T1 => "judged by the initrd of this boot, before any program of the root ran",
+        }
+    }
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// Something that taints an instance.

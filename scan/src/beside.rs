@@ -16,12 +16,13 @@ use crate::{
     seal::{self, SealError},
 };
 
-/// Compares the floor with the one that the seal sets, and the root's trust file with `trust`, if one was given.
+/// Compares the floor with the one that the seal sets, and the root's trust file with `trust`, if one was given. With the
+/// floor of an initrd, too, the root's floor must not be below it, and its trust file must be that of the initrd.
 pub(crate) fn check(
     root: &Root,
     declared: &VerifiedDeclaration,
     floor: &Floor,
-    trust: Option<&Trust>,
+    (trust, least): (Option<&Trust>, Option<&Floor>),
 ) -> (Vec<Violation>, Vec<Doubt>) {
     let (mut violations, mut doubts) = (Vec::new(), Vec::new());
     let place = |path: &str| ImagePath::from_absolute(path.as_bytes()).unwrap_or_default();
@@ -37,12 +38,27 @@ pub(crate) fn check(
         let expected = "the floor that the seal sets";
         violation(layout::FLOOR, ViolationKind::Policy, expected, found);
     }
-    let expected = "no more trust than the given trust file has";
+    if let Some(found) = least.and_then(|least| floor.below(least)) {
+        let expected = "no less than the floor of the initrd";
+        violation(layout::FLOOR, ViolationKind::Policy, expected, found);
+    }
+    let expected = match least {
+        None => "no more trust than the given trust file has",
+        Some(_) => "the trust file of the initrd",
+    };
     match trust.map(|trust| (trust, seal::read_trust(root))) {
         None => {}
         Some((trust, Ok(own))) => {
             if let Some(found) = own.beyond(trust) {
                 violation(layout::TRUST, ViolationKind::Content, expected, found);
+            } else if least.is_some() && own != *trust {
+                let found = "another one: build the initrd again with the trust file of the image";
+                violation(
+                    layout::TRUST,
+                    ViolationKind::Content,
+                    expected,
+                    found.to_owned(),
+                );
             }
         }
         Some((_, Err(SealError::Read(error)))) if error.cause.kind() == ErrorKind::NotFound => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use earmark_manifest::{statement::AgentVersion, verify::VerifiedDeclaration};
+use earmark_manifest::{report::Tier, statement::AgentVersion, verify::VerifiedDeclaration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,8 +23,8 @@ pub struct Report {
     pub manifest: Option<String>,
     /// The trusted keys that signed, likewise.
     pub signers: Vec<String>,
-    /// Tier of assurance: `T0` is a check of the root disk by a program on that disk.
-    pub tier: String,
+    /// Tier of assurance: earned by what happened in this boot, never declared.
+    pub tier: Tier,
     /// Gate that was covered.
     pub gate: Option<String>,
     /// Verdict of the verification.
@@ -90,6 +90,7 @@ impl Report {
             doubts: Vec::new(),
             dropped: (0, 0),
             counts: Counts::default(),
+            by_initrd: false,
         })
     }
 
@@ -131,7 +132,7 @@ impl Report {
             signers: manifest.map_or_else(Vec::new, |manifest| {
                 manifest.signers().iter().map(ToString::to_string).collect()
             }),
-            tier: "T0".to_owned(),
+            tier: verification.tier(),
             gate: verification.gate.map(|gate| gate.name().to_owned()),
             verdict: verification.verdict(),
             reason: reason(verification),
@@ -218,11 +219,7 @@ impl fmt::Display for Report {
         for signer in &self.signers {
             writeln!(f, "  signed by  {signer}")?;
         }
-        writeln!(
-            f,
-            "  tier       {} (checked from the root disk by a program on that disk)",
-            self.tier
-        )?;
+        writeln!(f, "  tier       {} ({})", self.tier, self.tier.meaning())?;
         list(f, "violations", &self.violations, self.counts.violations)?;
         list(f, "undecided", &self.undecided, self.counts.undecided)
     }

@@ -7,7 +7,10 @@ use std::{
 
 use earmark_manifest::{
     declaration::Gate,
+    floor::Floor,
+    layout,
     path::ImagePath,
+    report::Tier,
     tree::TreeError,
     trust::Trust,
     verify::{self, Refusal, VerifiedDeclaration, VerifiedManifest},
@@ -24,6 +27,8 @@ use crate::{
     findings::{Bound, Findings},
     hash::{self, Job, Reader},
     identity,
+    initrd::Covered,
+    mounted,
     rendered::Terms,
     report::Report,
     seal::{self, SealError, Trouble},
@@ -36,8 +41,13 @@ use crate::{
 pub struct Options<'a> {
     /// The keys to believe; the root's own trust file, if absent.
     pub trust: Option<&'a Trust>,
+    /// The floor of an initrd: neither the seal nor the root's own floor may be below it, and the root's trust file
+    /// must equal `trust`. The root's own floor alone counts, if absent.
+    pub floor: Option<&'a Floor>,
     /// Gate to cover; the one that the image declares, if absent.
     pub gate: Option<Gate>,
+    /// What the initrd of this boot covered, which is not looked at again.
+    pub covered: Option<&'a Covered>,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
     /// Place and stage of the verification.
@@ -52,6 +62,9 @@ pub enum Place {
     Offline,
     /// The agent on its own running host, whose kernel enforces fs-verity.
     Running,
+    /// The initrd of the boot, before any program of the root: its own kernel enforces fs-verity, and first boot
+    /// may follow.
+    Initrd,
     /// The agent at boot, before first boot: what a first boot that was interrupted left is tolerated, since
     /// first boot follows and does it again. `is_live`: on its own running host.
     BeforeFirstBoot {
@@ -62,14 +75,14 @@ pub enum Place {
 
 impl Place {
     fn is_before_first_boot(self) -> bool {
-        matches!(self, Self::BeforeFirstBoot { .. })
+        matches!(self, Self::BeforeFirstBoot { .. } | Self::Initrd)
     }
 
     /// A file system that another host serves or mounts can answer what it likes.
     fn believes_kernel(self) -> bool {
         matches!(
             self,
-            Self::Running | Self::BeforeFirstBoot { is_live: true }
+            Self::Running | Self::Initrd | Self::BeforeFirstBoot { is_live: true }
         )
     }
 }
@@ -96,6 +109,8 @@ pub struct Verification {
     /// Violations and doubts that were counted and not kept.
     pub(crate) dropped: (u64, u64),
     pub(crate) counts: Counts,
+    /// True if the initrd of this boot judged the root.
+    pub(crate) by_initrd: bool,
 }
 
 /// A verification in numbers.
@@ -139,14 +154,19 @@ impl Counts {
 pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     let start = Instant::now();
     let mut verification = Verification::begun(options.gate);
+    verification.by_initrd = options.at == Place::Initrd;
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
     // Also where the comparison stopped: a wrong machine is decided, whatever else is not.
     verification.architecture(root);
+    if let Some(covered) = options.covered {
+        verification = verification.after_initrd(covered);
+    }
     verification.count();
-    verification.counts.milliseconds =
-        u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // Of what the initrd covered, the time stays that which it took.
+    verification.counts.milliseconds = verification.counts.milliseconds.max(took);
     verification
 }
 
@@ -191,6 +211,7 @@ impl Verification {
             doubts: Vec::new(),
             dropped: (0, 0),
             counts: Counts::default(),
+            by_initrd: false,
         }
     }
 
@@ -202,6 +223,46 @@ impl Verification {
         self.doubts.extend(doubts);
         self.count();
         self
+    }
+
+    /// The same, for a boot of which the initrd covered so much. What it found stays found in this boot, whatever
+    /// a later look at the root says.
+    #[must_use]
+    pub fn after_initrd(mut self, covered: &Covered) -> Self {
+        self.by_initrd = true;
+        let mut violations = covered.violations.clone();
+        let is_new = |doubt: &&Doubt| !self.doubts.contains(doubt);
+        let doubts: Vec<Doubt> = covered.doubts.iter().filter(is_new).cloned().collect();
+        if let Some(manifest) = &self.manifest
+            && manifest.digest() != covered.manifest
+        {
+            violations.push(Violation {
+                path: ImagePath::from_absolute(layout::MANIFEST.as_bytes()).unwrap_or_default(),
+                kind: ViolationKind::Initrd,
+                expected: format!("the manifest {} that the initrd judged", covered.manifest),
+                found: manifest.digest().to_string(),
+            });
+        }
+        violations.retain(|violation| !self.violations.contains(violation));
+        self.with(violations, doubts)
+    }
+
+    /// The same, where what the initrd judged is not all that is there now.
+    #[must_use]
+    pub fn without_initrd(mut self) -> Self {
+        self.by_initrd = false;
+        self
+    }
+
+    /// Returns the tier that this verification earned.
+    pub fn tier(&self) -> Tier {
+        // A root that the initrd did not believe says of itself what it likes.
+        match self.verdict() {
+            Verdict::Verified | Verdict::Partial if self.by_initrd => Tier::T1,
+            Verdict::Verified | Verdict::Partial | Verdict::Violated | Verdict::Undecided => {
+                Tier::T0
+            }
+        }
     }
 
     /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
@@ -275,7 +336,11 @@ impl Verification {
         // The root's own, whoever's keys are believed: an older seal has good signatures.
         let floor = seal::read_floor(root).map_err(|error| Stop::Unreadable(error.to_string()))?;
         declared.refuse_below(&floor).map_err(Stop::Refused)?;
-        let (violations, doubts) = beside::check(root, &declared, &floor, options.trust);
+        if let Some(least) = options.floor {
+            declared.refuse_below(least).map_err(Stop::Refused)?;
+        }
+        let given = (options.trust, options.floor);
+        let (violations, doubts) = beside::check(root, &declared, &floor, given);
         self.violations.extend(violations);
         self.doubts.extend(doubts);
         if gate == Gate::Signature {
@@ -287,6 +352,11 @@ impl Verification {
             return Ok(());
         }
         let (manifest, on_disk) = seal::believe_tree(root, declared).map_err(no_seal)?;
+        if let Some(covered) = options.covered.filter(|covered| covered.gate >= gate) {
+            let taken = self.take_over(root, &manifest, covered);
+            self.manifest = Some(manifest.without_tree());
+            return taken;
+        }
         let covers = (gate, options.at);
         let compared = self.tree(root, &manifest, covers, options.progress, Bound::REPORTED);
         // Kept even if the comparison failed: the report names the image, and its declared reaction.
@@ -455,6 +525,37 @@ impl Verification {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         self.take(findings);
+        Ok(())
+    }
+
+    /// Takes over what the initrd covered. What it could not see is looked at: mounts that came after it.
+    fn take_over(
+        &mut self,
+        root: &Root,
+        manifest: &VerifiedManifest,
+        covered: &Covered,
+    ) -> Result<(), Stop> {
+        let tree = manifest
+            .tree()
+            .map_err(|error| Stop::Tree(error.to_string()))?;
+        let mounts = &manifest.declaration().tree.mounts;
+        match mounted::table(root) {
+            Ok(table) => {
+                let found = mounted::over_sealed(root, tree.rules(), mounts, &table);
+                self.violations.extend(found);
+            }
+            Err(doubt) => self.doubts.push(doubt),
+        }
+        self.gate = Some(covered.gate);
+        self.counts = covered.counts;
+        // The record lists the first ones, and counts the rest.
+        let rest = |count: u64, listed: usize| {
+            count.saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX))
+        };
+        self.dropped = (
+            rest(covered.counts.violations, covered.violations.len()),
+            rest(covered.counts.undecided, covered.doubts.len()),
+        );
         Ok(())
     }
 

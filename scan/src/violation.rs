@@ -35,6 +35,8 @@ pub enum ViolationKind {
     HardLink,
     /// The host says that it is another image.
     Identity,
+    /// This boot did not go through the initrd that the image declares, or through one for another image.
+    Initrd,
     /// It is in the tree, and not there.
     Missing,
     /// Its permission bits are others, or wider.
@@ -75,6 +77,31 @@ impl Doubt {
 }
 
 impl ViolationKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Added,
+        Self::Cmdline,
+        Self::Content,
+        Self::Device,
+        Self::HardLink,
+        Self::Identity,
+        Self::Initrd,
+        Self::Missing,
+        Self::Mode,
+        Self::Mount,
+        Self::Owner,
+        Self::Policy,
+        Self::Size,
+        Self::Target,
+        Self::Type,
+        Self::Xattr,
+    ];
+
+    /// Reads a kind as reports spell it.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// As reports spell it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,6 +111,7 @@ impl ViolationKind {
             Self::Device => "device",
             Self::HardLink => "hard-link",
             Self::Identity => "identity",
+            Self::Initrd => "initrd",
             Self::Missing => "missing",
             Self::Mode => "mode",
             Self::Mount => "mount",

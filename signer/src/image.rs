@@ -11,7 +11,6 @@
 //! machine.
 
 pub mod account;
-mod bytes;
 mod disk;
 mod ext4;
 mod fstab;
@@ -21,7 +20,6 @@ mod partitions;
 mod qcow2;
 mod select;
 mod superblock;
-mod table;
 mod tree;
 mod twins;
 
@@ -29,7 +27,11 @@ use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::declaration::Declaration;
-use earmark_scan::{Root, seal};
+use earmark_scan::{
+    Root,
+    disk::{bytes, table},
+    seal,
+};
 
 use self::{
     disk::Disk, fstab::Wanted, mounts::Mounted, namespace::Kernel, select::Volume, table::Table,

@@ -13,6 +13,7 @@
 //! | `seal/` | assemble (measured; its command line, machine, critical set; steps and templates that no host could run are refused) -> bundle -> place (a transaction, which clears what a killed run left) |
 //! | `verity/` | has the kernel enforce the sealed files of a root: plan -> volumes (the feature on) -> enforce -> check |
 //! | `image/` | a finished disk as a root: raw or qcow2 -> table -> superblock -> select -> ext4, in this process; or mounts, for XFS and FAT; account says what is known of every byte |
+//! | `initrd/` | the initrd that judges a root: program, trust file, floor -> cpio; what `/boot` has, compared with that |
 //! | `inspect/` | what a seal, a bundle or a tree says: source -> census, render, diff, export; which package has a file |
 //! | `lint/` | what is not fit to be sealed: names and content as the survey meets them -> rules (one row each) -> waived -> report, fix |
 //! | `learn/` | what a booted host changed on its own -> the narrowest class that allows it -> rules without reasons |
@@ -42,6 +43,7 @@ mod exit;
 mod fleet;
 mod grant;
 mod image;
+mod initrd;
 mod inspect;
 mod io;
 mod keys;

@@ -67,6 +67,9 @@ pub struct Boot<'a> {
     pub devices: &'a str,
     /// Programs of this machine that the initrd has in `/bin`, for `prepare`.
     pub programs: &'a [&'a str],
+    /// The initrd of the image itself, in place of one that watches the boot: what is seen is then what the image says
+    /// on the second serial port.
+    pub initrd: Option<&'a Path>,
     /// Shell of the initrd, with the root on `/root` and what will be its `/run` on `/run`.
     pub prepare: &'a str,
     /// The shell condition that is waited for.
@@ -87,6 +90,7 @@ impl Default for Boot<'_> {
             append: "",
             devices: "",
             programs: &[],
+            initrd: None,
             prepare: "",
             until: READY,
             // Only a test that fails waits so long; a machine with much else to do needs most of it.
@@ -244,9 +248,11 @@ impl<'a> Disk<'a> {
             "LIMIT={}\nsettled() {{ {}; }}\n{OBSERVE}{before}{}{after}{END}",
             boot.limit, boot.until, boot.look
         );
-        let packed = Initrd::new(&self.image.root());
-        boot.programs.iter().for_each(|path| packed.program(path));
-        packed.pack_boot(boot.prepare, &observe, &initrd);
+        if boot.initrd.is_none() {
+            let packed = Initrd::new(&self.image.root());
+            boot.programs.iter().for_each(|path| packed.program(path));
+            packed.pack_boot(boot.prepare, &observe, &initrd);
+        }
         let observed = log("observer");
         // What it said in a boot before this one is not what it says now.
         fs::File::create(&observed).expect("a log");
@@ -256,7 +262,7 @@ impl<'a> Disk<'a> {
         let machine = Vm {
             disk: &self.path(),
             kernel: &self.image.kernel(),
-            initrd: &initrd,
+            initrd: boot.initrd.unwrap_or(&initrd),
             words: boot.words,
             append: &format!("root=/dev/vda {}", boot.append),
             devices: &devices,

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::initrd::Initrd;
+pub use self::initrd::{Initrd, modules};
 use crate::{Run, command, run};
 
 /// Last line on the console of a script that came to its end.

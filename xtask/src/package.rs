@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::cross::{self, Care};
 use crate::package::stage::{Programs, Stage};
-use crate::package::table::PACKAGES;
+use crate::package::table::{PACKAGES, Source};
 use crate::prepare::lock;
 use crate::run::Run;
 use crate::{apt, files, roots};
@@ -98,6 +98,12 @@ fn build(out: PathBuf, builder: &cross::Builder, makers: &[Maker]) -> Result<Pat
         builder.program(package.name)?;
         let program = programs.dir.join(package.name);
         linked::must_be(&program, programs.architecture, package.libc)?;
+        for item in package.items {
+            if let Source::Other(name) = item.source {
+                builder.program(name)?;
+                linked::must_be(&programs.dir.join(name), programs.architecture, None)?;
+            }
+        }
     }
     fs::create_dir_all(&out).with_context(|| format!("failed to make \"{}\"", out.display()))?;
     // Two builds at once do not meet.

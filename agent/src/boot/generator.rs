@@ -24,15 +24,10 @@ use std::{
     process::ExitCode,
 };
 
-use earmark_scan::Root;
+use earmark_scan::{Root, cmdline::CommandLine};
 use rustix::fs::OFlags;
 
-use crate::{
-    boot::{cmdline::CommandLine, policy::Policy},
-    exit::Exit,
-    fleet::grants::Opened,
-    status::summary::clean,
-};
+use crate::{boot::policy::Policy, exit::Exit, fleet::grants::Opened, status::summary::clean};
 
 pub use check::violations;
 

@@ -10,16 +10,12 @@ use earmark_manifest::{
 };
 use earmark_scan::{
     Progress, Report, Root, Violation, ViolationKind,
+    cmdline::{CommandLine, Judgement},
     verify::{self, Place, Verification},
 };
 
 use crate::{
-    boot::{
-        announce::announce,
-        cmdline::{CommandLine, Judgement},
-        generator,
-        policy::Policy,
-    },
+    boot::{announce::announce, generator, initrd, policy::Policy},
     cli::VerifyArgs,
     corruption,
     fleet::grants,
@@ -100,15 +96,18 @@ fn verify(root: &Root, args: &VerifyArgs, policy: &Policy) -> Verification {
     let progress: &dyn Progress = throttle.as_ref().map_or(&(), |throttle| throttle);
     let options = verify::Options {
         trust: None,
+        floor: None,
         gate: args.gate,
+        covered: None,
         progress,
         at: place(root, args),
     };
-    let verification = verify::verify(root, &options);
-    // The command line and the generator's output are of the host that runs, not of a disk that is looked at.
+    // Command line, initrd and the generator's output are of the host that runs, not of a disk that is looked at.
     if !root.is_live() {
-        return verification;
+        return verify::verify(root, &options);
     }
+    let judged = initrd::Judged::of(root, policy);
+    let verification = judged.verify(root, &options, args.boot && !args.again);
     let statement = policy.declared().map(VerifiedDeclaration::statement);
     let other_machine =
         statement.and_then(|statement| machine_violation(statement.image.architecture));

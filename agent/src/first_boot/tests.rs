@@ -134,6 +134,8 @@ impl Bench {
     fn found(&self, at: check::Place) -> Vec<String> {
         let options = check::Options {
             trust: None,
+            floor: None,
+            covered: None,
             gate: Some(earmark_manifest::declaration::Gate::Full),
             progress: &() as &dyn Progress,
             at,

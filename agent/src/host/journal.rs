@@ -141,7 +141,7 @@ fn send(report: &Report, line: &str) {
                 MESSAGE_ID = $id,
                 VERDICT = report.verdict.name(),
                 GATE = report.gate.as_deref(),
-                TIER = &*report.tier,
+                TIER = report.tier.name(),
                 POLICY = report.policy.as_deref(),
                 IMAGE_ID = image.map(|image| &*image.name),
                 IMAGE_VERSION = image.map(|image| &*image.version),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use earmark_manifest::report::Tier;
 use earmark_scan::{Report, verify::Verdict};
 
 use crate::{
@@ -243,9 +244,9 @@ fn unchecked(report: &Report) -> String {
 }
 
 fn tier(report: &Report) -> &'static str {
-    match &*report.tier {
-        "T0" => "tier T0: the agent and its trust file are on the disk that they check",
-        _ => "",
+    match report.tier {
+        Tier::T0 => "tier T0: the agent and its trust file are on the disk that they check",
+        Tier::T1 => "tier T1: the initrd of this boot judged the root before any program of it ran",
     }
 }
 

@@ -16,6 +16,35 @@ pub struct Boot {
     ///
     /// [`ENFORCED_ABOVE`]: crate::fsverity::ENFORCED_ABOVE
     pub verity: bool,
+    /// The initrd that judges the root before anything of it runs.
+    pub initrd: Initrd,
+}
+
+/// Program of the initrd that judges the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Initrd {
+    /// None: the root's own agent judges it (tier T0).
+    #[default]
+    None,
+    /// The initrd that `earmark initrd build` makes: one program.
+    EarmarkInit,
+    /// That of initramfs-tools, with a script of ours.
+    InitramfsTools,
+    /// That of dracut, with a module of ours.
+    Dracut,
+}
+
+impl Initrd {
+    /// As the declaration spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::EarmarkInit => "earmark-init",
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +53,8 @@ pub(super) struct BootDocument {
     cmdline: Option<Spanned<String>>,
     #[serde(default)]
     verity: bool,
+    #[serde(default)]
+    initrd: Initrd,
 }
 
 impl BootDocument {
@@ -42,6 +73,7 @@ impl BootDocument {
         Ok(Boot {
             cmdline: cmdline.transpose()?,
             verity: self.verity,
+            initrd: self.initrd,
         })
     }
 }

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod export;
 pub mod fleet;
 pub mod grant;
+pub mod initrd;
 pub mod inspect;
 pub mod install;
 pub mod keygen;

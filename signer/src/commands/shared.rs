@@ -9,6 +9,7 @@ use anyhow::Context;
 use earmark_manifest::{
     class::PathClass,
     declaration::Declaration,
+    floor::Floor,
     layout, limits,
     name::ImageVersion,
     path::ImagePath,
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
+    initrd::found,
     io::{
         files,
         output::{self, quote},
@@ -160,6 +162,7 @@ pub fn install(
     let prepared = verity.verity.then(|| Prepared::of(root, &verified));
     let prepared = prepared.transpose()?;
     let image = &verified.statement().image;
+    refuse_other_initrd(root, &verified, trust, &floor)?;
     let stamp = Stamp::of(root, &image.name, &image.version)?;
     if let Some(stamp) = &stamp {
         stamp.refuse_another_root(&verified)?;
@@ -187,6 +190,22 @@ pub struct VerityArgs {
     /// Have the kernel enforce the sealed files: fs-verity, on ext4 or btrfs
     #[arg(long)]
     pub verity: bool,
+}
+
+/// Refuses an image whose initrd would not let it boot. Its owner is told what was baked wrong, not each host.
+fn refuse_other_initrd(
+    root: &Root,
+    verified: &VerifiedManifest,
+    trust: &Trust,
+    floor: &str,
+) -> Outcome<()> {
+    let floor = Floor::parse(floor.as_bytes()).context("failed to read back the floor")?;
+    match found::violations(root, verified, trust, &floor).first() {
+        None => Ok(()),
+        Some(found) => Err(Failure::new(Exit::NotVerified, format!("refused: {found}")).next(
+            "build the initrd with 'earmark initrd build', put it in its place in /boot, and measure again",
+        )),
+    }
 }
 
 /// Summary that `measure`, `sign`, `install` and `seal` print.

@@ -5,10 +5,14 @@ mod told;
 use std::path::PathBuf;
 
 use earmark_manifest::{
-    declaration::{Gate, Region},
+    declaration::{Gate, Initrd, Region},
     digest::Sha256Digest,
+    trust::Trust,
 };
-use earmark_scan::verify::{self, Options, Place, Verdict, Verification};
+use earmark_scan::{
+    Root, Violation, seal,
+    verify::{self, Options, Place, Verdict, Verification},
+};
 
 use crate::{
     commands::shared,
@@ -17,6 +21,7 @@ use crate::{
         Image,
         account::{Account, Named},
     },
+    initrd::found,
     io::{output, progress::Bar},
 };
 use told::{Believed, Told};
@@ -135,12 +140,16 @@ impl Args {
         let progress = Bar::new("verifying");
         let options = Options {
             trust: trust.as_ref(),
+            floor: None,
+            covered: None,
             gate: Some(self.gate),
             progress: &progress,
             at: Place::Offline,
         };
         let verification = verify::verify(root, &options);
         drop(progress);
+        let initrds = initrds(root, trust.as_ref(), &verification);
+        let verification = verification.with(initrds, Vec::new());
         let disk = image
             .as_ref()
             .map(|image| self.account(image, &verification));
@@ -170,6 +179,29 @@ impl Args {
             expect: self.expect.clone(),
         };
         image.account(verification.verdict(), declared, &named)
+    }
+}
+
+/// Compares the initrds of an image that declares ours; an image that was not believed declares nothing.
+fn initrds(root: &Root, trust: Option<&Trust>, verification: &Verification) -> Vec<Violation> {
+    let declared = verification.manifest();
+    let initrd = declared.map_or(Initrd::None, |declared| declared.declaration().boot.initrd);
+    if initrd == Initrd::None {
+        return Vec::new();
+    }
+    let own;
+    let trust = match (trust, seal::read_trust(root)) {
+        (Some(trust), _) => trust,
+        (None, Ok(found)) => {
+            own = found;
+            &own
+        }
+        (None, Err(_)) => return Vec::new(),
+    };
+    match (seal::verified(root, trust), seal::read_floor(root)) {
+        (Ok(manifest), Ok(floor)) => found::violations(root, &manifest, trust, &floor),
+        // Believed a moment ago, and no more: the verdict on the tree says so.
+        (Err(_), _) | (_, Err(_)) => Vec::new(),
     }
 }
 

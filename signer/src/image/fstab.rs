@@ -1,7 +1,10 @@
 //! Mount points of an image's partitions: as the image's own fstab has them, which a host goes by too.
 
 use earmark_manifest::path::ImagePath;
-use earmark_scan::Root;
+use earmark_scan::{
+    Root,
+    disk::fstab::{FSTAB, FSTAB_BOUND, Line, parse},
+};
 
 use super::{
     partitions::Purpose,
@@ -14,19 +17,11 @@ use crate::{
     io::output::plain,
 };
 
-const FSTAB: &str = "/etc/fstab";
-const BOUND: usize = 1024 * 1024;
 /// FAT has no owners and no modes: a host sees those that its mount options make up, and so must we.
 const FAT_OPTIONS: [&str; 5] = ["umask", "dmask", "fmask", "uid", "gid"];
 
 /// Mount point, the volume that is mounted there, and the mount options.
 pub type Wanted<'a> = (ImagePath, &'a Volume, String);
-
-struct Line {
-    source: String,
-    target: ImagePath,
-    options: String,
-}
 
 /// Returns the volumes to mount on `mounts`, a directory before what lies beneath it.
 pub fn wanted<'a>(
@@ -36,7 +31,7 @@ pub fn wanted<'a>(
     taken: &Volume,
 ) -> Outcome<Vec<Wanted<'a>>> {
     let text = root
-        .read_opt(&layout_path(FSTAB), BOUND)
+        .read_opt(&layout_path(FSTAB), FSTAB_BOUND)
         .exits(Exit::Undecided)?;
     let lines = parse(&String::from_utf8_lossy(&text.unwrap_or_default()));
     let mut mounts = mounts.to_vec();
@@ -116,35 +111,6 @@ fn fat_options(volume: &Volume, options: &str) -> String {
         is_fat && pair.is_some_and(|(name, value)| FAT_OPTIONS.contains(&name) && number(value))
     });
     kept.collect::<Vec<_>>().join(",")
-}
-
-/// The lines of an fstab that mount something at a path.
-fn parse(text: &str) -> Vec<Line> {
-    let line = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let source = fields.next().filter(|source| !source.starts_with('#'))?;
-        let target = unescaped(fields.next()?);
-        Some(Line {
-            source: String::from_utf8_lossy(&unescaped(source)).into_owned(),
-            target: ImagePath::from_absolute(&target).ok()?,
-            options: fields.nth(1).unwrap_or_default().to_owned(),
-        })
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// With `\040` as the space that it is.
-fn unescaped(field: &str) -> Vec<u8> {
-    let bytes = field.as_bytes();
-    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(byte) = bytes.get(at) {
-        let octal = bytes.get(at + 1..at + 4).filter(|_| *byte == b'\\');
-        let octal = octal.and_then(|octal| std::str::from_utf8(octal).ok());
-        let escaped = octal.and_then(|octal| u8::from_str_radix(octal, 8).ok());
-        plain.push(escaped.unwrap_or(*byte));
-        at += if escaped.is_some() { 4 } else { 1 };
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -240,10 +206,5 @@ mod tests {
             let error = found(fstab, &[path]).unwrap_err();
             assert!(error.contains("not clear which"), "{error}");
         }
-    }
-
-    #[test]
-    fn fstab_octal_escape_is_decoded_and_invalid_escape_is_literal() {
-        assert_eq!(unescaped(r"a\040b\\x\9"), br"a b\\x\9");
     }
 }

@@ -17,6 +17,8 @@ use crate::exit::{Exit, Exits, Failure, Outcome};
 /// A program that may be started.
 #[derive(Debug, Clone, Copy)]
 pub enum Program {
+    /// Unpacks packages of Debian's.
+    DpkgDeb,
     /// Mounts a file system of an image's.
     Mount,
     /// Unpacks disks that are not raw.
@@ -36,6 +38,7 @@ pub enum Program {
 impl Program {
     const fn name(self) -> &'static str {
         match self {
+            Self::DpkgDeb => "dpkg-deb",
             Self::Mount => "mount",
             Self::QemuImg => "qemu-img",
             Self::Rpm => "rpm",
@@ -52,6 +55,7 @@ impl Program {
     /// The package that has it, by the names of Debian and of Fedora's relatives.
     const fn package(self) -> &'static str {
         match self {
+            Self::DpkgDeb => "dpkg",
             Self::Mount => "mount (Debian, Ubuntu) or util-linux",
             Self::QemuImg => "qemu-utils (Debian, Ubuntu) or qemu-img",
             Self::Rpm => "rpm",

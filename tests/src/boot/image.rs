@@ -108,6 +108,8 @@ pub struct Sealing {
     pub files: &'static [(&'static str, &'static str, u32)],
     /// Files that it does not have.
     pub without: &'static [&'static str],
+    /// Whether `boot.initrd` is `earmark-init`, and `/boot` has the initrd that is built for it.
+    pub initrd: bool,
 }
 
 /// What everything is made from.
@@ -168,6 +170,7 @@ impl Sealing {
             rest: "",
             files: &[],
             without: &[],
+            initrd: false,
         }
     }
 
@@ -190,7 +193,7 @@ state = ["/srv/data", "/srv/volume", "/var/lib/ordinary"]
 
 [boot]
 cmdline = "{}"
-
+{}
 [verify]
 gate = "{}"
 on_failure = "{}"
@@ -199,6 +202,11 @@ on_failure = "{}"
             self.platform,
             self.profile,
             self.cmdline,
+            if self.initrd {
+                "initrd = \"earmark-init\"\n"
+            } else {
+                ""
+            },
             self.gate,
             self.on_failure,
             self.rest
@@ -424,6 +432,9 @@ impl Image {
             let paths = [("--root", &*root), ("--spec", &declaration)];
             self.earmark_program(&["lint", "--fix"], &paths);
         }
+        if sealing.initrd {
+            self.build_initrd(&declaration, &trust, &self.initrd_in(&root));
+        }
         self.earmark_program(
             &["seal", "--version", sealing.version],
             &[
@@ -434,6 +445,44 @@ impl Image {
             ],
         );
         root
+    }
+
+    /// Builds the initrd that judges what is declared so.
+    pub fn build_initrd(&self, declaration: &Path, trust: &Path, out: &Path) {
+        let package = self.inputs.agent_package();
+        let modules = vm::modules(&self.plain(), &["virtio_pci", "virtio_blk", "ext4"]);
+        let mut paths = vec![
+            ("--agent", &*package),
+            ("--trust", trust),
+            ("--spec", declaration),
+            ("--out", out),
+        ];
+        paths.extend(modules.iter().map(|module| ("--module", &**module)));
+        self.earmark_program(&["initrd", "build"], &paths);
+    }
+
+    /// Declaration, trust file and initrd of the image that is sealed so.
+    pub fn anchor(&self, sealing: &Sealing) -> (PathBuf, PathBuf, PathBuf) {
+        self.disk(sealing);
+        let _lock = self.lock();
+        let at = |name: &str, extension: &str| self.directory.join(format!("{name}.{extension}"));
+        let declaration = at(&sealing.file(), "toml");
+        let (trust, initrd) = (at(sealing.key, "trust"), at(&sealing.file(), "initrd"));
+        if !initrd.exists() {
+            self.build_initrd(&declaration, &trust, &initrd);
+        }
+        (declaration, trust, initrd)
+    }
+
+    /// Place of the initrd in a root of this image.
+    fn initrd_in(&self, root: &Path) -> PathBuf {
+        let kernel = self.kernel();
+        let kernel = kernel
+            .file_name()
+            .and_then(OsStr::to_str)
+            .expect("a kernel");
+        root.join("boot")
+            .join(kernel.replace("vmlinuz", "initrd.img"))
     }
 
     /// The key for grants and channels of what is sealed so.

@@ -59,6 +59,31 @@ const MODULES: [&str; 5] = [
     "virtio_net",
 ];
 
+/// The files of modules of the kernel that is installed in `root`, each after those that it needs.
+pub fn modules(root: &Path, names: &[&str]) -> Vec<PathBuf> {
+    let (version, base) = (version(root), root.display().to_string());
+    let mut files = Vec::new();
+    for module in names {
+        let shown = run(
+            "modprobe",
+            ["-d", &base, "-S", &version, "--show-depends", module],
+            None,
+        );
+        for line in shown.must(0).out.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let ["insmod", path] = words[..] else {
+                assert_eq!(words[0], "builtin", "{line}");
+                continue;
+            };
+            let path = PathBuf::from(path);
+            if !files.contains(&path) {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
 /// A small root of its own, in memory: busybox, modules, an init script and what a test adds.
 #[derive(Debug)]
 pub struct Initrd {
@@ -81,27 +106,11 @@ impl Initrd {
         }
         initrd.add(busybox, "bin/busybox");
         initrd.write("port", port);
-        let (version, base) = (version(root), root.display().to_string());
         let mut order = Vec::new();
-        for module in MODULES {
-            let shown = run(
-                "modprobe",
-                ["-d", &base, "-S", &version, "--show-depends", module],
-                None,
-            );
-            for line in shown.must(0).out.lines() {
-                let words: Vec<&str> = line.split_whitespace().collect();
-                let ["insmod", path] = words[..] else {
-                    assert_eq!(words[0], "builtin", "{line}");
-                    continue;
-                };
-                let name = Path::new(path).file_name().expect("a module").to_owned();
-                if !order.contains(&name) {
-                    let to = format!("modules/{}", name.display());
-                    initrd.add(Path::new(path), &to);
-                    order.push(name);
-                }
-            }
+        for path in modules(root, &MODULES) {
+            let name = path.file_name().expect("a module").to_owned();
+            initrd.add(&path, &format!("modules/{}", name.display()));
+            order.push(name);
         }
         let order = order.join(OsStr::new("\n"));
         initrd.write("modules/order", &format!("{}\n", order.display()));

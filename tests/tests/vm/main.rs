@@ -13,6 +13,7 @@ mod fleet;
 mod fsverity;
 mod fsverity_bake;
 mod grant;
+mod initrd;
 mod lockdown;
 mod opened;
 mod packer;

@@ -144,7 +144,7 @@ fn files(package: &Package) -> String {
             Source::StandIn => writeln!(list, "%exclude {path}"),
             Source::Directory => writeln!(list, "%dir %attr({mode:04o}, root, root) {path}"),
             Source::Manual(_) => writeln!(list, "%doc %attr({mode:04o}, root, root) {path}"),
-            Source::Program | Source::File(_) => {
+            Source::Program | Source::Other(_) | Source::File(_) => {
                 writeln!(list, "%attr({mode:04o}, root, root) {path}")
             }
         };

@@ -70,6 +70,9 @@ impl Stage {
             Source::Program => {
                 fs::copy(program, &to)?;
             }
+            Source::Other(name) => {
+                fs::copy(programs.dir.join(name), &to)?;
+            }
             Source::File(source) => {
                 fs::copy(crate::workspace()?.join(source), &to)?;
             }

@@ -36,6 +36,8 @@ pub struct Item {
 pub enum Source {
     /// The program of the package.
     Program,
+    /// Another program of the workspace, which the package brings along.
+    Other(&'static str),
     /// A file of the workspace.
     File(&'static str),
     /// The manual page, of this section, of the package's program.
@@ -79,6 +81,12 @@ pub const PACKAGES: &[Package] = &[
                 "/usr/lib/systemd/system-generators/earmark-generator",
                 0o777,
                 Source::Link("../../../bin/earmark-agent"),
+            ),
+            // For the initrd that 'earmark initrd build' makes. Nothing of a running host starts it.
+            item(
+                "/usr/lib/earmark/earmark-init",
+                0o755,
+                Source::Other("earmark-init"),
             ),
             // It answers in the place of package managers: root's path has this directory before
             // theirs, also under sudo. The .rpm makes them by a script, since where this directory is a link to

@@ -13,7 +13,7 @@ use std::{
 };
 
 use earmark_manifest::path::ImagePath;
-use earmark_scan::{Root, Violation, ViolationKind};
+use earmark_scan::{Root, Violation, ViolationKind, cmdline::CommandLine};
 
 use super::{
     early::{self, GATE},
@@ -21,7 +21,7 @@ use super::{
     plan::{self, Item},
 };
 use crate::{
-    boot::{cmdline::CommandLine, policy::Policy, units::UNITS},
+    boot::{policy::Policy, units::UNITS},
     fleet::grants::{self, Opened},
 };
 

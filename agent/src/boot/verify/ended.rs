@@ -69,6 +69,8 @@ fn tell(root: &Root, problem: &str) {
     keep(root, &report);
     let options = verify::Options {
         trust: None,
+        floor: None,
+        covered: None,
         gate: Some(Gate::Signature),
         progress: &(),
         at: Place::default(),

@@ -45,7 +45,7 @@ pub fn report(root: &Root, dropped: u64) -> Result<Report> {
         agent: verified.agent.clone(),
         image: image.transpose()?,
         manifest: verified.manifest.clone(),
-        tier: verified.tier.clone(),
+        tier: verified.tier,
         verdict: verified.verdict,
         gate: verified.gate.clone(),
         reason: verified.reason.clone(),

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fs};
 
+use earmark_scan::cmdline::CommandLine;
+
 use super::*;
 use crate::{
     boot::{
-        cmdline::CommandLine,
         generator::{check, plan},
         policy::Policy,
     },

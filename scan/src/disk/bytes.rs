@@ -1,4 +1,4 @@
-//! Bytes at offsets, from a source that is not trusted: the one way in which the parsers of this folder read.
+//! Bytes at offsets, from a source that is not trusted: the one way in which the parsers of disks read.
 
 use std::{fmt, io};
 
@@ -51,10 +51,20 @@ impl<'a> Fields<'a> {
 /// CRC-32C without the inversion at its end, as ext4 and XFS chain it.
 pub fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
     for byte in bytes {
-        let at = crc.to_le_bytes()[0] ^ byte;
-        crc = CASTAGNOLI[usize::from(at)] ^ (crc >> 8);
+        let at = low(crc) ^ byte;
+        crc = entry(&CASTAGNOLI, at) ^ (crc >> 8);
     }
     crc
+}
+
+fn low(crc: u32) -> u8 {
+    let [low, ..] = crc.to_le_bytes();
+    low
+}
+
+/// A table has an entry for each byte.
+fn entry(table: &[u32; 256], at: u8) -> u32 {
+    table.get(usize::from(at)).copied().unwrap_or_default()
 }
 
 static CASTAGNOLI: [u32; 256] = table(0x82f6_3b78);
@@ -63,11 +73,15 @@ static ETHERNET: [u32; 256] = table(0xedb8_8320);
 /// CRC-32, as GPT has it.
 pub fn crc32(bytes: &[u8]) -> u32 {
     let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
-        ETHERNET[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8)
+        entry(&ETHERNET, low(crc) ^ byte) ^ (crc >> 8)
     });
     !crc
 }
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed by the compiler, which refuses an index beyond the end"
+)]
 const fn table(polynomial: u32) -> [u32; 256] {
     let mut table = [0; 256];
     let (mut at, mut first) = (0, 0_u32);

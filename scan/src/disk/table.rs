@@ -4,10 +4,7 @@
 //! GPT whose copies differ, one beside partitions of an MBR, partitions that overlap. All bytes of the table
 //! itself are accounted for: those that mean nothing must be zero.
 
-// By path, so that the fuzz target can include this file as it is.
-#[path = "table/gpt.rs"]
 mod gpt;
-#[path = "table/mbr.rs"]
 mod mbr;
 
 use std::io;
@@ -104,5 +101,4 @@ fn refuse_overlaps(table: &Table, size: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "table/tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The words that this boot was given, and how they differ from those that were signed.
+//! Command line: the words that this boot was given, and how they differ from those that were signed.
 //!
 //! Protects against: a boot entry or a console at which somebody adds, changes or removes a word, on
 //! a host that then boots on as if nothing were. Does not protect against a word after which this
@@ -13,10 +13,8 @@ mod tokens;
 
 use std::fmt;
 
+use crate::{Doubt, Root, ScanError, kernel};
 use earmark_manifest::path::ImagePath;
-use earmark_scan::{Doubt, Root, ScanError};
-
-use crate::host;
 
 pub use judge::Judgement;
 
@@ -54,7 +52,7 @@ impl CommandLine {
     /// Reads the words that `root`, the running host's, was booted with.
     pub fn read(root: &Root) -> Self {
         let mut line = Self {
-            is_container: host::is_container_of(root.path()),
+            is_container: kernel::is_container_of(root.path()),
             ..Self::default()
         };
         // A container's manager may hide it, and is above this host in any case.

@@ -36,7 +36,7 @@ impl Fixture {
         let signed: Option<SignedLine> = signed.map(|line| line.parse().unwrap());
         let judgement = self.read().judge(signed.as_ref());
         assert_eq!(judgement.doubts, [], "{signed:?}");
-        let text = |found: &earmark_scan::Violation| format!("{} {}", found.path, found.found);
+        let text = |found: &crate::Violation| format!("{} {}", found.path, found.found);
         judgement.violations.iter().map(text).collect()
     }
 

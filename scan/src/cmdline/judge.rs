@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use super::{BOOTCONFIG, CommandLine, FIRMWARE, INIT, KERNEL, lossy, place, rules, tokens};
+use crate::{Doubt, Violation, ViolationKind};
 use earmark_manifest::{
     cmdline::{self, SignedLine},
     escape::Escaped,
 };
-use earmark_scan::{Doubt, Violation, ViolationKind};
-
-use super::{BOOTCONFIG, CommandLine, FIRMWARE, INIT, KERNEL, lossy, place, rules, tokens};
 
 /// Findings of the judgement.
 #[derive(Debug, Default)]

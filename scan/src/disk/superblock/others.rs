@@ -116,7 +116,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Other> {
         At::Bytes(at, length) => Label::Is(super::text(field(at, length))),
         At::Utf16(at, length) => {
             let units = field(at, length).chunks_exact(2);
-            let units = units.map(|unit| u16::from_le_bytes(std::array::from_fn(|i| unit[i])));
+            let units = units.map(|unit| u16::from_le_bytes(unit.try_into().unwrap_or_default()));
             let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
             Label::Is(String::from_utf16_lossy(&units))
         }
