@@ -63,7 +63,10 @@ impl Args {
 /// modules in the order in which they are loaded, as 'modprobe --show-depends'
 /// prints them.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "earmark initrd build [OPTIONS] --agent <FILE> --trust <FILE>\n                            --spec <FILE> --out <FILE>"
+)]
 struct Build {
     /// The agent's package (.deb), or the program earmark-init of it
     #[arg(long, value_name = "FILE")]

@@ -9,8 +9,9 @@ const CHARACTERS: u32 = 0o020_000;
 const KIND: u32 = 0o170_000;
 
 const MAGIC: &[u8] = b"070701";
+const FIELDS: usize = 13;
 /// Six bytes of magic, and thirteen numbers of eight hexadecimal digits.
-const HEADER: usize = 110;
+const HEADER: usize = 6 + 8 * FIELDS;
 const TRAILER: &str = "TRAILER!!!";
 /// Objects in an archive that is read.
 const MOST: usize = 4096;
@@ -149,6 +150,9 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(String, Object)>, NoArchive> {
             let number = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok());
             number.ok_or_else(|| bad("no number in a header"))
         };
+        for index in 0..FIELDS {
+            field(index)?;
+        }
         let (mode, size, length) = (field(1)?, field(6)?, field(11)?);
         let name_at = at + HEADER;
         let content_at = (name_at + length).next_multiple_of(4);
