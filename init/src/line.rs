@@ -19,6 +19,8 @@ pub struct Line {
     pub kind: Option<String>,
     /// Value of `rootflags=`, or nothing.
     pub flags: String,
+    /// True if the root is to be writable when its own init starts: `rw`, after the last `ro`.
+    pub is_writable: bool,
     /// Program of the root that is run.
     pub init: PathBuf,
     /// Longest wait for the root's disk, in seconds: `rootdelay=`, at least the default.
@@ -55,6 +57,11 @@ impl Line {
             root: root.to_owned(),
             kind: last("rootfstype=").map(str::to_owned),
             flags: last("rootflags=").unwrap_or_default().to_owned(),
+            is_writable: words
+                .iter()
+                .rev()
+                .find(|word| matches!(**word, "ro" | "rw"))
+                == Some(&"rw"),
             init: PathBuf::from(init),
             wait: delay.unwrap_or(WAIT).clamp(WAIT, 600),
         })
@@ -70,6 +77,8 @@ mod tests {
         let line = b"BOOT_IMAGE=/vmlinuz root=/dev/a ro root=UUID=1 rootflags=noatime rootdelay=90 init=/bin/x -- root=/dev/b\n";
         let line = Line::parse(line).unwrap();
         assert_eq!((&*line.root, &*line.flags), ("UUID=1", "noatime"));
+        assert!(!line.is_writable);
+        assert!(Line::parse(b"root=/dev/a ro rw").unwrap().is_writable);
         assert_eq!((line.init, line.wait), (PathBuf::from("/bin/x"), 90));
         let plain = Line::parse(b"root=/dev/vda rootfstype=xfs").unwrap();
         assert_eq!(plain.init, PathBuf::from("/sbin/init"));

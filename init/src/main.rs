@@ -88,5 +88,6 @@ fn boot() -> Result<std::convert::Infallible, String> {
     console.say(&judge::summary(&report));
     switch::leave_record(*report, &mounts)?;
     mounts::unmount(&mounts)?;
+    mounts::make_writable(&line)?;
     switch::to_root(&line)
 }

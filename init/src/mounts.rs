@@ -157,6 +157,16 @@ pub fn unmount(mounted: &[Mounted]) -> Result<(), String> {
     Ok(())
 }
 
+/// Makes the judged root writable, as the command line asks. Most images have `ro` there, and systemd does it by fstab.
+pub fn make_writable(line: &Line) -> Result<(), String> {
+    if !line.is_writable {
+        return Ok(());
+    }
+    let (flags, _) = options(&line.flags)?;
+    rustix::mount::mount_remount(ROOT, flags, c"")
+        .map_err(|errno| format!("failed to make the root writable, as 'rw' asks: {errno}"))
+}
+
 /// As `/proc/self/mountinfo` spells it.
 fn device_number(directory: impl std::os::fd::AsFd) -> Result<String, String> {
     let stat = fstat(directory).map_err(|errno| format!("failed to look at a mount: {errno}"))?;
