@@ -9,7 +9,7 @@ mod qcow2;
 
 use std::io;
 
-use earmark_scan::disk::{bytes, bytes::Bytes, table};
+use earmark_scan::disk::{bytes::Bytes, table};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ mod ext4;
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
-use earmark_scan::disk::{bytes, bytes::Bytes};
+use earmark_scan::disk::bytes::Bytes;
 use ext4::{Ext4, ROOT};
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::FileType;

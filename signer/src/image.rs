@@ -23,19 +23,15 @@ mod superblock;
 mod tree;
 mod twins;
 
+use earmark_scan::disk::table::Table;
 use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::declaration::Declaration;
-use earmark_scan::{
-    Root,
-    disk::{bytes, table},
-    seal,
-};
+use earmark_scan::{Root, seal};
 
 use self::{
-    disk::Disk, fstab::Wanted, mounts::Mounted, namespace::Kernel, select::Volume, table::Table,
-    tree::Tree,
+    disk::Disk, fstab::Wanted, mounts::Mounted, namespace::Kernel, select::Volume, tree::Tree,
 };
 use crate::exit::{Exit, Exits, Outcome};
 

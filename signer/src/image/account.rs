@@ -22,8 +22,11 @@ use earmark_manifest::{
 use earmark_scan::verify::Verdict;
 use serde::{Serialize, Serializer};
 
+use earmark_scan::disk::bytes::Bytes;
+use earmark_scan::disk::table::BOOT_CODE;
+
 use self::rules::Rules;
-use super::{Image, bytes::Bytes, select, table::BOOT_CODE};
+use super::{Image, select};
 use crate::{
     exit::{Exit, Exits, Outcome},
     io::output,

@@ -18,7 +18,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{bytes::Bytes, qcow2};
+use earmark_scan::disk::bytes::Bytes;
+
+use super::qcow2;
 use crate::{
     exit::{Exit, Exits, Failure, Next, Outcome},
     io::{

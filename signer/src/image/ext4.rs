@@ -37,8 +37,9 @@ use std::{
 use earmark_scan::source::Metadata;
 use rustix::fs::FileType;
 
+use earmark_scan::disk::bytes::{Bytes, Fields, bad, crc32c};
+
 use self::{inode::Inode, superblock::Superblock};
-use super::bytes::{Bytes, Fields, bad, crc32c};
 
 /// The inode of the root directory.
 pub const ROOT: u64 = 2;

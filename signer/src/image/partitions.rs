@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::table::{Entry, Table};
+use earmark_scan::disk::table::{Entry, Table};
 
 /// A part of a disk, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

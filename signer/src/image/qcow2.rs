@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, io};
 
-use super::bytes::{Bytes, Fields, bad};
+use earmark_scan::disk::bytes::{Bytes, Fields, bad};
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// Larger than any volume that an image is made for; what is not written takes no space.

@@ -1,20 +1,21 @@
 //! Choice of the part of a disk that is the root of the image.
 
+use earmark_scan::disk::table::{self, Table};
 use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::Context;
 use earmark_manifest::layout;
 use earmark_scan::Root;
 
+use earmark_scan::disk::bytes::Bytes;
+
 use super::{
-    bytes::Bytes,
     disk::Disk,
     ext4::Ext4,
     mounts::{self, Mounted},
     namespace::Kernel,
     partitions::{self, Partition, Purpose},
     superblock::{self, Content, FileSystem, Kind, SWAP},
-    table::{self, Table},
     tree::{self, Tree},
 };
 use crate::{

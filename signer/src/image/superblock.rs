@@ -5,11 +5,9 @@ use std::io;
 pub use earmark_scan::disk::superblock::{Content, FileSystem, Kind, Label, SWAP};
 use earmark_scan::disk::superblock::{LOOKED_AT, fat_size, recognise};
 
-use super::{
-    bytes::{Bytes, Fields, bad, crc32c},
-    disk::Disk,
-    partitions::Partition,
-};
+use earmark_scan::disk::bytes::{Bytes, Fields, bad, crc32c};
+
+use super::{disk::Disk, partitions::Partition};
 
 /// Looks at a partition.
 pub fn probe(disk: &Disk, partition: &Partition) -> io::Result<Content> {

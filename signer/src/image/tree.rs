@@ -6,8 +6,9 @@ use earmark_manifest::path::ImagePath;
 use earmark_scan::source::{self, Metadata, NodeId, Source};
 use rustix::fs::FileType;
 
+use earmark_scan::disk::bytes::{Bytes, bad};
+
 use super::{
-    bytes::{Bytes, bad},
     disk::Disk,
     ext4::{self, Ext4},
     partitions::Partition,

@@ -7,8 +7,9 @@ use std::io;
 
 use anyhow::Context;
 
+use earmark_scan::disk::bytes::{Bytes, Fields};
+
 use super::{
-    bytes::{Bytes, Fields},
     disk::Disk,
     partitions::Partition,
     select::Volume,

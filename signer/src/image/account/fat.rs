@@ -2,11 +2,9 @@
 
 use std::io;
 
-use super::super::{
-    bytes::{Bytes, Fields, bad},
-    disk::Disk,
-    partitions::Partition,
-};
+use earmark_scan::disk::bytes::{Bytes, Fields, bad};
+
+use super::super::{disk::Disk, partitions::Partition};
 
 /// Most bytes of reserved sectors that are read: 32 sectors are usual.
 const MOST: u64 = 1 << 20;

@@ -4,7 +4,9 @@ use std::io;
 
 use earmark_manifest::{crypto::Sha256, digest::Sha256Digest};
 
-use super::super::{bytes::Bytes, disk::Disk};
+use earmark_scan::disk::bytes::Bytes;
+
+use super::super::disk::Disk;
 
 /// Bytes that are hashed unasked, in all: more than all boot partitions of a disk have, and done in seconds.
 pub const UNASKED: u64 = 4 << 30;

@@ -5,11 +5,9 @@ use std::io;
 use earmark_scan::source::cost;
 use rustix::fs::FileType;
 
-use super::{
-    super::bytes::{Fields, bad, crc32c},
-    Ext4, htree,
-    inode::Inode,
-};
+use earmark_scan::disk::bytes::{Fields, bad, crc32c};
+
+use super::{Ext4, htree, inode::Inode};
 
 /// Bytes that the index of a directory takes for each of its blocks while it is checked.
 const INDEXED: usize = 96;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{super::bytes::Fields, Ext4, directory::Entry, hash::Hash};
+use earmark_scan::disk::bytes::Fields;
+
+use super::{Ext4, directory::Entry, hash::Hash};
 
 /// Blocks of the index, by their place in the directory.
 #[derive(Default)]

@@ -5,10 +5,9 @@ use std::io;
 use earmark_scan::source::Metadata;
 use rustix::fs::FileType;
 
-use super::{
-    super::bytes::{Fields, bad, crc32c},
-    Ext4,
-};
+use earmark_scan::disk::bytes::{Fields, bad, crc32c};
+
+use super::Ext4;
 
 const ENCRYPTED: u32 = 0x800;
 const INDEX: u32 = 0x1000;

@@ -2,11 +2,9 @@
 
 use std::io;
 
-use super::{
-    super::bytes::{Fields, bad, crc32c},
-    Ext4,
-    inode::Inode,
-};
+use earmark_scan::disk::bytes::{Fields, bad, crc32c};
+
+use super::{Ext4, inode::Inode};
 
 /// Blocks that follow each other, from the one that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,13 +20,10 @@ use std::{collections::BTreeMap, io};
 
 use rustix::fs::FileType;
 
+use earmark_scan::disk::bytes::{Fields, bad};
+
 use self::{claims::Claims, names::Names, table::Inodes};
-use super::{
-    super::bytes::{Fields, bad},
-    Ext4, ROOT, directory,
-    inode::Inode,
-    map,
-};
+use super::{Ext4, ROOT, directory, inode::Inode, map};
 
 /// Inode whose list of blocks names those that are kept for more group descriptors.
 const RESIZE: u64 = 7;

@@ -5,8 +5,9 @@ mod groups;
 
 use std::io;
 
+use earmark_scan::disk::bytes::{Bytes, Fields, bad, crc32c};
+
 pub(super) use self::groups::Group;
-use super::super::bytes::{Bytes, Fields, bad, crc32c};
 
 /// Offset and length of the superblock, in bytes.
 const AT: u64 = 1024;

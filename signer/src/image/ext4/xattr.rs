@@ -2,11 +2,9 @@
 
 use std::io;
 
-use super::{
-    super::bytes::{Fields, bad, crc32c},
-    Ext4,
-    inode::Inode,
-};
+use earmark_scan::disk::bytes::{Fields, bad, crc32c};
+
+use super::{Ext4, inode::Inode};
 
 const MAGIC: u32 = 0xea02_0000;
 const BLOCK_HEADER: usize = 32;

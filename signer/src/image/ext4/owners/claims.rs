@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::super::super::bytes::bad;
+use earmark_scan::disk::bytes::bad;
 
 /// Bits in a page.
 const BITS: u64 = 1 << 15;

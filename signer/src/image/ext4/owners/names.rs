@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use super::super::super::bytes::bad;
+use earmark_scan::disk::bytes::bad;
 
 /// Inodes in a page.
 const EACH: usize = 2048;

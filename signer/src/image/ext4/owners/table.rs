@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::super::{super::bytes::bad, Ext4, inode::Inode, superblock::Group};
+use earmark_scan::disk::bytes::bad;
+
+use super::super::{Ext4, inode::Inode, superblock::Group};
 
 /// Inodes that are marked as in use, of all groups: as many as are looked at in minutes.
 const MOST: u64 = 1 << 26;

@@ -2,10 +2,9 @@
 
 use std::io;
 
-use super::{
-    super::super::bytes::{Bytes, Fields, bad, crc32c},
-    Superblock,
-};
+use earmark_scan::disk::bytes::{Bytes, Fields, bad, crc32c};
+
+use super::Superblock;
 
 const INODE_UNINIT: u16 = 0x1;
 const BLOCK_UNINIT: u16 = 0x2;
