@@ -27,6 +27,9 @@ locals {
     "EARMARK_SPEC=${var.spec}",
     "EARMARK_TRUST=${var.trust}",
     "EARMARK_KEYS=${join(" ", var.signing_keys)}",
+    "EARMARK_AGENT=${var.agent_package}",
+    "EARMARK_INITRD=${var.initrd}",
+    "EARMARK_MODULES=${join(" ", var.initrd_modules)}",
     "EARMARK_DISK=${var.work}/disk/${var.image_name}-${var.image_version}.${var.qemu_format}",
   ]
   # The first step writes down where the image's root is.
@@ -63,6 +66,20 @@ build {
     execute_command  = local.as_root
   }
 
+  # The initrd that will judge it, if it is to have one: made on this machine, and placed before anything is measured.
+
+  provisioner "shell-local" {
+    script           = "${local.scripts}/build-initrd.sh"
+    environment_vars = local.here_environment
+  }
+
+  provisioner "file" {
+    source      = "${var.work}/initrd.img"
+    destination = "${local.guest}/initrd.img"
+    # It is not there yet when the template is read.
+    generated = true
+  }
+
   # Measure it. What comes after this must not change it any more.
 
   provisioner "file" {
@@ -88,6 +105,7 @@ build {
   provisioner "shell" {
     scripts = [
       "${local.scripts}/install-agent.sh",
+      "${local.scripts}/place-initrd.sh",
       "${local.scripts}/clean.sh",
       "${local.scripts}/lint.sh",
       "${local.scripts}/measure.sh",

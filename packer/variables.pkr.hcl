@@ -72,6 +72,18 @@ variable "earmark_here" {
   default     = "earmark"
 }
 
+variable "initrd" {
+  type        = bool
+  description = "Boot by earmark-init, which judges the root before anything of it runs (tier T1). The declaration says so, too: [boot] initrd = \"earmark-init\". The agent's package must be a .deb."
+  default     = false
+}
+
+variable "initrd_modules" {
+  type        = list(string)
+  description = "Files of kernel modules for the initrd, in the order in which they are loaded. Kernels of clouds need none: they have NVMe and ext4 built in."
+  default     = []
+}
+
 # How.
 
 variable "work" {

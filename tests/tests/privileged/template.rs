@@ -56,11 +56,29 @@ fn sign(bench: &Bench, version: &str) -> Run {
     step("sign", &variables, version)
 }
 
+/// Builds the initrd, or an empty file, as the release machine does.
+fn build_initrd(bench: &Bench, wanted: &str) -> Run {
+    let variables = [
+        ("EARMARK", program("earmark")),
+        ("EARMARK_WORK", bench.path("build")),
+        ("EARMARK_AGENT", package("earmark-agent_", ".deb")),
+        ("EARMARK_TRUST", bench.path("trust.toml")),
+        ("EARMARK_SPEC", bench.path("earmark.toml")),
+        ("EARMARK_INITRD", wanted.into()),
+    ];
+    let variables: Vec<(&str, &Path)> = variables
+        .iter()
+        .map(|(name, path)| (*name, path.as_path()))
+        .collect();
+    step("build-initrd", &variables, "1.0")
+}
+
 #[test]
 fn privileged_packer_scripts_seal_and_verify_an_unbooted_root() {
     let (overlay, bench) = (Overlay::new("EARMARK_ROOT_SMALL"), Bench::new());
     let spec = format!(
-        "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n{NO_LOCKS}"
+        "[image]\nname = \"web\"\nplatform = \"file\"\n[tree]\nprofile = \"debian-12\"\n\
+         [boot]\ninitrd = \"earmark-init\"\n{NO_LOCKS}"
     );
     fs::write(bench.path("earmark.toml"), spec).unwrap();
     let guest = overlay.beside("guest");
@@ -82,9 +100,23 @@ fn privileged_packer_scripts_seal_and_verify_an_unbooted_root() {
         let variables = [("EARMARK_ROOT", root.as_path()), ("EARMARK_DIR", &guest)];
         step(name, &variables, "1.0")
     };
-    for name in ["install-agent", "clean", "lint", "measure"] {
+    build_initrd(&bench, "false").must(0);
+    bring(&bench.path("build/initrd.img"), "initrd.img");
+    in_guest("install-agent").must(0);
+    // Not asked for, it is empty, and nothing is replaced.
+    in_guest("place-initrd").must(0);
+    build_initrd(&bench, "true").must(0);
+    bring(&bench.path("build/initrd.img"), "initrd.img");
+    in_guest("place-initrd").must(1);
+    let initrd = overlay.at("boot/initrd.img-6.1.0");
+    fs::write(&initrd, "of initramfs-tools").unwrap();
+    for name in ["place-initrd", "clean", "lint", "measure"] {
         in_guest(name).must(0);
     }
+    assert_eq!(
+        fs::read(&initrd).unwrap(),
+        fs::read(guest.join("initrd.img")).unwrap()
+    );
     assert!(overlay.at("/usr/bin/earmark-agent").exists());
     for (path, _) in TRACES {
         let left = fs::read_to_string(overlay.at(path)).unwrap_or_default();
@@ -98,6 +130,10 @@ fn privileged_packer_scripts_seal_and_verify_an_unbooted_root() {
     }
     sign(&bench, "1.0").must(0);
     bring(&out.join("manifest.json"), "out/manifest.json");
+    // An initrd that was exchanged after it was measured would power each host off: the bake is told.
+    fs::write(&initrd, "of initramfs-tools").unwrap();
+    in_guest("install").must(10);
+    fs::write(&initrd, fs::read(guest.join("initrd.img")).unwrap()).unwrap();
     in_guest("install").must(0);
     // What changed is named, and everything stays for a look at it.
     let was = fs::read(overlay.at(SEALED)).unwrap();
