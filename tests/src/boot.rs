@@ -58,7 +58,7 @@ pub const QUARANTINED: &str = "idle && systemctl is-active --quiet earmark-quara
 /// A boot to be.
 #[derive(Debug, Clone)]
 pub struct Boot<'a> {
-    /// First words of the kernel's command line: [`FAST`], or [`PLAIN`](crate::vm::PLAIN) for an image that does not
+    /// First words of the kernel's command line: [`FAST`], or [`PLAIN`] for an image that does not
     /// sign those of [`FAST`].
     pub words: &'a str,
     /// More for the kernel's command line.

@@ -28,6 +28,8 @@ super::facts! {
     NEXT_VERIFICATION = "; next verification in {}";
     /// The result could not be written, on a full disk for instance.
     RESULT_NOT_SAVED = "failed to save the result";
+    /// sudo finds a package manager before what answers in its place.
+    NO_ANSWER_UNDER_SUDO = "no answer under sudo";
     /// A directory could not be listed.
     LISTING_FAILED = "list the directory";
 

@@ -17,6 +17,10 @@ super::facts! {
     MOUNTED_HERE = "mounted here";
     /// The disk is full.
     MAKE_ROOM = "next: make room";
+    /// The image promises fs-verity, and nothing was enabled.
+    ENABLE_VERITY = "run this again with --verity";
+    /// A file could not be enabled.
+    VERITY_FAILED = "failed to enable fs-verity on '{}";
     /// The file system is mounted read-only.
     MOUNT_WRITABLE = "mount that file system writable";
     /// The public half of a key that exists is made from it.

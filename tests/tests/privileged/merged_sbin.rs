@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 use earmark_tests::{
     NO_LOCKS, Run,
     container::{Host, READY},
+    facts::host::NO_ANSWER_UNDER_SUDO,
     overlay::{Overlay, package},
     program, run,
 };
@@ -282,9 +283,5 @@ fn privileged_package_managers_of_a_host_with_one_directory_of_programs_answer()
     let seen =
         host("Defaults secure_path = /sbin:/bin:/usr/sbin:/usr/bin\n").boot_and_look(READY, look);
     assert!(seen.looked.contains("\n13\namd64\n13\n"), "{}", seen.looked);
-    assert!(
-        seen.looked.contains("no answer under sudo"),
-        "{}",
-        seen.looked
-    );
+    NO_ANSWER_UNDER_SUDO.must_be_in(&seen.looked);
 }

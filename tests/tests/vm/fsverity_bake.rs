@@ -10,7 +10,9 @@ use std::{
 
 use earmark_manifest::{class::PathClass, entry::Node, fsverity::ENFORCED_ABOVE, tree};
 use earmark_tests::{
-    Bench, Run, program, run,
+    Bench, Run,
+    facts::signer::{ENABLE_VERITY, MAKE_ROOM, VERITY_FAILED},
+    program, run,
     vm::{self, Console, Initrd, PLAIN, Vm},
 };
 use serde_json::Value;
@@ -250,11 +252,7 @@ fn vm_fsverity_is_enabled_on_the_whole_root_by_install() {
     let feature = console.step("feature").must(0).out;
     assert!(!feature.contains("verity"), "{feature}");
     let plain = console.step("plain").must(0);
-    assert!(
-        plain.err.contains("run this again with --verity"),
-        "{}",
-        plain.err
-    );
+    ENABLE_VERITY.must_be_in(&plain.err);
     assert!(plain.json().get("verity").is_none(), "{}", plain.out);
     let before = ["before-cold", "before-warm"].map(|step| counts(&console.step(step)));
     for counts in &before {
@@ -277,16 +275,9 @@ fn vm_fsverity_is_enabled_on_the_whole_root_by_install() {
     assert_eq!(attributes("after-kill"), [false; 4]);
 
     let full = console_after.step("full").must(11);
-    assert!(
-        full.err.contains("No space left on device") && full.err.contains("next: make room"),
-        "{}",
-        full.err
-    );
-    assert!(
-        full.err.contains("failed to enable fs-verity on '/"),
-        "{}",
-        full.err
-    );
+    assert!(full.err.contains("No space left on device"), "{}", full.err);
+    MAKE_ROOM.must_be_in(&full.err);
+    VERITY_FAILED.of(&["/"]).must_be_in(&full.err);
 
     let busy = console_after.step("busy").must(11);
     for text in [
