@@ -8,7 +8,12 @@ use std::{fs, path::PathBuf};
 #[path = "../../manifest/tests/common/vector.rs"]
 mod vector;
 
+#[allow(dead_code, reason = "shared with the signer")]
+#[path = "../../signer/src/initrd/cpio.rs"]
+mod cpio;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
+use cpio::Object;
 use vector::{Expectation, Vector};
 
 /// Seeds larger than this slow the fuzzer down more than they teach it.
@@ -58,6 +63,17 @@ const UNSIGNED: &[(&str, &str, &str)] = &[
          25 22 259:1 /srv/a\\040b /mnt ro,noexec,nosymfollow master:1 propagate_from:2 - ext4 /dev/nvme0n1p1 ro\n",
     ),
     (
+        "initrd_record",
+        "violated",
+        "{\"schema\":1,\"mounts\":[{\"path\":\"/\",\"device\":\"259:1\"},{\"path\":\"/boot\",\"device\":\"259:2\"}],\
+         \"report\":{\"schema\":1,\"agent\":\"0.1.0\",\"image\":null,\
+         \"manifest\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\"signers\":[],\
+         \"tier\":\"T0\",\"gate\":\"critical\",\"verdict\":\"violated\",\"reason\":null,\
+         \"counts\":{\"entries\":1,\"files_read\":1,\"bytes_read\":1,\"files_unread\":0,\"violations\":1,\"undecided\":0,\
+         \"milliseconds\":1},\"violations\":[{\"path\":\"/etc/a\",\"kind\":\"content\",\"expected\":\"x\",\"found\":\"y\"}],\
+         \"undecided\":[],\"on_failure\":\"report\",\"policy\":\"report\",\"boot_id\":null,\"time\":null}}",
+    ),
+    (
         "rendered",
         "one",
         "{\"schema\":2,\"manifest\":\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\
@@ -103,6 +119,20 @@ fn listening() -> Vec<u8> {
     };
     let end = message(3, &[0; 4]);
     [socket(2, &[0; 4], 0), socket(10, &[0; 16], 33), end].concat()
+}
+
+/// The archive of an initrd, in short.
+fn archive() -> Vec<u8> {
+    let program = Object::File {
+        is_program: true,
+        bytes: b"\x7fELF".to_vec(),
+    };
+    let objects = [
+        ("dev", Object::Directory),
+        ("dev/console", Object::Console),
+        ("init", program),
+    ];
+    cpio::write(&objects.map(|(name, object)| (name.to_owned(), object)))
 }
 
 /// A file of `manifest/tests`, for the vectors.
@@ -157,6 +187,9 @@ fn main() {
         write(target, name, text.as_bytes());
     }
     write("sockets", "two", &listening());
+    write("initrd", "plain", &archive());
+    let packed = cpio::pack(&archive()).expect("packs");
+    write("initrd", "packed", &packed);
     // What EC2 signs, in BER, and what others make of it.
     let vectors = file("../../signer/src/fleet/identity/vectors");
     for vector in fs::read_dir(vectors).expect("the vectors of identity documents") {

@@ -7,17 +7,17 @@
 use earmark_manifest::cmdline::{SignedLine, words};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../agent/src/boot/cmdline/harmful.rs"]
+#[path = "../../scan/src/cmdline/harmful.rs"]
 mod harmful;
-#[path = "../../agent/src/boot/cmdline/known.rs"]
+#[path = "../../scan/src/cmdline/known.rs"]
 mod known;
 #[allow(
     dead_code,
-    reason = "the fuzz target does not ask all that the agent does"
+    reason = "the fuzz target does not ask all that a verification does"
 )]
-#[path = "../../agent/src/boot/cmdline/rules.rs"]
+#[path = "../../scan/src/cmdline/rules.rs"]
 mod rules;
-#[path = "../../agent/src/boot/cmdline/tokens.rs"]
+#[path = "../../scan/src/cmdline/tokens.rs"]
 mod tokens;
 
 fuzz_target!(|data: &[u8]| {

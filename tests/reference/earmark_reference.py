@@ -202,7 +202,8 @@ def verify(seal, trust_path, floor_path=None):
     need(declared["image"].get("name") == statement["name"], "name in earmark.toml")
     need(declared["image"].get("epoch", 0) == statement["epoch"], "epoch in earmark.toml")
     boot = declared.get("boot", {})
-    need(isinstance(boot, dict) and set(boot) <= {"cmdline", "verity"}, "earmark.toml: boot")
+    need(isinstance(boot, dict) and set(boot) <= {"cmdline", "initrd", "verity"}, "earmark.toml: boot")
+    need(boot.get("initrd", "none") in INITRDS, "earmark.toml: boot.initrd")
     need(type(boot.get("verity", False)) is bool, "earmark.toml: boot.verity")
     verify = declared.get("verify", {})
     need(isinstance(verify, dict), "earmark.toml: verify")
@@ -221,6 +222,7 @@ def verify(seal, trust_path, floor_path=None):
 
 LOCKS = "accounts cloud_init filesystems imds kernel packages remote_access schedules".split()
 POLICIES = ["report", "quarantine", "halt"]
+INITRDS = ["none", "earmark-init", "initramfs-tools", "dracut"]
 
 
 def check_floor(data, statement, declared):

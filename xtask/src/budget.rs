@@ -1,4 +1,4 @@
-//! The agent's size and the number of crates in it, against `xtask/budget.toml`.
+//! Size and number of crates of the programs that a boot waits for, against `xtask/budget.toml`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,34 +13,48 @@ use crate::tools;
 struct Budget {
     binary_bytes: u64,
     crates: usize,
+    init_bytes: u64,
+    init_crates: usize,
 }
 
-/// Builds the agent as it ships and says what it costs; an error if that is over the budget.
+/// Builds the programs as they ship and says what they cost; an error if that is over the budget.
 pub fn check() -> Result<String> {
     let path = crate::workspace()?.join("xtask/budget.toml");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("failed to read \"{}\"", path.display()))?;
     let budget: Budget = toml::from_str(&text)
         .with_context(|| format!("failed to understand \"{}\"", path.display()))?;
+    let programs = [
+        ("earmark-agent", budget.binary_bytes, budget.crates),
+        ("earmark-init", budget.init_bytes, budget.init_crates),
+    ];
+    let (mut found, mut is_over) = (Vec::new(), false);
+    for (name, most_bytes, most_crates) in programs {
+        let (bytes, crates) = cost(name)?;
+        is_over |= bytes > most_bytes || crates > most_crates;
+        found.push(format!(
+            "{name}: {bytes} of {most_bytes} bytes, {crates} of {most_crates} crates"
+        ));
+    }
+    let found = found.join("; ");
+    if is_over {
+        bail!("{found}: over the budget in xtask/budget.toml");
+    }
+    Ok(found)
+}
 
-    let binary = tools::program("earmark-agent")?.join("earmark-agent");
+/// Returns size and number of crates of a program.
+fn cost(name: &str) -> Result<(u64, usize)> {
+    let binary = tools::program(name)?.join(name);
     let bytes = fs::metadata(&binary)
         .with_context(|| format!("failed to find \"{}\"", binary.display()))?
         .len();
     // Procedural macros run at build time and are not in the binary, but they are trusted like it.
-    let tree = tools::cargo("tree --locked --package earmark-agent --edges normal --prefix none")
+    let tree = tools::cargo("tree --locked --edges normal --prefix none --package")
+        .args([name])
         .quiet()
         .output()?;
-    let crates = distinct_crates(&tree);
-
-    let found = format!(
-        "earmark-agent: {bytes} of {} bytes, {crates} of {} crates",
-        budget.binary_bytes, budget.crates
-    );
-    if bytes > budget.binary_bytes || crates > budget.crates {
-        bail!("{found}: over the budget in xtask/budget.toml");
-    }
-    Ok(found)
+    Ok((bytes, distinct_crates(&tree)))
 }
 
 /// Lines of `cargo tree` are `name vVERSION [(path)] [(*)]`.

@@ -29,6 +29,10 @@ pub enum Initrd {
     None,
     /// The initrd that `earmark initrd build` makes: one program.
     EarmarkInit,
+    /// That of initramfs-tools, with a script of ours.
+    InitramfsTools,
+    /// That of dracut, with a module of ours.
+    Dracut,
 }
 
 impl Initrd {
@@ -37,6 +41,8 @@ impl Initrd {
         match self {
             Self::None => "none",
             Self::EarmarkInit => "earmark-init",
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
         }
     }
 }

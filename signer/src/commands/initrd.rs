@@ -1,6 +1,7 @@
 //! `earmark initrd`.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
 };
@@ -137,6 +138,7 @@ impl Build {
                 .map(|path| module(path))
                 .collect::<Outcome<_>>()?,
         };
+        refuse_twins(&contents.modules)?;
         let mut archive = cpio::write(&contents.objects());
         if !self.uncompressed {
             archive = cpio::pack(&archive).context("failed to compress the initrd")?;
@@ -159,6 +161,19 @@ fn digest(bytes: &[u8]) -> String {
     let mut hasher = Sha256::new();
     hasher.update(bytes);
     hasher.finish().to_string()
+}
+
+/// Refuses two modules of one name: the second file would take the place of the first.
+fn refuse_twins(modules: &[(String, Vec<u8>)]) -> Outcome<()> {
+    let mut names = BTreeSet::new();
+    match modules.iter().find(|(name, _)| !names.insert(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Failure::new(
+            Exit::Usage,
+            format!("refused: two modules are named {}", quote(Path::new(name))),
+        )
+        .next("give each module once")),
+    }
 }
 
 fn module(path: &Path) -> Outcome<(String, Vec<u8>)> {

@@ -189,17 +189,13 @@ fn initrds(root: &Root, trust: Option<&Trust>, verification: &Verification) -> V
     if initrd == Initrd::None {
         return Vec::new();
     }
-    let own;
-    let trust = match (trust, seal::read_trust(root)) {
-        (Some(trust), _) => trust,
-        (None, Ok(found)) => {
-            own = found;
-            &own
-        }
-        (None, Err(_)) => return Vec::new(),
+    // The initrd has the image's own trust file, which the verdict compares with the given one: that may have more keys.
+    let Ok(own) = seal::read_trust(root) else {
+        return Vec::new();
     };
-    match (seal::verified(root, trust), seal::read_floor(root)) {
-        (Ok(manifest), Ok(floor)) => found::violations(root, &manifest, trust, &floor),
+    let manifest = seal::verified(root, trust.unwrap_or(&own));
+    match (manifest, seal::read_floor(root)) {
+        (Ok(manifest), Ok(floor)) => found::violations(root, &manifest, &own, &floor),
         // Believed a moment ago, and no more: the verdict on the tree says so.
         (Err(_), _) | (_, Err(_)) => Vec::new(),
     }

@@ -54,21 +54,25 @@ pub fn pack(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     zstd::bulk::compress(archive, LEVEL)
 }
 
-/// Unpacks an archive of at most `bound` bytes, if it is packed.
+/// Unpacks an archive of at most `bound` bytes, if it is packed. What follows the packed one must be nothing: the kernel
+/// would unpack another archive over it.
 pub fn unpack(bytes: &[u8], bound: usize) -> std::io::Result<Cow<'_, [u8]>> {
     if !bytes.starts_with(PACKED) {
         return Ok(Cow::Borrowed(bytes));
     }
     let mut archive = Vec::new();
     let limit = u64::try_from(bound).unwrap_or(u64::MAX);
-    let reader = zstd::stream::read::Decoder::with_buffer(bytes)?.single_frame();
-    reader
+    let mut reader = zstd::stream::read::Decoder::with_buffer(bytes)?.single_frame();
+    (&mut reader)
         .take(limit.saturating_add(1))
         .read_to_end(&mut archive)?;
     if archive.len() > bound {
         return Err(std::io::Error::other(format!(
             "more than {bound} bytes unpacked"
         )));
+    }
+    if reader.finish().iter().any(|byte| *byte != 0) {
+        return Err(std::io::Error::other("something behind the packed archive"));
     }
     Ok(Cow::Owned(archive))
 }
@@ -255,6 +259,16 @@ mod tests {
                 .to_string()
                 .contains("behind its end")
         );
+        let packed = pack(&archive).unwrap();
+        let bound = archive.len();
+        assert_eq!(unpack(&packed, bound).unwrap(), archive);
+        let padded = [&packed[..], &[0; 8]].concat();
+        assert_eq!(unpack(&padded, bound).unwrap(), archive);
+        for more in [&archive, &packed] {
+            let doubled = [&padded[..], more].concat();
+            assert!(unpack(&doubled, bound).is_err());
+        }
+        assert!(unpack(&packed, bound - 1).is_err());
         let mut odd = archive;
         odd[7] = b'+';
         assert!(read(&odd).is_err());

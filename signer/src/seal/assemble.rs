@@ -75,6 +75,7 @@ pub fn assemble(root: &Root, request: Request) -> Outcome<UnsignedBundle> {
     };
     // Before the long part: what can be refused at once is.
     let waivers = lint::waivers(&declared, &declaration)?;
+    boot::refuse_unmade_initrd(&declared)?;
     let parent = parent(root, &image)?;
     place::refuse_unplaceable(root)?;
     refuse_code_of_user_data(root, &declared)?;

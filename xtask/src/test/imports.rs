@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-const CRATES: [&str; 4] = ["manifest", "scan", "signer", "agent"];
+const CRATES: [&str; 5] = ["manifest", "scan", "signer", "agent", "init"];
 /// Files that may import each other: a parent and two parts.
 const MOST: usize = 3;
 

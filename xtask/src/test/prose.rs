@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// Directories of crates.
-const CRATES: [&str; 7] = [
-    "agent", "fuzz", "manifest", "scan", "signer", "tests", "xtask",
+const CRATES: [&str; 8] = [
+    "agent", "fuzz", "init", "manifest", "scan", "signer", "tests", "xtask",
 ];
 /// Words that make a reader find out what is spoken of.
 const OPENERS: [&str; 9] = [

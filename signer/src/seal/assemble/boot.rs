@@ -2,12 +2,15 @@
 
 use anyhow::Context;
 use earmark_manifest::{
-    cmdline::SignedLine, declaration::Declaration, limits, statement::BootRecord,
+    cmdline::SignedLine,
+    declaration::{Declaration, Initrd},
+    limits,
+    statement::BootRecord,
 };
 use earmark_scan::Root;
 
 use crate::{
-    exit::{Exit, Exits, Next, Outcome},
+    exit::{Exit, Exits, Failure, Next, Outcome},
     io::output,
 };
 
@@ -37,6 +40,23 @@ pub(super) fn record(root: &Root, declared: &Declaration) -> Outcome<Option<Boot
         "recorded the command line of this boot, and no other word will pass: {cmdline}"
     ));
     Ok(Some(BootRecord { cmdline }))
+}
+
+/// Refuses an initrd that the format names and this version cannot make: no boot would leave the record that
+/// the agent looks for, so that each host of the image would be `violated`.
+pub(super) fn refuse_unmade_initrd(declared: &Declaration) -> Outcome<()> {
+    match declared.boot.initrd {
+        Initrd::None | Initrd::EarmarkInit => Ok(()),
+        initrd @ (Initrd::InitramfsTools | Initrd::Dracut) => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "refused: earmark.toml declares [boot] initrd = \"{name}\", and this version has nothing for {name} to \
+                 judge a root with: each boot would be 'violated'",
+                name = initrd.name()
+            ),
+        )
+        .next("declare \"earmark-init\" and build it with 'earmark initrd build', or \"none\"")),
+    }
 }
 
 fn declare() -> String {
@@ -93,6 +113,19 @@ mod tests {
             Ok(Some(boot)) => assert!(boot.cmdline.compare(&line).is_none()),
             Ok(None) => assert!(!is_host()),
             Err(failure) => assert_eq!(failure.exit(), Exit::Usage),
+        }
+    }
+
+    #[test]
+    fn initrd_that_cannot_be_made_is_refused() {
+        for name in ["none", "earmark-init"] {
+            let declared = declared(&format!("[boot]\ninitrd = \"{name}\"\n"));
+            refuse_unmade_initrd(&declared).unwrap();
+        }
+        for name in ["initramfs-tools", "dracut"] {
+            let declared = declared(&format!("[boot]\ninitrd = \"{name}\"\n"));
+            let failure = refuse_unmade_initrd(&declared).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage, "{name}");
         }
     }
 
