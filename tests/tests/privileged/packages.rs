@@ -19,6 +19,8 @@ const AGENT: &[&str] = &[
     "etc/systemd/system/multi-user.target.wants/earmark-ready.target l777 root:root /lib/systemd/system/earmark-ready.target",
     "etc/systemd/system/sysinit.target.wants/earmark-verify.service l777 root:root /lib/systemd/system/earmark-verify.service",
     "usr/bin/earmark-agent f755 root:root ",
+    "usr/lib/earmark d755 root:root ",
+    "usr/lib/earmark/earmark-init f755 root:root ",
     "usr/lib/systemd/catalog/earmark.catalog f644 root:root ",
     "usr/lib/systemd/system-generators/earmark-generator l777 root:root ../../../bin/earmark-agent",
     "usr/lib/systemd/system-preset/50-earmark.preset f644 root:root ",

@@ -83,6 +83,7 @@ pub const PACKAGES: &[Package] = &[
                 Source::Link("../../../bin/earmark-agent"),
             ),
             // For the initrd that 'earmark initrd build' makes. Nothing of a running host starts it.
+            item("/usr/lib/earmark", 0o755, Source::Directory),
             item(
                 "/usr/lib/earmark/earmark-init",
                 0o755,
