@@ -21,7 +21,7 @@ use earmark_manifest::verify::VerifiedManifest;
 use earmark_scan::{Report, Root, seal};
 
 use crate::{
-    boot::{announce::announce, policy::Policy, verify},
+    boot::{announce::announce, policy::Policy},
     exit::Exit,
     fleet::grants,
     status::record,
@@ -58,7 +58,7 @@ pub fn run(root: &Root) -> Result<ExitCode> {
         || Report::undecided("no verification is on record".to_owned()),
         |status| status.report,
     );
-    verify::complete(root, &policy, &mut report);
+    policy.complete(root, &mut report);
     add(root, &mut report);
     if let Err(error) = record::keep(root, &report, None, grants::taints(root)) {
         complain!("earmark-agent: failed to save the result: {error:#}, ignoring");

@@ -21,7 +21,7 @@ use self::{
     watch::{Next, Outcome, Watch},
 };
 use crate::{
-    boot::{announce::announce, policy::Policy, verify},
+    boot::{announce::announce, policy::Policy},
     cli::RunArgs,
     corruption,
     exec::{self, Ended, Program},
@@ -203,7 +203,7 @@ impl<'a> Service<'a> {
             (report.image, report.manifest, report.signers) =
                 (last.image, last.manifest, last.signers);
         }
-        verify::complete(self.root, &Policy::of(self.root), &mut report);
+        Policy::of(self.root).complete(self.root, &mut report);
         if let Err(error) = record::keep(self.root, &report, None, grants::taints(self.root)) {
             complain!("earmark-agent: failed to save the result: {error:#}, ignoring");
         }

@@ -15,7 +15,9 @@ use earmark_manifest::{
     path::ImagePath,
     verify::{self, VerifiedDeclaration},
 };
-use earmark_scan::{Root, seal};
+use earmark_scan::{Report, Root, seal};
+
+use crate::host;
 
 /// Policy of this host, by its reason.
 #[derive(Debug)]
@@ -98,6 +100,15 @@ impl Policy {
     /// The declaration, if it is believed.
     pub fn declaration(&self) -> Option<&Declaration> {
         self.declared().map(VerifiedDeclaration::declaration)
+    }
+
+    /// Adds what only the agent knows to the report of a verification.
+    pub fn complete(&self, root: &Root, report: &mut Report) {
+        report.policy = Some(self.on_failure().name().to_owned());
+        report.time = host::time();
+        if root.is_live() {
+            report.boot_id = host::boot_id();
+        }
     }
 
     /// Returns the reason for the policy, in a line.

@@ -9,7 +9,7 @@ use earmark_manifest::{
     layout, path::ImagePath, statement::Architecture, verify::VerifiedDeclaration,
 };
 use earmark_scan::{
-    Progress, Report, Root, Violation, ViolationKind,
+    Progress, Root, Violation, ViolationKind,
     cmdline::{CommandLine, Judgement},
     verify::{self, Place, Verification},
 };
@@ -33,7 +33,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let policy = Policy::of(&root);
     let verification = verify(&root, args, &policy);
     let mut report = verification.report();
-    complete(&root, &policy, &mut report);
+    policy.complete(&root, &mut report);
     // The kernel's digest of a file is right, whatever became of its blocks. What follows from those is the matter of
     // earmark-corruption.service, and the exit code of the units of the boot leaves it to that.
     let is_corrupted = root.is_live() && corruption::add(&root, &mut report);
@@ -53,15 +53,6 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(corruption::VIOLATED));
     }
     Ok(ExitCode::from(verification.exit_code()))
-}
-
-/// Adds what only the agent knows.
-pub fn complete(root: &Root, policy: &Policy, report: &mut Report) {
-    report.policy = Some(policy.on_failure().name().to_owned());
-    report.time = host::time();
-    if root.is_live() {
-        report.boot_id = host::boot_id();
-    }
 }
 
 /// Returns this instance's name, as far as it can be told before there is a network. A host that does not verify

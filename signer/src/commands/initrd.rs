@@ -28,8 +28,8 @@ use crate::{
 
 /// Make the initrd that judges an image before anything of it runs
 ///
-/// With [boot] initrd = "earmark-init" in earmark.toml, a host boots only if its
-/// initrd verified the root (tier T1).
+/// With initrd = "earmark-init" beneath boot in earmark.toml, a host boots only if
+/// its initrd verified the root (tier T1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -64,7 +64,7 @@ impl End {
 fn tell(root: &Root, problem: &str) {
     let policy = Policy::of(root);
     let mut report = Report::undecided(problem.to_owned());
-    super::complete(root, &policy, &mut report);
+    policy.complete(root, &mut report);
     // First what is certain. What comes next reads files, and might be ended as the verification was.
     keep(root, &report);
     let options = verify::Options {
@@ -79,7 +79,7 @@ fn tell(root: &Root, problem: &str) {
     // A seal that is not believed says more than that nothing was compared with it.
     if named.verdict == Verdict::Violated {
         report = named;
-        super::complete(root, &policy, &mut report);
+        policy.complete(root, &mut report);
     } else {
         (report.image, report.manifest, report.signers) =
             (named.image, named.manifest, named.signers);
