@@ -4,7 +4,6 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use earmark_tests::{
     boot::{Boot, FORGED, OTHER, QUARANTINE, QUARANTINED, REPORT, Seen, image, lived},
-    facts::host::{FLOOR_OF_ANOTHER_IMAGE, POLICY_BELOW_FLOOR, TOO_FEW_SIGNATURES},
     run,
     vm::PLAIN,
 };
@@ -162,7 +161,10 @@ fn vm_manifest_signed_by_another_key_is_refused() {
     let status = seen.status();
     assert_eq!(status["verdict"], "violated", "{status:#}");
     let reason = status["reason"].as_str().unwrap();
-    TOO_FEW_SIGNATURES.of(&["0", "1"]).must_be_in(reason);
+    assert!(
+        reason.contains("signature") || reason.contains("key"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn vm_manifest_of_another_image_is_refused() {
     let status = seen.status();
     assert_eq!(status["verdict"], "violated", "{status:#}");
     let reason = status["reason"].as_str().unwrap();
-    FLOOR_OF_ANOTHER_IMAGE.of(&["host"]).must_be_in(reason);
+    assert!(reason.contains("floor.toml is of 'host'"), "{reason}");
     // Whoever replaces the floor as well leaves what the root says that it is.
     let seen = refused("other-image-floor", |root| {
         replace(root, "seal", &other);
@@ -191,9 +193,10 @@ fn vm_weaker_seal_of_the_same_image_is_refused_and_does_not_loosen_the_policy() 
     let status = seen.status();
     assert_eq!(status["verdict"], "violated", "{status:#}");
     let reason = status["reason"].as_str().unwrap();
-    POLICY_BELOW_FLOOR
-        .of(&["report", "quarantine"])
-        .must_be_in(reason);
+    assert!(
+        reason.contains("'report' is weaker than 'quarantine'"),
+        "{reason}"
+    );
     assert_eq!(status["policy"], "quarantine");
 }
 

@@ -5,9 +5,6 @@ use std::{fs, time::Duration};
 
 use earmark_tests::{
     boot::{Boot, Disk, QUARANTINE, READY, REPORT, Running, Sealing, Seen, image},
-    facts::host::{
-        CLONE, FIRST_BOOT_DONE, FIRST_BOOT_FAILED, SCRIPT_FOR_VALUES, STEP_BEGINS, STEP_INTERRUPTED,
-    },
     imds::{Imds, UPLINK},
 };
 use serde_json::Value;
@@ -186,7 +183,7 @@ impl Host {
             // While it stands still for a copy, it does not come nearer to the next.
             let took = seen.took.saturating_sub(still);
             for (step, begun) in begun.iter_mut().enumerate() {
-                if begun.is_none() && begins(step, &seen.console) {
+                if begun.is_none() && seen.console.contains(&begins(step)) {
                     *begun = Some(took);
                 }
             }
@@ -216,10 +213,10 @@ impl Host {
     fn measure(&self) -> Vec<Duration> {
         let mut told = Vec::new();
         self.boot_telling(|seen, _| {
-            while told.len() < STEPS.len() && begins(told.len(), &seen.console) {
+            while told.len() < STEPS.len() && seen.console.contains(&begins(told.len())) {
                 told.push(seen.took);
             }
-            let ended = FIRST_BOOT_DONE.is_in(&seen.console);
+            let ended = seen.console.contains(ENDS);
             if ended {
                 told.push(seen.took);
             }
@@ -251,9 +248,11 @@ const FIFTHS: usize = 5;
 const POINTS: usize = STEPS.len() * FIFTHS;
 
 /// Returns the text on the console when a step begins.
-fn begins(step: usize, console: &str) -> bool {
-    STEP_BEGINS.of(&[STEPS[step]]).is_in(console)
+fn begins(step: usize) -> String {
+    format!("step '{}' begins", STEPS[step])
 }
+
+const ENDS: &str = "first boot is done";
 
 /// Checks the results of the steps, but for those that happen once.
 #[track_caller]
@@ -384,10 +383,8 @@ fn vm_step_without_retry_begins_at_most_once_across_a_power_cut() {
             assert_eq!(attempts, [1, 1, 1, 1, 0], "point {point}");
             assert!(begun <= 1, "point {point}: {joined}");
             let said = seen.said().join("\n");
-            let reason = STEP_INTERRUPTED.words();
-            FIRST_BOOT_FAILED
-                .of(&["step 'join'", reason])
-                .must_be_in(&said);
+            let reason = "FIRST BOOT FAILED: step 'join': a crash interrupted the step";
+            assert!(said.contains(reason), "{said}");
             assert_eq!(seen.step("hostname").out.trim(), "web-prod");
             assert!(!seen.is_active("web.service"));
         }
@@ -462,7 +459,7 @@ fn vm_parameters_come_from_imds_and_a_clone_is_detected() {
     assert_eq!(shown["cloned_from"], INSTANCE, "{shown:#}");
     assert_eq!(seen.step("joined").out.trim().lines().count(), 4);
     let screen = seen.step("screen").must(0).out;
-    CLONE.must_be_in(&screen);
+    assert!(screen.contains("this host is a"), "{screen}");
 }
 
 /// A script where values belong is refused before any step, with the way to do it right.
@@ -483,8 +480,10 @@ fn vm_script_in_user_data_is_refused_before_any_step() {
     let seen = host.disk.boot(&boot).settled();
     seen.must_be_shut();
     let said = seen.said().join("\n");
-    FIRST_BOOT_FAILED.must_be_in(&said);
-    SCRIPT_FOR_VALUES.must_be_in(&said);
+    assert!(
+        said.contains("FIRST BOOT FAILED") && said.contains("script"),
+        "{said}"
+    );
     assert_ne!(seen.step("hostname").out.trim(), "web-i-0123456789abcdef0");
     host.disk.change(|root| {
         assert!(!root.join("srv/data/evil").exists());

@@ -5,7 +5,6 @@ use std::fs;
 
 use earmark_tests::{
     boot::{Boot, Disk, QUARANTINE, Sealing, Seen, image},
-    facts::host::{OPEN_BY_A_GRANT, TAINTED},
     program, run,
 };
 
@@ -53,7 +52,12 @@ fn must_be_open(seen: &Seen, when: &str) {
     let locks = step("locks");
     assert_eq!(locks.code, 0, "{when}: {}", locks.out);
     for lock in ["filesystems", "remote_access"] {
-        OPEN_BY_A_GRANT.of(&[lock]).must_be_in(&locks.out);
+        let line = locks.out.lines().find(|line| line.starts_with(lock));
+        assert!(
+            line.is_some_and(|line| line.contains("OPEN BY A GRANT")),
+            "{when}: {}",
+            locks.out
+        );
     }
     assert_eq!(step("apt").out.trim(), "masked-runtime", "{when}");
 }
@@ -65,7 +69,7 @@ fn must_be_shut(seen: &Seen, when: &str) {
     assert_ne!(step("write").code, 0, "{when}");
     let locks = step("locks");
     assert_eq!(locks.code, 0, "{when}: {}", locks.out);
-    OPEN_BY_A_GRANT.must_not_be_in(&locks.out);
+    assert!(!locks.out.contains("GRANT"), "{when}: {}", locks.out);
 }
 
 #[test]
@@ -105,5 +109,5 @@ fn vm_grant_opens_its_locks_across_a_reboot_and_closes_when_expired() {
     must_be_shut(&second, "over");
     must_be_shut(&second, "replayed");
     let status = second.step("taints").out;
-    TAINTED.must_be_in(&status);
+    assert!(status.contains("TAINTED"), "{status}");
 }

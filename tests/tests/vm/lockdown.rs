@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use earmark_tests::{
     boot::{Boot, Disk, REPORT, Sealing, Seen, image},
-    facts::host::{LOCKS_ROW, SOME_LOCK_OPEN},
     imds::{Imds, UPLINK},
 };
 use serde_json::Value;
@@ -220,7 +219,7 @@ fn must_be_shut_and_at_work(open: &Seen, locked: &Seen) {
         );
     }
     let screen = locked.step("screen").out;
-    LOCKS_ROW.of(&["enforced: "]).must_be_in(&screen);
+    assert!(screen.contains("Locks         enforced: "), "{screen}");
     // It was in all the places where something can be written that a program was put to be run.
     let run = locked.step("run").out;
     for place in [
@@ -257,7 +256,8 @@ fn must_be_found(locked: &Seen) {
         let told: Value = serde_json::from_str(&locked.step(told).out).unwrap();
         assert_eq!(told["lockdown"]["is_enforced"], is_enforced, "{told:#}");
     }
-    SOME_LOCK_OPEN.must_be_in(&locked.console);
+    let said = "NOT LOCKED DOWN: ";
+    assert!(locked.console.contains(said), "{}", locked.console);
 
     let (name, _, violation) = VERIFIED;
     locked.step(name).must(0);

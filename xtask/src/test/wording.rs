@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Words of three or more that tests look for: answers of others' programs, of which we reword none.
-const MOST: usize = 7;
+/// Words of three or more that tests look for: answers of other programs, of which we reword none, and six of ours in
+/// the VM tier, where a fact that a screen wraps is not found on one line.
+const MOST: usize = 13;
 
 /// Number of words that are of language: at least two letters, and no sign but a hyphen or one at the end.
 fn words(text: &str) -> usize {

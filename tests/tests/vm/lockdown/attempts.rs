@@ -1,7 +1,5 @@
 //! Attempts by root to change a host, each with a name.
 
-use earmark_tests::facts::host::IMMUTABLE;
-
 /// Programs that make the attempts, sealed into both images: path, text and mode.
 pub const PROGRAMS: [(&str, &str, u32); 3] = [
     ("usr/lib/attempts/sealed", include_str!("sealed.pl"), 0o755),
@@ -22,7 +20,7 @@ const EPERM: &str = "Operation not permitted";
 const EACCES: &str = "Permission denied";
 const MASKED: &str = "is masked";
 /// Part of a locked host's answer to the name of a package manager.
-const ANSWER: &str = IMMUTABLE.words();
+const ANSWER: &str = "this host is the immutable image";
 
 /// The package of somebody else, in a place where anybody may write.
 const BUILD: &str = "rm -rf /tmp/evil.d && mkdir -p /tmp/evil.d/DEBIAN /tmp/evil.d/usr/bin && cd /tmp && \
