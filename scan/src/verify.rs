@@ -154,10 +154,12 @@ impl Counts {
 pub fn verify(root: &Root, options: &Options<'_>) -> Verification {
     let start = Instant::now();
     let mut verification = Verification::begun(options.gate);
-    verification.by_initrd = options.at == Place::Initrd;
     if let Err(stop) = verification.run(root, options) {
         verification.stop = Some(stop);
     }
+    // The signature alone says nothing of the root.
+    verification.by_initrd =
+        options.at == Place::Initrd && verification.gate != Some(Gate::Signature);
     // Also where the comparison stopped: a wrong machine is decided, whatever else is not.
     verification.architecture(root);
     if let Some(covered) = options.covered {
@@ -229,7 +231,7 @@ impl Verification {
     /// a later look at the root says.
     #[must_use]
     pub fn after_initrd(mut self, covered: &Covered) -> Self {
-        self.by_initrd = true;
+        self.by_initrd = covered.gate != Gate::Signature;
         let mut violations = covered.violations.clone();
         let is_new = |doubt: &&Doubt| !self.doubts.contains(doubt);
         let doubts: Vec<Doubt> = covered.doubts.iter().filter(is_new).cloned().collect();

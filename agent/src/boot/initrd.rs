@@ -30,13 +30,19 @@ impl Judged {
     /// Reads the record of the running host, and holds it against what the image declares.
     pub fn of(root: &Root, policy: &Policy) -> Self {
         let (mut violations, mut doubts) = (Vec::new(), Vec::new());
-        let covered = initrd::covered(root).unwrap_or_else(|doubt| {
-            doubts.push(doubt);
-            None
-        });
         let declared = policy
             .declaration()
             .map_or(Initrd::None, |declaration| declaration.boot.initrd);
+        // Not signed, a record in /run could only come from whoever got a generator or an early unit into the root: it
+        // would keep this verification from finding just that.
+        let covered = match declared {
+            Initrd::None => None,
+            Initrd::EarmarkInit | Initrd::InitramfsTools | Initrd::Dracut => initrd::covered(root)
+                .unwrap_or_else(|doubt| {
+                    doubts.push(doubt);
+                    None
+                }),
+        };
         // A container has no initrd, and its manager is above it. A doubt says already that the record is of no use.
         let is_bypassed = covered.is_none()
             && doubts.is_empty()
@@ -107,4 +113,58 @@ fn disagreement(covered: &Covered, manifest: Option<&VerifiedDeclaration>) -> Op
             covered.program
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use earmark_scan::{Report, verify::Verdict};
+
+    use super::*;
+    use crate::testing::TestRoot;
+
+    const DECLARED: &str = "[boot]\ninitrd = \"earmark-init\"";
+
+    fn judged(root: &TestRoot) -> Judged {
+        let root = root.open();
+        Judged::of(&root, &Policy::of(&root))
+    }
+
+    /// Leaves a record of this boot, as an initrd does, and as whoever is root can.
+    fn leave_record(root: &TestRoot) {
+        let mut report = Report::undecided(String::new());
+        report.verdict = Verdict::Verified;
+        report.gate = Some("full".to_owned());
+        report.manifest = Some(format!("sha256:{}", "ab".repeat(32)));
+        report.boot_id = kernel::boot_id();
+        let record = initrd::Record::new(report, Vec::new());
+        root.write(initrd::RECORD, &serde_json::to_vec(&record).unwrap());
+    }
+
+    #[test]
+    fn privileged_record_counts_only_if_an_initrd_is_declared() {
+        for (declaration, counts) in [("", false), (DECLARED, true)] {
+            let root = TestRoot::sealed(declaration);
+            leave_record(&root);
+            let judged = judged(&root);
+            assert_eq!(judged.covered.is_some(), counts, "{judged:?}");
+            assert!(
+                judged.violations.is_empty() && judged.doubts.is_empty(),
+                "{judged:?}"
+            );
+        }
+        // Nor if the declaration is not believed.
+        let root = TestRoot::sealed(DECLARED);
+        leave_record(&root);
+        root.write(layout::MANIFEST, b"{}");
+        assert_eq!(judged(&root).covered, None);
+    }
+
+    #[test]
+    fn declared_initrd_without_a_record_is_a_violation() {
+        for (declaration, expected) in [("", 0), (DECLARED, 1)] {
+            let judged = judged(&TestRoot::sealed(declaration));
+            let kinds: Vec<_> = judged.violations.iter().map(|found| found.kind).collect();
+            assert_eq!(kinds, vec![ViolationKind::Initrd; expected]);
+        }
+    }
 }
