@@ -19,8 +19,6 @@ use earmark_scan::disk::{
     table,
 };
 
-use crate::line::Line;
-
 /// A block device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
@@ -44,29 +42,25 @@ const SYSFS: &str = "/sys/class/block";
 /// Pause between two looks, while the kernel still finds disks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Finds the root's device, and waits for it.
-pub fn find(line: &Line) -> Result<Device, String> {
-    let name = Name::parse(&line.root)?;
-    let end = Instant::now() + Duration::from_secs(line.wait);
+/// Finds the device of a name, and waits for it: disks appear one after the other.
+pub fn find(source: &str, wait: Duration) -> Result<Device, String> {
+    let name = Name::parse(source)?;
+    let end = Instant::now() + wait;
     loop {
         match of_name(&name)? {
             Some(device) => return Ok(device),
             None if Instant::now() >= end => {
                 let devices = names().join(", ");
                 return Err(format!(
-                    "no disk is root={} after {} seconds; there are: {devices}; next: add the modules of the disk's \
-                     driver to the initrd, or mend root=",
-                    line.root, line.wait
+                    "no disk is {} after {} seconds; there are: {devices}; next: add the modules of the disk's \
+                     driver to the initrd, or mend the name",
+                    source.escape_default(),
+                    wait.as_secs()
                 ));
             }
             None => std::thread::sleep(PAUSE),
         }
     }
-}
-
-/// Finds the device that a line of fstab names.
-pub fn of_source(source: &str) -> Result<Option<Device>, String> {
-    of_name(&Name::parse(source)?)
 }
 
 impl Name {

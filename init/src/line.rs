@@ -3,7 +3,7 @@
 //! They are used before they are judged, since the signed line lies on the root. Whatever they name is then judged as a
 //! whole: another root, another option or another `init=` than was signed is refused before anything of it runs.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use earmark_manifest::cmdline;
 
@@ -23,8 +23,8 @@ pub struct Line {
     pub is_writable: bool,
     /// Program of the root that is run.
     pub init: PathBuf,
-    /// Longest wait for the root's disk, in seconds: `rootdelay=`, at least the default.
-    pub wait: u64,
+    /// Longest wait for a disk: `rootdelay=` in seconds, at least [`WAIT`].
+    pub wait: Duration,
 }
 
 impl Line {
@@ -63,7 +63,7 @@ impl Line {
                 .find(|word| matches!(**word, "ro" | "rw"))
                 == Some(&"rw"),
             init: PathBuf::from(init),
-            wait: delay.unwrap_or(WAIT).clamp(WAIT, 600),
+            wait: Duration::from_secs(delay.unwrap_or(WAIT).clamp(WAIT, 600)),
         })
     }
 }
@@ -79,10 +79,16 @@ mod tests {
         assert_eq!((&*line.root, &*line.flags), ("UUID=1", "noatime"));
         assert!(!line.is_writable);
         assert!(Line::parse(b"root=/dev/a ro rw").unwrap().is_writable);
-        assert_eq!((line.init, line.wait), (PathBuf::from("/bin/x"), 90));
+        assert_eq!(
+            (line.init, line.wait.as_secs()),
+            (PathBuf::from("/bin/x"), 90)
+        );
         let plain = Line::parse(b"root=/dev/vda rootfstype=xfs").unwrap();
         assert_eq!(plain.init, PathBuf::from("/sbin/init"));
-        assert_eq!((plain.kind.as_deref(), plain.wait), (Some("xfs"), 30));
+        assert_eq!(
+            (plain.kind.as_deref(), plain.wait.as_secs()),
+            (Some("xfs"), 30)
+        );
     }
 
     #[test]

@@ -70,10 +70,10 @@ fn boot() -> Result<std::convert::Infallible, String> {
     let console = Console::open();
     kernel::load_modules(&console)?;
     let line = Line::read()?;
-    let device = disks::find(&line)?;
+    let device = disks::find(&line.root, line.wait)?;
     let root = mounts::mount_root(&device, &line)?;
     let anchor = judge::Anchor::read()?;
-    let (mounts, doubts) = mounts::mount_declared(&root, &anchor)?;
+    let (mounts, doubts) = mounts::mount_declared(&root, &anchor, line.wait)?;
     let report = match judge::judge(&root, &anchor, doubts) {
         Decision::Believed(report) => report,
         Decision::Reported(report) => {
@@ -87,7 +87,10 @@ fn boot() -> Result<std::convert::Infallible, String> {
     };
     console.say(&judge::summary(&report));
     switch::leave_record(*report, &mounts)?;
-    mounts::unmount(&mounts)?;
+    // A mount that stays is read-only, and the running system sees it: no reason to refuse a root that was believed.
+    for problem in mounts::unmount(&mounts) {
+        console.say(&format!("{problem}, ignoring"));
+    }
     mounts::make_writable(&line)?;
     switch::to_root(&line)
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::CString,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
+    time::Duration,
 };
 
 use earmark_manifest::{layout, path::ImagePath, verify};
@@ -59,7 +60,11 @@ pub fn mount_root(device: &Device, line: &Line) -> Result<Root, String> {
 /// Mounts what the image declares beneath its root, and the file system with the agent's state, which has the
 /// record of the files that first boot wrote. Nothing, if the seal is not believed: that is for the verdict to say.
 /// What cannot be mounted is a doubt, since nobody looked at it.
-pub fn mount_declared(root: &Root, anchor: &Anchor) -> Result<(Vec<Mounted>, Vec<Doubt>), String> {
+pub fn mount_declared(
+    root: &Root,
+    anchor: &Anchor,
+    wait: Duration,
+) -> Result<(Vec<Mounted>, Vec<Doubt>), String> {
     let (mut mounted, mut doubts) = (Vec::new(), Vec::new());
     mounted.push(Mounted {
         path: "/".to_owned(),
@@ -74,9 +79,13 @@ pub fn mount_declared(root: &Root, anchor: &Anchor) -> Result<(Vec<Mounted>, Vec
         return Ok((mounted, doubts));
     };
     let path = image_path(FSTAB)?;
-    let text = root
-        .read_opt(&path, FSTAB_BOUND)
-        .map_err(|error| error.to_string())?;
+    let text = root.read_opt(&path, FSTAB_BOUND).unwrap_or_else(|error| {
+        doubts.push(Doubt {
+            path,
+            problem: error.to_string(),
+        });
+        None
+    });
     // Not believed yet, and sealed: another fstab than the signed one is a violation once all is mounted.
     let lines = fstab::parse(&String::from_utf8_lossy(&text.unwrap_or_default()));
     let state = image_path(layout::RENDERED)?;
@@ -91,7 +100,8 @@ pub fn mount_declared(root: &Root, anchor: &Anchor) -> Result<(Vec<Mounted>, Vec
     // A directory before what lies beneath it.
     lines.sort_by(|a, b| a.target.cmp(&b.target));
     for line in lines {
-        match mount_line(root, line) {
+        let found = disks::find(&line.source, wait);
+        match found.and_then(|device| mount_beneath(root, line, &device)) {
             Ok(one) => mounted.push(one),
             Err(problem) => doubts.push(Doubt {
                 path: line.target.clone(),
@@ -100,16 +110,6 @@ pub fn mount_declared(root: &Root, anchor: &Anchor) -> Result<(Vec<Mounted>, Vec
         }
     }
     Ok((mounted, doubts))
-}
-
-fn mount_line(root: &Root, line: &fstab::Line) -> Result<Mounted, String> {
-    let device = disks::of_source(&line.source)?.ok_or_else(|| {
-        format!(
-            "no disk is {}, which the fstab of the root mounts there",
-            line.source.escape_default()
-        )
-    })?;
-    mount_beneath(root, line, &device)
 }
 
 fn mount_beneath(root: &Root, line: &fstab::Line, device: &Device) -> Result<Mounted, String> {
@@ -145,16 +145,19 @@ pub fn directory(root: &Root, path: &ImagePath) -> Result<OwnedFd, String> {
 }
 
 /// Unmounts all but the root and `/usr`: the running system mounts them itself, with the options of its fstab.
-pub fn unmount(mounted: &[Mounted]) -> Result<(), String> {
-    for one in mounted.iter().rev() {
-        let stays = one.path == "/" || one.path.as_bytes().strip_prefix(b"/") == Some(STAYS);
-        if !stays {
-            let at = format!("{ROOT}{}", one.path);
-            rustix::mount::unmount(&*at, UnmountFlags::NOFOLLOW)
-                .map_err(|errno| format!("failed to unmount {at}: {errno}"))?;
-        }
-    }
-    Ok(())
+/// Returns what could not be unmounted.
+pub fn unmount(mounted: &[Mounted]) -> Vec<String> {
+    let stays =
+        |one: &&Mounted| one.path == "/" || one.path.as_bytes().strip_prefix(b"/") == Some(STAYS);
+    let problem = |one: &Mounted| {
+        let at = format!("{ROOT}{}", one.path);
+        let unmounted = rustix::mount::unmount(&*at, UnmountFlags::NOFOLLOW);
+        let errno = unmounted.err()?;
+        Some(format!("failed to unmount {at}: {errno}"))
+    };
+    // What lies beneath goes first.
+    let mounted = mounted.iter().rev().filter(|one| !stays(one));
+    mounted.filter_map(problem).collect()
 }
 
 /// Makes the judged root writable, as the command line asks. Most images have `ro` there, and systemd does it by fstab.

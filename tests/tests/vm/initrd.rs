@@ -228,7 +228,7 @@ fn vm_wrong_root_older_seal_or_added_word_is_refused() {
         append: "rw root=UUID=00000000-0000-0000-0000-000000000000",
         ..boot(&initrd)
     };
-    must_be_refused(&disk.boot_until_off(&missing), "no disk is root=UUID=");
+    must_be_refused(&disk.boot_until_off(&missing), "no disk is UUID=");
     // The control.
     let seen = disk.boot(&boot(&initrd));
     assert_eq!(seen.status()["tier"], "T1", "{:#}", seen.status());
