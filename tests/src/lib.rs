@@ -99,7 +99,24 @@ pub fn words(command: &str) -> Vec<&str> {
     words
 }
 
+/// Returns the root that a variable of `cargo xtask test` names.
+pub fn prepared_root(variable: &str) -> PathBuf {
+    let root = std::env::var_os(variable);
+    PathBuf::from(root.unwrap_or_else(|| panic!("{variable}: run `cargo xtask test`")))
+}
+
 impl Bench {
+    /// A bench whose root is a copy of the one that a variable of `cargo xtask test` names, not sealed.
+    pub fn of_root(variable: &str) -> Self {
+        let bench = Self::new();
+        let copy = bench.root();
+        fs::remove_dir_all(&copy).expect("the bench's own root away");
+        let from = prepared_root(variable);
+        let words = ["-a".as_ref(), from.as_os_str(), copy.as_os_str()];
+        run("cp", words, None).must(0);
+        bench
+    }
+
     /// A new root, not sealed, with a key `release.key` and a trust file for it.
     pub fn new() -> Self {
         let bench = Self {

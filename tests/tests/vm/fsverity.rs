@@ -10,7 +10,7 @@ use std::{
 
 use earmark_manifest::{entry::Node, tree};
 use earmark_tests::{
-    Bench, Run, program, run,
+    Bench, Run, prepared_root, program, run,
     vm::{self, Console, Initrd, PLAIN, Vm},
 };
 
@@ -88,24 +88,12 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let root = |name: &str| {
-            let root = std::env::var_os(name);
-            PathBuf::from(root.unwrap_or_else(|| panic!("{name}: run `cargo xtask test`")))
-        };
-        let bench = Bench::new();
-        fs::remove_dir_all(bench.root()).unwrap();
-        let (small, copy) = (root("EARMARK_ROOT_SMALL"), bench.root());
-        run(
-            "cp",
-            ["-a".as_ref(), small.as_os_str(), copy.as_os_str()],
-            None,
-        )
-        .must(0);
+        let bench = Bench::of_root("EARMARK_ROOT_SMALL");
         fs::write(bench.path("earmark.toml"), SPEC).unwrap();
         bench.seal().must(0);
         vm::disk(&bench.root(), &bench.path("disk"), 512);
 
-        let server = root("EARMARK_ROOT_SERVER");
+        let server = prepared_root("EARMARK_ROOT_SERVER");
         let initrd = Initrd::new(&server);
         initrd.add(&program("earmark-agent"), "bin/earmark-agent");
         initrd.program("/usr/bin/fsverity");

@@ -12,7 +12,7 @@ use earmark_manifest::{class::PathClass, entry::Node, fsverity::ENFORCED_ABOVE, 
 use earmark_tests::{
     Bench, Run,
     facts::signer::{ENABLE_VERITY, MAKE_ROOM, VERITY_FAILED},
-    program, run,
+    prepared_root, program, run,
     vm::{self, Console, Initrd, PLAIN, Vm},
 };
 use serde_json::Value;
@@ -143,19 +143,8 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let root = |name: &str| {
-            let root = std::env::var_os(name);
-            PathBuf::from(root.unwrap_or_else(|| panic!("{name}: run `cargo xtask test`")))
-        };
-        let bench = Bench::new();
-        fs::remove_dir_all(bench.root()).unwrap();
-        let (small, copy) = (root("EARMARK_ROOT_SMALL"), bench.root());
-        run(
-            "cp",
-            ["-a".as_ref(), small.as_os_str(), copy.as_os_str()],
-            None,
-        )
-        .must(0);
+        let bench = Bench::of_root("EARMARK_ROOT_SMALL");
+        let copy = bench.root();
         let mut holes = fs::File::create(copy.join(HOLES)).unwrap();
         holes.seek(SeekFrom::Start(512 << 20)).unwrap();
         holes.write_all(b"the end of it").unwrap();
@@ -166,7 +155,7 @@ impl Host {
         bench.command("sign OUT --key release.key").must(0);
         vm::disk_with("^verity", &copy, &bench.path("disk"), 384);
 
-        let server = root("EARMARK_ROOT_SERVER");
+        let server = prepared_root("EARMARK_ROOT_SERVER");
         let initrd = Initrd::new(&server);
         for name in ["earmark", "earmark-agent"] {
             let stripped = bench.path(name);
