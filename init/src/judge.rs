@@ -14,7 +14,7 @@ use earmark_scan::{
 
 use crate::kernel::FirmwareVariables;
 
-/// What the initrd believes, and the root cannot touch.
+/// Trust of the initrd, which the root cannot touch.
 #[derive(Debug)]
 pub struct Anchor {
     /// Keys.
@@ -25,7 +25,7 @@ pub struct Anchor {
     own: Root,
 }
 
-/// What follows from a judgement.
+/// Consequence of a judgement.
 #[derive(Debug)]
 pub enum Decision {
     /// The root is the image that was signed.

@@ -29,7 +29,7 @@ use crate::{
 pub const ROOT: &str = "/sysroot";
 /// Tried in this order where neither the command line nor the disk says which it is.
 const KINDS: [&str; 3] = ["ext4", "xfs", "btrfs"];
-/// What systemd expects to be there when it starts, and cannot mount itself without it.
+/// Mount that systemd expects when it starts, and cannot make without its content.
 const STAYS: &[u8] = b"usr";
 
 /// Mounts the root.
@@ -59,7 +59,7 @@ pub fn mount_root(device: &Device, line: &Line) -> Result<Root, String> {
 
 /// Mounts what the image declares beneath its root, and the file system with the agent's state, which has the
 /// record of the files that first boot wrote. Nothing, if the seal is not believed: that is for the verdict to say.
-/// What cannot be mounted is a doubt, since nobody looked at it.
+/// A mount that fails is a doubt, since nobody looked at it.
 pub fn mount_declared(
     root: &Root,
     anchor: &Anchor,

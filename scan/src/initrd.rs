@@ -44,7 +44,7 @@ pub struct Mounted {
     pub device: String,
 }
 
-/// What the initrd of this boot covered.
+/// Scope and findings of the verification by the initrd of this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Covered {
     /// Manifest of the root that was judged.

@@ -1,5 +1,8 @@
 //! The verification: what the agent does at boot and the signer offline.
 
+mod by_initrd;
+mod options;
+
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
@@ -7,15 +10,12 @@ use std::{
 
 use earmark_manifest::{
     declaration::Gate,
-    floor::Floor,
-    layout,
     path::ImagePath,
-    report::Tier,
     tree::TreeError,
-    trust::Trust,
     verify::{self, Refusal, VerifiedDeclaration, VerifiedManifest},
 };
 
+pub use self::options::{Options, Place};
 pub use earmark_manifest::report::Verdict;
 
 use crate::{
@@ -27,65 +27,12 @@ use crate::{
     findings::{Bound, Findings},
     hash::{self, Job, Reader},
     identity,
-    initrd::Covered,
-    mounted,
     rendered::Terms,
     report::Report,
     seal::{self, SealError, Trouble},
     signed::SignedPaths,
     walk::{self, Scope, Visitor},
 };
-
-/// Options of a verification.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// The keys to believe; the root's own trust file, if absent.
-    pub trust: Option<&'a Trust>,
-    /// The floor of an initrd: neither the seal nor the root's own floor may be below it, and the root's trust file
-    /// must equal `trust`. The root's own floor alone counts, if absent.
-    pub floor: Option<&'a Floor>,
-    /// Gate to cover; the one that the image declares, if absent.
-    pub gate: Option<Gate>,
-    /// What the initrd of this boot covered, which is not looked at again.
-    pub covered: Option<&'a Covered>,
-    /// Told how far it is.
-    pub progress: &'a dyn Progress,
-    /// Place and stage of the verification.
-    pub at: Place,
-}
-
-/// Place and stage of a verification: they decide how far the host's own word goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Place {
-    /// Another host, or a root that is not the running one: every byte is read.
-    #[default]
-    Offline,
-    /// The agent on its own running host, whose kernel enforces fs-verity.
-    Running,
-    /// The initrd of the boot, before any program of the root: its own kernel enforces fs-verity, and first boot
-    /// may follow.
-    Initrd,
-    /// The agent at boot, before first boot: what a first boot that was interrupted left is tolerated, since
-    /// first boot follows and does it again. `is_live`: on its own running host.
-    BeforeFirstBoot {
-        /// True if the root is that of the running host, so that its kernel is believed.
-        is_live: bool,
-    },
-}
-
-impl Place {
-    fn is_before_first_boot(self) -> bool {
-        matches!(self, Self::BeforeFirstBoot { .. } | Self::Initrd)
-    }
-
-    /// A file system that another host serves or mounts can answer what it likes.
-    fn believes_kernel(self) -> bool {
-        matches!(
-            self,
-            Self::Running | Self::Initrd | Self::BeforeFirstBoot { is_live: true }
-        )
-    }
-}
 
 /// Reason why there is no verdict on the tree.
 #[derive(Debug)]
@@ -225,46 +172,6 @@ impl Verification {
         self.doubts.extend(doubts);
         self.count();
         self
-    }
-
-    /// The same, for a boot of which the initrd covered so much. What it found stays found in this boot, whatever
-    /// a later look at the root says.
-    #[must_use]
-    pub fn after_initrd(mut self, covered: &Covered) -> Self {
-        self.by_initrd = covered.gate != Gate::Signature;
-        let mut violations = covered.violations.clone();
-        let is_new = |doubt: &&Doubt| !self.doubts.contains(doubt);
-        let doubts: Vec<Doubt> = covered.doubts.iter().filter(is_new).cloned().collect();
-        if let Some(manifest) = &self.manifest
-            && manifest.digest() != covered.manifest
-        {
-            violations.push(Violation {
-                path: ImagePath::from_absolute(layout::MANIFEST.as_bytes()).unwrap_or_default(),
-                kind: ViolationKind::Initrd,
-                expected: format!("the manifest {} that the initrd judged", covered.manifest),
-                found: manifest.digest().to_string(),
-            });
-        }
-        violations.retain(|violation| !self.violations.contains(violation));
-        self.with(violations, doubts)
-    }
-
-    /// The same, where what the initrd judged is not all that is there now.
-    #[must_use]
-    pub fn without_initrd(mut self) -> Self {
-        self.by_initrd = false;
-        self
-    }
-
-    /// Returns the tier that this verification earned.
-    pub fn tier(&self) -> Tier {
-        // A root that the initrd did not believe says of itself what it likes.
-        match self.verdict() {
-            Verdict::Verified | Verdict::Partial if self.by_initrd => Tier::T1,
-            Verdict::Verified | Verdict::Partial | Verdict::Violated | Verdict::Undecided => {
-                Tier::T0
-            }
-        }
     }
 
     /// The verdict. A violation outweighs a doubt: it is decided, whatever else is not.
@@ -530,37 +437,6 @@ impl Verification {
         Ok(())
     }
 
-    /// Takes over what the initrd covered. What it could not see is looked at: mounts that came after it.
-    fn take_over(
-        &mut self,
-        root: &Root,
-        manifest: &VerifiedManifest,
-        covered: &Covered,
-    ) -> Result<(), Stop> {
-        let tree = manifest
-            .tree()
-            .map_err(|error| Stop::Tree(error.to_string()))?;
-        let mounts = &manifest.declaration().tree.mounts;
-        match mounted::table(root) {
-            Ok(table) => {
-                let found = mounted::over_sealed(root, tree.rules(), mounts, &table);
-                self.violations.extend(found);
-            }
-            Err(doubt) => self.doubts.push(doubt),
-        }
-        self.gate = Some(covered.gate);
-        self.counts = covered.counts;
-        // The record lists the first ones, and counts the rest.
-        let rest = |count: u64, listed: usize| {
-            count.saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX))
-        };
-        self.dropped = (
-            rest(covered.counts.violations, covered.violations.len()),
-            rest(covered.counts.undecided, covered.doubts.len()),
-        );
-        Ok(())
-    }
-
     fn take(&mut self, findings: Findings) {
         let dropped = |all: u64, kept: usize| {
             let kept = u64::try_from(kept).unwrap_or(u64::MAX);
@@ -589,15 +465,5 @@ fn no_seal(error: SealError) -> Stop {
         SealError::Read(_) | SealError::Floor { .. } | SealError::Trust { .. } => {
             Stop::Unreadable(error.to_string())
         }
-    }
-}
-
-impl std::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("trust", &self.trust)
-            .field("gate", &self.gate)
-            .field("at", &self.at)
-            .finish_non_exhaustive()
     }
 }

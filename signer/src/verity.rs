@@ -24,7 +24,7 @@ use crate::{
     verity::{plan::Plan, volumes::Volumes},
 };
 
-/// What is to be enforced on a root that can do it.
+/// Files to be enforced, on a root that can do it.
 #[derive(Debug)]
 pub struct Prepared<'a> {
     root: &'a Root,

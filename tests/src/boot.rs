@@ -3,6 +3,7 @@
 mod arm64;
 mod image;
 mod seen;
+mod units;
 
 use std::{
     cell::Cell,

@@ -17,10 +17,10 @@ use earmark_scan::{
 
 use super::policy::Policy;
 
-/// What this boot's initrd is known to have done.
+/// Evidence of this boot's initrd.
 #[derive(Debug)]
 pub struct Judged {
-    /// What it covered, if it left a record.
+    /// Scope and findings of its verification, if it left a record.
     covered: Option<Covered>,
     violations: Vec<Violation>,
     doubts: Vec<Doubt>,

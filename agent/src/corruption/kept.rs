@@ -1,4 +1,4 @@
-//! What was found in this boot, in `/run/earmark-corruption`: root's alone, since what is in it is not told again.
+//! Corrupted files of this boot, in `/run/earmark-corruption`: root's alone, since what is in it is not told again.
 
 use anyhow::Result;
 use earmark_manifest::{
@@ -50,7 +50,7 @@ impl Kept {
     }
 }
 
-/// What cannot be read says nothing: the next look finds it again.
+/// Reads the list. One that cannot be read is empty: the next look finds it all again.
 pub(super) fn read(root: &Root) -> Vec<Kept> {
     let read = || {
         let path = ImagePath::from_absolute(PATH.as_bytes()).ok()?;

@@ -184,7 +184,7 @@ pub fn install(
     Ok((verified, enforced))
 }
 
-/// How `install` and `seal` are asked to have files enforced.
+/// The option of `install` and `seal` that has files enforced.
 #[derive(Debug, clap::Args)]
 pub struct VerityArgs {
     /// Have the kernel enforce the sealed files: fs-verity, on ext4 or btrfs

@@ -15,7 +15,7 @@ pub const ORDER: &str = "modules/order";
 /// Directories that the first process mounts on.
 const MOUNT_POINTS: [&str; 4] = ["proc", "run", "sys", "sysroot"];
 
-/// What an initrd is made of.
+/// Parts of an initrd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     /// The program `earmark-init`.

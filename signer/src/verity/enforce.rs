@@ -16,7 +16,7 @@ use crate::{
 /// Problems that are listed.
 const SHOWN: usize = 20;
 
-/// Why a file is not enforced as it was signed.
+/// Reason why a file is not enforced as it was signed.
 #[derive(Debug)]
 enum Problem {
     /// It is another file, or has other content, than was signed.

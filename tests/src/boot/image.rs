@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::units::{GATED, UNITS};
 use crate::{NO_LOCKS, run, run_with, vm};
 
 /// The command line of the machines here, with what some tests add.
@@ -20,64 +21,6 @@ const SOURCE_DATE_EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1735689600");
 const USED: &str = "used";
 /// Room for a journal and whatever else a host writes.
 const MIB: u64 = 960;
-
-/// What the image is for: it says that it runs, and says so on the disk too.
-const WORKLOAD: &str = "\
-[Unit]
-Description=What this image is for
-
-[Service]
-ExecStart=/bin/sh -c 'echo started >> /srv/data/workload; exec sleep infinity'
-
-[Install]
-WantedBy=multi-user.target
-";
-/// What makes it wait for Earmark's word.
-const GATED: &str = "\
-[Unit]
-Requires=earmark-ready.target
-After=earmark-ready.target
-";
-/// Host keys are made at first boot; one kind, because an emulated processor takes long for RSA.
-const HOST_KEY: &str = "\
-[Unit]
-Description=SSH host key of this host
-Before=ssh.service
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-ConditionPathIsReadWrite=/etc
-
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -q -N '' -t ed25519 -f /etc/ssh/ssh_host_ed25519_key
-
-[Install]
-WantedBy=ssh.service
-";
-/// The network of QEMU, for hosts that have one, without the udev that networkd would wait for.
-const UPLINK: &str = "\
-[Unit]
-Description=The network, if there is one
-DefaultDependencies=no
-After=network-pre.target
-Wants=network-pre.target
-Before=network.target
-ConditionPathExists=/sys/class/net/eth0
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/ip link set dev eth0 up
-ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev eth0
-ExecStart=/usr/sbin/ip route add default via 10.0.2.2
-
-[Install]
-WantedBy=multi-user.target
-";
-const UNITS: [(&str, &str, &str); 3] = [
-    ("workload.service", WORKLOAD, "multi-user.target.wants"),
-    ("host-key.service", HOST_KEY, "ssh.service.wants"),
-    ("uplink.service", UPLINK, "multi-user.target.wants"),
-];
 
 /// How an image is declared and signed. Each makes a disk of its own.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +51,7 @@ pub struct Sealing {
     pub files: &'static [(&'static str, &'static str, u32)],
     /// Files that it does not have.
     pub without: &'static [&'static str],
-    /// Whether `boot.initrd` is `earmark-init`, and `/boot` has the initrd that is built for it.
+    /// True if `boot.initrd` is `earmark-init`, and `/boot` has the initrd that is built for it.
     pub initrd: bool,
 }
 
@@ -246,7 +189,12 @@ impl Inputs {
     /// Differs when anything differs that an image is made from.
     fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (include_str!("image.rs"), &self.root).hash(&mut hasher);
+        (
+            include_str!("image.rs"),
+            include_str!("units.rs"),
+            &self.root,
+        )
+            .hash(&mut hasher);
         for file in [self.agent_package(), self.programs.join("earmark")] {
             fs::read(&file)
                 .unwrap_or_else(|error| panic!("'{}': {error}", file.display()))
