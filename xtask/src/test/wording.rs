@@ -76,7 +76,7 @@ pub fn check() -> Result<String> {
     let mut found = Vec::new();
     walk(&crate::workspace()?.join("tests"), &mut found)?;
     if found.len() <= MOST {
-        return Ok(format!("{} quotations, of other programs", found.len()));
+        return Ok(format!("{} quotations", found.len()));
     }
     for one in &found {
         eprintln!("{one}");
